@@ -1,0 +1,61 @@
+"""What can go wrong: one root, and a leaf for each situation of the domain.
+
+A leaf carries the facts of its situation as attributes; its message names the thing, the place and the remedy.
+"""
+
+from __future__ import annotations
+
+
+class SagaledgerError(Exception):
+    """Something that sagaledger can explain went wrong."""
+
+
+class DefinitionError(SagaledgerError):
+    """A saga, participant or event definition cannot work as written."""
+
+
+class StepRejected(SagaledgerError):
+    """The business says no: the step did nothing, and retrying it would not help.
+
+    A step raises this to refuse. It is the only exception that proves that the action had no effect, so the step
+    itself is not compensated; those before it are.
+    """
+
+
+class InvalidInput(SagaledgerError):
+    """A value does not fit the type that its definition declares for it."""
+
+
+class PayloadTooLarge(SagaledgerError):
+    """A value is larger than the log accepts."""
+
+    def __init__(self, what: str, size_bytes: int, bytes_max: int) -> None:
+        super().__init__(
+            f"{what} is {size_bytes:,} bytes, more than the {bytes_max:,} that one value may have: "
+            "store it elsewhere and pass a reference"
+        )
+        self.what = what
+        self.size_bytes = size_bytes
+        self.bytes_max = bytes_max
+
+
+class NotSerialisable(SagaledgerError):
+    """A value cannot be written as JSON."""
+
+
+class UnknownEvent(SagaledgerError):
+    """A stored event has a name or a schema version that no registered type reads."""
+
+    def __init__(self, topic: str, schema_version: int, remedy: str) -> None:
+        super().__init__(f"event {topic!r} schema version {schema_version} is not registered: {remedy}")
+        self.topic = topic
+        self.schema_version = schema_version
+
+
+class CorruptEvent(SagaledgerError):
+    """A stored event's bytes do not read as its type."""
+
+    def __init__(self, topic: str, detail: str) -> None:
+        super().__init__(f"event {topic!r} cannot be read: {detail}; run `sagaledger verify` to find what was edited")
+        self.topic = topic
+        self.detail = detail

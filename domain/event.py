@@ -1,0 +1,142 @@
+"""Events: immutable facts with a stored name, and the closed registry that reads and writes them.
+
+The stored name and schema version are a storage format. Renaming a class or moving a module never changes stored
+data, and nothing is imported because the data says so: what the registry does not know is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+
+from .errors import CorruptEvent, DefinitionError, NotSerialisable, UnknownEvent
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+"""Turns the JSON object of schema version n into that of version n + 1."""
+
+E = TypeVar("E", bound="type[Event]")
+
+
+class Schema(msgspec.Struct, frozen=True):
+    """How an event type is stored: its name, its schema version, and how older versions become this one."""
+
+    name: str
+    version: int
+    upcasters: Mapping[int, Upcaster]
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that happened, at a time (UTC)."""
+
+    schema: ClassVar[Schema]
+
+    at: datetime
+
+
+def event(name: str, *, version: int = 1, upcasters: Mapping[int, Upcaster] | None = None) -> Callable[[E], E]:
+    """Declare how an event type is stored.
+
+    `upcasters` maps each older schema version to the function that turns its JSON object into that of the next one.
+    Raises `DefinitionError` unless there is exactly one for every version below `version`.
+    """
+    steps = dict(upcasters or {})
+    if sorted(steps) != list(range(1, version)):
+        raise DefinitionError(
+            f"event {name!r} version {version} needs one upcaster for each version from 1 to {version - 1}, "
+            f"and has them for {sorted(steps)}: every event ever stored must stay readable"
+        )
+
+    def declare(cls: E) -> E:
+        cls.schema = Schema(name, version, steps)
+        return cls
+
+    return declare
+
+
+class _Codec:
+    """Reads and writes one event type."""
+
+    __slots__ = ("decode", "schema", "type")
+
+    def __init__(self, type_: type[Event]) -> None:
+        self.type = type_
+        self.schema = type_.schema
+        self.decode = msgspec.json.Decoder(type_).decode
+
+
+class Registry:
+    """The closed set of event types that a ledger reads and writes."""
+
+    def __init__(self, types: Iterable[type[Event]] = ()) -> None:
+        self._codecs: dict[str, _Codec] = {}
+        self._encode = msgspec.json.Encoder().encode
+        for type_ in types:
+            self.add(type_)
+
+    def add(self, type_: type[Event]) -> None:
+        """Admit an event type; the same one twice is once.
+
+        Raises `DefinitionError` if the type has no stored name of its own, or another type has that name.
+        """
+        if "schema" not in vars(type_):
+            raise DefinitionError(f"event type {type_.__qualname__} has no stored name: decorate it with @event(...)")
+        name = type_.schema.name
+        known = self._codecs.get(name)
+        if known is not None and known.type is not type_:
+            raise DefinitionError(
+                f"the stored name {name!r} belongs to {known.type.__module__}.{known.type.__qualname__}: "
+                f"give {type_.__module__}.{type_.__qualname__} another one"
+            )
+        self._codecs[name] = _Codec(type_)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._codecs
+
+    @property
+    def types(self) -> tuple[type[Event], ...]:
+        """Every event type, in the order of registration."""
+        return tuple(codec.type for codec in self._codecs.values())
+
+    def encode(self, fact: Event) -> bytes:
+        """The stored bytes of an event: UTF-8 JSON.
+
+        Raises `UnknownEvent` if its type is not registered, `NotSerialisable` if a value is not JSON.
+        """
+        schema = type(fact).schema
+        codec = self._codecs.get(schema.name)
+        if codec is None or codec.type is not type(fact):
+            raise UnknownEvent(schema.name, schema.version, "register its type with the ledger before using it")
+        try:
+            return self._encode(fact)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise NotSerialisable(f"event {schema.name!r} cannot be written as JSON: {error}") from error
+
+    def decode(self, name: str, schema_version: int, state: bytes) -> Event:
+        """The event that stored bytes mean, upcast to its present schema.
+
+        Raises `UnknownEvent` for a name or a version that no registered type reads, `CorruptEvent` for bytes that
+        are not what they claim.
+        """
+        codec = self._codecs.get(name)
+        if codec is None:
+            raise UnknownEvent(name, schema_version, "register the type that reads it (--app, or App(events=[...]))")
+        try:
+            if schema_version == codec.schema.version:
+                return codec.decode(state)
+            return self._upcast(codec, schema_version, state)
+        except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+            raise CorruptEvent(name, str(error) or type(error).__name__) from error
+
+    def _upcast(self, codec: _Codec, schema_version: int, state: bytes) -> Event:
+        schema = codec.schema
+        if not 1 <= schema_version < schema.version:
+            raise UnknownEvent(
+                schema.name, schema_version, f"this version reads 1 to {schema.version}: upgrade sagaledger or the app"
+            )
+        fields: dict[str, Any] = msgspec.json.decode(state)
+        for version in range(schema_version, schema.version):
+            fields = schema.upcasters[version](fields)
+        return msgspec.convert(fields, codec.type)

@@ -1,0 +1,68 @@
+"""Participants: event-sourced services of the same ledger, which local steps command.
+
+A participant is a category of streams, each with a state that is the fold of its events. A command goes to one
+stream; deciding it against that stream's state yields events, or a refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+
+from .errors import DefinitionError, StepRejected
+from .event import Event
+
+S = TypeVar("S")
+
+
+class Command(Struct, frozen=True):
+    """Something a participant is asked to do. Commands are decided, never stored."""
+
+
+class Refused(StepRejected):
+    """A participant says no; the facts of its refusal are recorded, and nothing else of the step is."""
+
+    def __init__(self, message: str, *events: Event) -> None:
+        super().__init__(message)
+        self.events = events
+
+
+class Participant(Generic[S]):
+    """A category of streams, how each folds, and how a command to one of them is decided.
+
+    - `category`: the prefix of its stream ids: `stock` for `stock-85123A`;
+    - `initial`: the state of a stream without events;
+    - `events`: the types it writes; `evolve(state, event)` folds one and never raises;
+    - `commands`: each command type it takes, with the function that names the key of the stream it goes to;
+    - `decide(state, command, at)`: the events that the command leads to (none: there is nothing to do), or raises
+      `Refused`;
+    - `state_type`: the msgspec-readable type of a state, for snapshots.
+    """
+
+    def __init__(
+        self,
+        category: str,
+        *,
+        initial: S,
+        state_type: type[S],
+        events: Iterable[type[Event]],
+        commands: dict[type[Command], Callable[[Any], str]],
+        decide: Callable[[S, Any, datetime], Sequence[Event]],
+        evolve: Callable[[S, Event], S],
+    ) -> None:
+        if not category or "-" in category:
+            raise DefinitionError(f"participant category {category!r} must be a non-empty name without '-'")
+        self.category = category
+        self.initial = initial
+        self.state_type = state_type
+        self.events = tuple(events)
+        self.commands = dict(commands)
+        self.decide = decide
+        self.evolve = evolve
+
+    def stream_of(self, command: Command) -> str:
+        """The id of the stream that a command goes to."""
+        return f"{self.category}-{self.commands[type(command)](command)}"

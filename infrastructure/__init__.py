@@ -1,0 +1,1 @@
+"""The edge: the log on SQLite and PostgreSQL, the worker, the projector, the command line."""

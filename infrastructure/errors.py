@@ -1,0 +1,65 @@
+"""What can go wrong at the edge. A foreign error is translated into one of these once, at its boundary."""
+
+from __future__ import annotations
+
+from ..domain.errors import SagaledgerError
+
+
+class Unavailable(SagaledgerError):
+    """The database cannot be used now: locked, unreachable, read-only or full. Nothing was written."""
+
+
+class NotOurs(SagaledgerError):
+    """The database is not a sagaledger database, or not one that this version reads: `sagaledger init` may help."""
+
+
+class OutcomeUnknown(SagaledgerError):
+    """The connection was lost during an append, and whether it was written could not be learned: never guessed.
+
+    Appending the same call again, with the same append id, gives its first outcome.
+    """
+
+    def __init__(self, append_id: str, detail: str) -> None:
+        super().__init__(f"whether append {append_id} was written is unknown ({detail}): append it again to learn it")
+        self.append_id = append_id
+
+
+class SupersededWorker(SagaledgerError):
+    """The worker's lease was taken over, so it may not append any more."""
+
+    def __init__(self, worker_id: str, epoch: int) -> None:
+        super().__init__(f"worker {worker_id} (epoch {epoch}) lost its lease to another: it has stopped writing")
+        self.worker_id = worker_id
+        self.epoch = epoch
+
+
+class WorkerRunning(SagaledgerError):
+    """Another worker already works this SQLite file; it takes exactly one."""
+
+
+class SagaNotFound(SagaledgerError):
+    """No saga has this id."""
+
+    def __init__(self, saga_id: str, remedy: str = "`sagaledger list` shows those there are") -> None:
+        super().__init__(f"there is no saga {saga_id!r}: {remedy}")
+        self.saga_id = saga_id
+
+
+class UnknownDefinition(SagaledgerError):
+    """No saga definition of that name and version is registered."""
+
+
+class SagaConflict(SagaledgerError):
+    """The id belongs to a saga of another definition, or with another input."""
+
+
+class WrongState(SagaledgerError):
+    """The saga is in a state in which this cannot be done."""
+
+
+class PositionConflict(SagaledgerError):
+    """A consumer's position is not where its writer believed: another runner moved it."""
+
+
+class TimedOut(SagaledgerError):
+    """What was waited for did not happen in time; it may still happen."""

@@ -1,0 +1,1 @@
+"""Read models: each a fold of the log into queryable tables, at its own position."""

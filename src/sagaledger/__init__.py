@@ -1,0 +1,1 @@
+"""sagaledger: an event-sourced saga store with CQRS read models."""
