@@ -68,11 +68,12 @@ class StepStarted(Event, frozen=True):
 
 @event("StepSucceeded")
 class StepSucceeded(Event, frozen=True):
-    """The action happened; `result` is what it returned."""
+    """The action happened; `result` is what it returned. A `pivot` that happened leaves no way back."""
 
     step: str
     attempt: int
     result: Raw
+    pivot: bool = False
 
 
 @event("StepFailed")
@@ -179,6 +180,8 @@ class InterventionResolved(Event, frozen=True):
     actor: str
     reason: str
     result: Raw | None = None
+    pivot: bool = False
+    """The step is the pivot and counts as done from here on: there is no way back."""
 
 
 @event("SagaCompleted")

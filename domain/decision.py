@@ -1,0 +1,204 @@
+"""What happens next in a saga: pure, from its definition, its state and the time.
+
+The worker performs decisions; it decides nothing itself. On failure the steps that succeeded, *and those that may
+have been executed*, are compensated in reverse dependency order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+
+from msgspec import Raw, Struct
+
+from .definition import Definition, Step
+from .event import Event
+from .facts import (
+    CompensationStarted,
+    DeadlineExceeded,
+    Direction,
+    InterventionRequired,
+    SagaCompensated,
+    SagaCompleted,
+    StepStarted,
+)
+from .state import Progress, SagaState, Track, evolve
+
+NULL = Raw(b"null")
+
+
+class Run(Struct, frozen=True):
+    """An attempt to make: of a step's action, or of its compensation."""
+
+    step: str
+    direction: Direction
+    attempt: int
+    key: str
+
+
+class Decision(Struct, frozen=True):
+    """What to record, what to run, and when to decide again if nothing happens before."""
+
+    record: tuple[Event, ...] = ()
+    run: tuple[Run, ...] = ()
+    wake_at: datetime | None = None
+
+
+class Advance(Struct, frozen=True):
+    """A decision carried as far as it goes without running anything: its facts are folded into `state`."""
+
+    facts: tuple[Event, ...]
+    run: tuple[Run, ...]
+    wake_at: datetime | None
+    state: SagaState
+
+
+IDLE = Decision()
+
+
+def idempotency_key(saga_id: str, step: str, direction: Direction) -> str:
+    """The same for every attempt, worker, restart and upgrade: a hash of the saga, the step and the direction."""
+    return hashlib.sha256(f"{saga_id}\x00{step}\x00{direction}".encode()).hexdigest()[:32]
+
+
+def decide(definition: Definition, state: SagaState, now: datetime) -> Decision:
+    """What comes next.
+
+    A saga that is over, or waits for a person, gets nothing; attempts in flight go on, and their outcomes are
+    recorded. A deadline turns a saga back unless it is past its pivot.
+    """
+    if state.end is not None or state.interventions:
+        return IDLE
+    if _is_late(state, now):
+        assert state.deadline is not None  # noqa: S101 -- what `_is_late` found
+        return Decision(record=(DeadlineExceeded(now, state.deadline),))
+    undecided = _pivot_in_doubt(definition, state)
+    if undecided is not None:
+        return Decision(record=(_needs_person(state, undecided, Direction.FORWARD, now),))
+    return _go_back(definition, state, now) if state.turned else _go_on(definition, state, now)
+
+
+def advance(definition: Definition, state: SagaState, now: datetime) -> Advance:
+    """Decide again and again until only attempts, or waiting, are left."""
+    facts: list[Event] = []
+    for _ in range(2 * len(definition.steps) + 4):
+        decision = decide(definition, state, now)
+        if not decision.record:
+            return Advance(tuple(facts), decision.run, decision.wake_at, state)
+        for fact in decision.record:
+            state = evolve(state, fact)
+            facts.append(fact)
+    raise AssertionError(f"saga {state.saga_id!r} keeps deciding without end: {facts[-3:]}")
+
+
+def started(run: Run, now: datetime) -> StepStarted | CompensationStarted:
+    """The fact that an attempt is about to be made."""
+    kind = StepStarted if run.direction is Direction.FORWARD else CompensationStarted
+    return kind(now, run.step, run.attempt, run.key)
+
+
+def turn_cause(state: SagaState) -> str:
+    """Why a saga goes back, in words that repeat nothing a user put in."""
+    for name, step in state.steps.items():
+        if step.forward.progress is Progress.FAILED:
+            return f"step {name} failed ({_kind(step.forward)})"
+    return "deadline exceeded" if state.deadline_exceeded else "cancelled"
+
+
+def _is_late(state: SagaState, now: datetime) -> bool:
+    return state.deadline is not None and now >= state.deadline and not (state.past_pivot or state.turned)
+
+
+def _pivot_in_doubt(definition: Definition, state: SagaState) -> Step | None:
+    """The pivot, if it was given up and may have been executed: neither forward nor back is safe."""
+    if definition.pivot is None:
+        return None
+    track = state.step(definition.pivot).forward
+    gave_up = track.progress is Progress.FAILED or (track.progress is Progress.RETRYING and state.turned)
+    return definition.step(definition.pivot) if gave_up and track.possibly_executed else None
+
+
+def _go_on(definition: Definition, state: SagaState, now: datetime) -> Decision:
+    runs: list[Run] = []
+    wakes: list[datetime] = []
+    if state.deadline is not None and not state.past_pivot:
+        wakes.append(state.deadline)
+    unfinished = False
+    for step in definition.steps:
+        track = state.step(step.name).forward
+        if track.over:
+            continue
+        unfinished = True
+        if track.progress is Progress.FAILED:
+            return Decision(record=(_needs_person(state, step, Direction.FORWARD, now),))
+        if all(state.step(name).forward.over for name in definition.after[step.name]):
+            _attempt(state, step, Direction.FORWARD, now, runs, wakes)
+    if not unfinished:
+        last = state.step(definition.steps[-1].name).forward.result
+        return Decision(record=(SagaCompleted(now, NULL if last is None else last),))
+    return Decision(run=tuple(runs), wake_at=min(wakes, default=None))
+
+
+def _go_back(definition: Definition, state: SagaState, now: datetime) -> Decision:
+    """Compensate, latest first; what is still in flight has to settle before."""
+    if any(state.step(step.name).forward.progress is Progress.RUNNING for step in definition.steps):
+        return IDLE
+    owed = [step for step in definition.steps if _owes_compensation(state, step)]
+    if not owed:
+        return Decision(record=(SagaCompensated(now, turn_cause(state)),))
+    names = {step.name for step in owed}
+    runs: list[Run] = []
+    wakes: list[datetime] = []
+    for step in reversed(owed):
+        if definition.dependents[step.name] & names:
+            continue
+        if state.step(step.name).compensation.progress is Progress.FAILED:
+            return Decision(record=(_needs_person(state, step, Direction.COMPENSATION, now),))
+        _attempt(state, step, Direction.COMPENSATION, now, runs, wakes)
+    return Decision(run=tuple(runs), wake_at=min(wakes, default=None))
+
+
+def _owes_compensation(state: SagaState, step: Step) -> bool:
+    if step.undo is None:
+        return False
+    tracks = state.step(step.name)
+    happened = tracks.forward.progress is Progress.DONE or tracks.forward.possibly_executed
+    return happened and not tracks.compensation.over
+
+
+def _attempt(
+    state: SagaState, step: Step, direction: Direction, now: datetime, runs: list[Run], wakes: list[datetime]
+) -> None:
+    """Run it now, or at its time; an attempt in flight is left alone."""
+    track = state.track(step.name, direction)
+    if track.progress is Progress.RUNNING:
+        return
+    if track.retry_at is not None and track.retry_at > now:
+        wakes.append(track.retry_at)
+        return
+    runs.append(Run(step.name, direction, track.attempt + 1, idempotency_key(state.saga_id, step.name, direction)))
+
+
+def _needs_person(state: SagaState, step: Step, direction: Direction, now: datetime) -> InterventionRequired:
+    track = state.track(step.name, direction)
+    what = "step" if direction is Direction.FORWARD else "compensation of step"
+    return InterventionRequired(
+        now, step.name, direction, f"{what} {step.name} gave up after attempt {track.attempt} ({_kind(track)})"
+    )
+
+
+def _kind(track: Track) -> str:
+    return "outcome unknown" if track.error is None else track.error.type
+
+
+def results(state: SagaState) -> dict[str, Raw]:
+    """The results of the steps that succeeded, by step."""
+    return {name: step.forward.result for name, step in state.steps.items() if step.forward.result is not None}
+
+
+def fold_all(state: SagaState, facts: Iterable[Event]) -> SagaState:
+    """The state after several more facts."""
+    for fact in facts:
+        state = evolve(state, fact)
+    return state

@@ -1,0 +1,307 @@
+"""A saga's state: the fold of its facts.
+
+`evolve` takes any fact in any state and never raises: what was recorded, happened. What a user put in is carried
+along unread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Raw, Struct
+from msgspec.structs import replace
+
+from .event import Event
+from .facts import (
+    Action,
+    CancelRequested,
+    CompensationFailed,
+    CompensationStarted,
+    DeadlineExceeded,
+    Direction,
+    Effect,
+    Failure,
+    InterventionRequired,
+    InterventionResolved,
+    SagaCompensated,
+    SagaCompleted,
+    SagaStarted,
+    SignalReceived,
+    StepCompensated,
+    StepFailed,
+    StepOutcomeUnknown,
+    StepStarted,
+    StepSucceeded,
+    TimerFired,
+)
+
+
+class Status(StrEnum):
+    """Where a saga stands."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    COMPENSATING = "compensating"
+    COMPLETED = "completed"
+    COMPENSATED = "compensated"
+    NEEDS_INTERVENTION = "needs_intervention"
+    ABANDONED = "abandoned"
+
+
+class Progress(StrEnum):
+    """How far one direction of one step has come."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    """An attempt failed, and another is scheduled."""
+    FAILED = "failed"
+    """An attempt failed, and no other will follow by itself."""
+    DONE = "done"
+    SKIPPED = "skipped"
+    """A person decided to go on without it."""
+
+
+class Track(Struct, frozen=True):
+    """One direction of one step: its action, or its compensation."""
+
+    progress: Progress = Progress.PENDING
+    attempt: int = 0
+    failures: int = 0
+    """Failed attempts since it began, or since a person said to retry."""
+    unknowns: int = 0
+    """Attempts since then whose worker died."""
+    possibly_executed: bool = False
+    """Some attempt may have had its effect without being recorded as a success."""
+    retry_at: datetime | None = None
+    result: Raw | None = None
+    error: Failure | None = None
+
+    @property
+    def over(self) -> bool:
+        """It happened, or a person decided to go on without it."""
+        return self.progress is Progress.DONE or self.progress is Progress.SKIPPED
+
+
+class StepState(Struct, frozen=True):
+    """A step's action and its compensation."""
+
+    forward: Track = Track()
+    compensation: Track = Track()
+
+
+class Intervention(Struct, frozen=True):
+    """A step that waits for a person."""
+
+    step: str
+    direction: Direction
+    cause: str
+
+
+UNTOUCHED = StepState()
+
+
+class SagaState(Struct, frozen=True):
+    """Everything that is known of a saga, from its facts alone."""
+
+    saga_id: str
+    version: int = 0
+    """How many facts it is the fold of."""
+    definition: str = ""
+    definition_version: int = 0
+    fingerprint: str = ""
+    input: Raw = Raw(b"null")
+    started_at: datetime | None = None
+    updated_at: datetime | None = None
+    ended_at: datetime | None = None
+    deadline: datetime | None = None
+    deadline_exceeded: bool = False
+    cancelled: bool = False
+    past_pivot: bool = False
+    steps: Mapping[str, StepState] = {}
+    interventions: tuple[Intervention, ...] = ()
+    signals: Mapping[str, Raw] = {}
+    end: Status | None = None
+    result: Raw | None = None
+    cause: str | None = None
+
+    def step(self, name: str) -> StepState:
+        """A step's state; untouched if nothing happened to it yet."""
+        return self.steps.get(name, UNTOUCHED)
+
+    def track(self, name: str, direction: Direction) -> Track:
+        """One direction of a step."""
+        step = self.step(name)
+        return step.forward if direction is Direction.FORWARD else step.compensation
+
+    @property
+    def turned(self) -> bool:
+        """Whether it goes back: cancelled, out of time, or with a step given up, and not past its pivot."""
+        return not self.past_pivot and (
+            self.cancelled
+            or self.deadline_exceeded
+            or any(
+                s.forward.progress is Progress.FAILED or s.compensation.progress is not Progress.PENDING
+                for s in self.steps.values()
+            )
+        )
+
+    @property
+    def in_flight(self) -> tuple[tuple[str, Direction], ...]:
+        """The attempts that were started and have no outcome yet."""
+        return tuple(
+            (name, direction)
+            for name, step in self.steps.items()
+            for direction, track in ((Direction.FORWARD, step.forward), (Direction.COMPENSATION, step.compensation))
+            if track.progress is Progress.RUNNING
+        )
+
+    @property
+    def status(self) -> Status:
+        """Where it stands, as the `sagas` view shows it."""
+        if self.end is not None:
+            return self.end
+        if self.interventions:
+            return Status.NEEDS_INTERVENTION
+        if self.turned:
+            return Status.COMPENSATING
+        progress = {step.forward.progress for step in self.steps.values()}
+        if Progress.RETRYING in progress and Progress.RUNNING not in progress:
+            return Status.WAITING
+        return Status.RUNNING
+
+
+def rebuild(saga_id: str, events: Iterable[Event]) -> SagaState:
+    """The state that a saga's facts add up to."""
+    state = SagaState(saga_id)
+    for event in events:
+        state = evolve(state, event)
+    return state
+
+
+def evolve(state: SagaState, event: Event) -> SagaState:
+    """The state after one more fact. A fact of another kind counts, and changes nothing else."""
+    fold = _FOLDS.get(type(event))
+    changes = fold(state, event) if fold is not None else {}
+    return replace(state, version=state.version + 1, updated_at=event.at, **changes)
+
+
+Changes = dict[str, Any]
+
+
+def _started(_: SagaState, fact: SagaStarted) -> Changes:
+    return {
+        "definition": fact.definition,
+        "definition_version": fact.definition_version,
+        "fingerprint": fact.fingerprint,
+        "input": fact.input,
+        "started_at": fact.at,
+        "deadline": fact.deadline,
+    }
+
+
+def _with(state: SagaState, name: str, direction: Direction, **changes: Any) -> Changes:
+    """The steps with one direction of one of them changed."""
+    step = state.steps.get(name, UNTOUCHED)
+    if direction is Direction.FORWARD:
+        step = StepState(replace(step.forward, **changes), step.compensation)
+    else:
+        step = StepState(step.forward, replace(step.compensation, **changes))
+    return {"steps": {**state.steps, name: step}}
+
+
+def _attempt_started(state: SagaState, fact: StepStarted | CompensationStarted) -> Changes:
+    direction = Direction.FORWARD if type(fact) is StepStarted else Direction.COMPENSATION
+    return _with(state, fact.step, direction, progress=Progress.RUNNING, attempt=fact.attempt, retry_at=None)
+
+
+def _succeeded(state: SagaState, fact: StepSucceeded) -> Changes:
+    done = _with(state, fact.step, Direction.FORWARD, progress=Progress.DONE, result=fact.result, error=None)
+    return {**done, "past_pivot": True} if fact.pivot else done
+
+
+def _compensated(state: SagaState, fact: StepCompensated) -> Changes:
+    return _with(state, fact.step, Direction.COMPENSATION, progress=Progress.DONE, result=fact.result, error=None)
+
+
+def _failed(state: SagaState, fact: StepFailed | CompensationFailed) -> Changes:
+    direction = Direction.FORWARD if type(fact) is StepFailed else Direction.COMPENSATION
+    track = state.track(fact.step, direction)
+    return _with(
+        state,
+        fact.step,
+        direction,
+        progress=Progress.FAILED if fact.retry_at is None else Progress.RETRYING,
+        failures=track.failures + 1,
+        possibly_executed=track.possibly_executed or fact.effect is Effect.UNKNOWN,
+        retry_at=fact.retry_at,
+        error=fact.error,
+    )
+
+
+def _outcome_unknown(state: SagaState, fact: StepOutcomeUnknown) -> Changes:
+    track = state.track(fact.step, fact.direction)
+    return _with(
+        state,
+        fact.step,
+        fact.direction,
+        progress=Progress.FAILED if fact.retry_at is None else Progress.RETRYING,
+        unknowns=track.unknowns + 1,
+        possibly_executed=True,
+        retry_at=fact.retry_at,
+    )
+
+
+def _intervention_required(state: SagaState, fact: InterventionRequired) -> Changes:
+    return {"interventions": (*state.interventions, Intervention(fact.step, fact.direction, fact.cause))}
+
+
+def _intervention_resolved(state: SagaState, fact: InterventionResolved) -> Changes:
+    rest = tuple(i for i in state.interventions if (i.step, i.direction) != (fact.step, fact.direction))
+    match fact.action:
+        case Action.ABANDON:
+            return {"interventions": (), "end": Status.ABANDONED, "ended_at": fact.at, "cause": fact.reason}
+        case Action.RETRY:
+            changed = _with(
+                state, fact.step, fact.direction, progress=Progress.PENDING, failures=0, unknowns=0, retry_at=None
+            )
+        case Action.RESOLVE:
+            changed = _with(state, fact.step, fact.direction, progress=Progress.DONE, result=fact.result)
+        case Action.SKIP:
+            changed = _with(state, fact.step, fact.direction, progress=Progress.SKIPPED)
+    return {**changed, "interventions": rest, "past_pivot": state.past_pivot or fact.pivot}
+
+
+def _ended(status: Status) -> Callable[[SagaState, Any], Changes]:
+    def fold(_: SagaState, fact: SagaCompleted | SagaCompensated) -> Changes:
+        return {
+            "end": status,
+            "ended_at": fact.at,
+            "result": getattr(fact, "result", None),
+            "cause": getattr(fact, "cause", None),
+        }
+
+    return fold
+
+
+_FOLDS: dict[type[Event], Callable[[SagaState, Any], Changes]] = {
+    SagaStarted: _started,
+    StepStarted: _attempt_started,
+    CompensationStarted: _attempt_started,
+    StepSucceeded: _succeeded,
+    StepCompensated: _compensated,
+    StepFailed: _failed,
+    CompensationFailed: _failed,
+    StepOutcomeUnknown: _outcome_unknown,
+    SignalReceived: lambda state, fact: {"signals": {**state.signals, fact.name: fact.payload}},
+    TimerFired: lambda _, __: {},
+    DeadlineExceeded: lambda _, __: {"deadline_exceeded": True},
+    CancelRequested: lambda _, __: {"cancelled": True},
+    InterventionRequired: _intervention_required,
+    InterventionResolved: _intervention_resolved,
+    SagaCompleted: _ended(Status.COMPLETED),
+    SagaCompensated: _ended(Status.COMPENSATED),
+}
