@@ -103,6 +103,13 @@ class AppendCall(NamedTuple):
     advances: Sequence[Advance] = ()
 
 
+def check_size(call: AppendCall) -> None:
+    """Raise `ValueError` for a call of more events than one transaction may have."""
+    events = sum(len(append.events) for append in call.appends)
+    if events > APPEND_EVENTS_MAX:
+        raise ValueError(f"an append call of {events:,} events: split it into calls of at most {APPEND_EVENTS_MAX:,}")
+
+
 class Appended(NamedTuple):
     """The append's events are durable, at contiguous positions in the order given."""
 
@@ -147,6 +154,16 @@ class AppendRow(NamedTuple):
     last_position: int
     recorded_at: datetime
     hash: bytes
+
+
+class Misplaced(NamedTuple):
+    """An event that does not stand where its stream needs it: proof of a deletion, an insertion or a reorder."""
+
+    position: int
+    stream_id: str
+    version: int
+    previous_version: int | None
+    """The version found just before it in its stream; None if there is none."""
 
 
 class Snapshot(NamedTuple):
@@ -224,6 +241,10 @@ class EventLog(Protocol):
 
     def appends(self, after: int, *, limit: int) -> list[AppendRow]:
         """Links of the hash chain with `last_position > after`, in order."""
+        ...
+
+    def misplaced(self, *, limit: int) -> list[Misplaced]:
+        """Events whose version does not follow the one before it in their stream, by position; for `verify`."""
         ...
 
     def snapshots(self, stream_ids: Sequence[str]) -> list[Snapshot]:

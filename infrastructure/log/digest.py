@@ -1,0 +1,78 @@
+"""The digest of an event and the hash chain of the log: what makes an edit, a reorder or a deletion show.
+
+Both are a storage format, written here once and for ever.
+
+**Digest of an event**: SHA-256 over these eight columns as stored, in this order: stream_id, version, topic,
+schema_version, state, correlation_id, causation_position, meta. Each column is four bytes of length, then that many
+bytes of value:
+
+- text is UTF-8, and `state` is its bytes (the ciphertext, where it is encrypted);
+- an integer is 8 bytes, two's complement;
+- NULL is the length `FF FF FF FF` and no value.
+
+**Hash of an append**: SHA-256 over the hash of the append before it (32 zero bytes for the first), its last position
+(8 bytes), its `recorded_at` (microseconds since 1970-01-01 UTC, 8 bytes), and the digests of its events in order of
+position (32 bytes each). All integers are big-endian.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import Final
+
+GENESIS: Final = bytes(32)
+"""What stands for the previous hash in the first append, and is the hash of an empty log."""
+
+_NULL: Final = b"\xff\xff\xff\xff"
+_length = struct.Struct(">I").pack
+_integer = struct.Struct(">Iq").pack
+_integer_then_length = struct.Struct(">IqI").pack
+_link = struct.Struct(">qq").pack
+
+
+def digest(
+    stream_id: str,
+    version: int,
+    topic: str,
+    schema_version: int,
+    state: bytes,
+    correlation_id: str | None,
+    causation_position: int | None,
+    meta: str,
+) -> bytes:
+    """The digest of an event: 32 bytes over every column that its writer sends."""
+    stream = stream_id.encode()
+    name = topic.encode()
+    about = meta.encode()
+    if correlation_id is None:
+        correlation = _NULL
+    else:
+        correlation = correlation_id.encode()
+        correlation = _length(len(correlation)) + correlation
+    return sha256(
+        b"".join(
+            (
+                _length(len(stream)),
+                stream,
+                _integer_then_length(8, version, len(name)),
+                name,
+                _integer_then_length(8, schema_version, len(state)),
+                state,
+                correlation,
+                _NULL if causation_position is None else _integer(8, causation_position),
+                _length(len(about)),
+                about,
+            )
+        )
+    ).digest()
+
+
+def chain(
+    previous_hash: bytes, last_position: int, recorded_at_microseconds: int, digests: Iterable[bytes]
+) -> bytes:
+    """The hash of an append: 32 bytes over the one before it, where and when it ends, and its events' digests."""
+    return sha256(
+        b"".join((previous_hash, _link(last_position, recorded_at_microseconds), *digests))
+    ).digest()

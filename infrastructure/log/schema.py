@@ -1,0 +1,21 @@
+"""Whether the schema found in a database is the one that this code reads and writes."""
+
+from __future__ import annotations
+
+from ..errors import NotOurs
+
+
+def check_version(stored: int, newest: int, *, place: str, url: str) -> None:
+    """Raise `NotOurs`, naming the remedy, unless the stored schema version is the newest. Never a guess."""
+    if stored == 0:
+        raise NotOurs(f"{place} is not a sagaledger database yet: create it with `sagaledger init --db {url}`")
+    if stored < newest:
+        raise NotOurs(
+            f"{place} has schema version {stored}, and this sagaledger uses {newest}: "
+            f"upgrade it with `sagaledger init --db {url}`"
+        )
+    if stored > newest:
+        raise NotOurs(
+            f"{place} has schema version {stored}, and this sagaledger reads up to {newest}: "
+            "upgrade sagaledger (pip install --upgrade sagaledger); `sagaledger init` cannot go back"
+        )
