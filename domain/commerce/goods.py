@@ -1,0 +1,39 @@
+"""Goods: articles, and how many of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Protocol
+
+from msgspec import Meta, Struct
+
+Key = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")]
+"""The name of an order, a return, an article or a customer: it becomes part of a stream's id."""
+Minor = Annotated[int, Meta(ge=0, le=10**12)]
+"""An amount in the currency's minor unit (pence); bounded so that every sum stays exact in SQL."""
+QUANTITY_MAX = 10**9
+"""The most pieces that one line may speak of."""
+
+
+class Quantity(Struct, frozen=True):
+    """So many pieces of one article."""
+
+    sku: str
+    quantity: int
+
+
+class HasQuantity(Protocol):
+    """A line that speaks of so many pieces of one article."""
+
+    @property
+    def sku(self) -> str: ...
+    @property
+    def quantity(self) -> int: ...
+
+
+def per_article(lines: Iterable[HasQuantity]) -> tuple[Quantity, ...]:
+    """The lines summed by article, in the order in which articles first appear; articles that sum to 0 are left out."""
+    sums: dict[str, int] = {}
+    for line in lines:
+        sums[line.sku] = sums.get(line.sku, 0) + line.quantity
+    return tuple(Quantity(sku, quantity) for sku, quantity in sums.items() if quantity)

@@ -1,0 +1,120 @@
+"""Intake: the run of one file of orders, under parameters that stay what they were.
+
+The stream is named by the file's content, so running the same file again continues the same intake, and running it
+with other parameters is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from ..event import Event, event
+from ..participant import Command, Participant, Refused
+
+
+class IntakeParameters(Struct, frozen=True):
+    """What decides the outcome of an intake: the file's content, and how it is run."""
+
+    sha256: str
+    """Of the file's uncompressed content, in hexadecimal."""
+    seed: int
+    decline_rate: str
+    """A decimal fraction in its shortest form, so that equal rates are equal texts."""
+    opening_stock: int | None
+    """Pieces of each article; None: as many as the file needs."""
+
+    def __str__(self) -> str:
+        stock = "as needed" if self.opening_stock is None else self.opening_stock
+        return f"seed {self.seed}, decline rate {self.decline_rate}, opening stock {stock}"
+
+
+# Events
+
+
+@event("IntakeStarted")
+class IntakeStarted(Event, frozen=True):
+    """A file of so many lines began to be taken in."""
+
+    file: str
+    sha256: str
+    lines_in: int
+    seed: int
+    decline_rate: str
+    opening_stock: int | None = None
+
+    @property
+    def parameters(self) -> IntakeParameters:
+        """What decides the outcome of the intake."""
+        return IntakeParameters(self.sha256, self.seed, self.decline_rate, self.opening_stock)
+
+
+# Commands
+
+
+class StartIntake(Command, frozen=True):
+    """Take in a file, or go on with it."""
+
+    file: str
+    lines_in: int
+    parameters: IntakeParameters
+
+
+# State
+
+
+class IntakeState(Struct, frozen=True):
+    """The parameters that the intake began with; None before it began."""
+
+    parameters: IntakeParameters | None = None
+
+
+def evolve(state: IntakeState, fact: Event) -> IntakeState:
+    return IntakeState(fact.parameters) if isinstance(fact, IntakeStarted) else state
+
+
+# Decision
+
+
+def decide(state: IntakeState, command: StartIntake, at: datetime) -> Sequence[Event]:
+    asked, known = command.parameters, state.parameters
+    if known is None:
+        return [
+            IntakeStarted(
+                at,
+                command.file,
+                asked.sha256,
+                command.lines_in,
+                asked.seed,
+                asked.decline_rate,
+                asked.opening_stock,
+            )
+        ]
+    if asked != known:
+        raise Refused(
+            f"{command.file} was begun here with {known}, and cannot go on with {asked}: "
+            "give the same parameters, or another database"
+        )
+    return []
+
+
+def intake_key(sha256: str) -> str:
+    """The key of a file's intake: enough of its digest to tell files apart."""
+    return sha256[:16]
+
+
+def _file(command: StartIntake) -> str:
+    return intake_key(command.parameters.sha256)
+
+
+INTAKE = Participant(
+    "intake",
+    initial=IntakeState(),
+    state_type=IntakeState,
+    events=(IntakeStarted,),
+    commands={StartIntake: _file},
+    decide=decide,
+    evolve=evolve,
+)

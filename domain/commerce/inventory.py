@@ -1,0 +1,180 @@
+"""Inventory: one stream per article, whose available stock never goes below zero.
+
+A hot article's stream is very long, so its state is small and folding one event is O(1). Where a piece is
+(on hand, reserved, shipped, returned) is the business of the view `inventory`, which folds the same events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ..event import Event, event
+from ..participant import Command, Participant, Refused
+
+# Events
+
+
+@event("StockReceived")
+class StockReceived(Event, frozen=True):
+    """Pieces arrived; `source` names the intake whose opening stock they are, if they are one's."""
+
+    sku: str
+    quantity: int
+    source: str | None = None
+
+
+@event("InventoryReserved")
+class InventoryReserved(Event, frozen=True):
+    """Pieces are kept for an order; this is article `part` of the order's `parts`."""
+
+    order_id: str
+    sku: str
+    quantity: int
+    part: int
+    parts: int
+
+
+@event("InventoryReservationFailed")
+class InventoryReservationFailed(Event, frozen=True):
+    """An order wanted more than there was."""
+
+    order_id: str
+    sku: str
+    wanted: int
+    available: int
+
+
+@event("InventoryReleased")
+class InventoryReleased(Event, frozen=True):
+    """Pieces kept for an order are free again."""
+
+    order_id: str
+    sku: str
+    quantity: int
+
+
+@event("ItemsRestocked")
+class ItemsRestocked(Event, frozen=True):
+    """Returned pieces are back on the shelf; `order_id` is the return's, article `part` of its `parts`."""
+
+    order_id: str
+    sku: str
+    quantity: int
+    part: int
+    parts: int
+
+
+# Commands
+
+
+class ReceiveStock(Command, frozen=True):
+    """Take in pieces that arrived."""
+
+    sku: str
+    quantity: int
+
+
+class OpenStock(Command, frozen=True):
+    """Take in the opening stock of an intake, once however often it is asked."""
+
+    sku: str
+    quantity: int
+    source: str
+
+
+class ReserveInventory(Command, frozen=True):
+    """Keep pieces for an order, or refuse if there are not enough."""
+
+    order_id: str
+    sku: str
+    quantity: int
+    part: int = 1
+    parts: int = 1
+
+
+class ReleaseInventory(Command, frozen=True):
+    """Free the pieces kept for an order."""
+
+    order_id: str
+    sku: str
+    quantity: int
+
+
+class RestockItems(Command, frozen=True):
+    """Put returned pieces back on the shelf."""
+
+    order_id: str
+    sku: str
+    quantity: int
+    part: int = 1
+    parts: int = 1
+
+
+InventoryCommand = ReceiveStock | OpenStock | ReserveInventory | ReleaseInventory | RestockItems
+
+# State
+
+
+class Stock(Struct, frozen=True):
+    """What can be reserved of an article, and whose opening stock it has already (one entry for each file ever run)."""
+
+    available: int = 0
+    opened_by: tuple[str, ...] = ()
+
+
+def evolve(stock: Stock, fact: Event) -> Stock:
+    match fact:
+        case InventoryReserved():
+            return replace(stock, available=stock.available - fact.quantity)
+        case InventoryReleased() | ItemsRestocked() | StockReceived(source=None):
+            return replace(stock, available=stock.available + fact.quantity)
+        case StockReceived(source=str(source)):
+            return Stock(stock.available + fact.quantity, (*stock.opened_by, source))
+        case _:
+            return stock
+
+
+# Decision
+
+
+def decide(stock: Stock, command: InventoryCommand, at: datetime) -> Sequence[Event]:
+    sku, quantity = command.sku, command.quantity
+    if quantity < 1:
+        raise Refused(
+            f"{type(command).__name__} of {quantity} pieces of article {sku}: the quantity must be at least 1"
+        )
+    match command:
+        case ReceiveStock():
+            return [StockReceived(at, sku, quantity)]
+        case OpenStock(source=source):
+            return [] if source in stock.opened_by else [StockReceived(at, sku, quantity, source)]
+        case ReserveInventory(order_id=order_id) if stock.available < quantity:
+            raise Refused(
+                f"insufficient stock: order {order_id} wants {quantity} of article {sku}, {stock.available} available",
+                InventoryReservationFailed(at, order_id, sku, quantity, stock.available),
+            )
+        case ReserveInventory():
+            return [InventoryReserved(at, command.order_id, sku, quantity, command.part, command.parts)]
+        case ReleaseInventory():
+            return [InventoryReleased(at, command.order_id, sku, quantity)]
+        case RestockItems():
+            return [ItemsRestocked(at, command.order_id, sku, quantity, command.part, command.parts)]
+
+
+def _article(command: InventoryCommand) -> str:
+    return command.sku
+
+
+INVENTORY = Participant(
+    "stock",
+    initial=Stock(),
+    state_type=Stock,
+    events=(StockReceived, InventoryReserved, InventoryReservationFailed, InventoryReleased, ItemsRestocked),
+    commands=dict.fromkeys((ReceiveStock, OpenStock, ReserveInventory, ReleaseInventory, RestockItems), _article),
+    decide=decide,
+    evolve=evolve,
+)
