@@ -1,0 +1,235 @@
+"""`sagas`: one row for each saga, with where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text
+
+from ..domain.event import Event
+from ..domain.facts import (
+    SAGA_FACTS,
+    Action,
+    CancelRequested,
+    CompensationFailed,
+    CompensationStarted,
+    DeadlineExceeded,
+    Direction,
+    InterventionRequired,
+    InterventionResolved,
+    SagaCompensated,
+    SagaCompleted,
+    SagaStarted,
+    SignalReceived,
+    StepCompensated,
+    StepFailed,
+    StepOutcomeUnknown,
+    StepStarted,
+    StepSucceeded,
+    TimerFired,
+)
+from ..domain.recorded import Recorded
+from ..domain.state import Status
+from .columns import INTERNAL, Names, UtcDateTime
+from .projection import Projection, Row, existing
+
+sagas = Projection(
+    "sagas",
+    version=1,
+    table=Table(
+        "sagas",
+        MetaData(),
+        Column("saga_id", Text, primary_key=True),
+        Column("definition", Text, nullable=False),
+        Column("version", Integer, nullable=False),
+        Column("style", Text, nullable=False),
+        Column("status", Text, nullable=False),
+        Column("correlation_id", Text, nullable=False),
+        Column("started_at", UtcDateTime, nullable=False),
+        Column("updated_at", UtcDateTime, nullable=False),
+        Column("ended_at", UtcDateTime),
+        Column("current_step", Text),
+        Column("failed_step", Text),
+        Column("error", Text),
+        Column("events", BigInteger, nullable=False),
+        Column("deadline", UtcDateTime),
+        Column("running", Names, nullable=False, info=INTERNAL),
+        Column("retrying", Names, nullable=False, info=INTERNAL),
+        Column("given_up", Names, nullable=False, info=INTERNAL),
+        Column("compensations", Names, nullable=False, info=INTERNAL),
+        Column("parked", Names, nullable=False, info=INTERNAL),
+        Column("told_to_turn", Boolean, nullable=False, info=INTERNAL),
+        Column("past_pivot", Boolean, nullable=False, info=INTERNAL),
+        Index("sagas_status", "status", "started_at"),
+        Index("sagas_definition", "definition", "started_at"),
+        Index("sagas_correlation_id", "correlation_id"),
+    ),
+)
+
+ENDED = frozenset({Status.COMPLETED.value, Status.COMPENSATED.value, Status.ABANDONED.value})
+
+Fold = Callable[[Row, Any], Row]
+"""What a fact changes in the row of its saga."""
+_FOLDS: dict[type[Event], Fold] = {}
+
+
+def saga_of(recorded: Recorded) -> str:
+    """The saga on whose own stream a fact stands."""
+    return recorded.stream_id
+
+
+@sagas.on(*SAGA_FACTS, key=saga_of)
+def fact(row: Row | None, happened: Event, recorded: Recorded) -> Row:
+    """Every fact counts, and may change where its saga stands."""
+    if row is None and isinstance(happened, SagaStarted):
+        return _new(recorded, happened)
+    row = existing(row)
+    fold = _FOLDS.get(type(happened))
+    changes = fold(row, happened) if fold is not None else {}
+    after = {**row, "events": row["events"] + 1, "updated_at": happened.at, **changes}
+    if "status" not in changes and row["status"] not in ENDED:
+        after["status"] = _status(after)
+    return after
+
+
+def _status(row: Row) -> str:
+    """Where an open saga stands: the same as `SagaState.status`."""
+    if row["parked"]:
+        return Status.NEEDS_INTERVENTION.value
+    if not row["past_pivot"] and (row["told_to_turn"] or row["given_up"] or row["compensations"]):
+        return Status.COMPENSATING.value
+    if row["retrying"] and not row["running"]:
+        return Status.WAITING.value
+    return Status.RUNNING.value
+
+
+def _new(recorded: Recorded, started: SagaStarted) -> Row:
+    return {
+        "saga_id": recorded.stream_id,
+        "definition": started.definition,
+        "version": started.definition_version,
+        "style": "orchestrated",
+        "status": Status.RUNNING.value,
+        "correlation_id": recorded.correlation_id,
+        "started_at": started.at,
+        "updated_at": started.at,
+        "events": 1,
+        "deadline": started.deadline,
+        **dict.fromkeys(("running", "retrying", "given_up", "compensations", "parked"), ()),
+        "told_to_turn": False,
+        "past_pivot": False,
+    }
+
+
+def _on(*types: type[Event]) -> Callable[[Fold], Fold]:
+    def declare(fold: Fold) -> Fold:
+        _FOLDS.update(dict.fromkeys(types, fold))
+        return fold
+
+    return declare
+
+
+def _among(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return names if name in names else tuple(sorted((*names, name)))
+
+
+def _without(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return tuple(other for other in names if other != name) if name in names else names
+
+
+def _forward(row: Row, step: str, progress: str | None) -> Row:
+    """The step's action stands in one of `running`, `retrying` and `given_up`, or in none of them."""
+    return {
+        column: (_among if column == progress else _without)(row[column], step)
+        for column in ("running", "retrying", "given_up")
+    }
+
+
+@_on(StepStarted)
+def _step_started(row: Row, started: StepStarted) -> Row:
+    return {**_forward(row, started.step, "running"), "current_step": started.step}
+
+
+@_on(StepSucceeded)
+def _step_succeeded(row: Row, succeeded: StepSucceeded) -> Row:
+    return {**_forward(row, succeeded.step, None), "past_pivot": row["past_pivot"] or succeeded.pivot}
+
+
+@_on(StepFailed)
+def _step_failed(row: Row, failed: StepFailed) -> Row:
+    progress = "given_up" if failed.retry_at is None else "retrying"
+    return {**_forward(row, failed.step, progress), **_blame(failed)}
+
+
+@_on(CompensationStarted)
+def _compensation_started(row: Row, started: CompensationStarted) -> Row:
+    return {"compensations": _among(row["compensations"], started.step), "current_step": started.step}
+
+
+@_on(StepCompensated)
+def _step_compensated(row: Row, compensated: StepCompensated) -> Row:
+    return {"compensations": _among(row["compensations"], compensated.step)}
+
+
+@_on(CompensationFailed)
+def _compensation_failed(row: Row, failed: CompensationFailed) -> Row:
+    return {"compensations": _among(row["compensations"], failed.step), **_blame(failed)}
+
+
+def _blame(failed: StepFailed | CompensationFailed) -> Row:
+    return {"failed_step": failed.step, "error": f"{failed.error.type}: {failed.error.message}"}
+
+
+@_on(StepOutcomeUnknown)
+def _outcome_unknown(row: Row, lost: StepOutcomeUnknown) -> Row:
+    blame = {"failed_step": lost.step, "error": f"outcome unknown: the worker of attempt {lost.attempt} died"}
+    if lost.direction is Direction.COMPENSATION:
+        return {"compensations": _among(row["compensations"], lost.step), **blame}
+    return {**_forward(row, lost.step, "given_up" if lost.retry_at is None else "retrying"), **blame}
+
+
+@_on(CancelRequested, DeadlineExceeded)
+def _told_to_turn(_: Row, __: CancelRequested | DeadlineExceeded) -> Row:
+    return {"told_to_turn": True}
+
+
+@_on(InterventionRequired)
+def _parked(row: Row, required: InterventionRequired) -> Row:
+    return {
+        "parked": _among(row["parked"], f"{required.direction} {required.step}"),
+        "failed_step": required.step,
+        "error": required.cause,
+    }
+
+
+@_on(InterventionResolved)
+def _resolved(row: Row, resolved: InterventionResolved) -> Row:
+    if resolved.action is Action.ABANDON:
+        return {
+            "parked": (), "status": Status.ABANDONED.value, "ended_at": resolved.at, "current_step": None,
+            "error": resolved.reason,
+        }  # fmt: skip
+    changes = {
+        "parked": _without(row["parked"], f"{resolved.direction} {resolved.step}"),
+        "past_pivot": row["past_pivot"] or resolved.pivot,
+    }
+    if resolved.direction is Direction.FORWARD:
+        return {**changes, **_forward(row, resolved.step, None)}
+    begun = _without if resolved.action is Action.RETRY else _among
+    return {**changes, "compensations": begun(row["compensations"], resolved.step)}
+
+
+@_on(SagaCompleted)
+def _completed(_: Row, completed: SagaCompleted) -> Row:
+    return {"status": Status.COMPLETED.value, "ended_at": completed.at, "current_step": None}
+
+
+@_on(SagaCompensated)
+def _compensated(_: Row, compensated: SagaCompensated) -> Row:
+    return {"status": Status.COMPENSATED.value, "ended_at": compensated.at, "current_step": None}
+
+
+@_on(SignalReceived, TimerFired)
+def _noted(_: Row, __: SignalReceived | TimerFired) -> Row:
+    return {}
