@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from ..definition import LocalResult, Saga, StepContext
 from ..participant import Command
-from .goods import QUANTITY_MAX, Key, Minor, per_article
+from .goods import QUANTITY_MAX, Country, Currency, Key, Minor, per_article
 from .inventory import ReleaseInventory, ReserveInventory
 from .loyalty import AwardLoyaltyPoints, DeductLoyaltyPoints, points_for
 from .order import CancelOrder, CompleteOrder, CreateOrder
@@ -33,8 +33,8 @@ class Order(Struct, frozen=True, omit_defaults=True):
     placed_at: Annotated[datetime, Meta(tz=True)]
     lines: Annotated[tuple[OrderLine, ...], Meta(min_length=1)]
     customer_id: Key | None = None
-    country: str = ""
-    currency: str = "GBP"
+    country: Country = ""
+    currency: Currency = "GBP"
     payment_method: str = "card"
 
     @property

@@ -7,12 +7,21 @@ from typing import Annotated, Protocol
 
 from msgspec import Meta, Struct
 
-Key = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")]
-"""The name of an order, a return, an article or a customer: it becomes part of a stream's id."""
-Minor = Annotated[int, Meta(ge=0, le=10**12)]
-"""An amount in the currency's minor unit (pence); bounded so that every sum stays exact in SQL."""
 QUANTITY_MAX = 10**9
 """The most pieces that one line may speak of."""
+AMOUNT_MINOR_MAX = 10**12
+"""The most that one line may cost, in the currency's minor unit: every sum stays exact in SQL."""
+NAME_CHARS_MAX = 100
+"""The longest name of anything."""
+
+Key = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, pattern=r"^[^\x00-\x1f]+$")]
+"""The name of an order, a return, an article or a customer: it becomes part of a stream's id."""
+Country = Annotated[str, Meta(max_length=NAME_CHARS_MAX, pattern=r"^[^\x00-\x1f]*$")]
+"""Where a customer lives; may be empty."""
+Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+"""An ISO 4217 code."""
+Minor = Annotated[int, Meta(ge=0, le=AMOUNT_MINOR_MAX)]
+"""An amount in the currency's minor unit (pence)."""
 
 
 class Quantity(Struct, frozen=True):

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from ..definition import Saga, StepContext
 from ..participant import Command
-from .goods import QUANTITY_MAX, Key, Minor, per_article
+from .goods import QUANTITY_MAX, Country, Currency, Key, Minor, per_article
 from .inventory import RestockItems
 from .loyalty import DeductLoyaltyPoints, points_for
 from .payment import RefundReturn
@@ -36,8 +36,8 @@ class Return(Struct, frozen=True, omit_defaults=True):
     requested_at: Annotated[datetime, Meta(tz=True)]
     lines: Annotated[tuple[ReturnLine, ...], Meta(min_length=1)]
     customer_id: Key | None = None
-    country: str = ""
-    currency: str = "GBP"
+    country: Country = ""
+    currency: Currency = "GBP"
 
     @property
     def total_minor(self) -> int:

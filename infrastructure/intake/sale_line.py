@@ -8,11 +8,9 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import NamedTuple
 
-from ...domain.commerce.goods import QUANTITY_MAX
+from ...domain.commerce.goods import AMOUNT_MINOR_MAX, NAME_CHARS_MAX, QUANTITY_MAX
 from .errors import LineRejected
 
-KEY_CHARS_MAX = 100
-AMOUNT_MINOR_MAX = 10**12
 _WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
 _DECIMAL = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})([eE][+-]?[0-9]{1,2})?")
 _CONTROL = re.compile(r"[\x00-\x1f]")
@@ -70,17 +68,22 @@ def sale_line(fields: Mapping[str, str]) -> SaleLine:
         quantity=quantity,
         amount_minor=int(amount),
         placed_at=_time(fields["InvoiceDate"].strip()),
-        customer_id=_key(fields, "CustomerID") if fields["CustomerID"].strip() else None,
-        country=fields["Country"].strip(),
+        customer_id=_name(fields, "CustomerID") or None,
+        country=_name(fields, "Country"),
     )
 
 
 def _key(fields: Mapping[str, str], column: str) -> str:
-    text = fields[column].strip()
+    text = _name(fields, column)
     if not text:
         raise LineRejected(f"{column} is empty")
-    if len(text) > KEY_CHARS_MAX or _CONTROL.search(text):
-        raise LineRejected(f"{column} {text[:20]!r}… is not a name of up to {KEY_CHARS_MAX} printable characters")
+    return text
+
+
+def _name(fields: Mapping[str, str], column: str) -> str:
+    text = fields[column].strip()
+    if len(text) > NAME_CHARS_MAX or _CONTROL.search(text):
+        raise LineRejected(f"{column} {text[:20]!r}… is not a name of up to {NAME_CHARS_MAX} printable characters")
     return text
 
 
