@@ -79,7 +79,7 @@ class ReceiveStock(Command, frozen=True):
 
 
 class OpenStock(Command, frozen=True):
-    """Take in the opening stock of an intake, once however often it is asked."""
+    """Take in the opening stock of an intake (its key is the `source`), once however often it is asked."""
 
     sku: str
     quantity: int

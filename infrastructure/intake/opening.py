@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...domain.commerce import OpenStock
+from ...domain.commerce import OpenStock, intake_key
 from .intake import Intake
 
 
@@ -13,7 +13,7 @@ def opening_stock(intake: Intake, pieces: int | None) -> list[OpenStock]:
     for want of stock. An article that opens with nothing has no command. Deciding them again does nothing.
     """
     return [
-        OpenStock(sku, quantity, source=intake.sha256)
+        OpenStock(sku, quantity, source=intake_key(intake.sha256))
         for sku, wanted in sorted(intake.demand.items())
         if (quantity := wanted if pieces is None else pieces) > 0
     ]
