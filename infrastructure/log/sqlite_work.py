@@ -145,16 +145,8 @@ def apply_due(connection: sqlite3.Connection, accepted: Sequence[Append], now: i
     for append in accepted:
         if append.due is not None:
             _put(connection, append.due, now)
-        for nudge in append.nudge:
-            connection.execute(
-                SQL["nudge"],
-                {
-                    "saga_id": nudge.saga_id,
-                    "definition": nudge.definition,
-                    "definition_version": nudge.definition_version,
-                    "now": now,
-                },
-            )
+    for nudge in (nudge for append in accepted for nudge in append.nudge):
+        connection.execute(SQL["nudge"], {**nudge._asdict(), "now": now})
 
 
 def _put(connection: sqlite3.Connection, change: DueChange, now: int) -> None:

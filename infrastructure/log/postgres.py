@@ -1,0 +1,169 @@
+"""The log in PostgreSQL: many workers on many machines, one round trip for each append call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from threading import Condition, Lock
+from typing import Final
+
+import psycopg
+from psycopg import Connection
+
+from ..errors import OutcomeUnknown, Unavailable
+from .outcome import as_sent, recall
+from .port import (
+    AppendCall,
+    AppendRow,
+    Head,
+    Misplaced,
+    Receipt,
+    Snapshot,
+    StoredRow,
+    check_size,
+)
+from .postgres_append import Answer, parameters, receipt
+from .postgres_database import SQL, PostgresDatabase, Row
+from .postgres_work import PostgresWorkQueue
+
+_EVERYTHING: Final = 2**63 - 1
+_LEARN_SECONDS: Final = 10.0
+"""How long to try to learn what became of an append whose answer was lost."""
+_RECONNECT_SECONDS: Final = 0.2
+_POLL_SECONDS_MIN: Final = 0.01
+_POLL_SECONDS_MAX: Final = 0.25
+
+
+class PostgresLog(PostgresWorkQueue):
+    """A ledger in a PostgreSQL schema (see `port.Backend` for what each method promises)."""
+
+    def __init__(self, url: str, *, create: bool = False, learn_seconds: float = _LEARN_SECONDS) -> None:
+        super().__init__(PostgresDatabase(url, create=create))
+        self.url = url
+        self._learn_seconds = learn_seconds
+        self._appending = Lock()
+        self._appender: Connection[Row] | None = None
+        self._grown = Condition()
+
+    def close(self) -> None:
+        with self._appending:
+            if self._appender is not None:
+                self._appender.close()
+        self._database.close()
+
+    def append(self, call: AppendCall) -> Receipt:
+        check_size(call)
+        with self._appending:
+            answer = self._ask(call)
+        if answer.status == "known":
+            return self._recall(call, answer)
+        appended = receipt(call, answer)
+        with self._grown:
+            self._grown.notify_all()
+        return appended
+
+    def _ask(self, call: AppendCall) -> Answer:
+        """Call the function; when its answer is lost, call it again, which appends nothing twice, to learn it."""
+        sent = parameters(call)
+        deadline: float | None = None
+        while True:
+            try:
+                connection = self._appending_connection()
+            except Unavailable as error:
+                if deadline is None:
+                    raise
+                reason: Exception = error
+            else:
+                try:
+                    with self._database.explained_unless_lost():
+                        row = connection.execute(SQL["append"], sent, prepare=True, binary=True).fetchone()
+                    assert row is not None  # noqa: S101  # a function call has one row
+                    return Answer(*row)
+                except psycopg.Error as error:
+                    connection.close()
+                    reason = error
+            deadline = deadline or time.monotonic() + self._learn_seconds
+            if time.monotonic() >= deadline:
+                raise OutcomeUnknown(str(call.append_id), f"{self._database.place}: {reason}") from reason
+            time.sleep(_RECONNECT_SECONDS)
+
+    def _appending_connection(self) -> Connection[Row]:
+        if self._appender is None or self._appender.closed:
+            self._appender = self._database.connect()
+        return self._appender
+
+    def _recall(self, call: AppendCall, answer: Answer) -> Receipt:
+        bounds = {"after": answer.first_position - 1, "upto": answer.last_position, "limit": None}
+        rows = _rows(self._database.fetch("read", bounds))
+
+        def end_before(stream_id: str, position: int) -> int | None:
+            ((end,),) = self._database.fetch("end_before", (stream_id, position))
+            return None if end is None else int(end)
+
+        outcomes = recall(call.appends, answer.first_position, [as_sent(row) for row in rows], end_before)
+        return Receipt(outcomes, answer.recorded_at)
+
+    def head(self) -> Head:
+        ((position, hash_, recorded_at),) = self._database.fetch("head")
+        return Head(position, hash_, recorded_at)
+
+    def sealed_position(self) -> int:
+        return self.head().position
+
+    def read(self, after: int, *, limit: int, upto: int | None = None, topics: Sequence[str] = ()) -> list[StoredRow]:
+        bounds = {"after": after, "upto": _EVERYTHING if upto is None else upto, "limit": limit}
+        if topics:
+            return _rows(self._database.fetch("read_topics", bounds | {"topics": list(topics)}))
+        return _rows(self._database.fetch("read", bounds))
+
+    def stream(self, stream_id: str, *, after: int = 0, upto: int | None = None) -> list[StoredRow]:
+        bounds = {"stream_id": stream_id, "after": after, "upto": _EVERYTHING if upto is None else upto}
+        return _rows(self._database.fetch("stream", bounds))
+
+    def streams(self, after: Sequence[tuple[str, int]]) -> list[StoredRow]:
+        wanted = {"stream_ids": [stream_id for stream_id, _ in after], "after": [version for _, version in after]}
+        return _rows(self._database.fetch("streams", wanted))
+
+    def correlated(self, correlation_id: str, *, after: int = 0, limit: int | None = None) -> list[StoredRow]:
+        wanted = {"correlation_id": correlation_id, "after": after, "limit": limit}
+        return _rows(self._database.fetch("correlated", wanted))
+
+    def position_at(self, instant: datetime) -> int:
+        found = self._database.fetch("position_at", (instant,))
+        return found[0][0] if found else 0
+
+    def appends(self, after: int, *, limit: int) -> list[AppendRow]:
+        return [AppendRow(*row) for row in self._database.fetch("appends", (after, limit))]
+
+    def misplaced(self, *, limit: int) -> list[Misplaced]:
+        return [Misplaced(*row) for row in self._database.fetch("misplaced", (limit,))]
+
+    def snapshots(self, stream_ids: Sequence[str]) -> list[Snapshot]:
+        return [Snapshot(*row) for row in self._database.fetch("snapshots", (list(stream_ids),))]
+
+    def put_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
+        columns = [list(column) for column in zip(*snapshots, strict=True)]
+        if columns:
+            with self._database.transaction() as connection:
+                connection.execute(SQL["put_snapshots"], columns)
+
+    def consumer_position(self, consumer: str) -> int:
+        found = self._database.fetch("consumer", (consumer,))
+        return found[0][0] if found else 0
+
+    def wait_beyond(self, position: int, timeout_seconds: float) -> int:
+        deadline = time.monotonic() + timeout_seconds
+        pause = _POLL_SECONDS_MIN
+        while True:
+            head = self.head().position
+            remaining = deadline - time.monotonic()
+            if head > position or remaining <= 0:
+                return head
+            with self._grown:
+                self._grown.wait(min(pause, remaining))
+            pause = min(pause * 1.5, _POLL_SECONDS_MAX)
+
+
+def _rows(found: Iterable[Row]) -> list[StoredRow]:
+    return [StoredRow._make(row) for row in found]

@@ -1,0 +1,45 @@
+-- Changes of the due work, many at once. Their callers hold the lock on `head`, so that two of them never deadlock.
+
+-- Set rows as given; without a due time the row goes. Of two changes of one saga the later one counts.
+-- A release of a saga that was nudged meanwhile leaves it due at once: nobody may sleep through a nudge.
+CREATE FUNCTION put_due(
+    p_saga_ids text[], p_definitions text[], p_versions integer[], p_due_at timestamptz[], p_worker_ids text[],
+    p_now timestamptz
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM due
+    USING unnest(p_saga_ids, p_due_at) WITH ORDINALITY AS change (saga_id, due_at, place)
+    WHERE due.saga_id = change.saga_id AND change.due_at IS NULL;
+
+    INSERT INTO due (saga_id, definition, definition_version, due_at, worker_id)
+    SELECT saga_id, definition, definition_version, due_at, worker_id
+    FROM (
+        SELECT DISTINCT ON (saga_id) *
+        FROM unnest(p_saga_ids, p_definitions, p_versions, p_due_at, p_worker_ids) WITH ORDINALITY
+            AS change (saga_id, definition, definition_version, due_at, worker_id, place)
+        ORDER BY saga_id, place DESC
+    ) AS latest
+    WHERE due_at IS NOT NULL
+    ON CONFLICT (saga_id) DO UPDATE
+    SET definition = excluded.definition,
+        definition_version = excluded.definition_version,
+        due_at = CASE WHEN due.nudged AND excluded.worker_id IS NULL THEN least(excluded.due_at, p_now)
+                      ELSE excluded.due_at END,
+        worker_id = excluded.worker_id,
+        nudged = due.nudged AND excluded.worker_id IS NOT NULL;
+END
+$$;
+
+-- Make sagas due now; whoever holds one keeps it, and will be told.
+CREATE FUNCTION nudge(p_saga_ids text[], p_definitions text[], p_versions integer[], p_now timestamptz)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO due (saga_id, definition, definition_version, due_at)
+    SELECT DISTINCT ON (saga_id) saga_id, definition, definition_version, p_now
+    FROM unnest(p_saga_ids, p_definitions, p_versions) WITH ORDINALITY
+        AS nudged (saga_id, definition, definition_version, place)
+    ORDER BY saga_id, place DESC
+    ON CONFLICT (saga_id) DO UPDATE
+    SET due_at = least(due.due_at, excluded.due_at), nudged = due.worker_id IS NOT NULL;
+END
+$$;

