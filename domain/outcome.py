@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 
 from .decision import Run
 from .definition import Definition, OnUnknown
-from .errors import StepRejected
+from .errors import DefinitionError, InvalidInput, NotSerialisable, PayloadTooLarge, StepRejected
 from .event import Event
 from .facts import (
     CompensationFailed,
@@ -26,6 +26,9 @@ UNKNOWN_OUTCOMES_MAX = 5
 """After so many attempts whose worker died, a step is given up: it may be what kills them."""
 ERROR_CHARACTERS_MAX = 4_000
 """An error's text is cut after this."""
+
+FINAL = (StepRejected, DefinitionError, InvalidInput, NotSerialisable, PayloadTooLarge)
+"""Trying again would not help."""
 
 
 class Success(Struct, frozen=True):
@@ -53,7 +56,7 @@ def failure_of(error: BaseException, *, local: bool = False) -> Failed:
     rejected = isinstance(error, StepRejected)
     effect = Effect.NONE if rejected or local else Effect.UNKNOWN
     kind = StepRejected if rejected else type(error)
-    return Failed(Failure(kind.__name__, message), effect, retryable=not rejected)
+    return Failed(Failure(kind.__name__, message), effect, retryable=not isinstance(error, FINAL))
 
 
 def outcome_fact(definition: Definition, state: SagaState, run: Run, outcome: Outcome, now: datetime) -> Event:

@@ -1,0 +1,259 @@
+"""Building appends: a saga's facts, and the events of participants that its local steps command.
+
+Commands are decided one after the other, just before the append, against cached participant state. So a thousand
+sagas on one hot article are decided in turn instead of conflicting with each other; a conflict with another process
+makes the cache forget the stream, and the same commands are decided again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from ..domain.event import Event
+from ..domain.participant import Command, Participant, Refused
+from ..domain.recorded import Meta
+from .app import App
+from .log.mapper import Mapper
+from .log.port import Append, DueChange, NewEvent, Snapshot, StoredRow
+
+STREAMS_CACHED_MAX = 50_000
+LOADS_MAX = 20
+SNAPSHOT_EVERY_EVENTS = 500
+
+
+class Streams(Protocol):
+    """What the committer needs of a log."""
+
+    def streams(self, after: Sequence[tuple[str, int]]) -> list[StoredRow]:
+        """The events of many streams, each beyond the version given with it."""
+        ...
+
+    def snapshots(self, stream_ids: Sequence[str]) -> list[Snapshot]:
+        """The snapshots there are of these streams."""
+        ...
+
+    def put_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
+        """Keep a snapshot for each stream."""
+        ...
+
+
+class Known(NamedTuple):
+    """A participant stream's end, as this process knows it."""
+
+    version: int
+    state: Any
+
+
+class StreamsMissing(Exception):
+    """A draft needs participants' streams that are not cached."""
+
+    def __init__(self, stream_ids: set[str]) -> None:
+        super().__init__(f"streams to load: {sorted(stream_ids)}")
+        self.stream_ids = stream_ids
+
+
+T = TypeVar("T")
+
+
+class Committer:
+    """Drafts appends against the participants' cached state. Belongs to one thread."""
+
+    def __init__(self, app: App, log: Streams, mapper: Mapper) -> None:
+        self.app = app
+        self.mapper = mapper
+        self._log = log
+        self._cache: OrderedDict[str, Known] = OrderedDict()
+        self._snapshots_due: dict[str, Known] = {}
+        self._schemas: dict[str, str] = {}
+
+    def build(self, builders: Iterable[Callable[[], T]]) -> list[T]:
+        """Build drafts, in order as far as can be: those that miss streams come last, after one query for them all.
+
+        A builder is called again from its start, so it must have no effect before it returns.
+        """
+        built: list[T] = []
+        waiting = list(builders)
+        for _ in range(LOADS_MAX):
+            missing: set[str] = set()
+            later: list[Callable[[], T]] = []
+            for builder in waiting:
+                try:
+                    built.append(builder())
+                except StreamsMissing as request:
+                    missing |= request.stream_ids
+                    later.append(builder)
+            if not later:
+                return built
+            self._load(sorted(missing))
+            waiting = later
+        raise RuntimeError(f"drafts keep asking for more streams after {LOADS_MAX} loads")
+
+    def draft(self, correlation_id: str, meta: Meta, *, causation_position: int | None = None) -> Draft:
+        """Begin one append on behalf of a process."""
+        return Draft(self, correlation_id, meta, causation_position)
+
+    def known(self, stream_id: str) -> Known | None:
+        """A stream's end, if it is cached."""
+        return self._cache.get(stream_id)
+
+    def keep(self, overlay: dict[str, Known]) -> None:
+        """Believe that an append which was sent will be written; `forget` if it was not."""
+        for stream_id, known in overlay.items():
+            before = self._cache.get(stream_id)
+            if before is not None and before.version // SNAPSHOT_EVERY_EVENTS != known.version // SNAPSHOT_EVERY_EVENTS:
+                self._snapshots_due[stream_id] = known
+            self._cache[stream_id] = known
+            self._cache.move_to_end(stream_id)
+
+    def trim(self) -> None:
+        """Forget the streams that were not used for the longest time; between batches only."""
+        while len(self._cache) > STREAMS_CACHED_MAX:
+            self._cache.popitem(last=False)
+
+    def forget(self, stream_ids: Iterable[str]) -> None:
+        """Load these streams again when they are needed next: someone else wrote to them."""
+        for stream_id in stream_ids:
+            self._cache.pop(stream_id, None)
+            self._snapshots_due.pop(stream_id, None)
+
+    def forget_all(self) -> None:
+        """Load everything again: what was written is in doubt."""
+        self._cache.clear()
+        self._snapshots_due.clear()
+
+    def snapshot(self) -> None:
+        """Write the snapshots that came due; only when everything sent has been acknowledged."""
+        if self._snapshots_due:
+            due = [self._to_snapshot(stream_id, known) for stream_id, known in self._snapshots_due.items()]
+            self._snapshots_due.clear()
+            self._log.put_snapshots(due)
+
+    def _load(self, stream_ids: Sequence[str]) -> None:
+        loaded: dict[str, Known] = {}
+        for snapshot in self._log.snapshots(stream_ids):
+            participant = self._participant(snapshot.stream_id)
+            if snapshot.schema == self._schema(participant):
+                state = msgspec.json.decode(snapshot.state, type=participant.state_type)
+                loaded[snapshot.stream_id] = Known(snapshot.version, state)
+        for stream_id in stream_ids:
+            loaded.setdefault(stream_id, Known(0, self._participant(stream_id).initial))
+        for row in self._log.streams([(stream_id, loaded[stream_id].version) for stream_id in stream_ids]):
+            state = self._participant(row.stream_id).evolve(
+                loaded[row.stream_id].state, self.mapper.to_recorded(row).event
+            )
+            loaded[row.stream_id] = Known(row.version, state)
+        self._cache.update(loaded)
+
+    def _participant(self, stream_id: str) -> Participant[Any]:
+        participant = self.app.participant_of(stream_id)
+        if participant is None:
+            raise LookupError(f"stream {stream_id!r} belongs to no registered participant")
+        return participant
+
+    def _schema(self, participant: Participant[Any]) -> str:
+        """Names the shape of a participant's state, so that a snapshot of another shape is ignored."""
+        schema = self._schemas.get(participant.category)
+        if schema is None:
+            shape = msgspec.json.encode(msgspec.json.schema(participant.state_type), order="deterministic")
+            schema = f"{participant.category}:{hashlib.sha256(shape).hexdigest()[:16]}"
+            self._schemas[participant.category] = schema
+        return schema
+
+    def _to_snapshot(self, stream_id: str, known: Known) -> Snapshot:
+        schema = self._schema(self._participant(stream_id))
+        return Snapshot(stream_id, known.version, schema, msgspec.json.encode(known.state))
+
+
+class Draft:
+    """One append in the making: events in order, and the participants' states after them."""
+
+    def __init__(self, committer: Committer, correlation_id: str, meta: Meta, causation_position: int | None) -> None:
+        self._committer = committer
+        self._correlation_id = correlation_id
+        self._meta = meta
+        self._causation_position = causation_position
+        self.events: list[NewEvent] = []
+        self.overlay: dict[str, Known] = {}
+        self.size_bytes = 0
+        self.last_own: int | None = None
+        """Which of the events is the latest fact of the process itself."""
+
+    def fact(self, version: int, fact: Event) -> None:
+        """Add a fact of the process itself, to its own stream."""
+        self.last_own = len(self.events)
+        self._add(self._correlation_id, version, fact)
+
+    def perform(self, commands: Sequence[Command], at: datetime) -> int:
+        """Decide commands one after the other and add their events; gives how many.
+
+        All or nothing: when a participant raises `Refused`, only the facts of the refusal are added. Raises
+        `StreamsMissing`, for `Committer.build`, when a stream has to be loaded before.
+        """
+        self._require(commands)
+        overlay: dict[str, Known] = {}
+        decided: list[tuple[str, int, Event]] = []
+        for command in commands:
+            participant = self._committer.app.participant_for(command)
+            stream_id = participant.stream_of(command)
+            version, state = overlay.get(stream_id) or self._known(stream_id)
+            try:
+                events = participant.decide(state, command, at)
+            except Refused as refusal:
+                self._record(participant, stream_id, refusal.events)
+                raise
+            for event in events:
+                version += 1
+                state = participant.evolve(state, event)
+                decided.append((stream_id, version, event))
+            overlay[stream_id] = Known(version, state)
+        added = [self._new(*one) for one in decided]
+        self.events += added
+        self.size_bytes += sum(len(new.state) for new in added)
+        self.overlay |= overlay
+        return len(added)
+
+    def append(self, due: DueChange | None = None, nudge: Sequence[DueChange] = ()) -> Append:
+        """The append, for the log."""
+        return Append(self.events, due, nudge)
+
+    def _record(self, participant: Participant[Any], stream_id: str, events: Sequence[Event]) -> None:
+        version, state = self._known(stream_id)
+        for event in events:
+            version += 1
+            state = participant.evolve(state, event)
+            self._add(stream_id, version, event)
+        self.overlay[stream_id] = Known(version, state)
+
+    def _known(self, stream_id: str) -> Known:
+        known = self.overlay.get(stream_id) or self._committer.known(stream_id)
+        if known is None:
+            raise StreamsMissing({stream_id})
+        return known
+
+    def _require(self, commands: Sequence[Command]) -> None:
+        app = self._committer.app
+        streams = {app.participant_for(command).stream_of(command) for command in commands}
+        missing = {s for s in streams if s not in self.overlay and self._committer.known(s) is None}
+        if missing:
+            raise StreamsMissing(missing)
+
+    def _add(self, stream_id: str, version: int, event: Event) -> None:
+        new = self._new(stream_id, version, event)
+        self.events.append(new)
+        self.size_bytes += len(new.state)
+
+    def _new(self, stream_id: str, version: int, event: Event) -> NewEvent:
+        return self._committer.mapper.to_new(
+            stream_id,
+            version,
+            event,
+            correlation_id=self._correlation_id,
+            causation_position=self._causation_position,
+            meta=self._meta,
+        )

@@ -1,0 +1,324 @@
+"""A ledger: sagas started, audited, operated and queried, on one database.
+
+Synchronous and safe to share between threads; the worker that drives sagas is in `worker/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from time import monotonic
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+from uuid import uuid4
+
+import msgspec
+from msgspec import Raw
+
+from ..domain.decision import fold_all
+from ..domain.definition import Definition, Saga
+from ..domain.errors import InvalidInput
+from ..domain.event import Event
+from ..domain.facts import Action, CancelRequested, Direction, InterventionResolved, SagaStarted
+from ..domain.participant import Command
+from ..domain.recorded import Meta, Recorded
+from ..domain.state import Intervention, SagaState, Status, evolve, rebuild
+from .app import App
+from .committer import Committer
+from .errors import SagaConflict, SagaNotFound, TimedOut, WrongState
+from .log.mapper import Mapper
+from .log.open import open_backend
+from .log.port import Append, AppendCall, Appended, Backend, DueChange
+from .projector.query import Answer, Queries
+from .projector.runner import Projector
+
+CONFLICTS_MAX = 100
+"""How often one command is decided again because others wrote to the same streams."""
+
+
+class Started(NamedTuple):
+    """A saga that was started, now or before."""
+
+    saga_id: str
+    position: int
+    """Where its start stands in the log: pass it to `query(wait_for=…)` to read it."""
+    created: bool
+    """False: the same saga, with the same input, was already there."""
+
+
+class Ledger:
+    """An open ledger. Use `Ledger.open`; close it, or use it as a context manager."""
+
+    def __init__(self, backend: Backend, app: App) -> None:
+        self.backend = backend
+        self.app = app
+        self.mapper = Mapper(app.registry)
+        self.queries = Queries(backend, app.projections)
+
+    @classmethod
+    def open(cls, url: str, app: App | None = None, *, create: bool = False) -> Self:
+        """Open the ledger at a URL: `sqlite:///sagaledger.db`, or `postgresql://…`.
+
+        A SQLite file is made when it is absent; on PostgreSQL `create` makes or upgrades the schema.
+        Raises `Unavailable` when the database cannot be used now, `NotOurs` when it is not a ledger of this version.
+        """
+        return cls(open_backend(url, create=create), app or App())
+
+    def close(self) -> None:
+        """Release the database."""
+        self.queries.close()
+        self.backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Starting
+
+    def start(
+        self,
+        saga: Saga[Any] | str,
+        value: Any,
+        *,
+        key: str | None = None,
+        version: int | None = None,
+        actor: str | None = None,
+    ) -> Started:
+        """Start a saga with an input; a worker takes it from there.
+
+        Its id is `<saga>-<key>`; the key is that of the input, as its definition says, unless one is given, and a
+        random one without either. The same saga again is one saga.
+
+        Raises `UnknownDefinition`, `InvalidInput`, `PayloadTooLarge`, and `SagaConflict` when the id belongs to a
+        saga with another input.
+        """
+        definition = (
+            saga.definition if isinstance(saga, Saga) and version is None else self.definition_of(saga, version)
+        )
+        opening = Opening.of(definition, value, key)
+        committer = Committer(self.app, self.backend, self.mapper)
+        for _ in range(CONFLICTS_MAX):
+            [append] = committer.build([partial(opening.draft, committer, Meta(actor=actor), datetime.now(UTC))])
+            receipt = self.backend.append(AppendCall(uuid4(), [append]))
+            outcome = receipt.outcomes[0]
+            if isinstance(outcome, Appended):
+                return Started(opening.saga_id, outcome.last_position, created=True)
+            if outcome.stream_id == opening.saga_id:
+                return opening.already(self._stream(opening.saga_id))
+            committer.forget_all()
+        raise SagaConflict(f"saga {opening.saga_id!r} could not be started: others keep writing to its participants")
+
+    def definition_of(self, saga: Saga[Any] | str, version: int | None = None) -> Definition:
+        """A registered definition, by name."""
+        return self.app.definition(saga if isinstance(saga, str) else saga.name, version)
+
+    # Auditing
+
+    def history(self, saga_id: str, *, participants: bool = True) -> list[Recorded]:
+        """Everything that was recorded of a saga, in order; its participants' events too, unless told otherwise.
+
+        Raises `SagaNotFound`.
+        """
+        if not participants:
+            return self._stream(saga_id)
+        rows = self.backend.correlated(saga_id)
+        if not any(row.stream_id == saga_id for row in rows):
+            raise SagaNotFound(saga_id)
+        return [self.mapper.to_recorded(row) for row in rows]
+
+    def state(self, saga_id: str, at: int | datetime | None = None) -> SagaState:
+        """A saga's state, rebuilt from its facts: now, or at a version, or as recorded at a time.
+
+        Raises `SagaNotFound`, also when the saga had not begun at that time.
+        """
+        recorded = self._stream(saga_id)
+        if isinstance(at, datetime):
+            seen = [r for r in recorded if r.recorded_at <= at]
+        else:
+            seen = recorded if at is None else [r for r in recorded if r.version <= at]
+        if not seen:
+            raise SagaNotFound(saga_id, f"it began at {recorded[0].recorded_at.isoformat()} with version 1")
+        return rebuild(saga_id, (r.event for r in seen))
+
+    def wait(self, saga_id: str, timeout_seconds: float) -> SagaState:
+        """Block until a saga has ended or needs a person; gives its state then.
+
+        Raises `SagaNotFound`, and `TimedOut` with where it stood.
+        """
+        deadline = monotonic() + timeout_seconds
+        state = rebuild(saga_id, (r.event for r in self._stream(saga_id)))
+        while state.end is None and not state.interventions:
+            head = self.backend.head().position
+            rows = self.backend.stream(saga_id, after=state.version)
+            if rows:
+                state = fold_all(state, (self.mapper.to_recorded(row).event for row in rows))
+                continue
+            remaining = deadline - monotonic()
+            if remaining <= 0:
+                raise TimedOut(f"saga {saga_id!r} is still {state.status} after {timeout_seconds:g} seconds")
+            self.backend.wait_beyond(head, min(remaining, 1.0))
+        return state
+
+    # Operating
+
+    def cancel(self, saga_id: str, *, actor: str, reason: str) -> int:
+        """Ask a saga to turn back and undo what it did; gives the position of that request.
+
+        Raises `SagaNotFound`, and `WrongState` when it is over, already turning back, or past its pivot.
+        """
+
+        def decide(state: SagaState, at: datetime) -> Event:
+            if state.end is not None:
+                raise WrongState(f"saga {saga_id!r} cannot be cancelled: it is {state.status}")
+            if state.past_pivot:
+                raise WrongState(f"saga {saga_id!r} cannot be cancelled: it is past its pivot, and only goes forward")
+            if state.turned:
+                raise WrongState(f"saga {saga_id!r} cannot be cancelled: it is already turning back")
+            return CancelRequested(at, actor, reason)
+
+        return self._operate(saga_id, decide, actor)
+
+    def intervene(
+        self,
+        saga_id: str,
+        action: Action | str,
+        *,
+        actor: str,
+        reason: str,
+        step: str | None = None,
+        result: Any = None,
+    ) -> int:
+        """Decide how a saga that needs a person goes on; gives the position of that decision.
+
+        `retry` runs the step again, `skip` goes on without it, `resolve` goes on as if it had given `result`,
+        `abandon` ends the saga as it stands. `step` is needed only when more than one waits.
+
+        Raises `SagaNotFound`, and `WrongState` when nothing waits, or not that step.
+        """
+        chosen = Action(action)
+
+        def decide(state: SagaState, at: datetime) -> Event:
+            waiting = _the_one(state, step)
+            pivot, raw = False, None
+            if chosen is Action.RESOLVE:
+                raw = Raw(msgspec.json.encode(result))
+            if chosen in (Action.RESOLVE, Action.SKIP):
+                definition = self.app.definition(state.definition, state.definition_version)
+                pivot = waiting.direction is Direction.FORWARD and waiting.step == definition.pivot
+                _check_result(definition, waiting, raw)
+            return InterventionResolved(at, waiting.step, waiting.direction, chosen, actor, reason, raw, pivot)
+
+        return self._operate(saga_id, decide, actor)
+
+    # Querying
+
+    def query(self, view: str, **asked: Any) -> Answer:
+        """Rows of a view, with the position they stand at and how far that is behind: see `Queries.query`."""
+        return self.queries.query(view, **asked)
+
+    def projector(self) -> Projector:
+        """What keeps this ledger's views up with its log."""
+        return Projector(self.backend, self.mapper, self.app.projections)
+
+    def _stream(self, saga_id: str) -> list[Recorded]:
+        recorded = [self.mapper.to_recorded(row) for row in self.backend.stream(saga_id)]
+        if not recorded or not isinstance(recorded[0].event, SagaStarted):
+            raise SagaNotFound(saga_id)
+        return recorded
+
+    def _operate(self, saga_id: str, decide: Any, actor: str) -> int:
+        """Append one fact to a saga from outside, and wake whoever holds it."""
+        for _ in range(CONFLICTS_MAX):
+            state = rebuild(saga_id, (r.event for r in self._stream(saga_id)))
+            at = datetime.now(UTC)
+            fact = decide(state, at)
+            new = self.mapper.to_new(saga_id, state.version + 1, fact, meta=Meta(actor=actor))
+            wake = DueChange(saga_id, state.definition, state.definition_version, at, None)
+            nudge = () if evolve(state, fact).end is not None else (wake,)
+            outcome = self.backend.append(AppendCall(uuid4(), [Append([new], None, nudge)])).outcomes[0]
+            if isinstance(outcome, Appended):
+                return outcome.last_position
+        raise WrongState(f"saga {saga_id!r} moves too fast to be changed from outside: try again")
+
+
+class Opening(NamedTuple):
+    """A saga about to be started: its id and its canonical input."""
+
+    saga_id: str
+    definition: Definition
+    input: Raw
+
+    @classmethod
+    def of(cls, definition: Definition, value: Any, key: str | None) -> Opening:
+        """Raises `InvalidInput` when the input does not fit its type, or the key cannot be part of an id."""
+        raw = definition.write_input(value)
+        if key is None:
+            key = definition.key(definition.read_input(raw)) if definition.key is not None else uuid4().hex
+        if not key or not key.isprintable() or len(key) > 200:
+            raise InvalidInput(f"saga {definition.name!r}: the key {key!r} must be 1 to 200 printable characters")
+        return cls(definition.saga_id(key), definition, raw)
+
+    def draft(self, committer: Committer, meta: Meta, at: datetime) -> Append:
+        """The append that starts it, with what its participants record at that moment; nobody holds it yet."""
+        draft = committer.draft(self.saga_id, meta)
+        draft.fact(1, self.fact(at))
+        draft.perform(self.commands(), at)
+        return draft.append(self.due(at, None))
+
+    def fact(self, at: datetime) -> SagaStarted:
+        """The fact that it starts."""
+        definition = self.definition
+        deadline = None if definition.deadline is None else at + timedelta(seconds=definition.deadline)
+        return SagaStarted(at, definition.name, definition.version, definition.fingerprint, self.input, deadline)
+
+    def due(self, at: datetime, worker_id: str | None) -> DueChange:
+        """Its entry in the due work."""
+        return DueChange(self.saga_id, self.definition.name, self.definition.version, at, worker_id)
+
+    def commands(self) -> Sequence[Command]:
+        """What its participants are told when it starts."""
+        started = self.definition.started
+        return () if started is None else started(self.definition.read_input(self.input))
+
+    def already(self, recorded: Sequence[Recorded]) -> Started:
+        """The saga that is there under this id. Raises `SagaConflict` if it was started with another input."""
+        first = recorded[0]
+        assert isinstance(first.event, SagaStarted)  # noqa: S101 -- every saga's stream begins so
+        if bytes(first.event.input) != bytes(self.input):
+            raise SagaConflict(
+                f"saga {self.saga_id!r} was started with another input at {first.recorded_at.isoformat()}: "
+                f"use another key, or see `sagaledger show {self.saga_id}`"
+            )
+        return Started(self.saga_id, first.position, created=False)
+
+
+def _the_one(state: SagaState, step: str | None) -> Intervention:
+    waiting = [i for i in state.interventions if step in (None, i.step)]
+    if len(waiting) == 1:
+        return waiting[0]
+    names = sorted(i.step for i in state.interventions)
+    if not names:
+        raise WrongState(f"saga {state.saga_id!r} does not wait for a person: it is {state.status}")
+    if not waiting:
+        raise WrongState(f"saga {state.saga_id!r} does not wait for step {step!r}: it waits for {names}")
+    raise WrongState(f"saga {state.saga_id!r} waits for several steps: name one of {names}")
+
+
+def _check_result(definition: Definition, waiting: Intervention, raw: Raw | None) -> None:
+    known = any(step.name == waiting.step for step in definition.steps)
+    if raw is None or waiting.direction is Direction.COMPENSATION or not known:
+        return
+    try:
+        definition.step(waiting.step).read_result(raw)
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"the result for step {waiting.step!r} does not fit: {error}") from error
+
+
+def is_good(state: SagaState) -> bool:
+    """Whether a saga did what it was started for."""
+    return state.end is Status.COMPLETED

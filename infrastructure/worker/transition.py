@@ -1,0 +1,217 @@
+"""One transition of one saga: what happened since the last append, and all that follows from it, as one append.
+
+A step's action runs only after its start is durable, so attempts that call out are dispatched once the append is
+acknowledged. A local step is decided here, and its start, its events and its success go into the same append.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import msgspec
+from msgspec import Raw
+
+from ...domain.decision import Run, advance, fold_all, results, started
+from ...domain.definition import Definition, LocalResult, Step, StepContext
+from ...domain.event import Event
+from ...domain.facts import Direction, InterventionRequired, SagaCompensated, SagaCompleted
+from ...domain.outcome import Outcome, Success, failure_of, orphaned, outcome_fact
+from ...domain.participant import Command
+from ...domain.recorded import Recorded
+from ...domain.state import SagaState, evolve
+from ..committer import Draft, StreamsMissing
+from ..ledger import Opening
+from ..log.port import Append, Appended, DueChange
+
+HOLD_SECONDS = 5.0
+"""A saga that waits longer than this is given back to the due work, and costs no memory."""
+
+
+class Execution:
+    """A saga in this worker's hands."""
+
+    __slots__ = ("definition", "lost", "opening", "outcomes", "position", "saga_id", "state", "wake_at")
+
+    def __init__(self, saga_id: str, definition: Definition, state: SagaState, position: int | None) -> None:
+        self.saga_id = saga_id
+        self.definition = definition
+        self.state = state
+        self.position = position
+        """Where its latest fact stands: what its next ones are caused by."""
+        self.opening: Opening | None = None
+        """How to start it, until it is."""
+        self.outcomes: list[tuple[Run, Outcome]] = []
+        """What its attempts came to and is not recorded yet."""
+        self.lost = bool(state.in_flight)
+        """It was taken over with attempts in flight, and their worker is gone."""
+        self.wake_at: datetime | None = None
+
+    def fold(self, news: Sequence[Recorded]) -> None:
+        """Take in facts that others recorded."""
+        if news:
+            self.state = fold_all(self.state, (recorded.event for recorded in news))
+            self.position = news[-1].position
+
+
+class Transition:
+    """The facts of one step forward of a saga, drafted; nothing happens before the append is acknowledged."""
+
+    def __init__(self, execution: Execution, draft: Draft, worker_id: str, now: datetime, *, draining: bool) -> None:
+        self.execution = execution
+        self.definition = execution.definition
+        self.draft = draft
+        self.state = execution.state
+        self.dispatch: list[Run] = []
+        """Attempts to make once the append is acknowledged."""
+        self.more = False
+        """Whether another local step is ready to follow."""
+        self.wake_at: datetime | None = None
+        self._worker_id = worker_id
+        self._now = now
+        self._draining = draining
+        self._recorded = len(execution.outcomes)
+
+    def build(self) -> Transition:
+        """Draft everything. Raises `StreamsMissing` when participants' streams have to be loaded before."""
+        execution = self.execution
+        if execution.opening is not None:
+            self._record(execution.opening.fact(self._now))
+            self.draft.perform(execution.opening.commands(), self._now)
+        if execution.lost:
+            for fact in orphaned(self.definition, self.state, None, self._now):
+                self._record(fact)
+        for run, outcome in execution.outcomes:
+            if self._is_open(run):
+                self._record(outcome_fact(self.definition, self.state, run, outcome, self._now))
+        self._advance(may_perform=not self._draining)
+        return self
+
+    def append(self) -> Append:
+        """The append, with what it changes in the due work."""
+        return self.draft.append(self._due())
+
+    @property
+    def leaves(self) -> bool:
+        """Whether the worker lets go of the saga after this: it ended, waits for a person, or for long."""
+        if self.more or self.state.in_flight:
+            return False
+        return self.state.end is not None or bool(self.state.interventions) or self._waits_long
+
+    @property
+    def writes(self) -> bool:
+        """Whether there is anything to append."""
+        return bool(self.draft.events) or self._due() is not None
+
+    def settle(self, appended: Appended | None) -> None:
+        """What was drafted is durable: it is so."""
+        execution = self.execution
+        if appended is not None and self.draft.last_own is not None:
+            execution.position = appended.first_position + self.draft.last_own
+        execution.opening = None
+        execution.lost = False
+        execution.state = self.state
+        execution.wake_at = self.wake_at
+        del execution.outcomes[: self._recorded]
+
+    @property
+    def _waits_long(self) -> bool:
+        return self.wake_at is not None and self.wake_at - self._now > timedelta(seconds=HOLD_SECONDS)
+
+    def _due(self) -> DueChange | None:
+        definition = self.definition
+        if self.leaves:
+            due_at = self.wake_at if self.state.end is None and not self.state.interventions else None
+            return DueChange(self.execution.saga_id, definition.name, definition.version, due_at, None)
+        if self.execution.opening is not None:
+            return self.execution.opening.due(self._now, self._worker_id)
+        return None
+
+    def _record(self, fact: Event) -> None:
+        self.state = evolve(self.state, fact)
+        self.draft.fact(self.state.version, fact)
+
+    def _is_open(self, run: Run) -> bool:
+        """Whether that attempt is the one in flight; a late outcome of another one changes nothing."""
+        track = self.state.track(run.step, run.direction)
+        return (run.step, run.direction) in self.state.in_flight and track.attempt == run.attempt
+
+    def _advance(self, *, may_perform: bool) -> None:
+        ahead = advance(self.definition, self.state, self._now)
+        for fact in ahead.facts:
+            if isinstance(fact, SagaCompleted | SagaCompensated) and not self._close(fact):
+                return
+            self._record(fact)
+        self.wake_at = ahead.wake_at
+        if self._draining:
+            return
+        local = [run for run in ahead.run if self.definition.step(run.step).local]
+        for run in ahead.run:
+            if run not in local:
+                self._record(started(run, self._now))
+                self.dispatch.append(run)
+        if local and may_perform:
+            self._perform(local[0])
+            self._advance(may_perform=False)
+        else:
+            self.more = bool(local)
+
+    def _perform(self, run: Run) -> None:
+        """Make an attempt of a local step: decided in place, recorded with its start and its outcome."""
+        self._record(started(run, self._now))
+        step = self.definition.step(run.step)
+        context = context_of(self.definition, self.state, run)
+        try:
+            commands = self.invoke(step, context, self.definition.read_input(self.state.input))
+            count = self.draft.perform(commands, self._now)
+            outcome: Outcome = Success(Raw(msgspec.json.encode(LocalResult(count))))
+        except StreamsMissing:
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever a step raises is its outcome, and goes on record
+            outcome = failure_of(error, local=True)
+        self._record(outcome_fact(self.definition, self.state, run, outcome, self._now))
+
+    def invoke(self, step: Step, context: StepContext, value: Any) -> Sequence[Command]:
+        """Call a local step's action or compensation for its commands."""
+        return cast("Sequence[Command]", step.invoke(context, value))
+
+    def _close(self, fact: SagaCompleted | SagaCompensated) -> bool:
+        """Perform what the definition tells participants at the end; if they refuse, the saga needs a person."""
+        last_words = self._last_words(fact)
+        if last_words is None or self.state.step(last_words.__name__).forward.over:
+            return True
+        try:
+            self.draft.perform(last_words(), self._now)
+        except StreamsMissing:
+            raise
+        except Exception as error:  # noqa: BLE001 -- the end of a saga may not be lost to its last words
+            cause = f"{last_words.__name__} gave up ({type(error).__name__})"
+            self._record(InterventionRequired(self._now, last_words.__name__, Direction.FORWARD, cause))
+            return False
+        return True
+
+    def _last_words(self, fact: SagaCompleted | SagaCompensated) -> Callable[[], Sequence[Command]] | None:
+        definition = self.definition
+        if isinstance(fact, SagaCompleted):
+            completed = definition.completed
+            if completed is None:
+                return None
+
+            def on_completed() -> Sequence[Command]:
+                return completed(definition.read_input(self.state.input))
+
+            return on_completed
+        compensated = definition.compensated
+        if compensated is None:
+            return None
+
+        def on_compensated() -> Sequence[Command]:
+            return compensated(definition.read_input(self.state.input), fact.cause)
+
+        return on_compensated
+
+
+def context_of(definition: Definition, state: SagaState, run: Run) -> StepContext:
+    """What an attempt may know besides its input."""
+    return StepContext(state.saga_id, run.step, run.direction, run.attempt, run.key, definition, results(state))

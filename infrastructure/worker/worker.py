@@ -1,0 +1,238 @@
+"""A worker in one asyncio program: it drives thousands of sagas at once, and runs their steps.
+
+The engine has a thread of its own, because the database's interface blocks; steps run on the event loop, and those
+that are not coroutines on a pool of threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from threading import Thread
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from ...domain.definition import Saga
+from ...domain.errors import NotSerialisable, PayloadTooLarge
+from ...domain.outcome import Outcome, Success, failure_of
+from ...domain.recorded import Meta
+from ...domain.state import SagaState
+from ..errors import Unavailable
+from ..ledger import Ledger, Opening, Started
+from ..log.port import STATE_BYTES_MAX
+from .engine import Engine
+from .message import Attempted, Dispatch, Idle, Message, Start, Turn, Watch
+
+log = logging.getLogger(__name__)
+
+MESSAGES_PER_TURN_MAX = 5_000
+WAKE_SECONDS_MAX = 0.5
+RESULT_BYTES_MAX = STATE_BYTES_MAX - 4096
+"""A result shares its event with a few other fields."""
+
+T = TypeVar("T")
+
+
+class Worker:
+    """Works a ledger's sagas until it is closed; use it as an async context manager.
+
+    - `concurrency`: how many sagas it holds at once;
+    - `threads`: how many steps that are plain functions run at once;
+    - `lease_seconds`: after how long without a sign of life others may take over what it holds;
+    - `project`: whether it keeps the views up, too;
+    - `drain_seconds`: how long it waits, when it is closed, for steps that are running.
+
+    Raises `WorkerRunning` on entry when a SQLite file already has a worker.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        concurrency: int = 1000,
+        threads: int = 32,
+        lease_seconds: float = 15.0,
+        project: bool = True,
+        drain_seconds: float = 10.0,
+    ) -> None:
+        self._ledger = ledger
+        self._concurrency = concurrency
+        self._lease_seconds = lease_seconds
+        self._drain_seconds = drain_seconds
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="saga-step")
+        self._projector = ledger.projector() if project else None
+        self._inbox: SimpleQueue[Message | None] = SimpleQueue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._starting = asyncio.Semaphore(concurrency)
+        self._closing = False
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._engine = await asyncio.to_thread(
+            Engine, self._ledger, concurrency=self._concurrency, lease_seconds=self._lease_seconds
+        )
+        self._thread = Thread(target=self._drive, name="saga-engine", daemon=True)
+        self._thread.start()
+        if self._projector is not None:
+            self._projector.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    async def start(
+        self,
+        saga: Saga[Any] | str,
+        value: Any,
+        *,
+        key: str | None = None,
+        version: int | None = None,
+        actor: str | None = None,
+    ) -> Started:
+        """Start a saga and hold it here at once; returns when its start is durable. See `Ledger.start`."""
+        opening = Opening.of(self._ledger.definition_of(saga, version), value, key)
+        async with self._starting:
+            answer: Started | Exception = await self._ask(lambda reply: Start(opening, Meta(actor=actor), reply))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def outcome(self, saga_id: str) -> SagaState:
+        """Wait until a saga has ended or needs a person; gives its state then."""
+        return await self._ask(lambda reply: Watch(saga_id, reply))
+
+    async def idle(self) -> None:
+        """Wait until it holds no saga, and none is due."""
+        await self._ask(Idle)
+
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Work until told to stop. Raises what ended the engine, should it end before."""
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait((stopping, self._ended), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if self._ended.done():
+            self._ended.result()
+
+    # On the event loop
+
+    async def _ask(self, question: Callable[[Callable[[T], None]], Message]) -> T:
+        """Put a question to the engine, and wait for the answer or for the engine's end."""
+        answer: asyncio.Future[T] = self._loop.create_future()
+
+        def reply(value: T) -> None:
+            if not answer.done():
+                answer.set_result(value)
+
+        self._inbox.put(question(reply))
+        await asyncio.wait((answer, self._ended), return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        self._ended.result()
+        raise Unavailable("the worker was closed before it could answer")
+
+    def _deliver(self, turn: Turn) -> None:
+        for reply in turn.replies:
+            reply()
+        for dispatch in turn.dispatch:
+            task = self._loop.create_task(self._attempt(dispatch))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _attempt(self, dispatch: Dispatch) -> None:
+        """Make one attempt, and tell the engine what it came to."""
+        execution, run, context = dispatch
+        step = execution.definition.step(run.step)
+        try:
+            value = execution.definition.read_input(execution.state.input)
+            async with asyncio.timeout(step.timeout_of(run.direction)):
+                if step.is_async(run.direction):
+                    result = await step.invoke(context, value)
+                else:
+                    result = await self._loop.run_in_executor(self._pool, step.invoke, context, value)
+            outcome: Outcome = Success(_write_result(run.step, result))
+        except asyncio.CancelledError as cancelled:
+            if self._closing:
+                raise
+            outcome = failure_of(cancelled)
+        except TimeoutError as error:
+            limit = step.timeout_of(run.direction)
+            outcome = failure_of(error if str(error) or limit is None else TimeoutError(f"no outcome in {limit:g} s"))
+        except Exception as error:  # noqa: BLE001 -- whatever a step raises is its outcome, and goes on record
+            outcome = failure_of(error)
+        self._inbox.put(Attempted(execution, run, outcome))
+
+    async def _close(self) -> None:
+        """Begin nothing new, wait a while for the steps that run, record what they came to, give the rest back."""
+        self._engine.draining = True
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=self._drain_seconds)
+        self._closing = True
+        for task in set(self._tasks):
+            task.cancel()
+        self._engine.giving_up = True
+        self._inbox.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._projector is not None:
+            await asyncio.to_thread(self._projector.stop)
+        if self._ended.done():
+            self._ended.exception()
+
+    # On the engine's thread
+
+    def _drive(self) -> None:
+        error: BaseException | None = None
+        try:
+            stopping = False
+            while not stopping:
+                messages, stopping = self._receive()
+                turn = self._engine.turn(messages)
+                if turn.dispatch or turn.replies:
+                    self._loop.call_soon_threadsafe(self._deliver, turn)
+            self._engine.lease.retire()
+        except Exception as failure:
+            log.exception("the worker's engine ended")
+            error = failure
+        self._loop.call_soon_threadsafe(self._end, error)
+
+    def _end(self, error: BaseException | None) -> None:
+        if not self._ended.done():
+            if error is None:
+                self._ended.set_result(None)
+            else:
+                self._ended.set_exception(error)
+
+    def _receive(self) -> tuple[Sequence[Message], bool]:
+        """Every message there is, after waiting for one as long as there is nothing to do."""
+        messages: list[Message] = []
+        wait_seconds = min(self._engine.seconds_to_wait(), WAKE_SECONDS_MAX)
+        try:
+            first = self._inbox.get(timeout=wait_seconds) if wait_seconds > 0 else self._inbox.get_nowait()
+            while first is not None:
+                messages.append(first)
+                if len(messages) >= MESSAGES_PER_TURN_MAX:
+                    return messages, False
+                first = self._inbox.get_nowait()
+        except Empty:
+            return messages, False
+        return messages, True
+
+
+def _write_result(step: str, result: Any) -> Raw:
+    """A result as JSON. Raises `NotSerialisable` or `PayloadTooLarge`, which say what the step returned."""
+    try:
+        written = msgspec.json.encode(result)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise NotSerialisable(f"step {step!r} returned a {type(result).__name__} that is not JSON: {error}") from error
+    if len(written) > RESULT_BYTES_MAX:
+        raise PayloadTooLarge(f"the result of step {step!r}", len(written), RESULT_BYTES_MAX)
+    return Raw(written)
