@@ -66,9 +66,7 @@ def _translated(engine: Engine) -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as error:
-        raise Unavailable(
-            f"{engine.url.render_as_string()} cannot be used now: {_first_line(error)}"
-        ) from error
+        raise Unavailable(f"{engine.url.render_as_string()} cannot be used now: {_first_line(error)}") from error
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise
@@ -86,8 +84,8 @@ def _sqlite_engine(url: URL) -> Engine:
         connection = sqlite3.connect(
             address, uri=True, timeout=BUSY_SECONDS_MAX, isolation_level=None, check_same_thread=False
         )
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: each checkpoint waits for the disk
         return connection
 
     engine = create_engine(url, creator=connect)

@@ -85,9 +85,7 @@ class Projection:
     Raises `DefinitionError` for a table that cannot be a view.
     """
 
-    def __init__(
-        self, name: str, *, version: int, table: Table, initial: Callable[..., Row] | None = None
-    ) -> None:
+    def __init__(self, name: str, *, version: int, table: Table, initial: Callable[..., Row] | None = None) -> None:
         self.name = name
         self.version = version
         self.table = table

@@ -1,0 +1,1 @@
+"""Keeping the views up with the log: following, rebuilding, comparing, answering."""

@@ -1,0 +1,108 @@
+"""A batch: a bounded run of events read from the log once, decoded once, for every projection that stands there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ...domain.recorded import Recorded
+from ...projections.projection import PoisonEvent, Projection
+from ..log.mapper import Mapper, UnreadableEvent
+from ..log.port import EventLog, StoredRow
+
+BATCH_EVENTS_MAX = 4_000
+BATCH_BYTES_MAX = 32 * 1024 * 1024
+"""The most bytes of event state that a batch keeps; the events beyond are read again with the next."""
+
+
+class Unreadable(NamedTuple):
+    """An event that somebody folds, and nobody can read."""
+
+    position: int
+    topic: str
+    cause: str
+
+
+class Batch(NamedTuple):
+    """Events with `after < position <= upto`."""
+
+    after: int
+    upto: int
+    events: Sequence[Recorded]
+    """Those of the topics asked for that can be read."""
+    unreadable: Sequence[Unreadable] = ()
+
+    def beyond(self, position: int) -> Batch:
+        """The part of it beyond a position."""
+        if position <= self.after:
+            return self
+        return Batch(
+            position,
+            self.upto,
+            [recorded for recorded in self.events if recorded.position > position],
+            [event for event in self.unreadable if event.position > position],
+        )
+
+    def before(self, position: int) -> Batch:
+        """The part of it before a position."""
+        return Batch(
+            self.after,
+            min(self.upto, position - 1),
+            [recorded for recorded in self.events if recorded.position < position],
+            [event for event in self.unreadable if event.position < position],
+        )
+
+    def poison_for(self, projection: Projection) -> PoisonEvent | None:
+        """The first event that the projection would fold if it could be read."""
+        topics = projection.topics
+        for position, topic, cause in self.unreadable:
+            if topic in topics:
+                return PoisonEvent(projection.name, position, topic, cause)
+        return None
+
+
+class BatchReader:
+    """Reads a log in batches, with the events of some topics decoded."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        mapper: Mapper,
+        topics: frozenset[str],
+        *,
+        events_max: int = BATCH_EVENTS_MAX,
+        bytes_max: int = BATCH_BYTES_MAX,
+    ) -> None:
+        self._log = log
+        self._mapper = mapper
+        self._topics = topics
+        self._events_max = events_max
+        self._bytes_max = bytes_max
+        self._limit = events_max
+
+    def read(self, after: int, upto: int) -> Batch:
+        """The next batch beyond a position, which ends at `upto` at the latest."""
+        rows = self._bounded(self._log.read(after, limit=min(self._limit, max(upto - after, 1)), upto=upto))
+        events: list[Recorded] = []
+        unreadable: list[Unreadable] = []
+        for row in rows:
+            if row.topic not in self._topics:
+                continue
+            try:
+                events.append(self._mapper.to_recorded(row))
+            except UnreadableEvent as error:
+                unreadable.append(Unreadable(row.position, row.topic, str(error.__cause__)))
+            except Exception as error:  # noqa: BLE001  # an upcaster is anybody's code; the views that need it will stop
+                unreadable.append(Unreadable(row.position, row.topic, f"{type(error).__name__}: {error}"))
+        return Batch(after, rows[-1].position if rows else after, events, unreadable)
+
+    def _bounded(self, rows: list[StoredRow]) -> list[StoredRow]:
+        """The rows that fit; large events make the next read a shorter one, small ones a longer one again."""
+        size_bytes = 0
+        for count, row in enumerate(rows):
+            size_bytes += len(row.state)
+            if size_bytes > self._bytes_max and count:
+                self._limit = max(count, 1)
+                return rows[:count]
+        self._limit = min(self._limit * 2, self._events_max)
+        return rows

@@ -1,0 +1,122 @@
+"""Folding a batch into one view: prepared from a snapshot, without a lock; committed only if the view stood still.
+
+The rows of a view change only together with its position, under a lock on it. So rows read beside a position are
+still the rows when the commit finds the same position, and a runner that lost the race just drops what it prepared:
+each event counts exactly once, and nobody is kept from writing while Python folds.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
+
+from ...projections.projection import Change, PoisonEvent, Projection
+from . import positions
+from .batch import Batch
+from .positions import STOPPED, Standing
+from .view_table import ViewTable
+
+
+class View(NamedTuple):
+    """A projection, and the table that it is folded into."""
+
+    projection: Projection
+    table: ViewTable
+
+
+class Folded(NamedTuple):
+    """What a batch does to a view."""
+
+    change: Change
+    upto: int
+    """The position at which the view stands afterwards."""
+    poison: PoisonEvent | None
+    """The event in front of which it stops then."""
+
+
+class Prepared(NamedTuple):
+    """What a batch does to a view, as long as that stands where `standing` says."""
+
+    view: View
+    standing: Standing
+    folded: Folded
+
+
+class Refused(NamedTuple):
+    """The database does not take what a batch leaves of a view."""
+
+    view: View
+    cause: str
+
+
+def fold(connection: Connection, view: View, batch: Batch) -> Folded:
+    """Fold a batch into the rows that the view has, up to the first event that it cannot fold. Writes nothing."""
+    poison = batch.poison_for(view.projection)
+    if poison is not None:
+        batch = batch.before(poison.position)
+    try:
+        return Folded(_change(connection, view, batch), batch.upto, poison)
+    except PoisonEvent as error:  # what came before it is folded again, without it: an event counts whole or not
+        batch = batch.before(error.position)
+        return Folded(_change(connection, view, batch), batch.upto, error)
+
+
+def _change(connection: Connection, view: View, batch: Batch) -> Change:
+    touches = view.projection.touches(batch.events)
+    rows = view.table.load(connection, {touch.key for touch in touches}) if touches else {}
+    return view.projection.fold(touches, rows)
+
+
+def prepare(connection: Connection, view: View, standing: Standing, batch: Batch) -> Prepared:
+    """Fold the part of a batch that a view has not seen."""
+    return Prepared(view, standing, fold(connection, view, batch.beyond(standing.position)))
+
+
+def commit(connection: Connection, prepared: list[Prepared]) -> list[Refused]:
+    """Write what was prepared for the views that still stand where they stood, each whole or not at all.
+
+    Gives those that the database refused: they stay where they were.
+    """
+    locked = set(positions.lock(connection, [step.standing.name for step in prepared]))
+    refused: list[Refused] = []
+    for step in prepared:
+        if not any(_unmoved(step.standing, standing) for standing in locked):
+            continue
+        cause = _write(connection, step.view, step.folded.change)
+        if cause is not None:
+            refused.append(Refused(step.view, cause))
+            continue
+        positions.advance(connection, step.standing, step.folded.upto)
+        if step.folded.poison is not None:
+            stop(connection, step.standing, step.folded.poison)
+    return refused
+
+
+def _write(connection: Connection, view: View, change: Change) -> str | None:
+    """Write a view's rows; gives why the database does not take them, as it then has none of them."""
+    if not change.written and not change.deleted:
+        return None
+    try:
+        with connection.begin_nested():
+            view.table.write(connection, change)
+    except (StatementError, OverflowError, TypeError, ValueError) as error:
+        if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+            raise
+        return f"{type(error).__name__}: {str(getattr(error, 'orig', None) or error).strip().partition(chr(10))[0]}"
+    return None
+
+
+def stop(connection: Connection, standing: Standing, poison: PoisonEvent) -> None:
+    """Stop a view in front of an event that it cannot fold, for everybody to see."""
+    positions.change(connection, standing, status=STOPPED, error=str(poison), stopped_at_position=poison.position)
+
+
+def _unmoved(before: Standing, locked: Standing) -> bool:
+    return (before.name, before.generation, before.position, before.status) == (
+        locked.name,
+        locked.generation,
+        locked.position,
+        locked.status,
+    )

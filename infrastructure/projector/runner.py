@@ -1,0 +1,186 @@
+"""The projector: keeps the views up with the log, batch by batch, in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from itertools import groupby
+from threading import Event, Thread
+from time import monotonic
+
+from sqlalchemy import Engine
+
+from ...projections.projection import PoisonEvent, Projection
+from ..engine import create_engine_for, reading, writing
+from ..errors import TimedOut, Unavailable
+from ..log.mapper import Mapper
+from ..log.port import Backend
+from . import positions
+from .batch import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Batch, BatchReader
+from .fold import Refused, View, commit, prepare, stop
+from .install import install
+from .positions import BUILDING, LIVE, STOPPED, Standing
+from .view_table import ViewTable
+
+IDLE_SECONDS = 0.5
+"""How long it waits for events before it looks for views that were resumed or rebuilt meanwhile, or for its end."""
+BACKOFF_SECONDS_MIN = 0.1
+BACKOFF_SECONDS_MAX = 5.0
+LONE = 1
+"""A batch of one event cannot be halved: that event is the one that the database refuses."""
+
+_log = logging.getLogger("sagaledger.projector")
+
+
+class Projector:
+    """Folds the events of a log into the views that stand behind it.
+
+    Several may run on one ledger, in as many processes: each event still counts once in each view.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        mapper: Mapper,
+        projections: Sequence[Projection],
+        *,
+        batch_events_max: int = BATCH_EVENTS_MAX,
+        batch_bytes_max: int = BATCH_BYTES_MAX,
+    ) -> None:
+        self.engine: Engine = create_engine_for(backend.url)
+        self._backend = backend
+        self._views = {p.name: View(p, ViewTable(p.table, self.engine.dialect.name)) for p in projections}
+        topics = frozenset(topic for projection in projections for topic in projection.topics)
+        self._reader = BatchReader(backend, mapper, topics, events_max=batch_events_max, bytes_max=batch_bytes_max)
+        self._installed = False
+        self._stopping = Event()
+        self._thread: Thread | None = None
+
+    # In a thread of its own
+
+    def start(self) -> None:
+        """Follow the log until `stop`; views that an event stopped try it again."""
+        if self._thread is not None:
+            return
+        self._stopping.clear()
+        self._thread = Thread(target=self._follow, name="sagaledger-projector", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the batch at hand, end the thread, and release the database."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self.engine.dispose()
+
+    def _follow(self) -> None:
+        backoff_seconds = 0.0
+        resumed = False
+        while not self._stopping.wait(backoff_seconds):
+            try:
+                if not resumed:
+                    self.resume()
+                    resumed = True
+                head = self._backend.head().position
+                if not self.run_once():
+                    self._backend.wait_beyond(head, IDLE_SECONDS)
+                backoff_seconds = 0.0
+            except Unavailable as error:
+                backoff_seconds = _longer(backoff_seconds)
+                _log.warning("views are not followed for %.1f s: %s", backoff_seconds, error)
+            except Exception:  # noqa: BLE001  # supervised: whatever it is, the views go on after it
+                backoff_seconds = _longer(backoff_seconds)
+                _log.exception("views are not followed for %.1f s", backoff_seconds)
+
+    # Step by step
+
+    def run_once(self) -> int:
+        """Fold one batch into each group of views that stand at the same position; gives how many events that was.
+
+        0: every view that is not stopped has reached the head of the log. Raises `Unavailable`.
+        """
+        self._install()
+        head = self._backend.head().position
+        behind = sorted((s for s in self.standings() if s.status == LIVE and s.position < head), key=_position)
+        folded = 0
+        for position, group in groupby(behind, key=_position):
+            batch = self._reader.read(position, head)
+            self._fold(batch, [self._views[standing.name] for standing in group])
+            folded += batch.upto - batch.after
+        return folded
+
+    def catch_up(self, upto: int | None = None, *, timeout_seconds: float = 3600.0) -> int:
+        """Fold until every view that is not stopped has reached a position, by default the head as it is now.
+
+        Gives that position. Raises `TimedOut`, `Unavailable`.
+        """
+        target = self._backend.head().position if upto is None else upto
+        deadline = monotonic() + timeout_seconds
+        self._install()
+        while any(s.status == LIVE and s.position < target for s in self.standings()):
+            if monotonic() > deadline:
+                raise TimedOut(f"the views did not reach position {target} within {timeout_seconds:g} seconds")
+            if not self.run_once():
+                self._backend.wait_beyond(self._backend.head().position, IDLE_SECONDS)
+        return target
+
+    def standings(self) -> list[Standing]:
+        """Where the live generation of each of these views stands."""
+        self._install()
+        with reading(self.engine) as connection:
+            known = positions.standings(connection)
+        return [s for s in known if s.name in self._views and s.status != BUILDING]
+
+    def resume(self, name: str | None = None) -> None:
+        """Let a stopped view, or every one, try again the event that stopped it."""
+        self._install()
+        for standing in self.standings():
+            declared = self._views[standing.name].projection.version
+            if standing.status == STOPPED and standing.version == declared and name in (None, standing.name):
+                with writing(self.engine) as connection:
+                    positions.change(connection, standing, status=LIVE, error=None, stopped_at_position=None)
+
+    def _install(self) -> None:
+        if not self._installed:
+            install(self.engine, [view.projection for view in self._views.values()])
+            self._installed = True
+
+    def _fold(self, batch: Batch, views: list[View]) -> None:
+        """Fold a batch into views, dividing it for a view that the database refuses it from, down to one event."""
+        with reading(self.engine) as connection:
+            standing = {s.name: s for s in positions.standings(connection) if s.status == LIVE}
+            prepared = [
+                prepare(connection, view, standing[view.projection.name], batch)
+                for view in views
+                if view.projection.name in standing
+                and batch.after <= standing[view.projection.name].position < batch.upto
+            ]
+        if not prepared:
+            return
+        with writing(self.engine) as connection:
+            refused = commit(connection, prepared)
+        for refusal in refused:
+            self._narrow(batch, refusal)
+
+    def _narrow(self, batch: Batch, refusal: Refused) -> None:
+        """Find the event whose rows the database refuses, and stop the view in front of it."""
+        if batch.upto - batch.after > LONE:
+            middle = (batch.after + batch.upto) // 2
+            self._fold(batch.before(middle + 1), [refusal.view])
+            self._fold(batch.beyond(middle), [refusal.view])
+            return
+        projection = refusal.view.projection
+        topic = type(batch.events[0].event).schema.name
+        with writing(self.engine) as connection:
+            standing = positions.current(connection, projection.name)
+            if standing is not None and standing.position == batch.after:
+                stop(connection, standing, PoisonEvent(projection.name, batch.upto, topic, refusal.cause))
+
+
+def _position(standing: Standing) -> int:
+    return standing.position
+
+
+def _longer(seconds: float) -> float:
+    return min(max(seconds * 2, BACKOFF_SECONDS_MIN), BACKOFF_SECONDS_MAX)
