@@ -68,15 +68,25 @@ class ViewTable:
     def _wanted(self) -> Select[Any]:
         """A subquery that gives the keys asked for."""
         if self._postgres:
-            arrays = [bindparam(f"k_{at}", type_=postgresql.ARRAY(column.type)) for at, column in enumerate(self._key)]
-            unnested = func.unnest(*arrays).table_valued(*(f"k_{at}" for at in range(len(arrays))), name="wanted")
+            arrays = [
+                bindparam(f"k_{at}", type_=postgresql.ARRAY(column.type, dimensions=1))
+                for at, column in enumerate(self._key)
+            ]
+            unnested = (
+                func.unnest(*arrays)
+                .table_valued(*(f"k_{at}" for at in range(len(arrays))), name="wanted")
+                .render_derived()
+            )
             return select(*unnested.c)
         each = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
         return select(*(func.json_extract(each.c.value, f"$[{at}]") for at in range(len(self._key))))
 
     def _upsert_postgres(self) -> Insert:
-        arrays = [bindparam(f"p_{column.name}", type_=postgresql.ARRAY(column.type)) for column in self.table.columns]
-        changed = func.unnest(*arrays).table_valued(*self.columns, name="changed")
+        arrays = [
+            bindparam(f"p_{column.name}", type_=postgresql.ARRAY(column.type, dimensions=1))
+            for column in self.table.columns
+        ]
+        changed = func.unnest(*arrays).table_valued(*self.columns, name="changed").render_derived()
         rows = postgresql.insert(self.table).from_select(self.columns, select(*changed.c))
         return self._overwriting(rows)
 
