@@ -94,7 +94,7 @@ def _value(table: Table, column: Column[Any], value: Any) -> Any:
             return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
         if type_ is bool:
             return _BOOLEANS[str(value).lower()]
-        return type_(value)
+        return value if type_ is object else type_(value)
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidInput(
             f"column {column.name!r} of view {table.name!r} takes {_KINDS.get(type_, type_.__name__)}, not {value!r}"

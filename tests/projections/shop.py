@@ -58,7 +58,9 @@ class Shop:
 
     def open(self) -> int:
         """Receive stock of every article; gives the head's position."""
-        return self.write([(f"article-{sku}", f"article-{sku}", StockReceived(OPENING, sku, 10_000)) for sku in self._articles])
+        return self.write(
+            [(f"article-{sku}", f"article-{sku}", StockReceived(OPENING, sku, 10_000)) for sku in self._articles]
+        )
 
     def trade(self, orders: int) -> int:
         """Work so many orders at once, one event of each in turn; gives the head's position."""
