@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from threading import Condition
@@ -59,6 +59,20 @@ class SqliteLog(SqliteWorkQueue):
             self._grown.notify_all()
         return receipt
 
+    def _fetch(self, name: str, wanted: Mapping[str, Any]) -> list[StoredRow]:
+        with self._file.reading() as connection:
+            try:
+                return _rows(connection.execute(SQL[name], wanted))
+            except sqlite3.OperationalError as error:
+                if "decode" not in str(error):
+                    raise
+                # Somebody put bytes into a text that are not UTF-8. Read them all the same: `verify` names the place.
+                connection.text_factory = _tolerant
+                try:
+                    return _rows(connection.execute(SQL[name], wanted))
+                finally:
+                    connection.text_factory = str
+
     def head(self) -> Head:
         with self._file.reading() as connection:
             position, hash_, recorded_at = connection.execute(SQL["head"]).fetchone()
@@ -68,25 +82,21 @@ class SqliteLog(SqliteWorkQueue):
         return self.head().position
 
     def read(self, after: int, *, limit: int, upto: int | None = None, topics: Sequence[str] = ()) -> list[StoredRow]:
-        bounds = {"after": after, "upto": _EVERYTHING if upto is None else upto, "limit": limit}
-        with self._file.reading() as connection:
-            if topics:
-                return _rows(connection.execute(SQL["read_topics"], bounds | {"topics": json.dumps(list(topics))}))
-            return _rows(connection.execute(SQL["read"], bounds))
+        bounds: dict[str, Any] = {"after": after, "upto": _EVERYTHING if upto is None else upto, "limit": limit}
+        if topics:
+            bounds["topics"] = json.dumps(list(topics))
+        return self._fetch("read_topics" if topics else "read", bounds)
 
     def stream(self, stream_id: str, *, after: int = 0, upto: int | None = None) -> list[StoredRow]:
         bounds = {"stream_id": stream_id, "after": after, "upto": _EVERYTHING if upto is None else upto}
-        with self._file.reading() as connection:
-            return _rows(connection.execute(SQL["stream"], bounds))
+        return self._fetch("stream", bounds)
 
     def streams(self, after: Sequence[tuple[str, int]]) -> list[StoredRow]:
-        with self._file.reading() as connection:
-            return _rows(connection.execute(SQL["streams"], (json.dumps(after),)))
+        return self._fetch("streams", {"after": json.dumps(after)})
 
     def correlated(self, correlation_id: str, *, after: int = 0, limit: int | None = None) -> list[StoredRow]:
         wanted = {"correlation_id": correlation_id, "after": after, "limit": -1 if limit is None else limit}
-        with self._file.reading() as connection:
-            return _rows(connection.execute(SQL["correlated"], wanted))
+        return self._fetch("correlated", wanted)
 
     def position_at(self, instant: datetime) -> int:
         with self._file.reading() as connection:
@@ -196,6 +206,10 @@ def _recall(
 
     outcomes: list[Outcome] = recall(call.appends, first, [as_sent(row) for row in rows], end_before)
     return Receipt(outcomes, instant(recorded_at))
+
+
+def _tolerant(text: bytes) -> str:
+    return text.decode(errors="surrogateescape")
 
 
 def _rows(found: Iterable[Any]) -> list[StoredRow]:

@@ -63,7 +63,7 @@ ORDER BY version
 -- name: streams
 SELECT e.position, e.stream_id, e.version, e.topic, e.schema_version, e.state, e.correlation_id,
        e.causation_position, e.meta, e.recorded_at, e.digest
-FROM json_each(?) AS wanted
+FROM json_each(:after) AS wanted
 CROSS JOIN events AS e  -- CROSS: probe the index for each wanted stream
 WHERE e.stream_id = json_extract(wanted.value, '$[0]') AND e.version > json_extract(wanted.value, '$[1]')
 ORDER BY e.stream_id, e.version
