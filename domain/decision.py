@@ -73,10 +73,10 @@ def decide(definition: Definition, state: SagaState, now: datetime) -> Decision:
     if _is_late(state, now):
         assert state.deadline is not None  # noqa: S101 -- what `_is_late` found
         return Decision(record=(DeadlineExceeded(now, state.deadline),))
-    undecided = _pivot_in_doubt(definition, state)
-    if undecided is not None:
-        return Decision(record=(_needs_person(state, undecided, Direction.FORWARD, now),))
-    return _go_back(definition, state, now) if state.turned else _go_on(definition, state, now)
+    if not state.turned:
+        return _go_on(definition, state, now)
+    pivot = _pivot_in_doubt(definition, state)
+    return _go_back(definition, state, now) if pivot is None else _settle_pivot(state, pivot, now)
 
 
 def advance(definition: Definition, state: SagaState, now: datetime) -> Advance:
@@ -111,12 +111,21 @@ def _is_late(state: SagaState, now: datetime) -> bool:
 
 
 def _pivot_in_doubt(definition: Definition, state: SagaState) -> Step | None:
-    """The pivot, if it was given up and may have been executed: neither forward nor back is safe."""
+    """The pivot, if it may have been executed: then going back is not safe."""
     if definition.pivot is None:
         return None
     track = state.step(definition.pivot).forward
-    gave_up = track.progress is Progress.FAILED or (track.progress is Progress.RETRYING and state.turned)
-    return definition.step(definition.pivot) if gave_up and track.possibly_executed else None
+    return definition.step(definition.pivot) if track.possibly_executed and not track.over else None
+
+
+def _settle_pivot(state: SagaState, pivot: Step, now: datetime) -> Decision:
+    """Find out whether the pivot happened, by trying it again under its key; in the end a person has to."""
+    if state.step(pivot.name).forward.progress is Progress.FAILED:
+        return Decision(record=(_needs_person(state, pivot, Direction.FORWARD, now),))
+    runs: list[Run] = []
+    wakes: list[datetime] = []
+    _attempt(state, pivot, Direction.FORWARD, now, runs, wakes)
+    return Decision(run=tuple(runs), wake_at=min(wakes, default=None))
 
 
 def _go_on(definition: Definition, state: SagaState, now: datetime) -> Decision:

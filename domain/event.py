@@ -136,7 +136,7 @@ class Registry:
             raise UnknownEvent(
                 schema.name, schema_version, f"this version reads 1 to {schema.version}: upgrade sagaledger or the app"
             )
-        fields: dict[str, Any] = msgspec.json.decode(state)
+        fields = msgspec.json.decode(state, type=dict[str, Any])
         for version in range(schema_version, schema.version):
             fields = schema.upcasters[version](fields)
-        return msgspec.convert(fields, codec.type)
+        return codec.decode(msgspec.json.encode(fields))

@@ -179,7 +179,8 @@ class InterventionResolved(Event, frozen=True):
     action: Action
     actor: str
     reason: str
-    result: Raw | None = None
+    result: Raw = Raw(b"null")
+    """What a person gave as the step's result, to `resolve` it."""
     pivot: bool = False
     """The step is the pivot and counts as done from here on: there is no way back."""
 

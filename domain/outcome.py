@@ -89,7 +89,7 @@ def orphaned(definition: Definition, state: SagaState, worker: str | None, now: 
 def _retry_at(definition: Definition, state: SagaState, run: Run, outcome: Failed, now: datetime) -> datetime | None:
     policy = definition.step(run.step).retry_of(run.direction)
     spent = state.track(run.step, run.direction).failures + 1 >= policy.attempts
-    given_up = run.direction is Direction.FORWARD and state.turned
+    given_up = run.direction is Direction.FORWARD and state.turned and run.step != definition.pivot
     if not outcome.retryable or spent or given_up:
         return None
     return now + timedelta(seconds=policy.delay_seconds(run.key, run.attempt))
@@ -100,7 +100,7 @@ def _again(definition: Definition, state: SagaState, step: str, direction: Direc
     if state.track(step, direction).unknowns + 1 >= UNKNOWN_OUTCOMES_MAX:
         return None
     if direction is Direction.FORWARD:
-        settled = definition.step(step).on_unknown is OnUnknown.COMPENSATE and step != definition.pivot
-        if state.turned or settled:
+        settled = state.turned or definition.step(step).on_unknown is OnUnknown.COMPENSATE
+        if settled and step != definition.pivot:
             return None
     return now

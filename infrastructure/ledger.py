@@ -16,7 +16,7 @@ from uuid import uuid4
 import msgspec
 from msgspec import Raw
 
-from ..domain.decision import fold_all
+from ..domain.decision import NULL, fold_all
 from ..domain.definition import Definition, Saga
 from ..domain.errors import InvalidInput
 from ..domain.event import Event
@@ -204,7 +204,7 @@ class Ledger:
 
         def decide(state: SagaState, at: datetime) -> Event:
             waiting = _the_one(state, step)
-            pivot, raw = False, None
+            pivot, raw = False, NULL
             if chosen is Action.RESOLVE:
                 raw = Raw(msgspec.json.encode(result))
             if chosen in (Action.RESOLVE, Action.SKIP):
@@ -309,9 +309,9 @@ def _the_one(state: SagaState, step: str | None) -> Intervention:
     raise WrongState(f"saga {state.saga_id!r} waits for several steps: name one of {names}")
 
 
-def _check_result(definition: Definition, waiting: Intervention, raw: Raw | None) -> None:
+def _check_result(definition: Definition, waiting: Intervention, raw: Raw) -> None:
     known = any(step.name == waiting.step for step in definition.steps)
-    if raw is None or waiting.direction is Direction.COMPENSATION or not known:
+    if waiting.direction is Direction.COMPENSATION or not known:
         return
     try:
         definition.step(waiting.step).read_result(raw)

@@ -1,0 +1,291 @@
+"""Whatever the definition, the failures and the order of completion: the rules of a saga hold."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import Raw
+from msgspec.structs import replace
+
+from sagaledger.domain.decision import Run, advance, fold_all, started
+from sagaledger.domain.definition import Definition, Retry, Saga
+from sagaledger.domain.errors import StepRejected
+from sagaledger.domain.event import Event
+from sagaledger.domain.facts import (
+    Action,
+    CancelRequested,
+    CompensationStarted,
+    Direction,
+    Effect,
+    InterventionResolved,
+    SagaCompensated,
+    SagaCompleted,
+    SagaStarted,
+    StepCompensated,
+    StepFailed,
+    StepOutcomeUnknown,
+    StepStarted,
+    StepSucceeded,
+)
+from sagaledger.domain.outcome import Success, failure_of, orphaned, outcome_fact
+from sagaledger.domain.state import Progress, SagaState, Status, evolve, rebuild
+
+NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
+MOVES_MAX = 400
+
+
+@st.composite
+def definitions(draw: st.DrawFn) -> Definition:
+    """Sagas of one to six steps: sequences and graphs, with and without a pivot, tried one to three times."""
+    count = draw(st.integers(1, 6))
+    pivot = draw(st.none() | st.integers(0, count - 1))
+    saga = Saga("any", input=dict[str, Any], deadline=draw(st.none() | st.just(30.0)))
+    for index in range(count):
+        earlier = [f"s{i}" for i in range(index)]
+        if pivot is not None and index > pivot:
+            after = [f"s{pivot}", *draw(st.lists(st.sampled_from(earlier), unique=True))]
+        elif index == pivot:
+            after = earlier
+        else:
+            after = draw(st.lists(st.sampled_from(earlier), unique=True)) if earlier else []
+        final = pivot is not None and index >= pivot
+        compensable = final or draw(st.integers(0, 3)) > 0
+        step = saga.step(
+            name=f"s{index}",
+            after=after,
+            retry=Retry(attempts=draw(st.integers(1, 3)), backoff_seconds=1.0),
+            pivot=index == pivot,
+            compensable=compensable,
+            on_unknown=draw(st.sampled_from(["retry", "compensate"])),
+        )(lambda *_: None)
+        if compensable and not final:
+            step.compensation(lambda *_: None, retry=Retry(attempts=draw(st.integers(1, 3)), backoff_seconds=1.0))
+    return saga.definition
+
+
+class Play:
+    """A worker without a world: it performs decisions, and chance decides what they come to."""
+
+    def __init__(self, definition: Definition, draw: Any) -> None:
+        self.definition = definition
+        self.now = NOON
+        self.facts: list[Event] = []
+        self.state = SagaState("any-1")
+        self.running: list[Run] = []
+        self._draw = draw
+        deadline = None if definition.deadline is None else NOON + timedelta(seconds=definition.deadline)
+        self.record(SagaStarted(NOON, "any", 1, definition.fingerprint, Raw(b"{}"), deadline))
+
+    def record(self, *facts: Event) -> None:
+        self.facts += facts
+        self.state = fold_all(self.state, facts)
+
+    def run(self) -> SagaState:
+        """Play until the saga ends or is abandoned."""
+        for move in range(MOVES_MAX):
+            ahead = advance(self.definition, self.state, self.now)
+            self.record(*ahead.facts)
+            for run in ahead.run:
+                self.record(started(run, self.now))
+                self.running.append(run)
+            if self.state.end is not None and not self.running:
+                return self.state
+            if self.running:
+                self._something_happens(troubled=move < MOVES_MAX // 4)
+            elif self.state.interventions:
+                self._person_decides(move)
+            else:
+                assert ahead.wake_at is not None, f"it stands still: {self.facts}"
+                self.now = max(self.now, ahead.wake_at)
+        raise AssertionError(f"it does not end: {self.facts[-10:]}")
+
+    def _something_happens(self, *, troubled: bool) -> None:
+        kinds = (
+            ["success", "success", "success", "refusal", "error", "error", "error", "crash", "cancel"]
+            if troubled
+            else ["success"]
+        )
+        kind = self._draw(st.sampled_from(kinds))
+        self.now += timedelta(seconds=1)
+        if kind == "crash":
+            self.record(*orphaned(self.definition, self.state, "w", self.now))
+            self.running.clear()
+        elif kind == "cancel":
+            if self.state.end is None and not self.state.past_pivot and not self.state.turned:
+                self.record(CancelRequested(self.now, "someone", "because"))
+        else:
+            run = self.running.pop(self._draw(st.integers(0, len(self.running) - 1)))
+            outcome = (
+                Success(Raw(b"1"))
+                if kind == "success"
+                else failure_of(StepRejected("no") if kind == "refusal" else OSError("gone"))
+            )
+            self.record(outcome_fact(self.definition, self.state, run, outcome, self.now))
+
+    def _person_decides(self, move: int) -> None:
+        waiting = self.state.interventions[0]
+        actions = list(Action) if move < MOVES_MAX // 4 else [Action.ABANDON]
+        action = self._draw(st.sampled_from(actions))
+        pivot = waiting.step == self.definition.pivot and action in (Action.SKIP, Action.RESOLVE)
+        raw = Raw(b"2") if action is Action.RESOLVE else None
+        self.record(InterventionResolved(self.now, waiting.step, waiting.direction, action, "op", "why", raw, pivot))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_the_rules_of_a_saga_hold(data: st.DataObject) -> None:
+    """Every saga ends or waits for a person; order, budgets and compensations are as defined at every prefix."""
+    definition = data.draw(definitions())
+    play = Play(definition, data.draw)
+
+    final = play.run()
+
+    _state_is_the_fold_of_every_prefix(play)
+    _steps_follow_their_dependencies(play)
+    _nothing_runs_again_after_its_success(play)
+    _compensations_run_in_reverse(play)
+    _keys_never_change(play)
+    _the_end_is_true(play, final)
+
+
+def _state_is_the_fold_of_every_prefix(play: Play) -> None:
+    state = SagaState("any-1")
+    for count, fact in enumerate(play.facts, 1):
+        state = evolve(state, fact)
+        assert state == rebuild("any-1", play.facts[:count])
+        assert state.version == count
+
+
+def _prefixes(play: Play) -> list[tuple[SagaState, Event]]:
+    """Each fact, with the state before it."""
+    state, pairs = SagaState("any-1"), []
+    for fact in play.facts:
+        pairs.append((state, fact))
+        state = evolve(state, fact)
+    return pairs
+
+
+def _steps_follow_their_dependencies(play: Play) -> None:
+    for state, fact in _prefixes(play):
+        if isinstance(fact, StepStarted):
+            assert all(state.step(name).forward.over for name in play.definition.after[fact.step])
+            in_doubt = fact.step == play.definition.pivot and state.step(fact.step).forward.possibly_executed
+            assert in_doubt or not state.turned
+
+
+def _nothing_runs_again_after_its_success(play: Play) -> None:
+    for state, fact in _prefixes(play):
+        if isinstance(fact, StepStarted):
+            assert not state.step(fact.step).forward.over
+        if isinstance(fact, CompensationStarted):
+            assert not state.step(fact.step).compensation.over
+        if isinstance(fact, StepSucceeded | StepFailed | StepCompensated):
+            direction = Direction.COMPENSATION if isinstance(fact, StepCompensated) else Direction.FORWARD
+            assert state.track(fact.step, direction).progress is Progress.RUNNING
+
+
+def _owes(play: Play, state: SagaState, name: str) -> bool:
+    tracks = state.step(name)
+    happened = tracks.forward.progress is Progress.DONE or tracks.forward.possibly_executed
+    return play.definition.step(name).undo is not None and happened and not tracks.compensation.over
+
+
+def _compensations_run_in_reverse(play: Play) -> None:
+    for state, fact in _prefixes(play):
+        if isinstance(fact, CompensationStarted):
+            assert state.turned
+            assert not state.past_pivot
+            assert play.definition.pivot is None or not state.step(play.definition.pivot).forward.possibly_executed
+            assert not any(_owes(play, state, later) for later in play.definition.dependents[fact.step])
+
+
+def _keys_never_change(play: Play) -> None:
+    keys: dict[tuple[str, type[Event]], str] = {}
+    for fact in play.facts:
+        if isinstance(fact, StepStarted | CompensationStarted):
+            assert keys.setdefault((fact.step, type(fact)), fact.key) == fact.key
+    assert len(set(keys.values())) == len(keys)
+
+
+def _the_end_is_true(play: Play, final: SagaState) -> None:
+    steps = [step.name for step in play.definition.steps]
+    last = play.facts[-1]
+    match final.status:
+        case Status.COMPLETED:
+            assert isinstance(last, SagaCompleted)
+            assert all(final.step(name).forward.over for name in steps)
+        case Status.COMPENSATED:
+            assert isinstance(last, SagaCompensated)
+            assert not final.past_pivot
+            assert not any(_owes(play, final, name) for name in steps)
+        case Status.ABANDONED:
+            assert isinstance(last, InterventionResolved)
+        case other:
+            raise AssertionError(f"no end: {other}")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_unread_values_change_no_decision(data: st.DataObject) -> None:
+    """Inputs, results and error texts may be erased: state and decisions stay the same but for the erased values."""
+    definition = data.draw(definitions())
+    play = Play(definition, data.draw)
+    play.run()
+
+    erased = [_erase(fact) for fact in play.facts]
+
+    for count in range(1, len(erased) + 1):
+        kept, blank = rebuild("any-1", play.facts[:count]), rebuild("any-1", erased[:count])
+        assert kept.status == blank.status
+        kept_ahead, blank_ahead = advance(definition, kept, play.now), advance(definition, blank, play.now)
+        assert kept_ahead.run == blank_ahead.run
+        assert kept_ahead.wake_at == blank_ahead.wake_at
+        assert [type(f) for f in kept_ahead.facts] == [type(f) for f in blank_ahead.facts]
+
+
+def _erase(fact: Event) -> Event:
+    changes: dict[str, Any] = {}
+    if isinstance(fact, StepSucceeded | StepCompensated):
+        changes["result"] = Raw(b'"erased"')
+    if isinstance(fact, StepFailed):
+        changes["error"] = replace(fact.error, message="erased")
+    if isinstance(fact, SagaStarted):
+        changes["input"] = Raw(b'"erased"')
+    return replace(fact, **changes)
+
+
+def test_only_proof_spares_a_failed_step_its_compensation() -> None:
+    """A refusal proves that nothing happened; an exhausted error does not."""
+    for error, effect, compensated in ((StepRejected("no"), Effect.NONE, []), (OSError("?"), Effect.UNKNOWN, ["a"])):
+        saga = Saga("any", input=dict[str, Any])
+        saga.step(name="a", retry=Retry(attempts=1))(lambda *_: None).compensation(lambda *_: None)
+        definition = saga.definition
+        state = rebuild("any-1", [SagaStarted(NOON, "any", 1, "f", Raw(b"{}"))])
+        [run] = advance(definition, state, NOON).run
+        state = evolve(state, started(run, NOON))
+
+        fact = outcome_fact(definition, state, run, failure_of(error), NOON)
+
+        assert isinstance(fact, StepFailed)
+        assert fact.effect is effect
+        ahead = advance(definition, evolve(state, fact), NOON)
+        assert [run.step for run in ahead.run] == compensated
+
+
+def test_an_attempt_whose_worker_died_is_made_again_under_the_same_key() -> None:
+    """Its outcome is unknown; the key lets the service recognise it."""
+    saga = Saga("any", input=dict[str, Any])
+    saga.step(name="a")(lambda *_: None).compensation(lambda *_: None)
+    definition = saga.definition
+    state = rebuild("any-1", [SagaStarted(NOON, "any", 1, "f", Raw(b"{}"))])
+    [first] = advance(definition, state, NOON).run
+    state = evolve(state, started(first, NOON))
+
+    [unknown] = orphaned(definition, state, "w", NOON)
+
+    assert isinstance(unknown, StepOutcomeUnknown)
+    [second] = advance(definition, evolve(state, unknown), NOON).run
+    assert second == Run("a", Direction.FORWARD, 2, first.key)
