@@ -21,7 +21,7 @@ from ..domain.definition import Definition, Saga
 from ..domain.errors import InvalidInput
 from ..domain.event import Event
 from ..domain.facts import Action, CancelRequested, Direction, InterventionResolved, SagaStarted
-from ..domain.participant import Command
+from ..domain.participant import Command, Refused
 from ..domain.recorded import Meta, Recorded
 from ..domain.state import Intervention, SagaState, Status, evolve, rebuild
 from .app import App
@@ -103,7 +103,12 @@ class Ledger:
         opening = Opening.of(definition, value, key)
         committer = Committer(self.app, self.backend, self.mapper)
         for _ in range(CONFLICTS_MAX):
-            [append] = committer.build([partial(opening.draft, committer, Meta(actor=actor), datetime.now(UTC))])
+            try:
+                [append] = committer.build([partial(opening.draft, committer, Meta(actor=actor), datetime.now(UTC))])
+            except Refused:  # by participants that began with this saga, if it is there already
+                if not self.backend.stream(opening.saga_id, upto=1):
+                    raise
+                return opening.already(self._stream(opening.saga_id))
             receipt = self.backend.append(AppendCall(uuid4(), [append]))
             outcome = receipt.outcomes[0]
             if isinstance(outcome, Appended):

@@ -19,6 +19,7 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from ...domain.errors import SagaledgerError
+from ...domain.participant import Refused
 from ...domain.recorded import Recorded
 from ...domain.state import SagaState, rebuild
 from ..committer import Committer, StreamsMissing
@@ -255,7 +256,10 @@ class Engine:
                 log.exception("saga %s is left alone until this worker ends", execution.saga_id)
             else:
                 self._drop(execution)
-                self._answer(start, error)
+                if isinstance(error, Refused) and self._log.stream(execution.saga_id, upto=1):
+                    self._already(start)  # its participants began with it, and refuse to begin again
+                else:
+                    self._answer(start, error)
             return None
         self._committer.keep(draft.overlay)
         budget.spend(len(draft.events), draft.size_bytes)
