@@ -1,0 +1,59 @@
+"""Load the app that `--app module:object` names."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+from ...domain.errors import DefinitionError
+from ..app import App
+
+
+class AppNotLoaded(DefinitionError):
+    """The app that was named cannot be used; the message says what is missing where."""
+
+
+def load_app(name: str | None) -> App:
+    """The app at `module:object`, with the current directory importable; the online shop if none is named.
+
+    Raises `AppNotLoaded`.
+    """
+    if name is None:
+        from ..reference import APP
+
+        return APP
+    module_name, separator, attribute = name.partition(":")
+    if not (module_name and separator and attribute.isidentifier()):
+        raise AppNotLoaded(f"--app {name!r} is not of the form module:object, such as shop.sagas:APP")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    found = _attribute(name, module_name, attribute)
+    if not isinstance(found, App):
+        raise AppNotLoaded(
+            f"--app {name!r}: {attribute} is {type(found).__name__}, not an App: "
+            f"write {attribute} = App(sagas=[…]) in {module_name}"
+        )
+    return found
+
+
+def _attribute(name: str, module_name: str, attribute: str) -> object:
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            raise AppNotLoaded(
+                f"--app {name!r}: there is no module {error.name!r} in the current directory or among the "
+                "installed packages"
+            ) from error
+        raise AppNotLoaded(f"--app {name!r}: {module_name} imports {error.name!r}, which is not installed") from error
+    except Exception as error:
+        raise AppNotLoaded(
+            f"--app {name!r}: importing {module_name} failed: {type(error).__name__}: {error}"
+        ) from error
+    try:
+        found: object = getattr(module, attribute)
+    except AttributeError as error:
+        raise AppNotLoaded(f"--app {name!r}: module {module_name} has no {attribute!r}") from error
+    return found

@@ -1,0 +1,74 @@
+"""`history`: everything that was recorded of a saga, as one reads it at three in the morning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ...domain.facts import Direction
+from ...domain.recorded import Recorded
+from ...domain.state import rebuild
+from .documents import event_document
+from .exit_code import ExitCode
+from .options import DEFAULTS, Options
+from .output import Table, answer, say
+from .session import open_ledger
+from .text import counted
+from .wording import direction_of, words
+
+COLUMNS = ("TIME (UTC)", "POSITION", "EVENT", "STEP", "TRY", "DETAIL", "BY")
+TONES = {"bad": "red", "back": "yellow", "good": "green"}
+BACK = "↩ "
+"""Marks what undoes."""
+INSIDE = "   └ "
+"""Marks an event of a participant, under the step that commanded it."""
+
+
+def history(
+    saga_id: str,
+    /,
+    *,
+    participants: Annotated[bool, Parameter(help="Also what its participants recorded.")] = True,
+    options: Options = DEFAULTS,
+) -> ExitCode:
+    """Everything that was recorded of a saga, in order: each attempt, its outcome, and who did it.
+
+    Parameters
+    ----------
+    saga_id
+        The saga's id, such as fulfil_order-536365.
+    """
+    with open_ledger(options) as ledger:
+        recorded = ledger.history(saga_id, participants=participants)
+    status = rebuild(saga_id, (r.event for r in recorded if r.stream_id == saga_id)).status
+    document = {"saga_id": saga_id, "status": status, "events": [event_document(r) for r in recorded]}
+    answer(options, document, lambda: [timeline(saga_id, recorded)])
+    if not options.json:
+        in_full = options.again("history", saga_id, "--json")
+        say(f"{saga_id}: {counted(len(recorded), 'event')}, {status}; all that they hold: {in_full}")
+    return ExitCode.OK
+
+
+def timeline(saga_id: str, recorded: Sequence[Recorded]) -> Table:
+    """The events as a table, those of participants indented, those that undo marked."""
+    rows, styles = [], {}
+    back = False
+    for index, (r, detail) in enumerate((r, words(r.event)) for r in recorded):
+        own = r.stream_id == saga_id
+        if own:
+            back = direction_of(r.event) is Direction.COMPENSATION or detail.tone == "back"
+        mark = (BACK if back else "") if own else INSIDE
+        place = detail.step if own else f"   {r.stream_id}"
+        rows.append((r.recorded_at, r.position, f"{mark}{detail.event}", place, detail.attempt, detail.detail, _by(r)))
+        if style := TONES.get(detail.tone or "", "dim" if not own else None):
+            styles[index] = style
+    return Table(COLUMNS, rows, styles)
+
+
+def _by(recorded: Recorded) -> str | None:
+    """Who: the person or program that asked for it, and the worker that wrote it."""
+    meta = recorded.meta
+    names: Iterable[str | None] = (meta.actor, meta.worker and f"worker {meta.worker}")
+    return ", ".join(name for name in names if name) or None

@@ -1,0 +1,181 @@
+"""Taking a file of orders in: its parameters on record, its stock on the shelves, its sagas to their ends.
+
+Everything is idempotent, so running the same file again goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine, Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from itertools import count
+from typing import Any, NamedTuple, TypeVar
+from uuid import uuid4
+
+from sqlalchemy import select
+
+from ...domain.commerce import (
+    INTAKE,
+    IntakeParameters,
+    Order,
+    Return,
+    StartIntake,
+    fulfil_order,
+    intake_key,
+    return_goods,
+)
+from ...domain.definition import Saga
+from ...domain.participant import Command
+from ...domain.recorded import Meta
+from ..committer import Committer, Draft
+from ..errors import SagaConflict, TimedOut, WorkerRunning
+from ..intake import Intake, opening_stock, shortest, with_payment_method
+from ..ledger import Ledger
+from ..log.port import AppendCall, Appended
+from ..worker.worker import Worker
+from .output import say
+from .progress import Report
+
+COMMANDS_MAX = 1_000
+"""The most commands of one append."""
+IDS_MAX = 500
+"""The most sagas asked for in one query."""
+CONFLICTS_MAX = 100
+PROGRESS_SECONDS_MAX = 60.0
+"""How long another worker may take over one saga before waiting for it is given up."""
+
+T = TypeVar("T")
+
+
+class Terms(NamedTuple):
+    """How a file is to be taken in."""
+
+    seed: int
+    decline_rate: Decimal
+    opening_stock: int | None
+    concurrency: int
+    actor: str
+
+
+class Taken(NamedTuple):
+    """What became of a file's sagas."""
+
+    statuses: dict[str, int]
+    ended_since: int
+    """How many of them ended after this run began."""
+    events: int
+    """Recorded since the intake of the file began."""
+    head_position: int
+
+
+def take_in(ledger: Ledger, intake: Intake, terms: Terms, report: Report) -> Coroutine[Any, Any, None]:
+    """Put the terms on record and the stock on the shelves; what is left to await drives every saga to its end.
+
+    Raises `Refused` when the file was begun on other terms.
+    """
+    parameters = IntakeParameters(intake.sha256, terms.seed, shortest(terms.decline_rate), terms.opening_stock)
+    perform = partial(_perform, ledger, f"{INTAKE.category}-{intake_key(intake.sha256)}", terms.actor)
+    perform([StartIntake(intake.file, intake.lines_in, parameters)])
+    for commands in _chunks(opening_stock(intake, terms.opening_stock), COMMANDS_MAX):
+        perform(commands)
+    return _drive(ledger, intake, terms, report)
+
+
+def _perform(ledger: Ledger, correlation_id: str, actor: str, commands: Sequence[Command]) -> None:
+    """Have participants decide commands, and append what they decided, all or nothing."""
+    committer = Committer(ledger.app, ledger.backend, ledger.mapper)
+
+    def decided() -> Draft:
+        draft = committer.draft(correlation_id, Meta(actor=actor))
+        draft.perform(commands, datetime.now(UTC))
+        return draft
+
+    for _ in range(CONFLICTS_MAX):
+        [draft] = committer.build([decided])
+        if not draft.events:
+            return
+        if isinstance(ledger.backend.append(AppendCall(uuid4(), [draft.append()])).outcomes[0], Appended):
+            return
+        committer.forget_all()
+    raise SagaConflict(f"{correlation_id} could not be recorded: others keep writing to its participants; run it again")
+
+
+async def _drive(ledger: Ledger, intake: Intake, terms: Terms, report: Report) -> None:
+    openings = (_opening(invoice, terms) for invoice in intake.invoices)
+    total = len(intake.invoices)
+    try:
+        async with Worker(ledger, concurrency=terms.concurrency) as worker:
+            await _through(worker, openings, total, terms, report)
+    except WorkerRunning as running:
+        say(f"{running}; the sagas are left to that worker")
+        await asyncio.to_thread(_through_another, ledger, openings, total, terms, report)
+
+
+def _opening(invoice: Order | Return, terms: Terms) -> tuple[Saga[Any], Order | Return]:
+    if isinstance(invoice, Return):
+        return return_goods, invoice
+    return fulfil_order, with_payment_method(invoice, seed=terms.seed, rate=terms.decline_rate)
+
+
+async def _through(
+    worker: Worker, openings: Iterator[tuple[Saga[Any], Any]], total: int, terms: Terms, report: Report
+) -> None:
+    """Start and see through so many sagas at once, in the order of the file."""
+    done = count(1)
+
+    async def lane() -> None:
+        for saga, value in openings:
+            started = await worker.start(saga, value, actor=terms.actor)
+            await worker.outcome(started.saga_id)
+            report(next(done), total)
+
+    lanes = [asyncio.create_task(lane()) for _ in range(min(terms.concurrency, total))]
+    try:
+        await asyncio.gather(*lanes)
+    finally:
+        for each in lanes:
+            each.cancel()
+
+
+def _through_another(
+    ledger: Ledger, openings: Iterator[tuple[Saga[Any], Any]], total: int, terms: Terms, report: Report
+) -> None:
+    """Start every saga for the worker that has the ledger, and wait for each."""
+    started = [ledger.start(saga, value, actor=terms.actor).saga_id for saga, value in openings]
+    for done, saga_id in enumerate(started, start=1):
+        try:
+            ledger.wait(saga_id, PROGRESS_SECONDS_MAX)
+        except TimedOut as error:
+            raise TimedOut(f"{error}: stop the other worker, and run this again to go on") from error
+        report(done, total)
+
+
+def taken(ledger: Ledger, intake: Intake, since: datetime) -> Taken:
+    """What became of the file's sagas, by the view `sagas`, which must have reached the head."""
+    sagas = ledger.queries.projection("sagas")
+    table = sagas.table
+    ids = [_saga_id(invoice) for invoice in intake.invoices]
+    statuses: Counter[str] = Counter()
+    ended_since = 0
+    with ledger.queries.snapshot(sagas) as (connection, standing):
+        for chunk in _chunks(ids, IDS_MAX):
+            for status, ended_at in connection.execute(
+                select(table.c.status, table.c.ended_at).where(table.c.saga_id.in_(chunk))
+            ):
+                statuses[status] += 1
+                ended_since += ended_at is not None and ended_at >= since
+    begun = ledger.backend.stream(f"{INTAKE.category}-{intake_key(intake.sha256)}")[0].position
+    return Taken(dict(sorted(statuses.items())), ended_since, standing.position - begun + 1, standing.position)
+
+
+def _saga_id(invoice: Order | Return) -> str:
+    if isinstance(invoice, Return):
+        return return_goods.definition.saga_id(invoice.return_id)
+    return fulfil_order.definition.saga_id(invoice.order_id)
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,64 @@
+"""What every command takes: which database, whose sagas, and in which form to answer."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Group, Parameter
+
+EVERYWHERE = Group("Options of every command", sort_key=100)
+
+
+@Parameter(name="*", group=EVERYWHERE)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of every command."""
+
+    db: Annotated[
+        str | None,
+        Parameter(
+            help="The ledger: sqlite:///FILE or postgresql://… [default: $SAGALEDGER_DB or sqlite:///sagaledger.db]"
+        ),
+    ] = None
+    app: Annotated[
+        str | None,
+        Parameter(help="Your own sagas, as module:object [default: $SAGALEDGER_APP or the online shop]"),
+    ] = None
+    json: Annotated[bool, Parameter(negative="", help="Answer with one JSON object.")] = False
+
+    def again(self, *words: str) -> str:
+        """A command line to copy, on the same ledger and app as this one. A password is left out of it."""
+        line = [_program(), *words]
+        if self.db is not None and not _has_password(self.db):
+            line += ["--db", self.db]
+        if self.app is not None:
+            line += ["--app", self.app]
+        return shlex.join(line)
+
+
+DEFAULTS = Options()
+
+
+def _program() -> str:
+    """This program as it can be called here: by its name, or by its path when that is how it was found."""
+    called = Path(sys.argv[0])
+    found = shutil.which("sagaledger")
+    if called.name != "sagaledger" or (found is not None and Path(found).resolve() == called.resolve()):
+        return "sagaledger"
+    return os.path.relpath(called) if called.is_absolute() and called.is_relative_to(Path.cwd()) else str(called)
+
+
+def _has_password(url: str) -> bool:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return True
+    return parts.password is not None or "password=" in parts.query

@@ -1,0 +1,31 @@
+"""Open the ledger that a command works on."""
+
+from __future__ import annotations
+
+import getpass
+import os
+
+from ..ledger import Ledger
+from .apps import load_app
+from .options import Options
+from .settings import Settings
+
+
+def open_ledger(options: Options, *, create: bool = False) -> Ledger:
+    """The ledger that the options and the environment name.
+
+    Raises `AppNotLoaded`, `Unavailable` and `NotOurs`.
+    """
+    settings = Settings()
+    app = load_app(options.app or settings.app)
+    return Ledger.open(options.db or settings.db, app, create=create)
+
+
+def actor_or_user(actor: str | None) -> str:
+    """Who answers for a command: the one named, or the user of this shell."""
+    if actor:
+        return actor
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a user that has no name
+        return f"uid {os.getuid()}"

@@ -1,0 +1,108 @@
+"""`show`: one saga on one screen: where it stands, every attempt of every step, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from ...domain.recorded import Recorded
+from ...domain.state import SagaState, Status, rebuild
+from ...projections.projection import Row
+from ...projections.saga_steps import saga_steps
+from .documents import state_document
+from .exit_code import ExitCode
+from .instants import show_instant
+from .options import DEFAULTS, Options
+from .output import Block, Table, answer, jsonable
+from .session import open_ledger
+from .text import counted, one_line
+from .wording import shown
+from .workers import unattended
+
+ATTEMPTS = ("step", "direction", "attempt", "status", "started_at", "ended_at", "retry_at", "worker", "error")
+TONES = {"failed": "red", "unknown": "red", "succeeded": None, "started": "bold"}
+
+
+def show(saga_id: str, /, *, options: Options = DEFAULTS) -> ExitCode:
+    """One saga on one screen: where it stands, every attempt of every step, and what to do next.
+
+    Parameters
+    ----------
+    saga_id
+        The saga's id, such as fulfil_order-536365.
+    """
+    with open_ledger(options) as ledger:
+        recorded = ledger.history(saga_id, participants=False)
+        state = rebuild(saga_id, (r.event for r in recorded))
+        idle = None if state.end is not None or state.interventions else unattended(ledger, options)
+    attempts = _attempts(recorded)
+    remedies = [*_remedies(state, options), *([idle] if idle else [])]
+    document = {
+        **state_document(state),
+        "attempts": [{name: jsonable(value) for name, value in row.items()} for row in attempts],
+        "next": remedies,
+    }
+    answer(options, document, lambda: _screen(state, recorded, attempts, remedies))
+    return ExitCode.OK
+
+
+def _attempts(recorded: Sequence[Recorded]) -> list[Row]:
+    """Every attempt, in the order of their starts: the rows that the view `saga_steps` makes of these events."""
+    folded = saga_steps.fold(saga_steps.touches(recorded), {})
+    return sorted(folded.written, key=lambda row: row["started_at"])
+
+
+def _screen(
+    state: SagaState, recorded: Sequence[Recorded], attempts: list[Row], remedies: list[str]
+) -> Iterable[Block]:
+    yield f"{state.saga_id}  {_standing(state)}"
+    for name, value in _facts(state, recorded):
+        if value:
+            yield f"  {name:<11} {value}"
+    if attempts:
+        yield ""
+        styles = {index: tone for index, row in enumerate(attempts) if (tone := TONES.get(row["status"]))}
+        yield Table(ATTEMPTS, [[row.get(name) for name in ATTEMPTS] for row in attempts], styles)
+    if remedies:
+        yield ""
+        yield "next"
+        yield from (f"  {remedy}" for remedy in remedies)
+
+
+def _standing(state: SagaState) -> str:
+    no_way_back = state.past_pivot and state.end is None
+    return f"{state.status.value}, past its pivot" if no_way_back else state.status.value
+
+
+def _facts(state: SagaState, recorded: Sequence[Recorded]) -> Iterable[tuple[str, str]]:
+    yield "definition", f"{state.definition} version {state.definition_version} ({state.fingerprint})"
+    yield "started", f"{show_instant(state.started_at)} by {recorded[0].meta.actor or 'an unnamed actor'}"
+    yield "ended", _ended(state.started_at, state.ended_at)
+    yield "deadline", show_instant(state.deadline)
+    yield "cause", one_line(state.cause or "")
+    yield "cancelled", "yes" if state.cancelled else ""
+    yield "input", shown(state.input)
+    yield "result", "" if state.result is None else shown(state.result)
+    yield "events", f"{counted(len(recorded), 'event')}, positions {recorded[0].position} to {recorded[-1].position}"
+
+
+def _ended(started_at: datetime | None, ended_at: datetime | None) -> str:
+    if started_at is None or ended_at is None:
+        return ""
+    return f"{show_instant(ended_at)}, after {(ended_at - started_at).total_seconds():.3f} seconds"
+
+
+def _remedies(state: SagaState, options: Options) -> Iterable[str]:
+    """What a person can do now."""
+    for waiting in state.interventions:
+        yield f"{waiting.direction} step {waiting.step} needs a person: {one_line(waiting.cause)}"
+        for action, extra in (("retry", ()), ("skip", ()), ("resolve", ("--result", "JSON")), ("abandon", ())):
+            words: Any = ("intervene", action, state.saga_id, "--step", waiting.step, *extra, "--reason", "WHY")
+            yield f"  {options.again(*words)}"
+    if state.status is Status.WAITING:
+        times = [track.forward.retry_at for track in state.steps.values() if track.forward.retry_at is not None]
+        yield f"it tries again at {show_instant(min(times))}" if times else "it waits"
+    if state.end is None and not state.turned and not state.past_pivot and not state.interventions:
+        yield f"to turn it back: {options.again('cancel', state.saga_id, '--reason', 'WHY')}"
+    yield f"all that was recorded: {options.again('history', state.saga_id)}"
