@@ -14,7 +14,7 @@ from ..errors import Unavailable
 from ..log.mapper import Mapper
 from ..log.port import Backend
 from . import positions
-from .batch import Batch, BatchReader
+from .batch import BATCH_EVENTS_MAX, Batch, BatchReader
 from .fold import View, commit, fold, prepare
 from .install import create, drop, generation_table, install, rebuild_table, rename
 from .positions import BUILDING, LIVE, Standing
@@ -27,7 +27,14 @@ APPROACHES_MAX = 100
 """How often the live view may have run ahead again before the rebuild gives up."""
 
 
-def rebuild(backend: Backend, mapper: Mapper, projection: Projection, progress: Progress | None = None) -> Standing:
+def rebuild(
+    backend: Backend,
+    mapper: Mapper,
+    projection: Projection,
+    progress: Progress | None = None,
+    *,
+    batch_events_max: int = BATCH_EVENTS_MAX,
+) -> Standing:
     """Rebuild a view; gives where its new generation stands.
 
     Raises `PoisonEvent` at an event that cannot be folded (the live view stays as it is, what was rebuilt is kept),
@@ -36,7 +43,7 @@ def rebuild(backend: Backend, mapper: Mapper, projection: Projection, progress: 
     engine = create_engine_for(backend.url)
     try:
         install(engine, [projection])
-        return _Rebuild(engine, backend, mapper, projection).run(progress)
+        return _Rebuild(engine, backend, mapper, projection, batch_events_max).run(progress)
     finally:
         engine.dispose()
 
@@ -44,10 +51,12 @@ def rebuild(backend: Backend, mapper: Mapper, projection: Projection, progress: 
 class _Rebuild:
     """One view on its way to its next generation."""
 
-    def __init__(self, engine: Engine, backend: Backend, mapper: Mapper, projection: Projection) -> None:
+    def __init__(
+        self, engine: Engine, backend: Backend, mapper: Mapper, projection: Projection, batch_events_max: int
+    ) -> None:
         self._engine = engine
         self._backend = backend
-        self._reader = BatchReader(backend, mapper, projection.topics)
+        self._reader = BatchReader(backend, mapper, projection.topics, events_max=batch_events_max)
         self._projection = projection
 
     def run(self, progress: Progress | None) -> Standing:

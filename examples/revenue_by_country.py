@@ -1,0 +1,44 @@
+"""A read model of one's own, in one file: the revenue booked in each country, by the orders placed there.
+
+    sagaledger demo --db sqlite:///demo.db
+    sagaledger --app examples/revenue_by_country.py:app query revenue_by_country --db sqlite:///demo.db
+
+A ledger that is opened with this app makes the table, folds the whole log into it from the first event on, and keeps
+it up from there. When you change the table or a handler, raise the version and run
+`sagaledger projections rebuild revenue_by_country`: the ledger refuses to answer from rows of another version.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text
+
+from sagaledger.domain.commerce import PARTICIPANTS, SAGAS
+from sagaledger.domain.commerce.order import OrderCreated
+from sagaledger.domain.recorded import Recorded
+from sagaledger.infrastructure.app import App
+from sagaledger.projections import COMMERCE_PROJECTIONS, Projection
+from sagaledger.projections.projection import Row
+
+revenue_by_country = Projection(
+    "revenue_by_country",
+    version=1,
+    table=Table(
+        "revenue_by_country",
+        MetaData(),
+        Column("country", Text, primary_key=True),
+        Column("currency", Text, primary_key=True),
+        Column("orders", Integer, nullable=False),
+        Column("booked_minor", BigInteger, nullable=False),
+    ),
+    # The row that a handler is given where there is none yet, made from its key.
+    initial=lambda country, currency: {"country": country, "currency": currency, "orders": 0, "booked_minor": 0},
+)
+
+
+@revenue_by_country.on(OrderCreated, key=lambda recorded: (recorded.event.country, recorded.event.currency))
+def booked(row: Row, event: OrderCreated, _: Recorded) -> Row:
+    """A handler is pure: it gives a new row, and does nothing else. So a rebuild can never send a letter twice."""
+    return {**row, "orders": row["orders"] + 1, "booked_minor": row["booked_minor"] + event.total_minor}
+
+
+app = App(sagas=SAGAS, participants=PARTICIPANTS, projections=(*COMMERCE_PROJECTIONS, revenue_by_country))
