@@ -23,21 +23,41 @@ def follows(version: int, end: int | None) -> bool:
 def decide(appends: Sequence[Append], ends: Mapping[str, int], head_position: int) -> list[Outcome]:
     """The outcome of each append, in order, on streams that end at `ends` (absent: no events yet)."""
     reached = dict(ends)
+    lost: Lost = {}
     position = head_position
     outcomes: list[Outcome] = []
     for append in appends:
-        ahead: dict[str, int] = {}
-        for new in append.events:
-            end = ahead.get(new.stream_id, reached.get(new.stream_id))
-            if not follows(new.version, end):
-                outcomes.append(Conflict(new.stream_id, new.version - 1, reached.get(new.stream_id, 0)))
-                break
-            ahead[new.stream_id] = new.version
-        else:
+        conflict = _conflict(append, reached, lost)
+        if conflict is None:
             outcomes.append(Appended(position + 1, position + len(append.events)))
             position += len(append.events)
-            reached.update(ahead)
+            reached.update((new.stream_id, new.version) for new in append.events)
+        else:
+            outcomes.append(conflict)
     return outcomes
+
+
+Lost = dict[str, int]
+"""The first version of each stream that an append of the call would have written, and did not: it conflicted.
+
+Who counts on that version was decided on an event that never happened, even where another writer's event stands in
+its place: so it conflicts, too.
+"""
+
+
+def _conflict(append: Append, reached: Mapping[str, int], lost: Lost) -> Conflict | None:
+    """Where an append does not continue its streams, if anywhere; then what it would have written is lost."""
+    ahead: dict[str, int] = {}
+    for new in append.events:
+        end = ahead.get(new.stream_id, reached.get(new.stream_id))
+        counts_on_lost = new.version > lost.get(new.stream_id, new.version)
+        if counts_on_lost or not follows(new.version, end):
+            for unwritten in append.events:
+                first = lost.get(unwritten.stream_id, unwritten.version)
+                lost[unwritten.stream_id] = min(first, unwritten.version)
+            return Conflict(new.stream_id, new.version - 1, reached.get(new.stream_id, 0))
+        ahead[new.stream_id] = new.version
+    return None
 
 
 def recall(
@@ -53,23 +73,20 @@ def recall(
     is where a stream ended then.
     """
     position = first_position
+    lost: Lost = {}
     outcomes: list[Outcome] = []
     for append in appends:
         begin = position - first_position
         if list(append.events) == list(written[begin : begin + len(append.events)]):
             outcomes.append(Appended(position, position + len(append.events) - 1))
             position += len(append.events)
-        else:
-            outcomes.append(_conflict(append, position, end_before))
+            continue
+        ends = {new.stream_id: end_before(new.stream_id, position) for new in append.events}
+        conflict = _conflict(append, {stream_id: end for stream_id, end in ends.items() if end is not None}, lost)
+        if conflict is None:
+            raise ValueError(f"the append to {append.events[0].stream_id!r} differs from the one first sent under this id")
+        outcomes.append(conflict)
     return outcomes
-
-
-def _conflict(append: Append, position: int, end_before: Callable[[str, int], int | None]) -> Conflict:
-    streams = {new.stream_id: end_before(new.stream_id, position) for new in append.events}
-    (outcome,) = decide([append], {stream_id: end for stream_id, end in streams.items() if end is not None}, 0)
-    if isinstance(outcome, Conflict):
-        return outcome
-    raise ValueError(f"the append to {append.events[0].stream_id!r} differs from the one first sent under this id")
 
 
 def as_sent(row: StoredRow) -> NewEvent:

@@ -5,6 +5,7 @@ Everything lives in the connection's current schema, so that a tenant is a schem
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ _SESSION: Final = (
     "set_config('synchronous_commit', 'on', false), "
     "set_config('lock_timeout', '10s', false)"
 )
+_PASSWORD: Final = re.compile(r"(?<=:)[^:@/]+(?=@)|(?<=[?&]password=)[^&]*")
 _IDLE_MAX: Final = 8
 _READ_ATTEMPTS: Final = 3
 """A read is repeated when its connection turns out to have died; each time on another one."""
@@ -57,13 +59,17 @@ class PostgresDatabase:
             raise Unavailable("the PostgreSQL URL cannot be read: use postgresql://user@host:port/database") from None
         self._conninfo = make_conninfo(url, **{key: value for key, value in _DEFAULTS.items() if key not in given})
         self.place = f"database {given.get('dbname', '')!r} at {given.get('host', 'localhost')}"
-        self._shown_url = _without_password(url, given.get("password"))
+        self._shown_url = _PASSWORD.sub("***", url)
         self._idle: deque[Connection[Row]] = deque()
         self._idle_lock = Lock()
         self._closed = False
-        if create:
-            self._migrate()
-        self._check()
+        try:
+            if create:
+                self._migrate()
+            self._check()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close every connection; the object is of no use afterwards."""
@@ -187,7 +193,3 @@ def lost(error: psycopg.Error) -> bool:
     if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return False
     return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
-
-
-def _without_password(url: str, password: Any) -> str:
-    return url.replace(f":{password}@", ":***@") if password else url

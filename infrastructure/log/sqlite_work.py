@@ -151,7 +151,9 @@ def apply_due(connection: sqlite3.Connection, accepted: Sequence[Append], now: i
 
 def _put(connection: sqlite3.Connection, change: DueChange, now: int) -> None:
     if change.due_at is None:
-        connection.execute(SQL["remove_due"], (change.saga_id,))
+        over = {"saga_id": change.saga_id, "now": now}
+        if connection.execute(SQL["remove_due"], over).rowcount == 0:
+            connection.execute(SQL["keep_nudged"], over)
     else:
         connection.execute(SQL["put_due"], change._asdict() | {"due_at": microseconds(change.due_at), "now": now})
 

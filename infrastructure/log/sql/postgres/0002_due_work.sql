@@ -1,7 +1,7 @@
 -- Changes of the due work, many at once. Their callers hold the lock on `head`, so that two of them never deadlock.
 
 -- Set rows as given; without a due time the row goes. Of two changes of one saga the later one counts.
--- A release of a saga that was nudged meanwhile leaves it due at once: nobody may sleep through a nudge.
+-- A saga that was nudged meanwhile and is released or over is due at once: nobody may sleep through a nudge.
 CREATE FUNCTION put_due(
     p_saga_ids text[], p_definitions text[], p_versions integer[], p_due_at timestamptz[], p_worker_ids text[],
     p_now timestamptz
@@ -9,6 +9,10 @@ CREATE FUNCTION put_due(
 BEGIN
     DELETE FROM due
     USING unnest(p_saga_ids, p_due_at) WITH ORDINALITY AS change (saga_id, due_at, place)
+    WHERE due.saga_id = change.saga_id AND change.due_at IS NULL AND NOT due.nudged;
+
+    UPDATE due SET due_at = least(due.due_at, p_now), worker_id = NULL, nudged = false
+    FROM unnest(p_saga_ids, p_due_at) WITH ORDINALITY AS change (saga_id, due_at, place)
     WHERE due.saga_id = change.saga_id AND change.due_at IS NULL;
 
     INSERT INTO due (saga_id, definition, definition_version, due_at, worker_id)

@@ -32,6 +32,8 @@ DECLARE
     v_actual bigint;
     v_begin integer := 1;
     v_end integer;
+    v_lost_streams text[] := '{}';
+    v_lost_versions bigint[] := '{}';
 BEGIN
     conflicts := '{}';
 
@@ -104,7 +106,8 @@ BEGIN
         END;
     END IF;
 
-    -- Otherwise one after the other, to see whose conflict it is: the neighbours are written all the same.
+    -- Otherwise one after the other, to see whose conflict it is: the neighbours are written all the same. Who counts
+    -- on an event of one that conflicted, conflicts too, even where another writer's event stands in its place.
     IF p_suspect THEN
         v_last := v_head;
         v_digests := '';
@@ -120,6 +123,9 @@ BEGIN
                     AS sent (stream_id, version, place)
             ) AS decided
             WHERE CASE
+                WHEN ahead IS NULL AND EXISTS (
+                    SELECT FROM unnest(v_lost_streams, v_lost_versions) AS lost (stream_id, version)
+                    WHERE lost.stream_id = decided.stream_id AND lost.version < decided.version) THEN true
                 WHEN coalesce(ahead, stored) IS NULL THEN version NOT IN (0, 1)
                 ELSE version <> coalesce(ahead, stored) + 1
             END
@@ -130,6 +136,8 @@ BEGIN
                 conflict_streams := conflict_streams || v_stream;
                 conflict_expected := conflict_expected || v_expected;
                 conflict_actual := conflict_actual || v_actual;
+                v_lost_streams := v_lost_streams || p_stream_ids[v_begin:v_end];
+                v_lost_versions := v_lost_versions || p_versions[v_begin:v_end];
             ELSE
                 INSERT INTO events
                 SELECT v_last + place, stream_id, version, topic, schema_version, state, nullif(correlation_id, ''),

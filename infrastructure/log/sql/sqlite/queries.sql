@@ -133,7 +133,11 @@ SET definition = excluded.definition,
     nudged = nudged AND excluded.worker_id IS NOT NULL
 
 -- name: remove_due
-DELETE FROM due WHERE saga_id = ?
+DELETE FROM due WHERE saga_id = :saga_id AND nudged = 0
+
+-- name: keep_nudged
+-- What is over may have been nudged meanwhile: then it is due at once.
+UPDATE due SET due_at = min(due_at, :now), worker_id = NULL, nudged = 0 WHERE saga_id = :saga_id
 
 -- name: nudge
 INSERT INTO due (saga_id, definition, definition_version, due_at)
