@@ -18,10 +18,16 @@ from .facts import (
     CompensationStarted,
     DeadlineExceeded,
     Direction,
+    Effect,
+    Failure,
     InterventionRequired,
     SagaCompensated,
     SagaCompleted,
+    StepFailed,
     StepStarted,
+    StepSucceeded,
+    TimerFired,
+    WaitKind,
 )
 from .state import Progress, SagaState, Track, evolve
 
@@ -43,6 +49,8 @@ class Decision(Struct, frozen=True):
     record: tuple[Event, ...] = ()
     run: tuple[Run, ...] = ()
     wake_at: datetime | None = None
+    call_off: tuple[str, ...] = ()
+    """Sagas started by this one that have to turn back before it can."""
 
 
 class Advance(Struct, frozen=True):
@@ -51,6 +59,7 @@ class Advance(Struct, frozen=True):
     facts: tuple[Event, ...]
     run: tuple[Run, ...]
     wake_at: datetime | None
+    call_off: tuple[str, ...]
     state: SagaState
 
 
@@ -74,6 +83,8 @@ def decide(definition: Definition, state: SagaState, now: datetime) -> Decision:
         assert state.deadline is not None  # noqa: S101 -- what `_is_late` found
         return Decision(record=(DeadlineExceeded(now, state.deadline),))
     if not state.turned:
+        if state.begins_at is not None and now < state.begins_at:
+            return Decision(wake_at=state.begins_at)
         return _go_on(definition, state, now)
     pivot = _pivot_in_doubt(definition, state)
     return _go_back(definition, state, now) if pivot is None else _settle_pivot(state, pivot, now)
@@ -85,17 +96,19 @@ def advance(definition: Definition, state: SagaState, now: datetime) -> Advance:
     for _ in range(2 * len(definition.steps) + 4):
         decision = decide(definition, state, now)
         if not decision.record:
-            return Advance(tuple(facts), decision.run, decision.wake_at, state)
+            return Advance(tuple(facts), decision.run, decision.wake_at, decision.call_off, state)
         for fact in decision.record:
             state = evolve(state, fact)
             facts.append(fact)
     raise AssertionError(f"saga {state.saga_id!r} keeps deciding without end: {facts[-3:]}")
 
 
-def started(run: Run, now: datetime) -> StepStarted | CompensationStarted:
-    """The fact that an attempt is about to be made."""
-    kind = StepStarted if run.direction is Direction.FORWARD else CompensationStarted
-    return kind(now, run.step, run.attempt, run.key)
+def started(definition: Definition, state: SagaState, run: Run, now: datetime) -> StepStarted | CompensationStarted:
+    """The fact that an attempt is about to be made, or that the step begins to wait."""
+    if run.direction is Direction.COMPENSATION:
+        return CompensationStarted(now, run.step, run.attempt, run.key)
+    wait = definition.step(run.step).wait(state.saga_id, now)
+    return StepStarted(now, run.step, run.attempt, run.key, wait)
 
 
 def turn_cause(state: SagaState) -> str:
@@ -141,7 +154,13 @@ def _go_on(definition: Definition, state: SagaState, now: datetime) -> Decision:
         unfinished = True
         if track.progress is Progress.FAILED:
             return Decision(record=(_needs_person(state, step, Direction.FORWARD, now),))
-        if all(state.step(name).forward.over for name in definition.after[step.name]):
+        if track.progress is Progress.WAITING:
+            over = _wait_over(state, step, track, now)
+            if over:
+                return Decision(record=over)
+            if track.wait is not None and track.wait.due_at is not None:
+                wakes.append(track.wait.due_at)
+        elif all(state.step(name).forward.over for name in definition.after[step.name]):
             _attempt(state, step, Direction.FORWARD, now, runs, wakes)
     if not unfinished:
         last = state.step(definition.steps[-1].name).forward.result
@@ -149,10 +168,35 @@ def _go_on(definition: Definition, state: SagaState, now: datetime) -> Decision:
     return Decision(run=tuple(runs), wake_at=min(wakes, default=None))
 
 
+def _wait_over(state: SagaState, step: Step, track: Track, now: datetime) -> tuple[Event, ...]:
+    """The facts that a step's waiting is over: its timer came due, or its signal came, or did not."""
+    wait = track.wait
+    if wait is None or wait.kind is WaitKind.SAGA:
+        return ()
+    signal = state.signals.get(wait.target or "")
+    if wait.kind is WaitKind.SIGNAL and signal is not None:
+        if not signal.refused:
+            return (StepSucceeded(now, step.name, track.attempt, signal.payload),)
+        return (_wait_failed(step, track, Failure("Refused", f"{wait.target} was refused"), now),)
+    if wait.due_at is None or now < wait.due_at:
+        return ()
+    fired = TimerFired(now, step.name, wait.due_at)
+    if wait.kind is WaitKind.TIMER:
+        return (fired, StepSucceeded(now, step.name, track.attempt, NULL))
+    return (fired, _wait_failed(step, track, Failure("SignalTimeout", f"no {wait.target} until {wait.due_at}"), now))
+
+
+def _wait_failed(step: Step, track: Track, error: Failure, now: datetime) -> StepFailed:
+    return StepFailed(now, step.name, track.attempt, error, Effect.NONE, retryable=False)
+
+
 def _go_back(definition: Definition, state: SagaState, now: datetime) -> Decision:
     """Compensate, latest first; what is still in flight has to settle before."""
     if any(state.step(step.name).forward.progress is Progress.RUNNING for step in definition.steps):
         return IDLE
+    sub_sagas = tuple(filter(None, (_awaited_saga(state, step) for step in definition.steps)))
+    if sub_sagas:
+        return Decision(call_off=sub_sagas)
     owed = [step for step in definition.steps if _owes_compensation(state, step)]
     if not owed:
         return Decision(record=(SagaCompensated(now, turn_cause(state)),))
@@ -166,6 +210,14 @@ def _go_back(definition: Definition, state: SagaState, now: datetime) -> Decisio
             return Decision(record=(_needs_person(state, step, Direction.COMPENSATION, now),))
         _attempt(state, step, Direction.COMPENSATION, now, runs, wakes)
     return Decision(run=tuple(runs), wake_at=min(wakes, default=None))
+
+
+def _awaited_saga(state: SagaState, step: Step) -> str | None:
+    """The saga that a step waits for, if it does."""
+    track = state.step(step.name).forward
+    if track.progress is not Progress.WAITING or track.wait is None or track.wait.kind is not WaitKind.SAGA:
+        return None
+    return track.wait.target
 
 
 def _owes_compensation(state: SagaState, step: Step) -> bool:

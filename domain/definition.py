@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Generic, TypeVar, get_type_hints
@@ -17,7 +18,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from .errors import DefinitionError, InvalidInput
-from .facts import Direction
+from .facts import Direction, Wait, WaitKind
 from .participant import Command
 
 I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls it
@@ -60,6 +61,15 @@ class OnUnknown(StrEnum):
     COMPENSATE = "compensate"
 
 
+class Waiting(Struct, frozen=True):
+    """What a step waits for, as it is defined; `seconds` None: without end."""
+
+    kind: WaitKind
+    signal: str | None = None
+    seconds: float | None = None
+    saga: Saga[Any] | None = None
+
+
 class LocalResult(Struct, frozen=True):
     """What a local step did: how many events its participants recorded."""
 
@@ -100,6 +110,7 @@ class Step:
         compensable: bool,
         local: bool,
         on_unknown: OnUnknown,
+        waiting: Waiting | None = None,
     ) -> None:
         self.name = name
         self.action = action
@@ -110,6 +121,7 @@ class Step:
         self.compensable = compensable
         self.local = local
         self.on_unknown = on_unknown
+        self.waiting = waiting
         self.undo: Callable[..., Invoked] | None = None
         self.undo_retry = Retry(attempts=10, backoff_seconds_max=30.0)
         self.undo_timeout = timeout
@@ -161,6 +173,15 @@ class Step:
         """Whether that direction is a coroutine function."""
         return inspect.iscoroutinefunction(self.action if direction is Direction.FORWARD else self.undo)
 
+    def wait(self, saga_id: str, now: datetime) -> Wait | None:
+        """What it waits for when it starts now; None: it runs something."""
+        if self.waiting is None:
+            return None
+        due_at = None if self.waiting.seconds is None else now + timedelta(seconds=self.waiting.seconds)
+        if self.waiting.saga is not None:
+            return Wait(self.waiting.kind, self.waiting.saga.definition.saga_id(f"{saga_id}.{self.name}"), due_at)
+        return Wait(self.waiting.kind, self.waiting.signal, due_at)
+
     def read_result(self, raw: Raw) -> Any:
         """A recorded result, as the type that the action declares."""
         return msgspec.json.decode(raw, type=self.result_type)
@@ -169,7 +190,7 @@ class Step:
         """Resolve what the action returns; nothing is declared on the step after this."""
         if self.local:
             self.result_type = LocalResult | None
-        else:
+        elif self.waiting is None:
             hint = _returns(self.action)
             self.result_type = Any if hint in (Any, None, type(None)) else hint | None
         self._sealed = True
@@ -239,6 +260,7 @@ class Definition:
                 "pivot": step.pivot,
                 "local": step.local,
                 "compensated": step.undo is not None,
+                "waits_for": None if step.waiting is None else step.waiting.kind,
             }
             for step in self.steps
         ]
@@ -319,6 +341,54 @@ class Saga(Generic[I]):
         """
         return self._declare(name, after, retry, None, pivot, compensable, local=True, on_unknown=OnUnknown.RETRY)
 
+    def sleep(self, name: str, *, seconds: float, after: Iterable[Step | str] | None = None) -> Step:
+        """Declare a step that waits, durably: for this many seconds, whatever is restarted meanwhile."""
+        return self._declare_waiting(name, after, Waiting(WaitKind.TIMER, seconds=seconds))
+
+    def wait_for(
+        self,
+        name: str,
+        *,
+        signal: str | None = None,
+        timeout: float | None = None,
+        after: Iterable[Step | str] | None = None,
+    ) -> Step:
+        """Declare a step that waits until someone sends a signal, by default of the step's name.
+
+        Its result is the signal's payload. A refusal, or `timeout` seconds without a signal, fails the step.
+        """
+        return self._declare_waiting(name, after, Waiting(WaitKind.SIGNAL, signal or name, timeout))
+
+    def sub_saga(
+        self,
+        saga: Saga[Any],
+        *,
+        name: str | None = None,
+        after: Iterable[Step | str] | None = None,
+        pivot: bool = False,
+        compensable: bool = True,
+    ) -> Callable[[Callable[..., Any]], Step]:
+        """Declare a step that is a saga of its own; the function gives that saga's input.
+
+        The step succeeds with the other saga's result when it completes, and fails when it is compensated or
+        abandoned. What undoes it once it has completed is this step's compensation.
+        """
+
+        def declare(action: Callable[..., Any]) -> Step:
+            return self._declare(
+                name,
+                after,
+                None,
+                None,
+                pivot,
+                compensable,
+                local=False,
+                on_unknown=OnUnknown.RETRY,
+                waiting=Waiting(WaitKind.SAGA, saga=saga),
+            )(action)
+
+        return declare
+
     def on_started(self, commands: Callable[[I], Sequence[Command]]) -> Callable[[I], Sequence[Command]]:
         """Declare commands that are decided in the append that starts a saga."""
         self._open()
@@ -364,6 +434,7 @@ class Saga(Generic[I]):
         *,
         local: bool,
         on_unknown: OnUnknown | str,
+        waiting: Waiting | None = None,
     ) -> Callable[[Callable[..., Invoked]], Step]:
         self._open()
         if timeout is not None and timeout <= 0:
@@ -387,11 +458,29 @@ class Saga(Generic[I]):
                 compensable=compensable,
                 local=local,
                 on_unknown=OnUnknown(on_unknown),
+                waiting=waiting,
             )
             self._steps.append(step)
             return step
 
         return declare
+
+    def _declare_waiting(self, name: str, after: Iterable[Step | str] | None, waiting: Waiting) -> Step:
+        """A step that runs nothing, so that there is nothing to undo."""
+        if waiting.seconds is not None and waiting.seconds <= 0:
+            raise DefinitionError(f"saga {self.name!r}: step {name!r} waits {waiting.seconds} seconds: wait longer")
+        declare = self._declare(
+            name,
+            after,
+            Retry(attempts=1),
+            None,
+            pivot=False,
+            compensable=False,
+            local=False,
+            on_unknown=OnUnknown.RETRY,
+            waiting=waiting,
+        )
+        return declare(_nothing)
 
     def _dependencies(self) -> dict[str, tuple[str, ...]]:
         """What each step comes after; by default the one declared before it."""
@@ -459,6 +548,10 @@ class Saga(Generic[I]):
                     f"saga {self.name!r}: step {step.name!r} may run beside the pivot {pivot!r}: "
                     "say with `after` whether it comes before or after it"
                 )
+
+
+def _nothing(_value: Any, _context: StepContext) -> None:
+    """What a step that only waits runs."""
 
 
 def _closure(after: Mapping[str, tuple[str, ...]]) -> dict[str, frozenset[str]]:

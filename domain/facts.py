@@ -39,6 +39,32 @@ class Action(StrEnum):
     ABANDON = "abandon"
 
 
+class WaitKind(StrEnum):
+    """What a step waits for."""
+
+    TIMER = "timer"
+    SIGNAL = "signal"
+    SAGA = "saga"
+
+
+class Wait(Struct, frozen=True, omit_defaults=True):
+    """What a step waits for, instead of running something."""
+
+    kind: WaitKind
+    target: str | None = None
+    """The signal's name, or the id of the saga it waits for."""
+    due_at: datetime | None = None
+    """When the timer comes due, or the waiting ends; None: never."""
+
+
+class Parent(Struct, frozen=True):
+    """The saga that started this one as one of its steps."""
+
+    saga_id: str
+    definition: str
+    definition_version: int
+
+
 class Failure(Struct, frozen=True):
     """Why an attempt failed: the exception's type name, and its text."""
 
@@ -55,15 +81,19 @@ class SagaStarted(Event, frozen=True):
     fingerprint: str
     input: Raw
     deadline: datetime | None = None
+    begins_at: datetime | None = None
+    """When its first step may run; None: at once."""
+    parent: Parent | None = None
 
 
 @event("StepStarted")
 class StepStarted(Event, frozen=True):
-    """An attempt of a step's action is about to run."""
+    """An attempt of a step's action is about to run, or the step begins to wait."""
 
     step: str
     attempt: int
     key: str
+    wait: Wait | None = None
 
 
 @event("StepSucceeded")
@@ -131,11 +161,13 @@ class CompensationFailed(Event, frozen=True):
 
 @event("SignalReceived")
 class SignalReceived(Event, frozen=True):
-    """Someone told the saga something."""
+    """Someone told the saga something, or refused what it asked for."""
 
     name: str
     payload: Raw
     actor: str
+    reason: str | None = None
+    refused: bool = False
 
 
 @event("TimerFired")

@@ -26,6 +26,7 @@ from .facts import (
     Failure,
     InterventionRequired,
     InterventionResolved,
+    Parent,
     SagaCompensated,
     SagaCompleted,
     SagaStarted,
@@ -36,6 +37,7 @@ from .facts import (
     StepStarted,
     StepSucceeded,
     TimerFired,
+    Wait,
 )
 
 
@@ -56,6 +58,8 @@ class Progress(StrEnum):
 
     PENDING = "pending"
     RUNNING = "running"
+    WAITING = "waiting"
+    """It waits for a timer, a signal or another saga."""
     RETRYING = "retrying"
     """An attempt failed, and another is scheduled."""
     FAILED = "failed"
@@ -77,6 +81,7 @@ class Track(Struct, frozen=True):
     possibly_executed: bool = False
     """Some attempt may have had its effect without being recorded as a success."""
     retry_at: datetime | None = None
+    wait: Wait | None = None
     result: Raw | None = None
     error: Failure | None = None
 
@@ -84,6 +89,13 @@ class Track(Struct, frozen=True):
     def over(self) -> bool:
         """It happened, or a person decided to go on without it."""
         return self.progress is Progress.DONE or self.progress is Progress.SKIPPED
+
+
+class Signal(Struct, frozen=True):
+    """What someone told the saga."""
+
+    payload: Raw
+    refused: bool
 
 
 class StepState(Struct, frozen=True):
@@ -118,12 +130,14 @@ class SagaState(Struct, frozen=True):
     updated_at: datetime | None = None
     ended_at: datetime | None = None
     deadline: datetime | None = None
+    begins_at: datetime | None = None
+    parent: Parent | None = None
     deadline_exceeded: bool = False
     cancelled: bool = False
     past_pivot: bool = False
     steps: Mapping[str, StepState] = {}
     interventions: tuple[Intervention, ...] = ()
-    signals: Mapping[str, Raw] = {}
+    signals: Mapping[str, Signal] = {}
     end: Status | None = None
     result: Raw | None = None
     cause: str | None = None
@@ -169,7 +183,7 @@ class SagaState(Struct, frozen=True):
         if self.turned:
             return Status.COMPENSATING
         progress = {step.forward.progress for step in self.steps.values()}
-        if Progress.RETRYING in progress and Progress.RUNNING not in progress:
+        if Progress.RUNNING not in progress and (Progress.RETRYING in progress or Progress.WAITING in progress):
             return Status.WAITING
         return Status.RUNNING
 
@@ -200,6 +214,8 @@ def _started(_: SagaState, fact: SagaStarted) -> Changes:
         "input": fact.input,
         "started_at": fact.at,
         "deadline": fact.deadline,
+        "begins_at": fact.begins_at,
+        "parent": fact.parent,
     }
 
 
@@ -213,9 +229,17 @@ def _with(state: SagaState, name: str, direction: Direction, **changes: Any) -> 
     return {"steps": {**state.steps, name: step}}
 
 
-def _attempt_started(state: SagaState, fact: StepStarted | CompensationStarted) -> Changes:
-    direction = Direction.FORWARD if type(fact) is StepStarted else Direction.COMPENSATION
-    return _with(state, fact.step, direction, progress=Progress.RUNNING, attempt=fact.attempt, retry_at=None)
+def _step_started(state: SagaState, fact: StepStarted) -> Changes:
+    progress = Progress.RUNNING if fact.wait is None else Progress.WAITING
+    return _with(
+        state, fact.step, Direction.FORWARD, progress=progress, attempt=fact.attempt, retry_at=None, wait=fact.wait
+    )
+
+
+def _compensation_started(state: SagaState, fact: CompensationStarted) -> Changes:
+    return _with(
+        state, fact.step, Direction.COMPENSATION, progress=Progress.RUNNING, attempt=fact.attempt, retry_at=None
+    )
 
 
 def _succeeded(state: SagaState, fact: StepSucceeded) -> Changes:
@@ -289,14 +313,14 @@ def _ended(status: Status) -> Callable[[SagaState, Any], Changes]:
 
 _FOLDS: dict[type[Event], Callable[[SagaState, Any], Changes]] = {
     SagaStarted: _started,
-    StepStarted: _attempt_started,
-    CompensationStarted: _attempt_started,
+    StepStarted: _step_started,
+    CompensationStarted: _compensation_started,
     StepSucceeded: _succeeded,
     StepCompensated: _compensated,
     StepFailed: _failed,
     CompensationFailed: _failed,
     StepOutcomeUnknown: _outcome_unknown,
-    SignalReceived: lambda state, fact: {"signals": {**state.signals, fact.name: fact.payload}},
+    SignalReceived: lambda state, fact: {"signals": {**state.signals, fact.name: Signal(fact.payload, fact.refused)}},
     TimerFired: lambda _, __: {},
     DeadlineExceeded: lambda _, __: {"deadline_exceeded": True},
     CancelRequested: lambda _, __: {"cancelled": True},

@@ -149,7 +149,7 @@ class Transition:
         local = [run for run in ahead.run if self.definition.step(run.step).local]
         for run in ahead.run:
             if run not in local:
-                self._record(started(run, self._now))
+                self._record(started(self.definition, self.state, run, self._now))
                 self.dispatch.append(run)
         if local and may_perform:
             self._perform(local[0])
@@ -159,7 +159,7 @@ class Transition:
 
     def _perform(self, run: Run) -> None:
         """Make an attempt of a local step: decided in place, recorded with its start and its outcome."""
-        self._record(started(run, self._now))
+        self._record(started(self.definition, self.state, run, self._now))
         step = self.definition.step(run.step)
         context = context_of(self.definition, self.state, run)
         try:

@@ -89,7 +89,7 @@ class Play:
             ahead = advance(self.definition, self.state, self.now)
             self.record(*ahead.facts)
             for run in ahead.run:
-                self.record(started(run, self.now))
+                self.record(started(self.definition, self.state, run, self.now))
                 self.running.append(run)
             if self.state.end is not None and not self.running:
                 return self.state
@@ -265,7 +265,7 @@ def test_only_proof_spares_a_failed_step_its_compensation() -> None:
         definition = saga.definition
         state = rebuild("any-1", [SagaStarted(NOON, "any", 1, "f", Raw(b"{}"))])
         [run] = advance(definition, state, NOON).run
-        state = evolve(state, started(run, NOON))
+        state = evolve(state, started(definition, state, run, NOON))
 
         fact = outcome_fact(definition, state, run, failure_of(error), NOON)
 
@@ -282,7 +282,7 @@ def test_an_attempt_whose_worker_died_is_made_again_under_the_same_key() -> None
     definition = saga.definition
     state = rebuild("any-1", [SagaStarted(NOON, "any", 1, "f", Raw(b"{}"))])
     [first] = advance(definition, state, NOON).run
-    state = evolve(state, started(first, NOON))
+    state = evolve(state, started(definition, state, first, NOON))
 
     [unknown] = orphaned(definition, state, "w", NOON)
 
