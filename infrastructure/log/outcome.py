@@ -22,42 +22,18 @@ def follows(version: int, end: int | None) -> bool:
 
 def decide(appends: Sequence[Append], ends: Mapping[str, int], head_position: int) -> list[Outcome]:
     """The outcome of each append, in order, on streams that end at `ends` (absent: no events yet)."""
-    reached = dict(ends)
-    lost: Lost = {}
+    streams = _Streams(ends)
     position = head_position
     outcomes: list[Outcome] = []
     for append in appends:
-        conflict = _conflict(append, reached, lost)
+        conflict = streams.conflict(append)
         if conflict is None:
+            streams.write(append)
             outcomes.append(Appended(position + 1, position + len(append.events)))
             position += len(append.events)
-            reached.update((new.stream_id, new.version) for new in append.events)
         else:
             outcomes.append(conflict)
     return outcomes
-
-
-Lost = dict[str, int]
-"""The first version of each stream that an append of the call would have written, and did not: it conflicted.
-
-Who counts on that version was decided on an event that never happened, even where another writer's event stands in
-its place: so it conflicts, too.
-"""
-
-
-def _conflict(append: Append, reached: Mapping[str, int], lost: Lost) -> Conflict | None:
-    """Where an append does not continue its streams, if anywhere; then what it would have written is lost."""
-    ahead: dict[str, int] = {}
-    for new in append.events:
-        end = ahead.get(new.stream_id, reached.get(new.stream_id))
-        counts_on_lost = new.version > lost.get(new.stream_id, new.version)
-        if counts_on_lost or not follows(new.version, end):
-            for unwritten in append.events:
-                first = lost.get(unwritten.stream_id, unwritten.version)
-                lost[unwritten.stream_id] = min(first, unwritten.version)
-            return Conflict(new.stream_id, new.version - 1, reached.get(new.stream_id, 0))
-        ahead[new.stream_id] = new.version
-    return None
 
 
 def recall(
@@ -72,21 +48,66 @@ def recall(
     stands whole at the place where the ones before it end, or it conflicted there: `end_before(stream_id, position)`
     is where a stream ended then.
     """
+    streams = _Streams({})
     position = first_position
-    lost: Lost = {}
     outcomes: list[Outcome] = []
     for append in appends:
         begin = position - first_position
         if list(append.events) == list(written[begin : begin + len(append.events)]):
+            streams.write(append)
             outcomes.append(Appended(position, position + len(append.events) - 1))
             position += len(append.events)
             continue
-        ends = {new.stream_id: end_before(new.stream_id, position) for new in append.events}
-        conflict = _conflict(append, {stream_id: end for stream_id, end in ends.items() if end is not None}, lost)
+        for stream_id in {new.stream_id for new in append.events}:
+            streams.learn(stream_id, end_before(stream_id, position))
+        conflict = streams.conflict(append)
         if conflict is None:
-            raise ValueError(f"the append to {append.events[0].stream_id!r} differs from the one first sent under this id")
+            stream_id = append.events[0].stream_id
+            raise ValueError(f"the append to {stream_id!r} differs from the one first sent under this id")
         outcomes.append(conflict)
     return outcomes
+
+
+class _Streams:
+    """Where streams end while the appends of one call are decided.
+
+    It remembers, too, from which version on a stream lacks what an append of the call would have written, had it not
+    conflicted. Who counts on that was decided upon an event that never happened, so it conflicts as well, even where
+    another writer's event stands in its place.
+    """
+
+    def __init__(self, ends: Mapping[str, int]) -> None:
+        self._ends = dict(ends)
+        self._written: dict[str, int] = {}
+        self._lacks: dict[str, int] = {}
+
+    def learn(self, stream_id: str, end: int | None) -> None:
+        """A stream is known to end there."""
+        if end is not None:
+            self._ends[stream_id] = end
+
+    def write(self, append: Append) -> None:
+        """The append stands."""
+        for new in append.events:
+            self._ends[new.stream_id] = self._written[new.stream_id] = new.version
+            if self._lacks.get(new.stream_id, new.version + 1) <= new.version:
+                del self._lacks[new.stream_id]
+
+    def conflict(self, append: Append) -> Conflict | None:
+        """Where an append does not continue its streams, if anywhere."""
+        ahead: dict[str, int] = {}
+        for new in append.events:
+            end = ahead.get(new.stream_id, self._ends.get(new.stream_id))
+            if new.version > self._lacks.get(new.stream_id, new.version) or not follows(new.version, end):
+                self._lose(append)
+                return Conflict(new.stream_id, new.version - 1, self._ends.get(new.stream_id, 0))
+            ahead[new.stream_id] = new.version
+        return None
+
+    def _lose(self, append: Append) -> None:
+        for new in append.events:
+            if new.version > self._written.get(new.stream_id, -1):
+                self._lacks[new.stream_id] = min(new.version, self._lacks.get(new.stream_id, new.version))
 
 
 def as_sent(row: StoredRow) -> NewEvent:

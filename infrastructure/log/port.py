@@ -68,7 +68,7 @@ class Append(NamedTuple):
 
     The events of each stream are in version order; the first one's version says what the writer expects: that the
     stream ends just before it. Appends of one call are decided in the order given, so a later one may build on the
-    versions of an earlier one.
+    versions of an earlier one; if that one conflicts, so does the later one.
 
     `nudge` names sagas whose holder must look at them again, because this append wrote to their stream from outside:
     the due row is created or made due now, whoever holds it keeps it.

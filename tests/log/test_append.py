@@ -43,9 +43,22 @@ def test_a_stream_ends_where_its_writer_believes_or_the_append_conflicts(log: Ba
     """A version that exists and one beyond the end both conflict, and the conflict says where the stream ends."""
     log.append(pen.call(pen.append("a", 1, 2)))
 
-    receipt = log.append(pen.call(pen.append("a", 2), pen.append("a", 4), pen.append("b", 2), pen.append("a", 3)))
+    receipt = log.append(pen.call(pen.append("a", 2), pen.append("a", 4), pen.append("b", 2), pen.append("c", 1)))
 
     assert receipt.outcomes == [Conflict("a", 1, 2), Conflict("a", 3, 2), Conflict("b", 1, 0), Appended(3, 3)]
+
+
+def test_an_append_that_counts_on_one_that_conflicted_conflicts_too(log: Backend, pen: Pen) -> None:
+    """Where another writer's event stands in the place of one that was not written, the next was decided wrongly."""
+    # given a stream at 1, to which another writer adds 2
+    log.append(pen.call(pen.append("stock", 1)))
+    log.append(pen.call(Append([pen.event("stock", 2, b'"another"')])))
+    # when a call holds a 2, too, and a 3 that was decided upon it, while a neighbour has nothing to do with either
+    call = pen.call(pen.append("stock", 2), Append(pen.events("b", 1) + pen.events("stock", 3)), pen.append("c", 1))
+    receipt = log.append(call)
+    # then both conflict, the neighbour does not, and the same call again says so again
+    assert receipt.outcomes == [Conflict("stock", 1, 2), Conflict("stock", 2, 2), Appended(3, 3)]
+    assert log.append(call).outcomes == receipt.outcomes
 
 
 @pytest.mark.parametrize("versions", [(2,), (-1,), (1, 3), (1, 1), (2, 1), (0, 2)])
@@ -66,9 +79,9 @@ def test_a_stream_may_begin_at_zero_but_not_afterwards(log: Backend, pen: Pen) -
         Appended(3, 3),
     ]
 
-    receipt = log.append(pen.call(pen.append("one", 0), pen.append("zero", 0), pen.append("zero", 2)))
+    receipt = log.append(pen.call(pen.append("one", 0), pen.append("zero", 2), pen.append("zero", 0)))
 
-    assert receipt.outcomes == [Conflict("one", -1, 1), Conflict("zero", -1, 1), Appended(4, 4)]
+    assert receipt.outcomes == [Conflict("one", -1, 1), Appended(4, 4), Conflict("zero", -1, 2)]
 
 
 def test_a_conflict_writes_nothing_of_its_append_and_leaves_its_neighbours_alone(log: Backend, pen: Pen) -> None:

@@ -125,7 +125,11 @@ BEGIN
             WHERE CASE
                 WHEN ahead IS NULL AND EXISTS (
                     SELECT FROM unnest(v_lost_streams, v_lost_versions) AS lost (stream_id, version)
-                    WHERE lost.stream_id = decided.stream_id AND lost.version < decided.version) THEN true
+                    WHERE lost.stream_id = decided.stream_id AND lost.version < decided.version
+                      AND NOT EXISTS (
+                          SELECT FROM events AS e
+                          WHERE e.stream_id = lost.stream_id AND e.version = lost.version AND e.position > v_head)
+                ) THEN true
                 WHEN coalesce(ahead, stored) IS NULL THEN version NOT IN (0, 1)
                 ELSE version <> coalesce(ahead, stored) + 1
             END
