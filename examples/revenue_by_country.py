@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text
 
+from sagaledger import App, Projection, Recorded
 from sagaledger.domain.commerce import PARTICIPANTS, SAGAS
 from sagaledger.domain.commerce.order import OrderCreated
-from sagaledger.domain.recorded import Recorded
-from sagaledger.infrastructure.app import App
-from sagaledger.projections import COMMERCE_PROJECTIONS, Projection
+from sagaledger.projections import COMMERCE_PROJECTIONS
 from sagaledger.projections.projection import Row
 
 revenue_by_country = Projection(

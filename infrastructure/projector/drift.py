@@ -81,7 +81,7 @@ def drift(
 
 def _compare(connection: Connection, projection: Projection, shadow: Shadow) -> Iterator[Difference | None]:
     """Each row of either side: None where both agree."""
-    live = ViewTable(projection.table, connection.dialect.name)
+    live = ViewTable(projection.table, connection.dialect)
     for chunk in _rows(connection, projection.table):
         rebuilt = shadow.table.load(shadow.connection, chunk)
         for key, row in chunk.items():

@@ -62,7 +62,7 @@ class _Rebuild:
     def run(self, progress: Progress | None) -> Standing:
         with writing(self._engine) as connection:
             generation = self._begin(connection).generation
-        view = View(self._projection, ViewTable(rebuild_table(self._projection, generation), self._engine.dialect.name))
+        view = View(self._projection, ViewTable(rebuild_table(self._projection, generation), self._engine.dialect))
         for _ in range(APPROACHES_MAX):
             self._approach(view, progress)
             with writing(self._engine) as connection:

@@ -49,7 +49,7 @@ class Projector:
     ) -> None:
         self.engine: Engine = create_engine_for(backend.url)
         self._backend = backend
-        self._views = {p.name: View(p, ViewTable(p.table, self.engine.dialect.name)) for p in projections}
+        self._views = {p.name: View(p, ViewTable(p.table, self.engine.dialect)) for p in projections}
         topics = frozenset(topic for projection in projections for topic in projection.topics)
         self._reader = BatchReader(backend, mapper, topics, events_max=batch_events_max, bytes_max=batch_bytes_max)
         self._installed = False

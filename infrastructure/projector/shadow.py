@@ -37,7 +37,7 @@ class Shadow:
         self.connection = self._engine.connect()
         table = generation_table(projection, 1)
         create(self.connection, table)
-        self.table = ViewTable(table, "sqlite")
+        self.table = ViewTable(table, self._engine.dialect)
         self.position = 0
 
     def __enter__(self) -> Self:
