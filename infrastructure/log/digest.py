@@ -69,10 +69,6 @@ def digest(
     ).digest()
 
 
-def chain(
-    previous_hash: bytes, last_position: int, recorded_at_microseconds: int, digests: Iterable[bytes]
-) -> bytes:
+def chain(previous_hash: bytes, last_position: int, recorded_at_microseconds: int, digests: Iterable[bytes]) -> bytes:
     """The hash of an append: 32 bytes over the one before it, where and when it ends, and its events' digests."""
-    return sha256(
-        b"".join((previous_hash, _link(last_position, recorded_at_microseconds), *digests))
-    ).digest()
+    return sha256(b"".join((previous_hash, _link(last_position, recorded_at_microseconds), *digests))).digest()

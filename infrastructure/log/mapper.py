@@ -80,4 +80,5 @@ class Mapper:
         except (UnknownEvent, CorruptEvent) as error:
             raise UnreadableEvent(row, error) from error
         except msgspec.MsgspecError as error:
-            raise UnreadableEvent(row, CorruptEvent(topic, f"its meta: {error}")) from error
+            corrupt = CorruptEvent(topic, f"its meta: {error}")
+            raise UnreadableEvent(row, corrupt) from corrupt

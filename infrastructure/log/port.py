@@ -217,9 +217,7 @@ class EventLog(Protocol):
         """The position up to which the hash chain covers the log. SQL seals inside `append`."""
         ...
 
-    def read(
-        self, after: int, *, limit: int, upto: int | None = None, topics: Sequence[str] = ()
-    ) -> list[StoredRow]:
+    def read(self, after: int, *, limit: int, upto: int | None = None, topics: Sequence[str] = ()) -> list[StoredRow]:
         """Events with `after < position <= upto`, in order; of these topics only, if any are given."""
         ...
 

@@ -140,9 +140,7 @@ class PostgresDatabase:
             connection.close()
 
     def _check(self) -> None:
-        check_version(
-            self._stored_version(), migrations("postgres")[-1].version, place=self.place, url=self._shown_url
-        )
+        check_version(self._stored_version(), migrations("postgres")[-1].version, place=self.place, url=self._shown_url)
 
     def _stored_version(self) -> int:
         if not self.fetch("has_schema"):

@@ -151,9 +151,7 @@ def _append(connection: sqlite3.Connection, call: AppendCall) -> Receipt:
     position, hash_, recorded_before = connection.execute(SQL["head"]).fetchone()
     now = max(microseconds_now(), recorded_before or 0)
     outcomes = decide(call.appends, _ends(connection, call.appends), position)
-    accepted = [
-        append for append, outcome in zip(call.appends, outcomes, strict=True) if isinstance(outcome, Appended)
-    ]
+    accepted = [append for append, outcome in zip(call.appends, outcomes, strict=True) if isinstance(outcome, Appended)]
     if accepted or not call.appends:
         written = [new for append in accepted for new in append.events]
         if written:
@@ -195,9 +193,7 @@ def _check_advances(connection: sqlite3.Connection, call: AppendCall) -> None:
             raise moved(advance, position)
 
 
-def _recall(
-    connection: sqlite3.Connection, call: AppendCall, first: int, last: int, recorded_at: int
-) -> Receipt:
+def _recall(connection: sqlite3.Connection, call: AppendCall, first: int, last: int, recorded_at: int) -> Receipt:
     rows = _rows(connection.execute(SQL["read"], {"after": first - 1, "upto": last, "limit": -1}))
 
     def end_before(stream_id: str, position: int) -> int | None:

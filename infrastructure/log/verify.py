@@ -46,9 +46,7 @@ class Verification(NamedTuple):
     problems: list[Problem]
 
 
-def verify(
-    log: EventLog, *, expect: tuple[int, bytes] | None = None, progress: Progress | None = None
-) -> Verification:
+def verify(log: EventLog, *, expect: tuple[int, bytes] | None = None, progress: Progress | None = None) -> Verification:
     """Check the log up to its present head; `expect` is a head (position, hash) noted earlier and kept elsewhere."""
     head = log.head()
     check = _Check(log, head)

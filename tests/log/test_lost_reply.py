@@ -136,9 +136,7 @@ def test_a_lost_request_is_sent_again(through: PostgresLog, proxy: Proxy, pen: P
     assert through.head().position == 2
 
 
-def test_what_cannot_be_learned_is_not_guessed(
-    through: PostgresLog, directly: Backend, proxy: Proxy, pen: Pen
-) -> None:
+def test_what_cannot_be_learned_is_not_guessed(through: PostgresLog, directly: Backend, proxy: Proxy, pen: Pen) -> None:
     """The server stays away: the outcome is unknown, and the same call gives it when the server is back."""
     through.append(pen.call(pen.append("a", 1)))
     call = pen.call(pen.append("a", 2), pen.append("a", 9))
