@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from .errors import Unavailable
 
@@ -19,29 +21,32 @@ BUSY_SECONDS_MAX = 30.0
 RETRY_SECONDS = 0.001
 """SQLite's own back-off sleeps ever longer and so loses to writers that ask more often; asking every millisecond
 does not."""
-CONNECT_SECONDS_MAX = 5
 
 _BEGIN = "sagaledger_begin"
+_PLACE = "sagaledger_place"
+_POSTGRES_DEFAULTS = {  # a server that vanishes without a word is noticed within seconds, not hours
+    "connect_timeout": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+    "fallback_application_name": "sagaledger",
+}
 
 
 def create_engine_for(url: str) -> Engine:
-    """An engine for a ledger's URL: `sqlite:///file.db` (which must exist) or `postgresql://…`.
+    """An engine for a ledger's URL: `sqlite:///file.db` (which must exist) or `postgresql://…`, as libpq reads it.
 
     Raises `Unavailable` for a URL of another kind.
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise Unavailable(f"{url!r} is not a database URL: use sqlite:///FILE or postgresql://HOST/NAME") from error
-    match parsed.get_backend_name():
-        case "sqlite":
-            return _sqlite_engine(parsed)
-        case "postgresql":
-            return create_engine(
-                parsed.set(drivername="postgresql+psycopg"), connect_args={"connect_timeout": CONNECT_SECONDS_MAX}
-            )
-        case other:
-            raise Unavailable(f"no ledger can live in {other!r}: use sqlite:///FILE or postgresql://HOST/NAME")
+    scheme, _, rest = url.partition("://")
+    match scheme:
+        case "sqlite" if rest.startswith("/") and len(rest) > 1:
+            return _sqlite_engine(rest[1:])
+        case "postgresql" | "postgres":
+            return _postgres_engine(url)
+        case _:
+            raise Unavailable(f"no ledger can live in {scheme!r}: use sqlite:///FILE or postgresql://HOST/NAME")
 
 
 @contextmanager
@@ -61,24 +66,46 @@ def writing(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def is_unavailability(error: BaseException) -> bool:
+    """Whether an error says that the database cannot be used now, rather than that a statement is wrong."""
+    if not isinstance(error, DBAPIError):
+        return False
+    if isinstance(error.orig, sqlite3.Error):  # its OperationalError is also said of a table that is not there
+        code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        return code & 0xFF not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)
+    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+
+
+def first_line(error: BaseException) -> str:
+    """What the database said, without its advice and without the statement."""
+    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+
+
 @contextmanager
 def _translated(engine: Engine) -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
-        raise Unavailable(f"{engine.url.render_as_string()} cannot be used now: {_first_line(error)}") from error
     except DBAPIError as error:
-        if not error.connection_invalidated:
+        if not is_unavailability(error):
             raise
-        raise Unavailable(f"{engine.url.render_as_string()} closed the connection: {_first_line(error)}") from error
+        place = engine.get_execution_options()[_PLACE]
+        raise Unavailable(f"the views in {place} cannot be reached now: {first_line(error)}") from error
 
 
-def _first_line(error: DBAPIError) -> str:
-    return str(error.orig).strip().partition("\n")[0]
+def _postgres_engine(url: str) -> Engine:
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.Error:  # its message repeats the URL, and with it the password
+        raise Unavailable("the PostgreSQL URL cannot be read: use postgresql://user@host:port/database") from None
+    conninfo = make_conninfo(url, **{key: value for key, value in _POSTGRES_DEFAULTS.items() if key not in given})
+    place = f"PostgreSQL database {given.get('dbname', '')!r} at {given.get('host', 'localhost')}"
+    return create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo), execution_options={_PLACE: place}
+    )
 
 
-def _sqlite_engine(url: URL) -> Engine:
-    address = f"file:{quote(url.database or '')}?mode=rw"  # rw, not rwc: a mistyped name must not become a new file
+def _sqlite_engine(path: str) -> Engine:
+    address = f"file:{quote(path)}?mode=rw"  # rw, not rwc: a mistyped name must not become a new file
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -88,7 +115,7 @@ def _sqlite_engine(url: URL) -> Engine:
         connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: each checkpoint waits for the disk
         return connection
 
-    engine = create_engine(url, creator=connect)
+    engine = create_engine(f"sqlite:///{quote(path)}", creator=connect, execution_options={_PLACE: path})
     event.listen(engine, "begin", _begin)
     return engine
 

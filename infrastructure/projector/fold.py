@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
+from sqlalchemy.exc import StatementError
 
 from ...projections.projection import Change, PoisonEvent, Projection
+from ..engine import first_line, is_unavailability
 from . import positions
 from .batch import Batch
 from .positions import STOPPED, Standing
@@ -102,9 +103,9 @@ def _write(connection: Connection, view: View, change: Change) -> str | None:
         with connection.begin_nested():
             view.table.write(connection, change)
     except (StatementError, OverflowError, TypeError, ValueError) as error:
-        if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        if is_unavailability(error):
             raise
-        return f"{type(error).__name__}: {str(getattr(error, 'orig', None) or error).strip().partition(chr(10))[0]}"
+        return f"{type(error).__name__}: {first_line(error)}"
     return None
 
 

@@ -9,15 +9,16 @@ from threading import Event, Thread
 from time import monotonic
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from ...projections.projection import PoisonEvent, Projection
-from ..engine import create_engine_for, reading, writing
+from ..engine import create_engine_for, first_line, reading, writing
 from ..errors import TimedOut, Unavailable
 from ..log.mapper import Mapper
 from ..log.port import Backend
 from . import positions
 from .batch import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Batch, BatchReader
-from .fold import Refused, View, commit, prepare, stop
+from .fold import Refused, View, commit, prepare
 from .install import install
 from .positions import BUILDING, LIVE, STOPPED, Standing
 from .view_table import ViewTable
@@ -147,6 +148,19 @@ class Projector:
             self._installed = True
 
     def _fold(self, batch: Batch, views: list[View]) -> None:
+        """Fold a batch into views; one whose table is not as declared is stopped, and does not hold up the others."""
+        try:
+            self._fold_together(batch, views)
+        except DBAPIError as error:
+            if len(views) > LONE:
+                for view in views:
+                    self._fold(batch, [view])
+                return
+            self._stop_outside(
+                views[0].projection.name, batch.after + 1, f"its table cannot be used: {first_line(error)}"
+            )
+
+    def _fold_together(self, batch: Batch, views: list[View]) -> None:
         """Fold a batch into views, dividing it for a view that the database refuses it from, down to one event."""
         with reading(self.engine) as connection:
             standing = {s.name: s for s in positions.standings(connection) if s.status == LIVE}
@@ -170,12 +184,15 @@ class Projector:
             self._fold(batch.before(middle + 1), [refusal.view])
             self._fold(batch.beyond(middle), [refusal.view])
             return
-        projection = refusal.view.projection
-        topic = type(batch.events[0].event).schema.name
+        name, topic = refusal.view.projection.name, type(batch.events[0].event).schema.name
+        self._stop_outside(name, batch.upto, str(PoisonEvent(name, batch.upto, topic, refusal.cause)))
+
+    def _stop_outside(self, name: str, position: int, error: str) -> None:
+        """Stop a view in front of an event, in a transaction of its own, if it still stands there."""
         with writing(self.engine) as connection:
-            standing = positions.current(connection, projection.name)
-            if standing is not None and standing.position == batch.after:
-                stop(connection, standing, PoisonEvent(projection.name, batch.upto, topic, refusal.cause))
+            standing = positions.current(connection, name)
+            if standing is not None and standing.status == LIVE and standing.position < position:
+                positions.change(connection, standing, status=STOPPED, error=error, stopped_at_position=position)
 
 
 def _position(standing: Standing) -> int:
