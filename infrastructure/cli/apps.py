@@ -15,7 +15,9 @@ class AppNotLoaded(DefinitionError):
 
 
 def load_app(name: str | None) -> App:
-    """The app at `module:object`, with the current directory importable; the online shop if none is named.
+    """The app at `module:object`, with the current directory importable, or at `file.py:object`, with the file's.
+
+    The online shop if none is named.
 
     Raises `AppNotLoaded`.
     """
@@ -23,12 +25,17 @@ def load_app(name: str | None) -> App:
         from ..reference import APP
 
         return APP
-    module_name, separator, attribute = name.partition(":")
+    module_name, separator, attribute = name.rpartition(":")
     if not (module_name and separator and attribute.isidentifier()):
-        raise AppNotLoaded(f"--app {name!r} is not of the form module:object, such as shop.sagas:APP")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+        raise AppNotLoaded(f"--app {name!r} is not of the form module:object, such as shop.sagas:APP or shop.py:APP")
+    folder = Path.cwd()
+    if module_name.endswith(".py"):
+        file = folder / module_name
+        if not file.is_file():
+            raise AppNotLoaded(f"--app {name!r}: there is no file {file}")
+        folder, module_name = file.parent, file.stem
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
     found = _attribute(name, module_name, attribute)
     if not isinstance(found, App):
         raise AppNotLoaded(
@@ -44,7 +51,7 @@ def _attribute(name: str, module_name: str, attribute: str) -> object:
     except ModuleNotFoundError as error:
         if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise AppNotLoaded(
-                f"--app {name!r}: there is no module {error.name!r} in the current directory or among the "
+                f"--app {name!r}: there is no module {error.name!r} in the current folder or among the "
                 "installed packages"
             ) from error
         raise AppNotLoaded(f"--app {name!r}: {module_name} imports {error.name!r}, which is not installed") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
@@ -67,7 +68,8 @@ def _make_room(path: Path, url: str, intake: Intake) -> None:
     try:
         with Ledger.open(url, App()) as ledger:
             is_ours = _is_demo(ledger, intake)
-            ledger.backend.retire(ledger.backend.register(host="demo", pid=0, lease_seconds=1.0))
+            if is_ours:  # only one that nobody works is removed
+                ledger.backend.retire(ledger.backend.register(host="demo", pid=os.getpid(), lease_seconds=1.0))
     except WorkerRunning:
         raise
     except SagaledgerError as error:

@@ -15,7 +15,7 @@ from .instants import json_instant, read_instant
 from .options import DEFAULTS, Options
 from .output import Table, answer, jsonable, say
 from .session import open_ledger
-from .standing import standing_remark
+from .standing import follow_if_unattended, standing_remark
 from .usage import UsageError
 
 COLUMNS = ("saga_id", "status", "started_at", "ended_at", "events", "current_step", "failed_step", "error")
@@ -43,6 +43,7 @@ def list_sagas(
         None if after is None else _read_cursor(after),
     )
     with open_ledger(options) as ledger:
+        follow_if_unattended(ledger)
         page = _page(ledger, asked, _bound(since), _bound(until))
         remark = standing_remark(ledger, "sagas", page.position, page.head, options)
     following = _cursor(page.rows[-1]) if len(page.rows) == limit else None

@@ -26,7 +26,7 @@ def run(words: list[str]) -> ExitCode:
     from .parser import build
 
     try:
-        result = build()(words)
+        result = build()(_command_first(words))
         sys.stdout.flush()
     except CycloptsError as error:
         return _fail(_usage(error), ExitCode.USAGE)
@@ -37,6 +37,17 @@ def run(words: list[str]) -> ExitCode:
     except Exception as error:  # noqa: BLE001 -- the last boundary: a person reads what follows
         return _explain(error)
     return result if isinstance(result, ExitCode) else ExitCode.OK
+
+
+def _command_first(words: list[str]) -> list[str]:
+    """The same command with the options that stand before it after it: `sagaledger --db URL list` is as good."""
+    moved: list[str] = []
+    rest = list(words)
+    while rest and (rest[0] == "--json" or rest[0].startswith(("--db", "--app"))):
+        moved.append(rest.pop(0))
+        if moved[-1] in ("--db", "--app") and rest:
+            moved.append(rest.pop(0))
+    return [*rest, *moved] if rest else words
 
 
 def _explain(error: Exception) -> ExitCode:

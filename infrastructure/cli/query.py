@@ -15,7 +15,7 @@ from .options import DEFAULTS, Options
 from .output import Table, answer, jsonable, say
 from .progress import progress
 from .session import open_ledger
-from .standing import standing_remark
+from .standing import follow_if_unattended, standing_remark
 from .text import counted
 from .usage import UsageError
 
@@ -67,6 +67,7 @@ def query(
 
 
 def _now(ledger: Ledger, view: str, options: Options, **asked: Any) -> tuple[Row, str]:
+    follow_if_unattended(ledger)
     found = ledger.query(view, **asked)
     remark = standing_remark(
         ledger, view, found.as_of_position, found.head_position, options, lag_seconds=found.lag_seconds

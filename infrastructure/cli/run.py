@@ -58,7 +58,11 @@ def run(
     report_path = rejects or Path(f"{_stem(file)}.rejects.csv")
     write_rejects(report_path, intake.rejects)
     with open_ledger(options) as ledger:
-        outcome, seconds = drive(ledger, intake, terms)
+        try:
+            outcome, seconds = drive(ledger, intake, terms)
+        except KeyboardInterrupt:
+            say("what has begun is on record: run it again to go on")
+            raise
     document = report_document(intake, outcome, seconds, report_path)
     answer(options, document, lambda: report_text(document))
     unfinished = len(intake.invoices) - sum(outcome.statuses.get(status, 0) for status in AT_REST)

@@ -7,6 +7,7 @@ import os
 
 from ..ledger import Ledger
 from .apps import load_app
+from .logs import show_warnings
 from .options import Options
 from .settings import Settings
 
@@ -16,6 +17,7 @@ def open_ledger(options: Options, *, create: bool = False) -> Ledger:
 
     Raises `AppNotLoaded`, `Unavailable` and `NotOurs`.
     """
+    show_warnings()
     settings = Settings()
     app = load_app(options.app or settings.app)
     return Ledger.open(options.db or settings.db, app, create=create)

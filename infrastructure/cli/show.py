@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+from ...domain.facts import CancelRequested, InterventionResolved
 from ...domain.recorded import Recorded
 from ...domain.state import SagaState, Status, rebuild
 from ...projections.projection import Row
@@ -17,7 +18,7 @@ from .options import DEFAULTS, Options
 from .output import Block, Table, answer, jsonable
 from .session import open_ledger
 from .text import counted, one_line
-from .wording import shown
+from .wording import shown, words
 from .workers import unattended
 
 ATTEMPTS = ("step", "direction", "attempt", "status", "started_at", "ended_at", "retry_at", "worker", "error")
@@ -81,7 +82,10 @@ def _facts(state: SagaState, recorded: Sequence[Recorded]) -> Iterable[tuple[str
     yield "ended", _ended(state.started_at, state.ended_at)
     yield "deadline", show_instant(state.deadline)
     yield "cause", one_line(state.cause or "")
-    yield "cancelled", "yes" if state.cancelled else ""
+    for each in recorded:
+        if isinstance(each.event, CancelRequested | InterventionResolved):
+            told = words(each.event)
+            yield "operated", f"{show_instant(each.recorded_at)} {told.event} {told.step or ''} {told.detail}"
     yield "input", shown(state.input)
     yield "result", "" if state.result is None else shown(state.result)
     yield "events", f"{counted(len(recorded), 'event')}, positions {recorded[0].position} to {recorded[-1].position}"
@@ -96,10 +100,10 @@ def _ended(started_at: datetime | None, ended_at: datetime | None) -> str:
 def _remedies(state: SagaState, options: Options) -> Iterable[str]:
     """What a person can do now."""
     for waiting in state.interventions:
-        yield f"{waiting.direction} step {waiting.step} needs a person: {one_line(waiting.cause)}"
+        yield f"a person must decide: {one_line(waiting.cause)}"
         for action, extra in (("retry", ()), ("skip", ()), ("resolve", ("--result", "JSON")), ("abandon", ())):
-            words: Any = ("intervene", action, state.saga_id, "--step", waiting.step, *extra, "--reason", "WHY")
-            yield f"  {options.again(*words)}"
+            line: Any = ("intervene", action, state.saga_id, "--step", waiting.step, *extra, "--reason", "WHY")
+            yield f"  {options.again(*line)}"
     if state.status is Status.WAITING:
         times = [track.forward.retry_at for track in state.steps.values() if track.forward.retry_at is not None]
         yield f"it tries again at {show_instant(min(times))}" if times else "it waits"

@@ -10,4 +10,4 @@ def unattended(ledger: Ledger, options: Options) -> str | None:
     """The remedy if no worker has a lease on this ledger; None if one has."""
     if ledger.backend.workers():
         return None
-    return f"no worker is running: {options.again('worker')} starts one"
+    return f"no worker is running: `{options.again('worker')}` starts one"

@@ -1,0 +1,51 @@
+"""Shells for the tests of the command line."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sagaledger.infrastructure.intake import SLICE
+
+from .shell import Shell
+
+APP_FILE = Path(__file__).with_name("bookings.py")
+
+
+@pytest.fixture
+def shell(tmp_path: Path, url: str) -> Iterator[Shell]:
+    """A shell on an empty ledger, once for each backend."""
+    opened = Shell(tmp_path, url)
+    if url.startswith("postgres"):
+        assert opened("init").returncode == 0
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def sqlite_shell(tmp_path: Path) -> Iterator[Shell]:
+    """A shell in an empty folder, with nothing in the environment."""
+    opened = Shell(tmp_path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def bookings(shell: Shell) -> Shell:
+    """A shell with an app of one's own, `bookings:APP`, in its folder."""
+    shutil.copy(APP_FILE, shell.folder)
+    shell.environment["SAGALEDGER_APP"] = "bookings:APP"
+    return shell
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A shell on a ledger into which the real slice was taken; tests only read it."""
+    opened = Shell(tmp_path_factory.mktemp("shop"), "sqlite:///shop.db")
+    done = opened("run", str(SLICE), "--decline-rate", "0.1", "--seed", "7")
+    assert done.returncode == 0, done.stderr
+    yield opened
+    opened.close()

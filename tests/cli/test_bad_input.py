@@ -1,0 +1,134 @@
+"""What cannot be used: one line naming thing, place and remedy, a documented exit code, no traceback."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from .shell import ORDER, Shell
+
+FULFIL = ("start", "fulfil_order", "--input")
+
+
+def refused(shell: Shell, *words: str) -> tuple[int, str]:
+    """The exit code and the one line of a command that must fail."""
+    done = shell(*words)
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("sagaledger: ")
+    return done.returncode, done.stderr.removeprefix("sagaledger: ").strip()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("start", "nope", "--input", "{}"), 3, "no saga 'nope' is registered"),
+        ((*FULFIL, "{}"), 2, "missing required field `order_id`"),
+        ((*FULFIL, "{"), 2, "--input is not JSON"),
+        ((*FULFIL, "@nope.json"), 2, "nope.json cannot be read: No such file"),
+        ((*FULFIL, json.dumps({**ORDER, "country": "x" * 300_000})), 2, "262,144"),
+        (("query", "nope"), 2, "there is no view 'nope'"),
+        (("query", "orders", "--where", "nope=1"), 2, "view 'orders' has no column 'nope'"),
+        (("query", "orders", "--where", "lines=many"), 2, "takes a whole number, not 'many'"),
+        (("query", "orders", "--where", "lines"), 2, "not of the form COLUMN=VALUE"),
+        (("query", "orders", "--limit", "0"), 2, "1 to 10,000 rows"),
+        (("list", "--since", "yesterday"), 2, "'yesterday' is not a time"),
+        (("list", "--status", "lost"), 2, "--status"),
+        (("list", "--after", "nonsense"), 2, "is no cursor"),
+        (("state", "x", "--at", "soon"), 2, "neither a version"),
+        (("verify", "--expect", "12"), 2, "POSITION:HASH"),
+        (("projections", "rebuild", "nope"), 2, "there is no view 'nope'"),
+        (("intervene", "skip", "x", "--reason", "y", "--result", "1"), 2, "--result belongs to"),
+        (("cancel", "x", "--reason", " "), 2, "--reason is empty"),
+        (("cancel", "x"), 2, "--reason"),
+        (("run", "nope.csv"), 2, "nope.csv cannot be read: No such file"),
+        (("run", "."), 2, "cannot be read"),
+        (("bogus",), 2, "bogus"),
+        (("list", "--bogus"), 2, "--bogus"),
+        (("list", "--app", "nope:APP"), 2, "there is no module 'nope'"),
+        (("list", "--app", "json:APP"), 2, "module json has no 'APP'"),
+        (("list", "--app", "json:loads"), 2, "not an App"),
+        (("list", "--app", "json"), 2, "not of the form module:object"),
+        (("list", "--app", "nope.py:APP"), 2, "there is no file"),
+        (("list", "--db", "mysql://localhost/x"), 5, "use sqlite:///"),
+        (("list", "--db", "sqlite:////nope/x.db"), 5, "the folder /nope does not exist"),
+        (("list", "--db", "postgresql://u:secret@127.0.0.1:9/x"), 5, "cannot be reached"),
+        (("demo", "--db", "postgresql://localhost/x"), 2, "the demo makes a SQLite file"),
+    ],
+)
+def test_bad_words_are_explained(sqlite_shell: Shell, words: tuple[str, ...], code: int, says: str) -> None:
+    """Each mistake has its exit code and says what is wrong; a password is never shown."""
+    found, message = refused(sqlite_shell, *words)
+    assert (found, says in message) == (code, True), message
+    assert "secret" not in message
+
+
+def test_a_failed_start_leaves_nothing(sqlite_shell: Shell) -> None:
+    """Nothing is half-done."""
+    refused(sqlite_shell, *FULFIL, "{}")
+    assert sqlite_shell.json("projections")["head_position"] == 0
+
+
+def test_an_id_used_with_another_input_is_a_conflict(sqlite_shell: Shell) -> None:
+    """The key decides the id, whatever the input says."""
+    sqlite_shell(*FULFIL, json.dumps(ORDER), "--id", "K")
+    code, message = refused(sqlite_shell, *FULFIL, json.dumps({**ORDER, "order_id": "T2"}), "--id", "K")
+    assert code == 4
+    assert "fulfil_order-K" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("empty.csv", b"", "is empty"),
+        ("columns.csv", b"a,b\n1,2\n", "the header"),
+        ("orders.txt", b"x", "no known format"),
+        ("cut.csv.gz", gzip.compress(b"InvoiceNo," * 1000)[:40], "damaged"),
+    ],
+)
+def test_a_file_that_is_no_file_of_orders_is_refused(sqlite_shell: Shell, name: str, content: bytes, says: str) -> None:
+    """The file as a whole cannot be used: exit code 2, and no ledger is made."""
+    (sqlite_shell.folder / name).write_bytes(content)
+    code, message = refused(sqlite_shell, "run", name)
+
+    assert (code, says in message, name in message) == (2, True, True), message
+    assert not (sqlite_shell.folder / "sagaledger.db").exists()
+
+
+def test_a_database_that_is_not_ours_is_left_alone(sqlite_shell: Shell) -> None:
+    """Another program's file, and a file that is no database."""
+    other = sqlite_shell.folder / "other.db"
+    with sqlite3.connect(other) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    (sqlite_shell.folder / "notes.db").write_text("not a database, but long enough to be mistaken for one" * 20)
+
+    for name in ("other.db", "notes.db"):
+        code, message = refused(sqlite_shell, "list", "--db", f"sqlite:///{name}")
+        assert (code, name in message) == (5, True), message
+
+
+def test_postgresql_without_a_schema_names_init(tmp_path: Path, postgres_url: str) -> None:
+    """The remedy is a command, and it works."""
+    shell = Shell(tmp_path, postgres_url)
+    code, message = refused(shell, "list")
+    assert code == 5
+    assert "sagaledger init" in message
+    assert shell("init").returncode == 0
+    assert shell.json("list")["sagas"] == []
+
+
+def test_an_unforeseen_error_is_one_line_that_asks_for_a_report(sqlite_shell: Shell) -> None:
+    """No traceback unless it is asked for."""
+    (sqlite_shell.folder / "odd.py").write_text(
+        "from sagaledger.infrastructure.app import App\nAPP = App()\ndel APP.registry\n"
+    )
+    code, message = refused(sqlite_shell, "list", "--app", "odd:APP")
+    assert code == 70
+    assert "SAGALEDGER_DEBUG=1" in message
+    sqlite_shell.environment["SAGALEDGER_DEBUG"] = "1"
+    assert "Traceback" in sqlite_shell("list", "--app", "odd:APP").stderr
