@@ -18,12 +18,12 @@ from msgspec import Raw
 
 from ..domain.decision import NULL, fold_all
 from ..domain.definition import Definition, Saga
-from ..domain.errors import InvalidInput
+from ..domain.errors import InvalidInput, NotSerialisable
 from ..domain.event import Event
-from ..domain.facts import Action, CancelRequested, Direction, InterventionResolved, SagaStarted
+from ..domain.facts import Action, CancelRequested, Direction, InterventionResolved, Parent, SagaStarted, SignalReceived
 from ..domain.participant import Command, Refused
 from ..domain.recorded import Meta, Recorded
-from ..domain.state import Intervention, SagaState, Status, evolve, rebuild
+from ..domain.state import Intervention, SagaState, evolve, rebuild
 from .app import App
 from .committer import Committer
 from .errors import SagaConflict, SagaNotFound, TimedOut, WrongState
@@ -88,8 +88,9 @@ class Ledger:
         key: str | None = None,
         version: int | None = None,
         actor: str | None = None,
+        begins_at: datetime | None = None,
     ) -> Started:
-        """Start a saga with an input; a worker takes it from there.
+        """Start a saga with an input; a worker takes it from there, at once or from `begins_at` on.
 
         Its id is `<saga>-<key>`; the key is that of the input, as its definition says, unless one is given, and a
         random one without either. The same saga again is one saga.
@@ -100,7 +101,7 @@ class Ledger:
         definition = (
             saga.definition if isinstance(saga, Saga) and version is None else self.definition_of(saga, version)
         )
-        opening = Opening.of(definition, value, key)
+        opening = Opening.of(definition, value, key, begins_at=begins_at)
         committer = Committer(self.app, self.backend, self.mapper)
         for _ in range(CONFLICTS_MAX):
             try:
@@ -211,12 +212,36 @@ class Ledger:
             waiting = _the_one(state, step)
             pivot, raw = False, NULL
             if chosen is Action.RESOLVE:
-                raw = Raw(msgspec.json.encode(result))
+                raw = write_json("the result", result)
             if chosen in (Action.RESOLVE, Action.SKIP):
                 definition = self.app.definition(state.definition, state.definition_version)
                 pivot = waiting.direction is Direction.FORWARD and waiting.step == definition.pivot
                 _check_result(definition, waiting, raw)
             return InterventionResolved(at, waiting.step, waiting.direction, chosen, actor, reason, raw, pivot)
+
+        return self._operate(saga_id, decide, actor)
+
+    def signal(
+        self,
+        saga_id: str,
+        name: str,
+        payload: Any = None,
+        *,
+        actor: str,
+        reason: str | None = None,
+        refused: bool = False,
+    ) -> int:
+        """Tell a saga something, such as an approval or its refusal; gives the position of that fact.
+
+        A signal that comes before the saga waits for it is kept. Raises `SagaNotFound`, `NotSerialisable`, and
+        `WrongState` when the saga is over.
+        """
+        raw = write_json(f"the payload of signal {name!r}", payload)
+
+        def decide(state: SagaState, at: datetime) -> Event:
+            if state.end is not None:
+                raise WrongState(f"saga {saga_id!r} takes no signal: it is {state.status}")
+            return SignalReceived(at, name, raw, actor, reason, refused)
 
         return self._operate(saga_id, decide, actor)
 
@@ -257,16 +282,26 @@ class Opening(NamedTuple):
     saga_id: str
     definition: Definition
     input: Raw
+    begins_at: datetime | None = None
+    parent: Parent | None = None
 
     @classmethod
-    def of(cls, definition: Definition, value: Any, key: str | None) -> Opening:
+    def of(
+        cls,
+        definition: Definition,
+        value: Any,
+        key: str | None,
+        *,
+        begins_at: datetime | None = None,
+        parent: Parent | None = None,
+    ) -> Opening:
         """Raises `InvalidInput` when the input does not fit its type, or the key cannot be part of an id."""
         raw = definition.write_input(value)
         if key is None:
             key = definition.key(definition.read_input(raw)) if definition.key is not None else uuid4().hex
         if not key or not key.isprintable() or len(key) > 200:
             raise InvalidInput(f"saga {definition.name!r}: the key {key!r} must be 1 to 200 printable characters")
-        return cls(definition.saga_id(key), definition, raw)
+        return cls(definition.saga_id(key), definition, raw, begins_at, parent)
 
     def draft(self, committer: Committer, meta: Meta, at: datetime) -> Append:
         """The append that starts it, with what its participants record at that moment; nobody holds it yet."""
@@ -278,12 +313,23 @@ class Opening(NamedTuple):
     def fact(self, at: datetime) -> SagaStarted:
         """The fact that it starts."""
         definition = self.definition
-        deadline = None if definition.deadline is None else at + timedelta(seconds=definition.deadline)
-        return SagaStarted(at, definition.name, definition.version, definition.fingerprint, self.input, deadline)
+        begins_at = at if self.begins_at is None else max(at, self.begins_at)
+        deadline = None if definition.deadline is None else begins_at + timedelta(seconds=definition.deadline)
+        return SagaStarted(
+            at,
+            definition.name,
+            definition.version,
+            definition.fingerprint,
+            self.input,
+            deadline,
+            self.begins_at,
+            self.parent,
+        )
 
     def due(self, at: datetime, worker_id: str | None) -> DueChange:
         """Its entry in the due work."""
-        return DueChange(self.saga_id, self.definition.name, self.definition.version, at, worker_id)
+        due_at = at if self.begins_at is None else max(at, self.begins_at)
+        return DueChange(self.saga_id, self.definition.name, self.definition.version, due_at, worker_id)
 
     def commands(self) -> Sequence[Command]:
         """What its participants are told when it starts."""
@@ -324,6 +370,9 @@ def _check_result(definition: Definition, waiting: Intervention, raw: Raw) -> No
         raise InvalidInput(f"the result for step {waiting.step!r} does not fit: {error}") from error
 
 
-def is_good(state: SagaState) -> bool:
-    """Whether a saga did what it was started for."""
-    return state.end is Status.COMPLETED
+def write_json(what: str, value: Any) -> Raw:
+    """A value as JSON. Raises `NotSerialisable`, which says what it was."""
+    try:
+        return Raw(msgspec.json.encode(value))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise NotSerialisable(f"{what} is a {type(value).__name__} that is not JSON: {error}") from error
