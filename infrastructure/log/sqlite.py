@@ -52,7 +52,7 @@ class SqliteLog(SqliteWorkQueue):
 
     def append(self, call: AppendCall) -> Receipt:
         check_size(call)
-        with self._file.writing() as connection:
+        with self._file.writing(call.append_id) as connection:
             known = connection.execute(SQL["known_append"], (call.append_id.bytes,)).fetchone()
             receipt = _recall(connection, call, *known) if known else _append(connection, call)
         with self._grown:

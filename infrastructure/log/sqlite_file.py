@@ -9,16 +9,17 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
+from uuid import UUID
 
 from ...domain.errors import SagaledgerError
 from ..errors import NotOurs, OutcomeUnknown, Unavailable
 from .schema import check_version
-from .statements import migrations, queries
+from .statements import migrations, queries, schema_version
 
 BUSY_SECONDS: Final = 10.0
 """How long a writer waits for the other writers of the file before it gives up."""
@@ -48,12 +49,7 @@ class SqliteFile:
         self._closed = False
         self._refuse_impossible_path()
         with self.explained():
-            self._writer = self._connect()
-            try:
-                self._open(create=create)
-            except BaseException:
-                self._writer.close()
-                raise
+            self._writer = self._connect_writer(create=create)
 
     def close(self) -> None:
         """Close every connection; the object is of no use afterwards."""
@@ -77,8 +73,11 @@ class SqliteFile:
                     self._idle.append(connection)
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """A write transaction: committed when the block ends, rolled back when it raises."""
+    def writing(self, append_id: UUID | None = None) -> Iterator[sqlite3.Connection]:
+        """A write transaction: committed when the block ends, rolled back when it raises.
+
+        Raises `OutcomeUnknown` for the append that it writes if the disk fails while it commits.
+        """
         with self._writing, self.explained():
             self._begin()
             try:
@@ -86,7 +85,7 @@ class SqliteFile:
             except BaseException:
                 self._rollback()
                 raise
-            self._commit()
+            self._commit(append_id)
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -97,10 +96,13 @@ class SqliteFile:
             raise self._explain(error) from error
 
     def _begin(self) -> None:
+        self._retry_busy(lambda: self._writer.execute("BEGIN IMMEDIATE"))
+
+    def _retry_busy(self, attempt: Callable[[], object]) -> None:
         deadline = time.monotonic() + self._busy_seconds
         while True:
             try:
-                self._writer.execute("BEGIN IMMEDIATE")
+                attempt()
             except sqlite3.OperationalError as error:
                 if _primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                     raise
@@ -108,13 +110,14 @@ class SqliteFile:
             else:
                 return
 
-    def _commit(self) -> None:
+    def _commit(self, append_id: UUID | None = None) -> None:
         try:
             self._writer.execute("COMMIT")
         except sqlite3.Error as error:
             self._rollback()
-            if _primary_code(error) == sqlite3.SQLITE_IOERR:  # the disk may or may not have kept it
-                raise OutcomeUnknown("to the log", f"{self.path}: {error}") from error
+            if append_id is not None and _primary_code(error) == sqlite3.SQLITE_IOERR:
+                # The disk may or may not have kept it: what a crash would recover, nobody can say.
+                raise OutcomeUnknown(str(append_id), f"{self.path}: {error}") from error
             raise
 
     def _rollback(self) -> None:
@@ -128,59 +131,49 @@ class SqliteFile:
             raise Unavailable(f"the folder {self.path.parent} does not exist: create it, or correct the URL {self.url}")
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA cache_size = -32768")  # KiB: the index on streams is written all over
-        connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: each checkpoint waits for the disk
-        return connection
+        return sqlite3.connect(self.path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False)
 
     def _connect_reader(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
-        )
+        connection = self._connect()
         connection.execute("PRAGMA query_only = ON")
         return connection
 
-    def _open(self, *, create: bool) -> None:
-        if self._stored_version() != (newest := migrations("sqlite")[-1].version):
-            if self._is_empty():
-                self._writer.execute("PRAGMA journal_mode = WAL")
-            elif not self._has_schema():
-                tables = ", ".join(self._tables()[:3])
-                raise NotOurs(f"{self.path} is a database of something else (it has {tables}): give the ledger its own")
-            self._migrate(from_nothing_or=create)
-        check_version(self._stored_version(), newest, place=str(self.path), url=self.url)
-
-    def _migrate(self, *, from_nothing_or: bool) -> None:
-        self._begin()
+    def _connect_writer(self, *, create: bool) -> sqlite3.Connection:
+        connection = self._connect()
         try:
-            self._writer.execute(SQL["create_schema"])
-            stored = self._stored_version()  # again: another process may have been first
-            pending = [migration for migration in migrations("sqlite") if migration.version > stored]
-            if stored == 0 or from_nothing_or:
-                for migration in pending:
-                    for statement in _split(migration.sql):
-                        self._writer.execute(statement)
-                    self._writer.execute(SQL["migrated"], (migration.version, microseconds_now()))
+            self._ensure_schema(connection, create=create)
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA cache_size = -32768")  # KiB: the index on streams is written all over
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: each checkpoint waits for the disk
+            connection.execute("PRAGMA busy_timeout = 0")  # `_begin` waits better
         except BaseException:
-            self._rollback()
+            connection.close()
             raise
-        self._commit()
+        return connection
 
-    def _has_schema(self) -> bool:
-        return self._writer.execute(SQL["has_schema"]).fetchone() is not None
+    def _ensure_schema(self, connection: sqlite3.Connection, *, create: bool) -> None:
+        newest = schema_version("sqlite")
+        stored = _stored_version(connection)
+        if stored == 0:
+            self._refuse_foreign_tables(connection)
+            self._retry_busy(lambda: connection.execute("PRAGMA journal_mode = WAL"))
+        if stored == 0 or (stored < newest and create):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                _migrate(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+        check_version(_stored_version(connection), newest, place=str(self.path), url=self.url)
 
-    def _tables(self) -> list[str]:
-        return [name for (name,) in self._writer.execute(SQL["other_tables"])]
-
-    def _is_empty(self) -> bool:
-        return not self._tables()
-
-    def _stored_version(self) -> int:
-        if not self._has_schema():
-            return 0
-        (version,) = self._writer.execute(SQL["schema_version"]).fetchone()
-        return int(version)
+    def _refuse_foreign_tables(self, connection: sqlite3.Connection) -> None:
+        tables = [name for (name,) in connection.execute(SQL["tables"])]
+        if tables and "sagaledger_schema" not in tables:
+            raise NotOurs(
+                f"{self.path} is a database of something else (it has {', '.join(tables[:3])}): "
+                "give the ledger a file of its own"
+            )
 
     def _explain(self, error: sqlite3.Error) -> SagaledgerError:
         match _primary_code(error):
@@ -205,6 +198,23 @@ class SqliteFile:
 def _primary_code(error: sqlite3.Error) -> int | None:
     code: Any = getattr(error, "sqlite_errorcode", None)
     return code & 0xFF if code is not None else None
+
+
+def _stored_version(connection: sqlite3.Connection) -> int:
+    if connection.execute(SQL["has_schema"]).fetchone() is None:
+        return 0
+    (version,) = connection.execute(SQL["schema_version"]).fetchone()
+    return int(version)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    connection.execute(SQL["create_schema"])
+    stored = _stored_version(connection)  # within the transaction: another process may have been first
+    for migration in migrations("sqlite"):
+        if migration.version > stored:
+            for statement in _split(migration.sql):
+                connection.execute(statement)
+            connection.execute(SQL["migrated"], (migration.version, microseconds_now()))
 
 
 def _split(script: str) -> Iterator[str]:

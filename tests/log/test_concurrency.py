@@ -113,3 +113,18 @@ def test_threads_share_one_ledger(log: Backend, pen: Pen) -> None:
 
     with ThreadPoolExecutor(WRITERS) as threads:
         assert sum(threads.map(work, range(WRITERS))) == log.head().position
+
+
+def test_many_may_create_the_same_ledger(url: str) -> None:
+    """Eight at the same moment, where nothing was: one creates it, all open it."""
+    together = Barrier(WRITERS)
+
+    def open_it(_: int) -> int:
+        together.wait(30)
+        opened = open_backend(url, create=True)
+        position = opened.head().position
+        opened.close()
+        return position
+
+    with ThreadPoolExecutor(WRITERS) as threads:
+        assert list(threads.map(open_it, range(WRITERS))) == [0] * WRITERS

@@ -1,7 +1,7 @@
 -- name: current_schema
 SELECT current_schema()
 
--- name: other_tables
+-- name: tables
 SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = current_schema() ORDER BY tablename
 
 -- name: create_schema

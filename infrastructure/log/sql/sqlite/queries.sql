@@ -1,7 +1,7 @@
 -- name: has_schema
 SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'sagaledger_schema'
 
--- name: other_tables
+-- name: tables
 SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY name
 
 -- name: create_schema
