@@ -27,6 +27,7 @@ from .text import one_line
 from .usage import UsageError
 from .workers import unattended
 
+LEASE_SECONDS_MIN, LEASE_SECONDS_MAX = 1.0, 3600.0
 INPUT_BYTES_MAX = 4 * STATE_BYTES_MAX
 """More than this is not even read: JSON with white space is larger than what it is stored as, but not four times."""
 
@@ -35,23 +36,29 @@ def worker(
     *,
     concurrency: Annotated[int, Parameter(help="How many sagas it holds at once.")] = 1000,
     threads: Annotated[int, Parameter(help="How many steps that are plain functions run at once.")] = 32,
+    lease_seconds: Annotated[
+        float, Parameter(help="After how long without a sign of life others may take over what it holds.")
+    ] = 15.0,
     until_idle: Annotated[bool, Parameter(negative="", help="Stop when no saga is due any more.")] = False,
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Work sagas until stopped. Ctrl-C or SIGTERM: it finishes the steps at hand and gives back the rest."""
     if concurrency < 1 or threads < 1:
         raise UsageError("--concurrency and --threads count from 1")
+    if not LEASE_SECONDS_MIN <= lease_seconds <= LEASE_SECONDS_MAX:
+        raise UsageError(f"--lease-seconds {lease_seconds:g}: from {LEASE_SECONDS_MIN:g} to {LEASE_SECONDS_MAX:g}")
     with open_ledger(options) as ledger:
-        stopped_by = asyncio.run(_work(ledger, concurrency, threads, until_idle))
+        working = Worker(ledger, concurrency=concurrency, threads=threads, lease_seconds=lease_seconds)
+        stopped_by = asyncio.run(_work(ledger, working, until_idle))
         head = ledger.backend.head().position
     document = {"stopped_by": None if stopped_by is None else stopped_by.name, "head_position": head}
     answer(options, document, list)
     return ExitCode.INTERRUPTED if stopped_by is signal.SIGINT else ExitCode.OK
 
 
-async def _work(ledger: Ledger, concurrency: int, threads: int, until_idle: bool) -> signal.Signals | None:
+async def _work(ledger: Ledger, worker: Worker, until_idle: bool) -> signal.Signals | None:
     stop = StopRequest()
-    async with Worker(ledger, concurrency=concurrency, threads=threads) as working:
+    async with worker as working:
         say(f"working {shown_url(ledger.backend.url)}; Ctrl-C stops, after the steps at hand")
         idle = asyncio.create_task(_then_stop(working, stop)) if until_idle else None
         await working.run_until(stop.event)
@@ -70,7 +77,7 @@ def start(
     definition: str,
     /,
     *,
-    input: Annotated[str, Parameter(help="The saga's input: JSON, @FILE, or - for stdin.")],  # noqa: A002 -- --input
+    input: Annotated[str, Parameter(help="The saga's input: JSON, @FILE, or - for stdin.", allow_leading_hyphen=True)],  # noqa: A002 -- --input
     id: Annotated[str | None, Parameter(help="Its key: the saga's id is DEFINITION-KEY.")] = None,  # noqa: A002 -- --id
     wait: Annotated[bool, Parameter(negative="", help="Wait for its end; exits 1 unless it completed.")] = False,
     timeout: Annotated[float, Parameter(help="How many seconds to wait.")] = 60.0,
