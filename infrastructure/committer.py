@@ -8,6 +8,7 @@ makes the cache forget the stream, and the same commands are decided again.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -15,16 +16,22 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from ..domain.errors import DefinitionError, PayloadTooLarge, SagaledgerError, StepRejected
 from ..domain.event import Event
 from ..domain.participant import Command, Participant, Refused
 from ..domain.recorded import Meta
 from .app import App
-from .log.mapper import Mapper
+from .log.mapper import Mapper, UnreadableEvent
 from .log.port import Append, DueChange, NewEvent, Snapshot, StoredRow
 
 STREAMS_CACHED_MAX = 50_000
 LOADS_MAX = 20
 SNAPSHOT_EVERY_EVENTS = 500
+STEP_EVENTS_MAX = 2_000
+"""A saga's transition has up to three such parts (its start, a step, its end), and a call takes 10,000 events."""
+STEP_BYTES_MAX = 8 * 1024 * 1024
+
+log = logging.getLogger(__name__)
 
 
 class Streams(Protocol):
@@ -50,12 +57,20 @@ class Known(NamedTuple):
     state: Any
 
 
-class StreamsMissing(Exception):
-    """A draft needs participants' streams that are not cached."""
+class Undecidable(Exception):
+    """A draft cannot be decided yet: `Committer.build` sees to it."""
+
+
+class StreamsMissing(Undecidable):
+    """A draft needs participants' streams that have to be read before."""
 
     def __init__(self, stream_ids: set[str]) -> None:
         super().__init__(f"streams to load: {sorted(stream_ids)}")
         self.stream_ids = stream_ids
+
+
+class StreamsUnsettled(Undecidable):
+    """A draft rests on what others of its batch write, but writes nothing there that would conflict if they do."""
 
 
 T = TypeVar("T")
@@ -71,12 +86,20 @@ class Committer:
         self._cache: OrderedDict[str, Known] = OrderedDict()
         self._snapshots_due: dict[str, Known] = {}
         self._schemas: dict[str, str] = {}
+        self._fresh: set[str] = set()
+        """The streams that were read since this batch began."""
+        self._sent: set[str] = set()
+        """The streams that drafts of this batch write to."""
+        self._unreadable: dict[str, SagaledgerError] = {}
 
     def build(self, builders: Iterable[Callable[[], T]]) -> list[T]:
         """Build drafts, in order as far as can be: those that miss streams come last, after one query for them all.
 
-        A builder is called again from its start, so it must have no effect before it returns.
+        A builder is called again from its start, so it must have no effect before it returns. One that has to wait
+        until this batch is settled is left out. Raises `Unavailable`, and then what was built must not be sent.
         """
+        for seen in (self._fresh, self._sent, self._unreadable):
+            seen.clear()
         built: list[T] = []
         waiting = list(builders)
         for _ in range(LOADS_MAX):
@@ -88,6 +111,8 @@ class Committer:
                 except StreamsMissing as request:
                     missing |= request.stream_ids
                     later.append(builder)
+                except StreamsUnsettled:
+                    continue
             if not later:
                 return built
             self._load(sorted(missing))
@@ -99,8 +124,20 @@ class Committer:
         return Draft(self, correlation_id, meta, causation_position)
 
     def known(self, stream_id: str) -> Known | None:
-        """A stream's end, if it is cached."""
+        """A stream's end, if it is cached. Raises `UnreadableEvent` if it could not be read."""
+        if stream_id in self._unreadable:
+            raise self._unreadable[stream_id]
         return self._cache.get(stream_id)
+
+    def ascertain(self, stream_ids: set[str]) -> None:
+        """Make sure of streams that a decision rests on without writing to them, which no append would check.
+
+        Raises `Undecidable` unless they were read since this batch began, and nothing of this batch writes to them.
+        """
+        if stream_ids & self._sent:
+            raise StreamsUnsettled(f"streams that this batch writes to: {sorted(stream_ids & self._sent)}")
+        if not stream_ids <= self._fresh:
+            raise StreamsMissing(stream_ids - self._fresh)
 
     def keep(self, overlay: dict[str, Known]) -> None:
         """Believe that an append which was sent will be written; `forget` if it was not."""
@@ -108,6 +145,8 @@ class Committer:
             before = self._cache.get(stream_id)
             if before is not None and before.version // SNAPSHOT_EVERY_EVENTS != known.version // SNAPSHOT_EVERY_EVENTS:
                 self._snapshots_due[stream_id] = known
+            if before is None or before.version != known.version:
+                self._sent.add(stream_id)
             self._cache[stream_id] = known
             self._cache.move_to_end(stream_id)
 
@@ -135,20 +174,38 @@ class Committer:
             self._log.put_snapshots(due)
 
     def _load(self, stream_ids: Sequence[str]) -> None:
-        loaded: dict[str, Known] = {}
-        for snapshot in self._log.snapshots(stream_ids):
-            participant = self._participant(snapshot.stream_id)
-            if snapshot.schema == self._schema(participant):
-                state = msgspec.json.decode(snapshot.state, type=participant.state_type)
-                loaded[snapshot.stream_id] = Known(snapshot.version, state)
+        """Read these streams' ends, from what is known of them; one that cannot be read fails who asks for it."""
+        loaded = {stream_id: self._cache[stream_id] for stream_id in stream_ids if stream_id in self._cache}
+        loaded |= self._from_snapshots([stream_id for stream_id in stream_ids if stream_id not in loaded])
         for stream_id in stream_ids:
             loaded.setdefault(stream_id, Known(0, self._participant(stream_id).initial))
         for row in self._log.streams([(stream_id, loaded[stream_id].version) for stream_id in stream_ids]):
-            state = self._participant(row.stream_id).evolve(
-                loaded[row.stream_id].state, self.mapper.to_recorded(row).event
-            )
-            loaded[row.stream_id] = Known(row.version, state)
-        self._cache.update(loaded)
+            if row.stream_id not in self._unreadable:
+                try:
+                    event = self.mapper.to_recorded(row).event
+                except UnreadableEvent as error:
+                    self._unreadable[row.stream_id] = error
+                else:
+                    state = self._participant(row.stream_id).evolve(loaded[row.stream_id].state, event)
+                    loaded[row.stream_id] = Known(row.version, state)
+        self._cache.update(
+            (stream_id, known) for stream_id, known in loaded.items() if stream_id not in self._unreadable
+        )
+        self._fresh.update(loaded)
+
+    def _from_snapshots(self, stream_ids: Sequence[str]) -> dict[str, Known]:
+        found: dict[str, Known] = {}
+        for snapshot in self._log.snapshots(stream_ids) if stream_ids else ():
+            participant = self._participant(snapshot.stream_id)
+            if snapshot.schema != self._schema(participant):
+                continue
+            try:
+                state = msgspec.json.decode(snapshot.state, type=participant.state_type)
+            except msgspec.DecodeError as error:
+                log.warning("the snapshot of %s is passed over, it cannot be read: %s", snapshot.stream_id, error)
+            else:
+                found[snapshot.stream_id] = Known(snapshot.version, state)
+        return found
 
     def _participant(self, stream_id: str) -> Participant[Any]:
         participant = self.app.participant_of(stream_id)
@@ -204,31 +261,48 @@ class Draft:
             version, state = overlay.get(stream_id) or self._known(stream_id)
             try:
                 events = participant.decide(state, command, at)
-            except Refused as refusal:
-                self._record(participant, stream_id, refusal.events)
+            except StepRejected as refusal:
+                self._refuse(participant, stream_id, refusal)
                 raise
             for event in events:
                 version += 1
                 state = participant.evolve(state, event)
                 decided.append((stream_id, version, event))
             overlay[stream_id] = Known(version, state)
-        added = [self._new(*one) for one in decided]
-        self.events += added
-        self.size_bytes += sum(len(new.state) for new in added)
+        self._committer.ascertain(overlay.keys() - {stream_id for stream_id, _, _ in decided} - self._written)
+        self._add_all([self._new(*one) for one in decided])
         self.overlay |= overlay
-        return len(added)
+        return len(decided)
 
     def append(self, due: DueChange | None = None, nudge: Sequence[DueChange] = ()) -> Append:
         """The append, for the log."""
         return Append(self.events, due, nudge)
 
-    def _record(self, participant: Participant[Any], stream_id: str, events: Sequence[Event]) -> None:
+    def _refuse(self, participant: Participant[Any], stream_id: str, refusal: StepRejected) -> None:
+        """Add the facts of a refusal; one without facts has to rest on what the stream holds now."""
+        facts = refusal.events if isinstance(refusal, Refused) else ()
+        if not facts:
+            self._committer.ascertain({stream_id} - self._written)
         version, state = self._known(stream_id)
-        for event in events:
+        for event in facts:
             version += 1
             state = participant.evolve(state, event)
             self._add(stream_id, version, event)
         self.overlay[stream_id] = Known(version, state)
+
+    @property
+    def _written(self) -> set[str]:
+        return {new.stream_id for new in self.events}
+
+    def _add_all(self, added: Sequence[NewEvent]) -> None:
+        """Add the events of one step. Raises `PayloadTooLarge`, and `DefinitionError` if they are too many."""
+        if len(added) > STEP_EVENTS_MAX:
+            raise DefinitionError(f"one step records {len(added):,} events, of {STEP_EVENTS_MAX:,} it may: divide it")
+        size_bytes = sum(len(new.state) for new in added)
+        if size_bytes > STEP_BYTES_MAX:
+            raise PayloadTooLarge("what one step records", size_bytes, STEP_BYTES_MAX)
+        self.events += added
+        self.size_bytes += size_bytes
 
     def _known(self, stream_id: str) -> Known:
         known = self.overlay.get(stream_id) or self._committer.known(stream_id)
@@ -244,9 +318,7 @@ class Draft:
             raise StreamsMissing(missing)
 
     def _add(self, stream_id: str, version: int, event: Event) -> None:
-        new = self._new(stream_id, version, event)
-        self.events.append(new)
-        self.size_bytes += len(new.state)
+        self._add_all([self._new(stream_id, version, event)])
 
     def _new(self, stream_id: str, version: int, event: Event) -> NewEvent:
         return self._committer.mapper.to_new(

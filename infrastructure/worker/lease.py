@@ -17,35 +17,52 @@ class Lease:
         self._queue = queue
         self._lease_seconds = lease_seconds
         self._safe_until = 0.0
-        self.renew_at = 0.0
-        self.take()
+        self._renew_at = 0.0
+        self._lost = False
+        self._take()
 
-    def take(self) -> None:
-        """Take a new lease, with an epoch above every earlier one."""
-        began = monotonic()
-        self.epoch: Epoch = self._queue.register(
-            host=socket.gethostname(), pid=os.getpid(), lease_seconds=self._lease_seconds
-        )
-        self.meta = Meta(worker=self.epoch.worker_id, epoch=self.epoch.epoch)
-        self._renewed(began)
+    def hold(self) -> None:
+        """Extend it if it is time to, or take a new one; and end those of workers that let theirs run out.
 
-    def renew(self) -> None:
-        """Extend it if it is time to. Raises `SupersededWorker` if it was taken over."""
+        Raises `SupersededWorker` if it was taken over.
+        """
         began = monotonic()
-        if began >= self.renew_at:
+        if self._lost:
+            self._queue.retire(self.epoch)
+            self._take()
+        elif began >= self._renew_at:
             self._queue.renew(self.epoch, lease_seconds=self._lease_seconds)
             self._renewed(began)
+            self._queue.take_over()
 
-    def confirm(self) -> None:
-        """Make sure that it still holds for a while, before something is begun under it."""
-        if monotonic() >= self._safe_until:
-            self.renew_at = 0.0
-            self.renew()
+    def lose(self) -> None:
+        """It was taken over: `hold` takes a new one, with an epoch above every earlier one."""
+        self._lost = True
+
+    @property
+    def safe(self) -> bool:
+        """Whether it holds for a while yet, so that something may be begun under it."""
+        return not self._lost and monotonic() < self._safe_until
+
+    @property
+    def seconds_to_renewal(self) -> float:
+        """How long until `hold` has something to do."""
+        return max(0.0, self._renew_at - monotonic())
 
     def retire(self) -> None:
         """Give it up, and everything held under it."""
         self._queue.retire(self.epoch)
 
+    def _take(self) -> None:
+        began = monotonic()
+        self.epoch: Epoch = self._queue.register(
+            host=socket.gethostname(), pid=os.getpid(), lease_seconds=self._lease_seconds
+        )
+        self.meta = Meta(worker=self.epoch.worker_id, epoch=self.epoch.epoch)
+        self._lost = False
+        self._renewed(began)
+        self._queue.take_over()
+
     def _renewed(self, began: float) -> None:
-        self.renew_at = began + self._lease_seconds / 3
+        self._renew_at = began + self._lease_seconds / 3
         self._safe_until = began + self._lease_seconds * 2 / 3

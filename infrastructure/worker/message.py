@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from ...domain.decision import Run
 from ...domain.definition import StepContext
@@ -12,6 +13,29 @@ from ...domain.recorded import Meta
 from ...domain.state import SagaState
 from ..ledger import Opening, Started
 from .transition import Execution
+
+T = TypeVar("T")
+
+
+class Reply(Generic[T]):
+    """An answer that someone on the event loop waits for."""
+
+    def __init__(self, future: Future[T]) -> None:
+        self._future = future
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anyone still waits for it."""
+        return not self._future.done()
+
+    def give(self, answer: T | Exception) -> None:
+        """Answer, or raise the exception where it is waited for; on the event loop only."""
+        if self._future.done():
+            return
+        if isinstance(answer, Exception):
+            self._future.set_exception(answer)
+        else:
+            self._future.set_result(answer)
 
 
 class Attempted(NamedTuple):
@@ -23,27 +47,33 @@ class Attempted(NamedTuple):
 
 
 class Start(NamedTuple):
-    """A saga is to be started and held here; `reply` gets `Started`, or the error that prevents it."""
+    """A saga is to be started and held here."""
 
     opening: Opening
     meta: Meta
-    reply: Callable[[Started | Exception], None]
+    reply: Reply[Started]
 
 
 class Watch(NamedTuple):
-    """`reply` gets the saga's state when it has ended or needs a person."""
+    """Someone waits until a saga has ended or needs a person."""
 
     saga_id: str
-    reply: Callable[[SagaState], None]
+    reply: Reply[SagaState]
 
 
 class Idle(NamedTuple):
-    """`reply` is called when nothing is held and nothing is due."""
+    """Someone waits until nothing is held and nothing is due."""
 
-    reply: Callable[[None], None]
+    reply: Reply[None]
 
 
-Message = Attempted | Start | Watch | Idle
+class Drain(NamedTuple):
+    """Begin nothing new from here on; answered when nothing more will be dispatched."""
+
+    reply: Reply[None]
+
+
+Message = Attempted | Start | Watch | Idle | Drain
 
 
 class Dispatch(NamedTuple):

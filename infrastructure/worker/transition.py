@@ -21,7 +21,7 @@ from ...domain.outcome import Outcome, Success, failure_of, orphaned, outcome_fa
 from ...domain.participant import Command
 from ...domain.recorded import Recorded
 from ...domain.state import SagaState, evolve
-from ..committer import Draft, StreamsMissing
+from ..committer import Draft, Undecidable
 from ..ledger import Opening
 from ..log.port import Append, Appended, DueChange
 
@@ -32,9 +32,16 @@ HOLD_SECONDS = 5.0
 class Execution:
     """A saga in this worker's hands."""
 
-    __slots__ = ("definition", "lost", "opening", "outcomes", "position", "saga_id", "state", "wake_at")
+    __slots__ = ("definition", "lost", "opening", "outcomes", "position", "previous_worker", "saga_id", "state")
 
-    def __init__(self, saga_id: str, definition: Definition, state: SagaState, position: int | None) -> None:
+    def __init__(
+        self,
+        saga_id: str,
+        definition: Definition,
+        state: SagaState,
+        position: int | None,
+        previous_worker: str | None = None,
+    ) -> None:
         self.saga_id = saga_id
         self.definition = definition
         self.state = state
@@ -46,7 +53,7 @@ class Execution:
         """What its attempts came to and is not recorded yet."""
         self.lost = bool(state.in_flight)
         """It was taken over with attempts in flight, and their worker is gone."""
-        self.wake_at: datetime | None = None
+        self.previous_worker = previous_worker
 
     def fold(self, news: Sequence[Recorded]) -> None:
         """Take in facts that others recorded."""
@@ -74,13 +81,13 @@ class Transition:
         self._recorded = len(execution.outcomes)
 
     def build(self) -> Transition:
-        """Draft everything. Raises `StreamsMissing` when participants' streams have to be loaded before."""
+        """Draft everything. Raises `Undecidable` when participants' streams have to be read before."""
         execution = self.execution
         if execution.opening is not None:
             self._record(execution.opening.fact(self._now))
             self.draft.perform(execution.opening.commands(), self._now)
         if execution.lost:
-            for fact in orphaned(self.definition, self.state, None, self._now):
+            for fact in orphaned(self.definition, self.state, execution.previous_worker, self._now):
                 self._record(fact)
         for run, outcome in execution.outcomes:
             if self._is_open(run):
@@ -97,7 +104,7 @@ class Transition:
         """Whether the worker lets go of the saga after this: it ended, waits for a person, or for long."""
         if self.more or self.state.in_flight:
             return False
-        return self.state.end is not None or bool(self.state.interventions) or self._waits_long
+        return self._is_settled or self._waits_long
 
     @property
     def writes(self) -> bool:
@@ -112,17 +119,23 @@ class Transition:
         execution.opening = None
         execution.lost = False
         execution.state = self.state
-        execution.wake_at = self.wake_at
         del execution.outcomes[: self._recorded]
 
     @property
+    def _is_settled(self) -> bool:
+        return self.state.end is not None or bool(self.state.interventions)
+
+    @property
     def _waits_long(self) -> bool:
-        return self.wake_at is not None and self.wake_at - self._now > timedelta(seconds=HOLD_SECONDS)
+        """Whether nothing happens for long, or until someone else writes to it."""
+        if self._draining:
+            return False
+        return self.wake_at is None or self.wake_at - self._now > timedelta(seconds=HOLD_SECONDS)
 
     def _due(self) -> DueChange | None:
         definition = self.definition
         if self.leaves:
-            due_at = self.wake_at if self.state.end is None and not self.state.interventions else None
+            due_at = None if self._is_settled else self.wake_at
             return DueChange(self.execution.saga_id, definition.name, definition.version, due_at, None)
         if self.execution.opening is not None:
             return self.execution.opening.due(self._now, self._worker_id)
@@ -147,15 +160,20 @@ class Transition:
         if self._draining:
             return
         local = [run for run in ahead.run if self.definition.step(run.step).local]
+        waits = [run for run in ahead.run if self._only_waits(run)]
         for run in ahead.run:
             if run not in local:
                 self._record(started(self.definition, self.state, run, self._now))
-                self.dispatch.append(run)
+        self.dispatch += [run for run in ahead.run if run not in local and run not in waits]
         if local and may_perform:
             self._perform(local[0])
-            self._advance(may_perform=False)
-        else:
+        elif not waits:
             self.more = bool(local)
+            return
+        self._advance(may_perform=may_perform and not local)
+
+    def _only_waits(self, run: Run) -> bool:
+        return run.direction is Direction.FORWARD and self.definition.step(run.step).waiting is not None
 
     def _perform(self, run: Run) -> None:
         """Make an attempt of a local step: decided in place, recorded with its start and its outcome."""
@@ -166,7 +184,7 @@ class Transition:
             commands = self.invoke(step, context, self.definition.read_input(self.state.input))
             count = self.draft.perform(commands, self._now)
             outcome: Outcome = Success(Raw(msgspec.json.encode(LocalResult(count))))
-        except StreamsMissing:
+        except Undecidable:
             raise
         except Exception as error:  # noqa: BLE001 -- whatever a step raises is its outcome, and goes on record
             outcome = failure_of(error, local=True)
@@ -183,7 +201,7 @@ class Transition:
             return True
         try:
             self.draft.perform(last_words(), self._now)
-        except StreamsMissing:
+        except Undecidable:
             raise
         except Exception as error:  # noqa: BLE001 -- the end of a saga may not be lost to its last words
             cause = f"{last_words.__name__} gave up ({type(error).__name__})"

@@ -9,32 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import msgspec
-from msgspec import Raw
-
 from ...domain.definition import Saga
-from ...domain.errors import NotSerialisable, PayloadTooLarge
-from ...domain.outcome import Outcome, Success, failure_of
 from ...domain.recorded import Meta
 from ...domain.state import SagaState
 from ..errors import Unavailable
 from ..ledger import Ledger, Opening, Started
-from ..log.port import STATE_BYTES_MAX
+from .attempt import attempt
 from .engine import Engine
-from .message import Attempted, Dispatch, Idle, Message, Start, Turn, Watch
+from .message import Attempted, Dispatch, Drain, Idle, Message, Reply, Start, Turn, Watch
+from .step_threads import StepThreads
 
 log = logging.getLogger(__name__)
 
 MESSAGES_PER_TURN_MAX = 5_000
 WAKE_SECONDS_MAX = 0.5
-RESULT_BYTES_MAX = STATE_BYTES_MAX - 4096
-"""A result shares its event with a few other fields."""
 
 T = TypeVar("T")
 
@@ -65,12 +58,12 @@ class Worker:
         self._concurrency = concurrency
         self._lease_seconds = lease_seconds
         self._drain_seconds = drain_seconds
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="saga-step")
+        self._threads = StepThreads(threads)
         self._projector = ledger.projector() if project else None
         self._inbox: SimpleQueue[Message | None] = SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._asking: set[asyncio.Future[Any]] = set()
         self._starting = asyncio.Semaphore(concurrency)
-        self._closing = False
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -88,6 +81,9 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._close()
+        ended_by = self._ended.exception()
+        if kind is None and ended_by is not None:
+            raise ended_by
 
     async def start(
         self,
@@ -101,13 +97,13 @@ class Worker:
         """Start a saga and hold it here at once; returns when its start is durable. See `Ledger.start`."""
         opening = Opening.of(self._ledger.definition_of(saga, version), value, key)
         async with self._starting:
-            answer: Started | Exception = await self._ask(lambda reply: Start(opening, Meta(actor=actor), reply))
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+            return await self._ask(lambda reply: Start(opening, Meta(actor=actor), reply))
 
     async def outcome(self, saga_id: str) -> SagaState:
-        """Wait until a saga has ended or needs a person; gives its state then."""
+        """Wait until a saga has ended or needs a person; gives its state then.
+
+        Raises `SagaNotFound`, and what makes a saga impossible to read or to go on with.
+        """
         return await self._ask(lambda reply: Watch(saga_id, reply))
 
     async def idle(self) -> None:
@@ -124,20 +120,16 @@ class Worker:
 
     # On the event loop
 
-    async def _ask(self, question: Callable[[Callable[[T], None]], Message]) -> T:
+    async def _ask(self, question: Callable[[Reply[T]], Message]) -> T:
         """Put a question to the engine, and wait for the answer or for the engine's end."""
+        if self._ended.done():
+            self._ended.result()
+            raise Unavailable("the worker is closed: open another one")
         answer: asyncio.Future[T] = self._loop.create_future()
-
-        def reply(value: T) -> None:
-            if not answer.done():
-                answer.set_result(value)
-
-        self._inbox.put(question(reply))
-        await asyncio.wait((answer, self._ended), return_when=asyncio.FIRST_COMPLETED)
-        if answer.done():
-            return answer.result()
-        self._ended.result()
-        raise Unavailable("the worker was closed before it could answer")
+        self._asking.add(answer)
+        answer.add_done_callback(self._asking.discard)
+        self._inbox.put(question(Reply(answer)))
+        return await answer
 
     def _deliver(self, turn: Turn) -> None:
         for reply in turn.replies:
@@ -148,49 +140,39 @@ class Worker:
             task.add_done_callback(self._tasks.discard)
 
     async def _attempt(self, dispatch: Dispatch) -> None:
-        """Make one attempt, and tell the engine what it came to."""
-        execution, run, context = dispatch
-        step = execution.definition.step(run.step)
-        try:
-            value = execution.definition.read_input(execution.state.input)
-            async with asyncio.timeout(step.timeout_of(run.direction)):
-                if step.is_async(run.direction):
-                    result = await step.invoke(context, value)
-                else:
-                    result = await self._loop.run_in_executor(self._pool, step.invoke, context, value)
-            outcome: Outcome = Success(_write_result(run.step, result))
-        except asyncio.CancelledError as cancelled:
-            if self._closing:
-                raise
-            outcome = failure_of(cancelled)
-        except TimeoutError as error:
-            limit = step.timeout_of(run.direction)
-            outcome = failure_of(error if str(error) or limit is None else TimeoutError(f"no outcome in {limit:g} s"))
-        except Exception as error:  # noqa: BLE001 -- whatever a step raises is its outcome, and goes on record
-            outcome = failure_of(error)
-        self._inbox.put(Attempted(execution, run, outcome))
+        outcome = await attempt(dispatch, self._threads)
+        self._inbox.put(Attempted(dispatch.execution, dispatch.run, outcome))
 
     async def _close(self) -> None:
         """Begin nothing new, wait a while for the steps that run, record what they came to, give the rest back."""
-        self._engine.draining = True
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=self._drain_seconds)
-        self._closing = True
-        for task in set(self._tasks):
+        try:
+            async with asyncio.timeout(self._drain_seconds):
+                await self._drain()
+        except TimeoutError:
+            log.warning("%d steps still ran after %g seconds: their outcome counts as unknown", *self._late())
+        for task in self._tasks:
             task.cancel()
-        self._engine.giving_up = True
+        self._engine.give_up()
         self._inbox.put(None)
         await asyncio.to_thread(self._thread.join)
-        self._pool.shutdown(wait=False, cancel_futures=True)
         if self._projector is not None:
             await asyncio.to_thread(self._projector.stop)
+        await asyncio.wait([self._ended])
+
+    async def _drain(self) -> None:
         if self._ended.done():
-            self._ended.exception()
+            return
+        await self._ask(Drain)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _late(self) -> tuple[int, float]:
+        return len(self._tasks), self._drain_seconds
 
     # On the engine's thread
 
     def _drive(self) -> None:
-        error: BaseException | None = None
+        error: Exception | None = None
         try:
             stopping = False
             while not stopping:
@@ -198,18 +180,23 @@ class Worker:
                 turn = self._engine.turn(messages)
                 if turn.dispatch or turn.replies:
                     self._loop.call_soon_threadsafe(self._deliver, turn)
-            self._engine.lease.retire()
         except Exception as failure:
             log.exception("the worker's engine ended")
             error = failure
-        self._loop.call_soon_threadsafe(self._end, error)
+        try:
+            self._engine.finish(record=error is None)
+        finally:
+            self._loop.call_soon_threadsafe(self._end, error)
 
-    def _end(self, error: BaseException | None) -> None:
-        if not self._ended.done():
-            if error is None:
-                self._ended.set_result(None)
-            else:
-                self._ended.set_exception(error)
+    def _end(self, error: Exception | None) -> None:
+        """The engine is gone: nobody may wait for it any longer."""
+        if error is None:
+            self._ended.set_result(None)
+        else:
+            self._ended.set_exception(error)
+        closed = error or Unavailable("the worker was closed before it could answer")
+        for answer in tuple(self._asking):
+            Reply(answer).give(closed)
 
     def _receive(self) -> tuple[Sequence[Message], bool]:
         """Every message there is, after waiting for one as long as there is nothing to do."""
@@ -225,14 +212,3 @@ class Worker:
         except Empty:
             return messages, False
         return messages, True
-
-
-def _write_result(step: str, result: Any) -> Raw:
-    """A result as JSON. Raises `NotSerialisable` or `PayloadTooLarge`, which say what the step returned."""
-    try:
-        written = msgspec.json.encode(result)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise NotSerialisable(f"step {step!r} returned a {type(result).__name__} that is not JSON: {error}") from error
-    if len(written) > RESULT_BYTES_MAX:
-        raise PayloadTooLarge(f"the result of step {step!r}", len(written), RESULT_BYTES_MAX)
-    return Raw(written)

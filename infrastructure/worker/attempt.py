@@ -1,0 +1,71 @@
+"""Making one attempt: calling a step's action or compensation, and saying what it came to."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from functools import partial
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from ...domain.definition import Step
+from ...domain.errors import InvalidInput, NotSerialisable, PayloadTooLarge
+from ...domain.outcome import Outcome, Success, failure_of
+from ..log.port import STATE_BYTES_MAX
+from .message import Dispatch
+from .step_threads import StepThreads
+
+RESULT_BYTES_MAX = STATE_BYTES_MAX - 4096
+"""A result shares its event with a few other fields."""
+
+
+async def attempt(dispatch: Dispatch, threads: StepThreads) -> Outcome:
+    """Make an attempt: coroutines on the event loop, plain functions on a thread.
+
+    Whatever a step raises is its outcome. Raises only `CancelledError`, when the attempt itself is cancelled.
+    """
+    execution, run, context = dispatch
+    step = execution.definition.step(run.step)
+    try:
+        value = execution.definition.read_input(execution.state.input)
+    except InvalidInput as error:
+        return failure_of(error, local=True)  # the step was not called, which proves that it did nothing
+    try:
+        result = await _call(step, dispatch, value, threads)
+        return Success(write_result(run.step, result))
+    except asyncio.CancelledError as cancelled:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return failure_of(cancelled)
+    except TimeoutError as error:
+        seconds = step.timeout_of(context.direction)
+        return failure_of(error if str(error) or seconds is None else TimeoutError(f"no outcome in {seconds:g} s"))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- it goes on record; a step may not end the worker
+        return failure_of(error)
+
+
+async def _call(step: Step, dispatch: Dispatch, value: Any, threads: StepThreads) -> Any:
+    context = dispatch.context
+    timeout_seconds = step.timeout_of(context.direction)
+    if step.is_async(context.direction):
+        async with asyncio.timeout(timeout_seconds):
+            return await step.invoke(context, value)
+    result = await threads.run(partial(step.invoke, context, value), timeout_seconds)
+    if inspect.isawaitable(result):  # a plain function that made a coroutine: a partial, or an object's __call__
+        async with asyncio.timeout(timeout_seconds):
+            return await result
+    return result
+
+
+def write_result(step: str, result: Any) -> Raw:
+    """A result as JSON. Raises `NotSerialisable` or `PayloadTooLarge`, which say what the step returned."""
+    try:
+        written = msgspec.json.encode(result)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise NotSerialisable(f"step {step!r} returned a {type(result).__name__} that is not JSON: {error}") from error
+    if len(written) > RESULT_BYTES_MAX:
+        raise PayloadTooLarge(f"the result of step {step!r}", len(written), RESULT_BYTES_MAX)
+    return Raw(written)

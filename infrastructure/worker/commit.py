@@ -1,0 +1,219 @@
+"""Group commit: the sagas in a worker's hands, and one append for all of them that are ready."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from time import sleep
+from uuid import uuid4
+
+from msgspec.structs import replace
+
+from ...domain.errors import SagaledgerError
+from ...domain.state import SagaState
+from ..committer import Committer, Undecidable
+from ..errors import OutcomeUnknown, Unavailable
+from ..ledger import Ledger, Started
+from ..log.port import Append, AppendCall, Appended, Conflict, Outcome
+from .batch import BATCH_SAGAS_MAX, Budget
+from .histories import read_histories
+from .lease import Lease
+from .message import Dispatch, Start, Turn
+from .timers import Timers
+from .transition import Execution, Transition, context_of
+from .watches import Watches
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS_MIN = 0.01
+RETRY_SECONDS_MAX = 1.0
+
+
+class GroupCommit:
+    """Drafts and appends what follows for the sagas held here; what comes of it goes to `outbox`."""
+
+    def __init__(self, ledger: Ledger, lease: Lease, watches: Watches, outbox: Turn) -> None:
+        self._ledger = ledger
+        self._log = ledger.backend
+        self._lease = lease
+        self._watches = watches
+        self._outbox = outbox
+        self._committer = Committer(ledger.app, ledger.backend, ledger.mapper)
+        self._starting: dict[str, Start] = {}
+        self.executions: dict[str, Execution] = {}
+        self.ready: dict[str, Execution] = {}
+        self.starts: deque[Start] = deque()
+        self.timers = Timers()
+        self.draining = False
+        """Begin nothing new: outcomes are recorded, and nothing follows from them here."""
+        self.giving_up = False
+        """Stop trying to append to a database that does not answer."""
+
+    def add(self, execution: Execution) -> None:
+        """Hold a saga, and decide what it does next."""
+        self.executions[execution.saga_id] = self.ready[execution.saga_id] = execution
+
+    def wake(self, saga_id: str) -> None:
+        """Decide again, if it is held."""
+        execution = self.executions.get(saga_id)
+        if execution is not None:
+            self.ready[saga_id] = execution
+
+    def refresh(self, executions: Sequence[Execution]) -> None:
+        """Fold what others wrote to these sagas, and decide again. Raises `Unavailable`."""
+        begun = [execution for execution in executions if execution.opening is None]
+        after = [(execution.saga_id, execution.state.version) for execution in begun]
+        histories = read_histories(self._log, self._ledger.mapper, after)
+        for execution in begun:
+            execution.fold(histories.readable.get(execution.saga_id, ()))
+        for execution in executions:
+            unreadable = histories.unreadable.get(execution.saga_id)
+            if unreadable is None:
+                self.ready[execution.saga_id] = execution
+            else:
+                self._leave_alone(execution, unreadable)
+
+    def admit(self, room: int) -> None:
+        """Take in sagas to be started, as far as there is room; the same one again is answered."""
+        for _ in range(min(len(self.starts), room, BATCH_SAGAS_MAX)):
+            start = self.starts.popleft()
+            saga_id = start.opening.saga_id
+            if saga_id in self._starting:
+                self.starts.append(start)
+            elif saga_id in self.executions:
+                self._already(start)
+            else:
+                execution = Execution(saga_id, start.opening.definition, SagaState(saga_id), None)
+                execution.opening = start.opening
+                self._starting[saga_id] = start
+                self.add(execution)
+
+    def commit(self, now: datetime) -> None:
+        """Draft every saga that is ready, append all of it in one call, and settle each.
+
+        Raises `SupersededWorker` and `Unavailable`.
+        """
+        budget = Budget()
+        ready = list(self.ready.values())[:BATCH_SAGAS_MAX]
+        drafted = self._committer.build([partial(self._draft, execution, now, budget) for execution in ready])
+        batch = [transition for transition in drafted if transition is not None]
+        outcomes = iter(self._append([transition.append() for transition in batch if transition.writes]))
+        stale: list[Execution] = []
+        for transition in batch:
+            self.ready.pop(transition.execution.saga_id, None)
+            outcome = next(outcomes) if transition.writes else None
+            if isinstance(outcome, Conflict):
+                stale += self._give_way(transition, outcome)
+            else:
+                self._settle(transition, outcome)
+        self.refresh(stale)
+        if not stale:
+            self._committer.snapshot()
+        self._committer.trim()
+
+    def forget(self) -> None:
+        """Believe nothing of participants that was not read again: what was drafted may not have been written."""
+        self._committer.forget_all()
+
+    def start_afresh(self) -> None:
+        """The lease was lost: others go on with everything held here. Starts that were not written are kept."""
+        self.starts.extendleft(reversed(self._starting.values()))
+        for held in (self.executions, self.ready, self.timers, self._starting, self._outbox.dispatch):
+            held.clear()
+        self.forget()
+
+    def _draft(self, execution: Execution, now: datetime, budget: Budget) -> Transition | None:
+        """The next append of a saga; None when this batch is full, or the saga cannot be drafted at all."""
+        if budget.spent:
+            return None
+        start = self._starting.get(execution.saga_id)
+        meta = self._lease.meta if start is None else replace(self._lease.meta, actor=start.meta.actor)
+        draft = self._committer.draft(execution.saga_id, meta, causation_position=execution.position)
+        transition = Transition(execution, draft, self._lease.epoch.worker_id, now, draining=self.draining)
+        try:
+            transition.build()
+        except Undecidable:
+            raise
+        except Exception as error:  # noqa: BLE001 -- one saga's trouble is not the others': it is said, and answered
+            self._leave_alone(execution, error)
+            return None
+        self._committer.keep(draft.overlay)
+        budget.spend(len(draft.events), draft.size_bytes)
+        return transition
+
+    def _append(self, appends: list[Append]) -> list[Outcome]:
+        """Append until the outcome is known; the same call again is harmless."""
+        if not appends:
+            return []
+        call = AppendCall(uuid4(), appends, self._lease.epoch)
+        wait_seconds = RETRY_SECONDS_MIN
+        while True:
+            try:
+                return self._log.append(call).outcomes
+            except (Unavailable, OutcomeUnknown) as error:
+                if self.giving_up:
+                    raise
+                log.warning("%s (trying again)", error)
+                sleep(wait_seconds)
+                wait_seconds = min(2 * wait_seconds, RETRY_SECONDS_MAX)
+
+    def _settle(self, transition: Transition, outcome: Appended | None) -> None:
+        """What was drafted is durable: make its attempts, answer who asked, let go of what is over."""
+        transition.settle(outcome)
+        execution = transition.execution
+        start = self._starting.pop(execution.saga_id, None)
+        if start is not None and outcome is not None:
+            self._answer(start, Started(execution.saga_id, outcome.last_position, created=True))
+        for run in transition.dispatch:
+            context = context_of(execution.definition, execution.state, run)
+            self._outbox.dispatch.append(Dispatch(execution, run, context))
+        if transition.leaves:
+            self._drop(execution)
+            self._outbox.replies.extend(self._watches.tell(execution.state))
+            return
+        self.timers.set(execution.saga_id, transition.wake_at)
+        if transition.more:
+            self.ready[execution.saga_id] = execution
+
+    def _give_way(self, transition: Transition, conflict: Conflict) -> list[Execution]:
+        """Nothing was written: learn what others wrote, and decide again. It costs no attempt."""
+        execution = transition.execution
+        self._committer.forget(transition.draft.overlay)
+        start = self._starting.get(execution.saga_id)
+        if start is not None and conflict.stream_id == execution.saga_id:
+            self._drop(execution)
+            self._already(start)
+            return []
+        return [execution]
+
+    def _already(self, start: Start) -> None:
+        """Answer a start whose saga is there: the same one again is one saga."""
+        try:
+            answer = start.opening.already(self._ledger.history(start.opening.saga_id, participants=False))
+        except SagaledgerError as error:
+            self._answer(start, error)
+        else:
+            self._answer(start, answer)
+
+    def _answer(self, start: Start, answer: Started | Exception) -> None:
+        if self._starting.get(start.opening.saga_id) is start:
+            del self._starting[start.opening.saga_id]
+        self._outbox.replies.append(partial(start.reply.give, answer))
+
+    def _leave_alone(self, execution: Execution, error: Exception) -> None:
+        """Let go of a saga that nothing can be decided for, until someone writes to it or another worker tries."""
+        self._drop(execution)
+        start = self._starting.get(execution.saga_id)
+        if start is not None:
+            self._answer(start, error)
+            return
+        log.error("saga %s is left alone until someone writes to it: %s", execution.saga_id, error, exc_info=error)
+        self._outbox.replies.extend(self._watches.answer(execution.saga_id, error))
+
+    def _drop(self, execution: Execution) -> None:
+        self.executions.pop(execution.saga_id, None)
+        self.ready.pop(execution.saga_id, None)
+        self.timers.set(execution.saga_id, None)
