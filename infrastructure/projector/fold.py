@@ -55,13 +55,13 @@ class Refused(NamedTuple):
 def fold(connection: Connection, view: View, batch: Batch) -> Folded:
     """Fold a batch into the rows that the view has, up to the first event that it cannot fold. Writes nothing."""
     poison = batch.poison_for(view.projection)
-    if poison is not None:
-        batch = batch.before(poison.position)
-    try:
-        return Folded(_change(connection, view, batch), batch.upto, poison)
-    except PoisonEvent as error:  # what came before it is folded again, without it: an event counts whole or not
-        batch = batch.before(error.position)
-        return Folded(_change(connection, view, batch), batch.upto, error)
+    if poison is None:
+        try:
+            return Folded(_change(connection, view, batch), batch.upto, None)
+        except PoisonEvent as error:  # what came before it is folded again, without it: an event counts whole or not
+            poison = error
+    earlier = fold(connection, view, batch.before(poison.position))
+    return earlier if earlier.poison is not None else earlier._replace(poison=poison)
 
 
 def _change(connection: Connection, view: View, batch: Batch) -> Change:
@@ -80,18 +80,20 @@ def commit(connection: Connection, prepared: list[Prepared]) -> list[Refused]:
 
     Gives those that the database refused: they stay where they were.
     """
-    locked = set(positions.lock(connection, [step.standing.name for step in prepared]))
+    locked = {_stand(standing) for standing in positions.lock(connection, [step.standing.name for step in prepared])}
+    moved: list[tuple[Standing, int]] = []
     refused: list[Refused] = []
     for step in prepared:
-        if not any(_unmoved(step.standing, standing) for standing in locked):
+        if _stand(step.standing) not in locked:
             continue
         cause = _write(connection, step.view, step.folded.change)
         if cause is not None:
             refused.append(Refused(step.view, cause))
             continue
-        positions.advance(connection, step.standing, step.folded.upto)
+        moved.append((step.standing, step.folded.upto))
         if step.folded.poison is not None:
             stop(connection, step.standing, step.folded.poison)
+    positions.advance(connection, moved)
     return refused
 
 
@@ -114,10 +116,6 @@ def stop(connection: Connection, standing: Standing, poison: PoisonEvent) -> Non
     positions.change(connection, standing, status=STOPPED, error=str(poison), stopped_at_position=poison.position)
 
 
-def _unmoved(before: Standing, locked: Standing) -> bool:
-    return (before.name, before.generation, before.position, before.status) == (
-        locked.name,
-        locked.generation,
-        locked.position,
-        locked.status,
-    )
+def _stand(standing: Standing) -> tuple[str, int, int, str]:
+    """What must not have changed since a batch was prepared."""
+    return standing.name, standing.generation, standing.position, standing.status

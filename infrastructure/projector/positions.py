@@ -23,6 +23,7 @@ from sqlalchemy import (
     delete,
     insert,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -143,24 +144,30 @@ def remove(connection: Connection, standing: Standing) -> None:
     connection.execute(delete(PROJECTIONS).where(_is(standing)))
 
 
-def advance(connection: Connection, standing: Standing, position: int) -> None:
-    """Move a generation that this transaction has locked; a live one's step is entered in the journal."""
-    change(connection, standing, position=position)
-    if standing.status != BUILDING and position > standing.position:
-        enter(connection, standing, position)
+def advance(connection: Connection, moved: list[tuple[Standing, int]]) -> None:
+    """Move generations that this transaction has locked, each from where it stands to a position; what the live ones
+    did is entered in the journal."""
+    moved = [(standing, position) for standing, position in moved if position > standing.position]
+    for position in {position for _, position in moved}:
+        names = [(standing.name, standing.generation) for standing, to in moved if to == position]
+        those = tuple_(PROJECTIONS.c.name, PROJECTIONS.c.generation).in_(names)
+        connection.execute(update(PROJECTIONS).where(those).values(position=position, updated_at=clock()))
+    enter(connection, [(standing, position) for standing, position in moved if standing.status != BUILDING])
 
 
-def enter(connection: Connection, standing: Standing, position: int) -> None:
-    """Enter in the journal that a view moved from where it stood to a position."""
-    connection.execute(
-        insert(JOURNAL).values(
-            projection=standing.name,
-            generation=standing.generation,
-            from_position=standing.position,
-            to_position=position,
-            committed_at=clock(),
-        )
-    )
+def enter(connection: Connection, moved: list[tuple[Standing, int]]) -> None:
+    """Enter in the journal that views moved, each from where it stood to a position."""
+    entries = [
+        {
+            "projection": standing.name,
+            "generation": standing.generation,
+            "from_position": standing.position,
+            "to_position": position,
+        }
+        for standing, position in moved
+    ]
+    if entries:
+        connection.execute(insert(JOURNAL).values(committed_at=clock()), entries)
 
 
 def position_at(connection: Connection, name: str, instant: datetime) -> int:

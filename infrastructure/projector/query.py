@@ -22,8 +22,9 @@ from .install import install, outdated
 from .positions import Standing
 from .question import Question, statement
 
-POLL_SECONDS = 0.005
-"""How often a query that waits for a position looks whether the view has reached it."""
+POLL_SECONDS_MIN = 0.002
+POLL_SECONDS_MAX = 0.05
+"""How long a query that waits for a position pauses between two looks; each pause is longer than the one before."""
 
 
 class Answer(Struct, frozen=True):
@@ -90,6 +91,7 @@ class Queries:
         """Block until a view has folded the log up to a position. Raises `TimedOut`, saying where it stands."""
         projection = self.projection(view)
         deadline = monotonic() + timeout_seconds
+        pause_seconds = POLL_SECONDS_MIN
         while True:
             standing = self.standing(projection)
             if standing.position >= position:
@@ -100,7 +102,8 @@ class Queries:
                     f"view {view!r} stands at position {standing.position}, and did not reach {position} "
                     f"within {timeout_seconds:g} seconds; {why}"
                 )
-            sleep(POLL_SECONDS)
+            sleep(min(pause_seconds, max(deadline - monotonic(), 0.0)))
+            pause_seconds = min(pause_seconds * 1.5, POLL_SECONDS_MAX)
 
     def standing(self, projection: Projection) -> Standing:
         """Where a view stands."""

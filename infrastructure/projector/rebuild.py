@@ -124,7 +124,7 @@ class _Rebuild:
         positions.remove(connection, live)
         positions.change(connection, built, status=LIVE, position=position)
         fresh = built._replace(status=LIVE, position=0)
-        positions.enter(connection, fresh, position)
+        positions.enter(connection, [(fresh, position)])
         return fresh._replace(position=position)
 
     def _fold_locked(self, connection: Connection, view: View, built: Standing, batch: Batch) -> Standing:

@@ -11,6 +11,7 @@ from time import monotonic
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from ...domain.errors import InvalidInput
 from ...projections.projection import PoisonEvent, Projection
 from ..engine import create_engine_for, first_line, reading, writing
 from ..errors import TimedOut, Unavailable
@@ -25,10 +26,11 @@ from .view_table import ViewTable
 
 IDLE_SECONDS = 0.5
 """How long it waits for events before it looks for views that were resumed or rebuilt meanwhile, or for its end."""
+PACE_SECONDS = 0.02
+"""How long a batch that is not full takes at least, so that a busy log is folded in fewer, larger batches; a lone
+event after a pause is folded at once."""
 BACKOFF_SECONDS_MIN = 0.1
 BACKOFF_SECONDS_MAX = 5.0
-LONE = 1
-"""A batch of one event cannot be halved: that event is the one that the database refuses."""
 
 _log = logging.getLogger("sagaledger.projector")
 
@@ -50,6 +52,7 @@ class Projector:
     ) -> None:
         self.engine: Engine = create_engine_for(backend.url)
         self._backend = backend
+        self._batch_events_max = batch_events_max
         self._views = {p.name: View(p, ViewTable(p.table, self.engine.dialect)) for p in projections}
         topics = frozenset(topic for projection in projections for topic in projection.topics)
         self._reader = BatchReader(backend, mapper, topics, events_max=batch_events_max, bytes_max=batch_bytes_max)
@@ -76,23 +79,34 @@ class Projector:
         self.engine.dispose()
 
     def _follow(self) -> None:
+        pause_seconds = 0.0
         backoff_seconds = 0.0
         resumed = False
-        while not self._stopping.wait(backoff_seconds):
+        while not self._stopping.wait(pause_seconds):
             try:
                 if not resumed:
                     self.resume()
                     resumed = True
-                head = self._backend.head().position
-                if not self.run_once():
-                    self._backend.wait_beyond(head, IDLE_SECONDS)
+                pause_seconds = self._follow_once()
                 backoff_seconds = 0.0
-            except Unavailable as error:
-                backoff_seconds = _longer(backoff_seconds)
-                _log.warning("views are not followed for %.1f s: %s", backoff_seconds, error)
-            except Exception:  # noqa: BLE001  # supervised: whatever it is, the views go on after it
-                backoff_seconds = _longer(backoff_seconds)
-                _log.exception("views are not followed for %.1f s", backoff_seconds)
+            except Exception as error:  # noqa: BLE001  # supervised: whatever it is, the views go on after it
+                pause_seconds = backoff_seconds = _longer(backoff_seconds)
+                _log.warning(
+                    "views are not followed for %.1f s: %s",
+                    backoff_seconds,
+                    error,
+                    exc_info=None if isinstance(error, Unavailable) else error,
+                )
+
+    def _follow_once(self) -> float:
+        """Fold what there is, or wait for more; gives for how many seconds to pause."""
+        began = monotonic()
+        head = self._backend.head().position
+        folded = self.run_once()
+        if not folded:
+            self._backend.wait_beyond(head, IDLE_SECONDS)
+            return 0.0
+        return 0.0 if folded >= self._batch_events_max else max(began + PACE_SECONDS - monotonic(), 0.0)
 
     # Step by step
 
@@ -134,8 +148,9 @@ class Projector:
         return [s for s in known if s.name in self._views and s.status != BUILDING]
 
     def resume(self, name: str | None = None) -> None:
-        """Let a stopped view, or every one, try again the event that stopped it."""
-        self._install()
+        """Let a stopped view, or every one, try again the event that stopped it. Raises `InvalidInput`."""
+        if name is not None and name not in self._views:
+            raise InvalidInput(f"there is no view {name!r}: there are {', '.join(sorted(self._views))}")
         for standing in self.standings():
             declared = self._views[standing.name].projection.version
             if standing.status == STOPPED and standing.version == declared and name in (None, standing.name):
@@ -152,7 +167,7 @@ class Projector:
         try:
             self._fold_together(batch, views)
         except DBAPIError as error:
-            if len(views) > LONE:
+            if len(views) > 1:
                 for view in views:
                     self._fold(batch, [view])
                 return
@@ -179,7 +194,7 @@ class Projector:
 
     def _narrow(self, batch: Batch, refusal: Refused) -> None:
         """Find the event whose rows the database refuses, and stop the view in front of it."""
-        if batch.upto - batch.after > LONE:
+        if batch.upto - batch.after > 1:
             middle = (batch.after + batch.upto) // 2
             self._fold(batch.before(middle + 1), [refusal.view])
             self._fold(batch.beyond(middle), [refusal.view])
