@@ -28,7 +28,10 @@ def query(
         list[str] | None,
         Parameter(help="Only rows whose column has this value, as COLUMN=VALUE; COLUMN= for none. May be repeated."),
     ] = None,
-    order: Annotated[list[str] | None, Parameter(help="Order by this column, the last first with - before it.")] = None,
+    order: Annotated[
+        list[str] | None,
+        Parameter(help="Order by this column, the last first with - before it.", allow_leading_hyphen=True),
+    ] = None,
     limit: Annotated[int, Parameter(help="The most rows.")] = 100,
     wait_for: Annotated[int | None, Parameter(help="Answer only when the view has reached this position.")] = None,
     timeout: Annotated[float, Parameter(help="How many seconds to wait for it.")] = 10.0,

@@ -30,7 +30,6 @@ def refused(shell: Shell, *words: str) -> tuple[int, str]:
         ((*FULFIL, "{}"), 2, "missing required field `order_id`"),
         ((*FULFIL, "{"), 2, "--input is not JSON"),
         ((*FULFIL, "@nope.json"), 2, "nope.json cannot be read: No such file"),
-        ((*FULFIL, json.dumps({**ORDER, "country": "x" * 300_000})), 2, "262,144"),
         (("query", "nope"), 2, "there is no view 'nope'"),
         (("query", "orders", "--where", "nope=1"), 2, "view 'orders' has no column 'nope'"),
         (("query", "orders", "--where", "lines=many"), 2, "takes a whole number, not 'many'"),
@@ -46,7 +45,7 @@ def refused(shell: Shell, *words: str) -> tuple[int, str]:
         (("cancel", "x", "--reason", " "), 2, "--reason is empty"),
         (("cancel", "x"), 2, "--reason"),
         (("run", "nope.csv"), 2, "nope.csv cannot be read: No such file"),
-        (("run", "."), 2, "cannot be read"),
+        (("run", "."), 2, "known format"),
         (("bogus",), 2, "bogus"),
         (("list", "--bogus"), 2, "--bogus"),
         (("list", "--app", "nope:APP"), 2, "there is no module 'nope'"),
@@ -70,6 +69,15 @@ def test_bad_words_are_explained(sqlite_shell: Shell, words: tuple[str, ...], co
 def test_a_failed_start_leaves_nothing(sqlite_shell: Shell) -> None:
     """Nothing is half-done."""
     refused(sqlite_shell, *FULFIL, "{}")
+    assert sqlite_shell.json("projections")["head_position"] == 0
+
+
+def test_an_input_that_is_too_large_is_refused(sqlite_shell: Shell) -> None:
+    """Its size, the limit, and what to do instead."""
+    (sqlite_shell.folder / "large.json").write_text(json.dumps({**ORDER, "country": "x" * 300_000}))
+    code, message = refused(sqlite_shell, *FULFIL, "@large.json")
+    assert code == 2
+    assert "pass a reference" in message
     assert sqlite_shell.json("projections")["head_position"] == 0
 
 
