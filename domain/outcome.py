@@ -50,7 +50,7 @@ Outcome = Success | Failed
 
 def failure_of(error: BaseException, *, local: bool = False) -> Failed:
     """What an exception proves. A refusal had no effect and is final; a local step that raised rolled back."""
-    message = str(error)
+    message = str(error).encode("utf-8", "backslashreplace").decode()  # file names may hold what is not Unicode
     if len(message) > ERROR_CHARACTERS_MAX:
         message = f"{message[:ERROR_CHARACTERS_MAX]} … ({len(message):,} characters)"
     rejected = isinstance(error, StepRejected)

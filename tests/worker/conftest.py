@@ -1,0 +1,81 @@
+"""Ledgers and workers on both databases, and what the tests' steps leave behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+import pytest
+
+from sagaledger.domain.event import Event
+from sagaledger.domain.facts import Direction
+from sagaledger.infrastructure.app import App
+from sagaledger.infrastructure.ledger import Ledger
+from sagaledger.infrastructure.worker import Worker
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 30.0
+"""Nothing here takes as long; a test that does has found something that never ends."""
+
+OpenLedger = Callable[[App], Ledger]
+
+
+@pytest.fixture
+def open_ledger(url: str) -> Iterator[OpenLedger]:
+    """Opens ledgers on this test's database, as several processes would, and closes them in the end."""
+    opened: list[Ledger] = []
+
+    def open_(app: App) -> Ledger:
+        opened.append(Ledger.open(url, app, create=True))
+        return opened[-1]
+
+    yield open_
+    for ledger in opened:
+        ledger.close()
+
+
+def play(scene: Coroutine[Any, Any, T]) -> T:
+    """Run a scene on an event loop, for as long as one may have patience."""
+
+    async def limited() -> T:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await scene
+
+    return asyncio.run(limited())
+
+
+def worker_on(ledger: Ledger, **settings: Any) -> Worker:
+    """A worker that leaves the views alone."""
+    return Worker(ledger, project=False, **settings)
+
+
+def told(ledger: Ledger, saga_id: str) -> list[str]:
+    """A saga's facts, in short: `reserve started`, `reserve failed`, `SagaCompensated`."""
+    return [in_short(recorded.event) for recorded in ledger.history(saga_id, participants=False)]
+
+
+def in_short(fact: Event) -> str:
+    """One fact: what happened to which step, or its name."""
+    words = {
+        "StepStarted": "started",
+        "StepSucceeded": "succeeded",
+        "StepFailed": "failed",
+        "CompensationStarted": "undoing",
+        "StepCompensated": "undone",
+        "CompensationFailed": "not undone",
+        "InterventionRequired": "needs a person",
+        "InterventionResolved": "resolved",
+    }
+    name = type(fact).schema.name
+    if name == "StepOutcomeUnknown":
+        which = "unknown" if fact.direction is Direction.FORWARD else "unknown whether undone"  # type: ignore[attr-defined]
+        return f"{fact.step} {which}"  # type: ignore[attr-defined]
+    return f"{fact.step} {words[name]}" if name in words else name  # type: ignore[attr-defined]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so; the scene's own patience is the limit."""
+    while not condition():
+        await asyncio.sleep(0.005)
