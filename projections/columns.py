@@ -27,7 +27,11 @@ class UtcDateTime(TypeDecorator[datetime]):
         return dialect.type_descriptor(Text() if dialect.name == "sqlite" else DateTime(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        if value is None or dialect.name != "sqlite":
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} names no moment without a time zone: give it one (UTC)")
+        if dialect.name != "sqlite":
             return value
         return value.astimezone(UTC).isoformat(" ", "microseconds")
 

@@ -7,9 +7,10 @@ log and answers; in the end, in one transaction, the new generation takes its na
 from __future__ import annotations
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from ...projections.projection import PoisonEvent, Projection
-from ..engine import create_engine_for, reading, writing
+from ..engine import create_engine_for, first_line, reading, writing
 from ..errors import Unavailable
 from ..log.mapper import Mapper
 from ..log.port import Backend
@@ -44,6 +45,8 @@ def rebuild(
     try:
         install(engine, [projection])
         return _Rebuild(engine, backend, mapper, projection, batch_events_max).run(progress)
+    except DBAPIError as error:
+        raise Unavailable(f"view {projection.name!r} cannot be rebuilt now: {first_line(error)}") from error
     finally:
         engine.dispose()
 
@@ -77,8 +80,10 @@ class _Rebuild:
     def _begin(self, connection: Connection) -> Standing:
         """The generation to fill: one that an earlier rebuild left, or a new one."""
         name = self._projection.name
-        locked = {standing.status == BUILDING: standing for standing in positions.lock(connection, [name])}
-        begun, live = locked.get(True), locked[False]
+        positions.lock(connection, [name])  # and then look: what another rebuild has just begun was not there before
+        begun, live = positions.building(connection, name), positions.current(connection, name)
+        if live is None:
+            raise Unavailable(f"view {name!r} was removed from the database: nothing is there to be rebuilt")
         if begun is not None:
             if begun.version == self._projection.version and begun.generation == live.generation + 1:
                 return begun

@@ -26,7 +26,7 @@ from .view_table import ViewTable
 
 IDLE_SECONDS = 0.5
 """How long it waits for events before it looks for views that were resumed or rebuilt meanwhile, or for its end."""
-PACE_SECONDS = 0.02
+PACE_SECONDS = 0.05
 """How long a batch that is not full takes at least, so that a busy log is folded in fewer, larger batches; a lone
 event after a pause is folded at once."""
 BACKOFF_SECONDS_MIN = 0.1

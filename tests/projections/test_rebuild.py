@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Column, MetaData, Table, Text, inspect
 from sagaledger.domain.commerce.order import OrderCreated
 from sagaledger.domain.recorded import Recorded
 from sagaledger.infrastructure.engine import reading
-from sagaledger.infrastructure.errors import WrongState
+from sagaledger.infrastructure.errors import Unavailable, WrongState
 from sagaledger.infrastructure.log.mapper import Mapper
 from sagaledger.infrastructure.log.port import Backend
 from sagaledger.infrastructure.projector.drift import drift
@@ -156,6 +156,32 @@ def test_an_interrupted_rebuild_goes_on_where_it_stopped(
 
     assert reached[0] > head // 2 + 20 - 1
     assert reached[-1] == head
+    assert drift(queries, log, mapper, "orders").count == 0
+
+
+def test_two_rebuilds_of_one_view_at_once_do_not_harm_it(
+    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+) -> None:
+    """They fill one generation together; whoever comes last is told, or makes the next one."""
+    head = shop.trade(30)
+    projector.catch_up()
+    told: list[Unavailable] = []
+
+    def again() -> None:
+        try:
+            rebuild(log, mapper, orders, batch_events_max=15)
+        except Unavailable as error:
+            told.append(error)
+
+    threads = [Thread(target=again) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    (standing,) = [s for s in queries.standings() if s.name == "orders"]
+    assert (standing.status, standing.position) == ("live", head)
+    assert standing.generation + len(told) == 3
     assert drift(queries, log, mapper, "orders").count == 0
 
 
