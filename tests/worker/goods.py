@@ -1,0 +1,117 @@
+"""A shelf of goods: a participant small enough to see through, and sagas over it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sagaledger.domain.definition import LocalResult, Retry, Saga, StepContext
+from sagaledger.domain.event import Event, event
+from sagaledger.domain.participant import Command, Participant, Refused
+from sagaledger.infrastructure.app import App
+
+
+@event("ShelfFilled")
+class ShelfFilled(Event, frozen=True):
+    """Pieces were put on a shelf."""
+
+    shelf: str
+    pieces: int
+
+
+@event("PiecesTaken")
+class PiecesTaken(Event, frozen=True):
+    """Pieces were taken from a shelf."""
+
+    shelf: str
+    pieces: int
+
+
+@event("ShelfFoundShort")
+class ShelfFoundShort(Event, frozen=True):
+    """Someone wanted more than there was."""
+
+    shelf: str
+    wanted: int
+
+
+class Fill(Command, frozen=True):
+    """Put pieces on a shelf."""
+
+    shelf: str
+    pieces: int
+
+
+class Take(Command, frozen=True):
+    """Take pieces; `quietly`: if there are too few, say no and record nothing."""
+
+    shelf: str
+    pieces: int
+    quietly: bool = False
+
+
+def _decide(pieces: int, command: Fill | Take, at: datetime) -> Sequence[Event]:
+    if isinstance(command, Fill):
+        return [ShelfFilled(at, command.shelf, command.pieces)]
+    if command.pieces > pieces:
+        facts = () if command.quietly else (ShelfFoundShort(at, command.shelf, command.pieces),)
+        raise Refused(f"shelf {command.shelf} has {pieces}", *facts)
+    return [PiecesTaken(at, command.shelf, command.pieces)]
+
+
+def _evolve(pieces: int, fact: Event) -> int:
+    match fact:
+        case ShelfFilled():
+            return pieces + fact.pieces
+        case PiecesTaken():
+            return pieces - fact.pieces
+    return pieces
+
+
+SHELF = Participant(
+    "shelf",
+    initial=0,
+    state_type=int,
+    events=(ShelfFilled, PiecesTaken, ShelfFoundShort),
+    commands={Fill: lambda fill: str(fill.shelf), Take: lambda take: str(take.shelf)},
+    decide=_decide,
+    evolve=_evolve,
+)
+
+
+def filling() -> Saga[list[Fill]]:
+    """A saga that fills shelves, in one step."""
+    saga = Saga("filling", input=list[Fill])
+
+    @saga.local_step(compensable=False)
+    def fill(fills: list[Fill], _: StepContext) -> list[Command]:
+        return list(fills)
+
+    return saga
+
+
+def taking() -> Saga[list[Take]]:
+    """A saga that takes from shelves in one step, all or nothing, and checks out in another."""
+    saga = Saga("taking", input=list[Take])
+
+    @saga.local_step(retry=Retry(attempts=1))
+    def take(takes: list[Take], _: StepContext) -> list[Command]:
+        return list(takes)
+
+    @take.compensation
+    def put_back(takes: list[Take], done: LocalResult | None, _: StepContext) -> list[Command]:
+        return [] if done is None else [Fill(take.shelf, take.pieces) for take in takes]
+
+    @saga.local_step(compensable=False)
+    def check_out(_: list[Take], __: StepContext) -> list[Command]:
+        return []
+
+    return saga
+
+
+FILLING, TAKING = filling(), taking()
+
+
+def goods_app() -> App:
+    """Shelves, and the sagas that fill them and take from them."""
+    return App(sagas=[FILLING, TAKING], participants=[SHELF])

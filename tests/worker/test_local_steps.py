@@ -1,0 +1,209 @@
+"""Local steps: all or nothing in one append, and decided on what the participants' streams hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime
+from functools import reduce
+from uuid import uuid4
+
+import pytest
+
+from sagaledger.domain.definition import Retry, Saga, StepContext
+from sagaledger.domain.participant import Command, Refused
+from sagaledger.domain.state import Status
+from sagaledger.infrastructure.app import App
+from sagaledger.infrastructure.committer import STEP_EVENTS_MAX
+from sagaledger.infrastructure.ledger import Ledger
+from sagaledger.infrastructure.log.port import Append, AppendCall
+
+from .conftest import OpenLedger, in_short, play, told, worker_on
+from .goods import FILLING, SHELF, TAKING, Fill, Take, goods_app
+
+
+def _pieces(ledger: Ledger, name: str) -> int:
+    """What the shelf's whole stream folds to; it may never have been below nothing."""
+    pieces = 0
+    for row in ledger.backend.stream(f"shelf-{name}"):
+        pieces = SHELF.evolve(pieces, ledger.mapper.to_recorded(row).event)
+        assert pieces >= 0
+    return pieces
+
+
+def test_a_steps_start_its_events_and_its_success_are_one_append(open_ledger: OpenLedger) -> None:
+    """Nobody ever sees a local step that was started and has no outcome."""
+    ledger = open_ledger(goods_app())
+
+    async def scene() -> None:
+        async with worker_on(ledger) as worker:
+            await worker.outcome((await worker.start(FILLING, [Fill("a", 5), Fill("b", 7)], key="1")).saga_id)
+
+    play(scene())
+    appended = {link.last_position: link.first_position for link in ledger.backend.appends(0, limit=100)}
+    recorded = ledger.history("filling-1")
+    step = [r.position for r in recorded if in_short(r.event) != "SagaStarted"]
+    ((first, last),) = [(first, last) for last, first in appended.items() if first <= step[0] <= last]
+    assert [in_short(r.event) for r in recorded if first <= r.position <= last][-5:] == [
+        "fill started", "ShelfFilled", "ShelfFilled", "fill succeeded", "SagaCompleted",
+    ]  # fmt: skip
+
+
+def test_a_refusal_leaves_its_facts_and_nothing_else_of_the_step(open_ledger: OpenLedger) -> None:
+    """The pieces that the step had already been promised on another shelf are not taken."""
+    ledger = open_ledger(goods_app())
+
+    async def scene() -> Status:
+        async with worker_on(ledger) as worker:
+            await worker.outcome((await worker.start(FILLING, [Fill("a", 5), Fill("b", 1)])).saga_id)
+            saga = await worker.start(TAKING, [Take("a", 5), Take("b", 2)], key="1")
+            return (await worker.outcome(saga.saga_id)).status
+
+    assert play(scene()) is Status.COMPENSATED
+    assert _pieces(ledger, "a") == 5
+    assert [in_short(r.event) for r in ledger.history("taking-1")] == [
+        "SagaStarted", "take started", "ShelfFoundShort", "take failed", "SagaCompensated",
+    ]  # fmt: skip
+
+
+def test_a_thousand_sagas_on_one_shelf_are_decided_in_turn(open_ledger: OpenLedger) -> None:
+    """Exactly as many get a piece as there are, and nobody has to try twice."""
+    ledger = open_ledger(goods_app())
+
+    async def scene() -> Counter[Status]:
+        async with worker_on(ledger) as worker:
+            await worker.outcome((await worker.start(FILLING, [Fill("hot", 600)])).saga_id)
+
+            async def take(number: int) -> Status:
+                saga = await worker.start(TAKING, [Take("hot", 1, quietly=number % 2 == 0)], key=str(number))
+                return (await worker.outcome(saga.saga_id)).status
+
+            return Counter(await asyncio.gather(*(take(number) for number in range(1000))))
+
+    assert play(scene()) == {Status.COMPLETED: 600, Status.COMPENSATED: 400}
+    assert _pieces(ledger, "hot") == 0
+    assert "take failed" not in told(ledger, "taking-0")
+
+
+@pytest.mark.parametrize("quietly", [False, True])
+def test_what_another_process_wrote_is_seen_before_anything_is_decided(
+    open_ledger: OpenLedger, quietly: bool
+) -> None:
+    """A cache that another writer has outrun refuses nothing and gives nothing away."""
+    ledger, elsewhere = open_ledger(goods_app()), open_ledger(goods_app())
+
+    def fill_elsewhere(pieces: int) -> None:
+        """Write to the shelf as another worker would."""
+        end = len(elsewhere.backend.stream("shelf-a"))
+        fact = SHELF.decide(0, Fill("a", pieces), ledger.history("filling-1")[0].recorded_at)[0]
+        new = elsewhere.mapper.to_new("shelf-a", end + 1, fact)
+        elsewhere.backend.append(AppendCall(uuid4(), [Append([new])]))
+
+    async def scene() -> list[Status]:
+        async with worker_on(ledger) as worker:
+            await worker.outcome((await worker.start(FILLING, [Fill("a", 1)], key="1")).saga_id)
+            fill_elsewhere(10)
+            sagas = [await worker.start(TAKING, [Take("a", 8, quietly)], key=str(number)) for number in range(2)]
+            return [(await worker.outcome(saga.saga_id)).status for saga in sagas]
+
+    assert play(scene()) == [Status.COMPLETED, Status.COMPENSATED]
+    assert _pieces(ledger, "a") == 3
+
+
+def test_a_step_that_raises_is_tried_again_and_rolled_back(open_ledger: OpenLedger) -> None:
+    """Any other exception than a refusal is a failed attempt of which nothing remains."""
+    saga = Saga("clumsy", input=int)
+
+    @saga.local_step(retry=Retry(attempts=2, backoff_seconds=0.0), compensable=False)
+    def fill(_: int, ctx: StepContext) -> list[Command]:
+        if ctx.attempt == 1:
+            raise ZeroDivisionError("dropped it")
+        return [Fill("a", 1)]
+
+    ledger = open_ledger(App(sagas=[saga], participants=[SHELF]))
+
+    async def scene() -> Status:
+        async with worker_on(ledger) as worker:
+            return (await worker.outcome((await worker.start(saga, 1, key="1")).saga_id)).status
+
+    assert play(scene()) is Status.COMPLETED
+    assert told(ledger, "clumsy-1")[1:-1] == ["fill started", "fill failed", "fill started", "fill succeeded"]
+
+
+def test_a_step_that_records_too_much_fails_and_the_others_go_on(open_ledger: OpenLedger) -> None:
+    """There is a limit to what one append call carries, and no step can make the worker exceed it."""
+    ledger = open_ledger(goods_app())
+
+    async def scene() -> list[Status]:
+        async with worker_on(ledger) as worker:
+            much = await worker.start(FILLING, [Fill("a", 1)] * (STEP_EVENTS_MAX + 1), key="much")
+            most = [await worker.start(FILLING, [Fill("b", 1)] * STEP_EVENTS_MAX, key=str(n)) for n in range(8)]
+            return [(await worker.outcome(saga.saga_id)).status for saga in (much, *most)]
+
+    assert play(scene()) == [Status.COMPENSATED] + [Status.COMPLETED] * 8
+    assert (_pieces(ledger, "a"), _pieces(ledger, "b")) == (0, 8 * STEP_EVENTS_MAX)
+
+
+@pytest.mark.parametrize("moment", ["completed", "compensated"])
+def test_a_refusal_at_the_end_waits_for_a_person(open_ledger: OpenLedger, moment: str) -> None:
+    """The last words to the participants can be tried again, when the person has put things right."""
+    saga = Saga("farewell", input=bool)
+
+    @saga.local_step(compensable=False)
+    def act(agreeable: bool, _: StepContext) -> list[Command]:
+        if not agreeable:
+            raise Refused("no")
+        return []
+
+    saga.on_completed(lambda _: [Take("gift", 1)])
+    saga.on_compensated(lambda _, __: [Take("gift", 1)])
+    ledger = open_ledger(App(sagas=[saga, FILLING], participants=[SHELF]))
+
+    async def scene() -> list[Status]:
+        async with worker_on(ledger) as worker:
+            saga_id = (await worker.start(saga, moment == "completed", key="1")).saga_id
+            seen = [(await worker.outcome(saga_id)).status]
+            await worker.outcome((await worker.start(FILLING, [Fill("gift", 1)])).saga_id)
+            await asyncio.to_thread(ledger.intervene, saga_id, "retry", actor="ann", reason="filled the shelf")
+            seen.append((await worker.outcome(saga_id)).status)
+            return seen
+
+    assert play(scene()) == [Status.NEEDS_INTERVENTION, Status(moment)]
+    assert _pieces(ledger, "gift") == 0
+    assert told(ledger, "farewell-1")[-3:] == [
+        f"on_{moment} needs a person", f"on_{moment} resolved", f"Saga{moment.capitalize()}",
+    ]  # fmt: skip
+
+
+def test_a_shelf_that_cannot_be_read_fails_who_needs_it_alone(open_ledger: OpenLedger) -> None:
+    """An event that nobody here knows, in a participant's stream, is that step's failure; the others go on."""
+    ledger = open_ledger(goods_app())
+    good = SHELF.decide(0, Fill("bad", 1), datetime.now(UTC))[0]
+    unknown = ledger.mapper.to_new("shelf-bad", 1, good)._replace(topic="ShelfPainted")
+    ledger.backend.append(AppendCall(uuid4(), [Append([unknown])]))
+
+    async def scene() -> list[str | None]:
+        async with worker_on(ledger) as worker:
+            sagas = [await worker.start(TAKING, [Take("bad", 1)]), await worker.start(FILLING, [Fill("fine", 1)])]
+            return [(await worker.outcome(saga.saga_id)).cause for saga in sagas]
+
+    assert play(scene()) == ["step take failed (UnreadableEvent)", None]
+
+
+def test_a_long_stream_is_read_from_its_snapshot(open_ledger: OpenLedger) -> None:
+    """After many events a snapshot is kept; a new worker goes on from it, and passes over one that it cannot read."""
+    ledger = open_ledger(goods_app())
+
+    async def scene(key: str) -> None:
+        async with worker_on(ledger) as worker:
+            await worker.outcome((await worker.start(FILLING, [Fill("a", 1)] * 600, key=key)).saga_id)
+
+    play(scene("1"))
+    play(scene("2"))
+    (snapshot,) = ledger.backend.snapshots(["shelf-a"])
+    assert (snapshot.version, snapshot.state) == (1200, b"1200")
+
+    ledger.backend.put_snapshots([snapshot._replace(version=1201, state=b'"broken"')])
+    play(scene("3"))
+    assert _pieces(ledger, "a") == 1800
+    assert reduce(SHELF.evolve, (r.event for r in ledger.history("filling-3") if "Shelf" in in_short(r.event)), 0) == 600
