@@ -98,7 +98,8 @@ class _Streams:
         ahead: dict[str, int] = {}
         for new in append.events:
             end = ahead.get(new.stream_id, self._ends.get(new.stream_id))
-            if new.version > self._lacks.get(new.stream_id, new.version) or not follows(new.version, end):
+            counts_on_lost = new.stream_id not in ahead and new.version > self._lacks.get(new.stream_id, new.version)
+            if counts_on_lost or not follows(new.version, end):
                 self._lose(append)
                 return Conflict(new.stream_id, new.version - 1, self._ends.get(new.stream_id, 0))
             ahead[new.stream_id] = new.version

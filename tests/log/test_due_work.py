@@ -133,6 +133,18 @@ def test_nobody_sleeps_through_a_nudge(log: Backend, worker: Epoch, pen: Pen) ->
     assert log.nudged(worker) == []
 
 
+def test_a_saga_that_is_over_but_was_nudged_is_looked_at_once_more(log: Backend, worker: Epoch, pen: Pen) -> None:
+    """Its holder parked it without having seen who wrote to it: free, due at once, and gone the next time."""
+    log.put_due([pen.due("t", at=hours(9), worker_id=worker.worker_id)])
+    log.append(pen.call(Append(pen.events("t", 1), nudge=[pen.due("t")])))
+
+    log.append(pen.call(Append(pen.events("t", 2), due=pen.due("t", at=None)), epoch=worker))
+
+    assert [claim.saga_id for claim in log.claim(worker, definitions=TRIP, limit=9)] == ["t"]
+    log.put_due([pen.due("t", at=None)])
+    assert log.due() == []
+
+
 def test_a_released_saga_stays_due(log: Backend, worker: Epoch, pen: Pen) -> None:
     """Given back, it can be claimed again; what another holds cannot be given back."""
     log.put_due([pen.due("mine"), pen.due("theirs", worker_id="someone")])

@@ -128,7 +128,7 @@ BEGIN
                     WHERE lost.stream_id = decided.stream_id AND lost.version < decided.version
                       AND NOT EXISTS (
                           SELECT FROM events AS e
-                          WHERE e.stream_id = lost.stream_id AND e.version = lost.version AND e.position > v_head)
+                          WHERE e.stream_id = lost.stream_id AND e.version >= lost.version AND e.position > v_head)
                 ) THEN true
                 WHEN coalesce(ahead, stored) IS NULL THEN version NOT IN (0, 1)
                 ELSE version <> coalesce(ahead, stored) + 1
