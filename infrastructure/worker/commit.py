@@ -13,6 +13,7 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from ...domain.errors import SagaledgerError
+from ...domain.participant import Refused
 from ...domain.state import SagaState
 from ..committer import Committer, Undecidable
 from ..errors import OutcomeUnknown, Unavailable
@@ -208,7 +209,11 @@ class GroupCommit:
         self._drop(execution)
         start = self._starting.get(execution.saga_id)
         if start is not None:
-            self._answer(start, error)
+            # Participants that began with this saga refuse to begin again, if it is there already.
+            if isinstance(error, Refused) and self._log.stream(execution.saga_id, upto=1):
+                self._already(start)
+            else:
+                self._answer(start, error)
             return
         log.error("saga %s is left alone until someone writes to it: %s", execution.saga_id, error, exc_info=error)
         self._outbox.replies.extend(self._watches.answer(execution.saga_id, error))
