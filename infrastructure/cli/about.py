@@ -14,8 +14,9 @@ from ...domain.definition import Definition
 from .apps import load_app
 from .exit_code import ExitCode
 from .options import DEFAULTS, Options
-from .output import Block, Table, answer
+from .output import Block, answer
 from .settings import Settings
+from .table import Table
 
 FOUNDATIONS = ("eventsourcing", "msgspec", "SQLAlchemy", "psycopg")
 

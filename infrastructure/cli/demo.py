@@ -20,8 +20,9 @@ from .exit_code import ExitCode
 from .history import timeline
 from .intake_run import Terms
 from .options import DEFAULTS, Options
-from .output import Block, Table, answer
+from .output import Block, answer
 from .run import drive, report_document, report_text
+from .table import Table
 from .usage import UsageError
 
 FILE = "sagaledger-demo.db"

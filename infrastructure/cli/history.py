@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
@@ -13,8 +14,9 @@ from ...domain.state import rebuild
 from .documents import event_document
 from .exit_code import ExitCode
 from .options import DEFAULTS, Options
-from .output import Table, answer, say
+from .output import answer, say
 from .session import open_ledger
+from .table import Table
 from .text import counted
 from .wording import direction_of, words
 
@@ -52,19 +54,27 @@ def history(
 
 
 def timeline(saga_id: str, recorded: Sequence[Recorded]) -> Table:
-    """The events as a table, those of participants indented, those that undo marked."""
+    """The events as a table, those of participants indented, those that undo marked.
+
+    On a terminal who did it is told only where that changes, so that what happened has room.
+    """
+    fitted = sys.stdout.isatty()
     rows, styles = [], {}
-    back = False
-    for index, (r, detail) in enumerate((r, words(r.event)) for r in recorded):
-        own = r.stream_id == saga_id
+    back, by = False, None
+    for index, r in enumerate(recorded):
+        told, own = words(r.event), r.stream_id == saga_id
         if own:
-            back = direction_of(r.event) is Direction.COMPENSATION or detail.tone == "back"
+            back = direction_of(r.event) is Direction.COMPENSATION or told.tone == "back"
         mark = (BACK if back else "") if own else INSIDE
-        place = detail.step if own else f"   {r.stream_id}"
-        rows.append((r.recorded_at, r.position, f"{mark}{detail.event}", place, detail.attempt, detail.detail, _by(r)))
-        if style := TONES.get(detail.tone or "", "dim" if not own else None):
+        place = told.step if own else f"   {r.stream_id}"
+        who, changed, by = _by(r), _by(r) != by, _by(r)
+        detail = f"[{who}] {told.detail}" if fitted and who and changed else told.detail
+        row = (r.recorded_at, r.position, f"{mark}{told.event}", place, told.attempt, detail)
+        rows.append(row if fitted else (*row, who))
+        if style := TONES.get(told.tone or "", "dim" if not own else None):
             styles[index] = style
-    return Table(COLUMNS, rows, styles)
+    failed = frozenset(index for index, r in enumerate(recorded) if words(r.event).tone == "bad")
+    return Table(COLUMNS[:6] if fitted else COLUMNS, rows, styles, flexible=("DETAIL",), in_full=failed)
 
 
 def _by(recorded: Recorded) -> str | None:

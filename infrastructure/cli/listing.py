@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from cyclopts import Parameter
 
@@ -13,12 +13,13 @@ from ..projector.question import Question, statement
 from .exit_code import ExitCode
 from .instants import json_instant, read_instant
 from .options import DEFAULTS, Options
-from .output import Table, answer, jsonable, say
+from .output import answer, jsonable, say
 from .session import open_ledger
 from .standing import follow_if_unattended, standing_remark
+from .table import Table
 from .usage import UsageError
 
-COLUMNS = ("saga_id", "status", "started_at", "ended_at", "events", "current_step", "failed_step", "error")
+COLUMNS = ("saga_id", "status", "started_at", "ended_at", "events", "step", "error")
 StatusName = Literal[
     "running", "waiting", "compensating", "completed", "compensated", "needs_intervention", "abandoned"
 ]
@@ -54,7 +55,7 @@ def list_sagas(
         "lag_events": page.head - page.position,
         "next": following,
     }
-    answer(options, document, lambda: [Table(COLUMNS, [[row[name] for name in COLUMNS] for row in page.rows])])
+    answer(options, document, lambda: [Table(COLUMNS, [_shown(row) for row in page.rows], flexible=("error", "step"))])
     if not options.json:
         say(remark)
         if following:
@@ -64,6 +65,11 @@ def list_sagas(
 
 def _bound(text: str | None) -> datetime | None:
     return None if text is None else read_instant(text)
+
+
+def _shown(row: Row) -> tuple[Any, ...]:
+    step = row["current_step"] or row["failed_step"]
+    return (*(row[name] for name in COLUMNS[:5]), step, row["error"])
 
 
 class _Page(NamedTuple):

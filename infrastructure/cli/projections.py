@@ -12,9 +12,10 @@ from ..projector.drift import drift as find_drift
 from ..projector.rebuild import rebuild as rebuild_view
 from .exit_code import ExitCode
 from .options import DEFAULTS, Options
-from .output import Block, Table, answer, jsonable, say
+from .output import Block, answer, jsonable, say
 from .progress import progress
 from .session import open_ledger
+from .table import Table
 from .text import counted
 from .workers import unattended
 

@@ -14,9 +14,10 @@ from ..log.verify import Problem, Verification, verify
 from ..projector.drift import drift
 from .exit_code import ExitCode
 from .options import DEFAULTS, Options
-from .output import Block, Table, answer, say
+from .output import Block, answer, say
 from .progress import progress
 from .session import open_ledger
+from .table import Table
 from .text import counted
 from .usage import UsageError
 

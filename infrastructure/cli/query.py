@@ -12,10 +12,11 @@ from ..projector.past import view_at
 from .exit_code import ExitCode
 from .instants import read_moment
 from .options import DEFAULTS, Options
-from .output import Table, answer, jsonable, say
+from .output import answer, jsonable, say
 from .progress import progress
 from .session import open_ledger
 from .standing import follow_if_unattended, standing_remark
+from .table import Table
 from .text import counted
 from .usage import UsageError
 

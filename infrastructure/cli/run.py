@@ -19,9 +19,10 @@ from .exit_code import ExitCode
 from .intake_run import Taken, Terms, take_in, taken
 from .interrupts import run_to_end
 from .options import DEFAULTS, Options
-from .output import Block, Table, answer, say
+from .output import Block, answer, say
 from .progress import progress
 from .session import actor_or_user, open_ledger
+from .table import Table
 from .text import counted
 from .usage import UsageError
 

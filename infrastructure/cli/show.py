@@ -6,22 +6,24 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from ...domain.facts import CancelRequested, InterventionResolved
+from ...domain.facts import CancelRequested, Direction, InterventionResolved
 from ...domain.recorded import Recorded
 from ...domain.state import SagaState, Status, rebuild
 from ...projections.projection import Row
 from ...projections.saga_steps import saga_steps
 from .documents import state_document
 from .exit_code import ExitCode
+from .history import BACK
 from .instants import show_instant
 from .options import DEFAULTS, Options
-from .output import Block, Table, answer, jsonable
+from .output import Block, answer, jsonable
 from .session import open_ledger
+from .table import Table
 from .text import counted, one_line
 from .wording import shown, words
 from .workers import unattended
 
-ATTEMPTS = ("step", "direction", "attempt", "status", "started_at", "ended_at", "retry_at", "worker", "error")
+ATTEMPTS = ("step", "attempt", "status", "started_at", "seconds", "retry_at", "worker", "error")
 TONES = {"failed": "red", "unknown": "red", "succeeded": None, "started": "bold"}
 
 
@@ -63,12 +65,28 @@ def _screen(
             yield f"  {name:<11} {value}"
     if attempts:
         yield ""
-        styles = {index: tone for index, row in enumerate(attempts) if (tone := TONES.get(row["status"]))}
-        yield Table(ATTEMPTS, [[row.get(name) for name in ATTEMPTS] for row in attempts], styles)
+        yield _table(attempts)
     if remedies:
         yield ""
         yield "next"
         yield from (f"  {remedy}" for remedy in remedies)
+
+
+def _table(attempts: list[Row]) -> Table:
+    """The attempts, with the columns that say something."""
+    told = [{**row, "step": _marked(row), "seconds": _seconds(row["started_at"], row["ended_at"])} for row in attempts]
+    columns = [name for name in ATTEMPTS if any(row[name] is not None for row in told)]
+    styles = {index: tone for index, row in enumerate(attempts) if (tone := TONES.get(row["status"]))}
+    rows = [[row[name] for name in columns] for row in told]
+    return Table(columns, rows, styles, flexible=("error", "worker"), in_full=frozenset(range(len(rows))))
+
+
+def _marked(row: Row) -> str:
+    return f"{BACK}{row['step']}" if row["direction"] == Direction.COMPENSATION else str(row["step"])
+
+
+def _seconds(started_at: datetime, ended_at: datetime | None) -> str | None:
+    return None if ended_at is None else f"{(ended_at - started_at).total_seconds():.3f}"
 
 
 def _standing(state: SagaState) -> str:
@@ -94,7 +112,7 @@ def _facts(state: SagaState, recorded: Sequence[Recorded]) -> Iterable[tuple[str
 def _ended(started_at: datetime | None, ended_at: datetime | None) -> str:
     if started_at is None or ended_at is None:
         return ""
-    return f"{show_instant(ended_at)}, after {(ended_at - started_at).total_seconds():.3f} seconds"
+    return f"{show_instant(ended_at)}, after {_seconds(started_at, ended_at)} seconds"
 
 
 def _remedies(state: SagaState, options: Options) -> Iterable[str]:

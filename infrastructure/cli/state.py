@@ -12,8 +12,9 @@ from .exit_code import ExitCode
 from .history import timeline
 from .instants import read_moment, show_instant
 from .options import DEFAULTS, Options
-from .output import Table, answer
+from .output import answer
 from .session import open_ledger
+from .table import Table
 from .text import counted
 
 ABSENT = object()

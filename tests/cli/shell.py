@@ -13,7 +13,7 @@ from typing import Any
 
 PROGRAM = Path(sys.executable).with_name("sagaledger")
 PATIENCE_SECONDS = 60.0
-ORDER = {
+ORDER: dict[str, Any] = {
     "order_id": "T1",
     "placed_at": "2026-03-01T02:17:05Z",
     "lines": [{"sku": "17021", "quantity": 1, "amount_minor": 250}],

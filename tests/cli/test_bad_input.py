@@ -74,7 +74,7 @@ def test_a_failed_start_leaves_nothing(sqlite_shell: Shell) -> None:
 
 def test_an_input_that_is_too_large_is_refused(sqlite_shell: Shell) -> None:
     """Its size, the limit, and what to do instead."""
-    (sqlite_shell.folder / "large.json").write_text(json.dumps({**ORDER, "country": "x" * 300_000}))
+    (sqlite_shell.folder / "large.json").write_text(json.dumps({**ORDER, "lines": ORDER["lines"] * 6000}))
     code, message = refused(sqlite_shell, *FULFIL, "@large.json")
     assert code == 2
     assert "pass a reference" in message
