@@ -1,0 +1,150 @@
+"""A worker process that kills itself: `python crashing.py URL FOLDER MOMENT COUNT`.
+
+It starts the same journeys every time, works until all of them have ended, and says so; unless its COUNT-th append
+is about to be sent, or was just acknowledged, or its COUNT-th step is running: then it is killed, as by `kill -9`.
+What steps did, and what was acknowledged, it writes to files in FOLDER that outlive it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from sagaledger.domain.definition import LocalResult, Retry, Saga, StepContext
+from sagaledger.domain.errors import StepRejected
+from sagaledger.domain.event import Event, event
+from sagaledger.domain.participant import Command, Participant
+from sagaledger.infrastructure.app import App
+from sagaledger.infrastructure.ledger import Ledger
+from sagaledger.infrastructure.log.port import AppendCall, Receipt
+from sagaledger.infrastructure.worker import Worker
+
+JOURNEYS = 8
+"""Every second one is refused at its last step, and turns back."""
+AT_ONCE = Retry(attempts=10, backoff_seconds=0.0)
+_calls = count(1)
+_moment, _count = "", 0
+_folder = Path()
+
+
+@event("MilesChanged")
+class MilesChanged(Event, frozen=True):
+    """Miles were credited, or debited."""
+
+    miles: int
+
+
+class Credit(Command, frozen=True):
+    """Credit miles, or debit them."""
+
+    miles: int
+
+
+MILES = Participant(
+    "miles",
+    initial=0,
+    state_type=int,
+    events=(MilesChanged,),
+    commands={Credit: lambda _: "all"},
+    decide=lambda _, command, at: [MilesChanged(at, command.miles)],
+    evolve=lambda state, fact: state + fact.miles,  # type: ignore[attr-defined]
+)
+
+journey = Saga("journey", input=int)
+
+
+def _note(file: str, line: str) -> None:
+    with (_folder / file).open("a") as notes:
+        notes.write(f"{line}\n")
+
+
+def _act(ctx: StepContext) -> None:
+    _note("calls", f"{ctx.saga_id} {ctx.step} {ctx.direction} {ctx.key}")
+    if _moment == "in_step" and next(_calls) == _count:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@journey.step(retry=AT_ONCE)
+async def flight(_: int, ctx: StepContext) -> str:
+    _act(ctx)
+    return "flight"
+
+
+@flight.compensation(retry=AT_ONCE)
+async def cancel_flight(_: int, __: str | None, ctx: StepContext) -> None:
+    _act(ctx)
+
+
+@journey.local_step(retry=AT_ONCE)
+def credit(_: int, __: StepContext) -> list[Command]:
+    return [Credit(100)]
+
+
+@credit.compensation
+def debit(_: int, done: LocalResult | None, __: StepContext) -> list[Command]:
+    return [] if done is None else [Credit(-100)]
+
+
+@journey.step(retry=AT_ONCE)
+def hotel(_: int, ctx: StepContext) -> str:
+    _act(ctx)
+    return "hotel"
+
+
+@hotel.compensation(retry=AT_ONCE)
+def cancel_hotel(_: int, __: str | None, ctx: StepContext) -> None:
+    _act(ctx)
+
+
+@journey.step(retry=AT_ONCE, compensable=False)
+async def board(number: int, ctx: StepContext) -> None:
+    _act(ctx)
+    if number % 2:
+        raise StepRejected("overbooked")
+
+
+APP = App(sagas=[journey], participants=[MILES])
+
+
+def _deadly(backend: Any) -> None:
+    """Make the backend's `append` kill the process, before or after the one that is counted."""
+    append = backend.append
+
+    def append_and_die(call: AppendCall) -> Receipt:
+        last = next(_calls) == _count
+        if last and _moment == "before_append":
+            os.kill(os.getpid(), signal.SIGKILL)
+        receipt: Receipt = append(call)
+        if last and _moment == "after_append":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return receipt
+
+    backend.append = append_and_die
+
+
+async def travel(url: str) -> None:
+    """Start every journey, and wait until all of them have ended."""
+    with Ledger.open(url, APP, create=True) as ledger:
+        if _moment != "in_step":
+            _deadly(ledger.backend)
+        async with Worker(ledger, project=False, lease_seconds=0.5) as worker:
+
+            async def one(number: int) -> None:
+                started = await worker.start(journey, number, key=str(number))
+                _note("acknowledged", f"{started.saga_id} {started.position}")
+                await worker.outcome(started.saga_id)
+
+            async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+                for number in range(JOURNEYS):
+                    group.create_task(one(number))
+
+
+if __name__ == "__main__":
+    _folder = Path(sys.argv[2])
+    _moment, _count = sys.argv[3], int(sys.argv[4])
+    asyncio.run(travel(sys.argv[1]))
