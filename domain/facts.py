@@ -84,6 +84,10 @@ class SagaStarted(Event, frozen=True):
     begins_at: datetime | None = None
     """When its first step may run; None: at once."""
     parent: Parent | None = None
+    style: str = "orchestrated"
+    """Or `choreographed`: then this fact is derived from a process's events, and not stored."""
+    silence_seconds: float | None = None
+    """After so long without news a choreographed saga shows as stalled; None: it has a worker that sees to it."""
 
 
 @event("StepStarted")

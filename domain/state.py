@@ -132,6 +132,7 @@ class SagaState(Struct, frozen=True):
     deadline: datetime | None = None
     begins_at: datetime | None = None
     parent: Parent | None = None
+    style: str = "orchestrated"
     deadline_exceeded: bool = False
     cancelled: bool = False
     past_pivot: bool = False
@@ -216,6 +217,7 @@ def _started(_: SagaState, fact: SagaStarted) -> Changes:
         "deadline": fact.deadline,
         "begins_at": fact.begins_at,
         "parent": fact.parent,
+        "style": fact.style,
     }
 
 

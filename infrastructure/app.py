@@ -1,15 +1,19 @@
-"""An application: the sagas, participants, projections and further events that a ledger is opened with."""
+"""An application: the sagas, participants, services, projections and events that a ledger is opened with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..domain.choreography import Choreography, process_name
+from ..domain.dead_letter import LETTERS
 from ..domain.definition import Definition, Saga
+from ..domain.derivation import ConformanceBroken
 from ..domain.errors import DefinitionError
 from ..domain.event import Event, Registry
 from ..domain.facts import SAGA_FACTS
 from ..domain.participant import Command, Participant
+from ..domain.service import ABSTENTIONS, Service
 from ..projections import SAGA_PROJECTIONS
 from ..projections.projection import Projection
 from .errors import UnknownDefinition
@@ -26,6 +30,7 @@ class App:
         *,
         sagas: Iterable[Saga[Any]] = (),
         participants: Iterable[Participant[Any]] = (),
+        services: Iterable[Service] = (),
         projections: Iterable[Projection] = (),
         events: Iterable[type[Event]] = (),
     ) -> None:
@@ -34,10 +39,18 @@ class App:
         self._participants: dict[str, Participant[Any]] = {}
         self._by_command: dict[type[Command], Participant[Any]] = {}
         self._projections: dict[str, Projection] = {}
+        self._flows: dict[str, Choreography] = {}
+        self.services: dict[str, Service] = {}
         for saga in sagas:
             self._add_saga(saga.definition)
         for participant in participants:
             self._add_participant(participant)
+        for service in services:
+            self._add_service(service)
+        if self.services:
+            self._add_participant(ABSTENTIONS)
+            self._add_participant(LETTERS)
+            self.registry.add(ConformanceBroken)
         for type_ in events:
             self.registry.add(type_)
         for projection in (*SAGA_PROJECTIONS, *projections):
@@ -66,6 +79,15 @@ class App:
         if wanted not in versions:
             raise UnknownDefinition(f"saga {name!r} has no version {wanted} registered: it has {sorted(versions)}")
         return self._definitions[name, wanted]
+
+    @property
+    def flows(self) -> Sequence[Choreography]:
+        """Every choreographed process in which a service takes part."""
+        return [self._flows[name] for name in sorted(self._flows)]
+
+    def flow_of(self, correlation_id: str) -> Choreography | None:
+        """The choreographed process that a correlation id belongs to, if it is one's."""
+        return self._flows.get(process_name(correlation_id))
 
     def participant_for(self, command: Command) -> Participant[Any]:
         """The participant that takes a command. Raises `DefinitionError` if none does."""
@@ -97,6 +119,16 @@ class App:
             if command in self._by_command:
                 raise DefinitionError(f"two participants take {command.__qualname__}: each command goes to one")
             self._by_command[command] = participant
+
+    def _add_service(self, service: Service) -> None:
+        if service.name in self.services:
+            raise DefinitionError(f"two services are named {service.name!r}: rename one")
+        self.services[service.name] = service
+        for flow in service.flows:
+            if self._flows.setdefault(flow.name, flow) is not flow:
+                raise DefinitionError(f"two choreographies are named {flow.name!r}: rename one")
+            if flow.name in self._participants or any(name == flow.name for name, _ in self._definitions):
+                raise DefinitionError(f"two parts of the app write streams {flow.name!r}-…: rename one")
 
     def _add_projection(self, projection: Projection) -> None:
         if projection.name in self._projections:

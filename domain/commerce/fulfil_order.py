@@ -77,7 +77,11 @@ def release_inventory(order: Order, done: LocalResult | None, _ctx: StepContext)
     """Free what was kept."""
     if done is None:
         return []
-    return [ReleaseInventory(order.order_id, article.sku, article.quantity) for article in per_article(order.lines)]
+    articles = per_article(order.lines)
+    return [
+        ReleaseInventory(order.order_id, article.sku, article.quantity, part, len(articles))
+        for part, article in enumerate(articles, start=1)
+    ]
 
 
 @fulfil_order.local_step()

@@ -47,14 +47,24 @@ class InventoryReservationFailed(Event, frozen=True):
     wanted: int
     available: int
 
+    @property
+    def reason(self) -> str:
+        """Why, in words."""
+        return (
+            f"insufficient stock: order {self.order_id} wants {self.wanted} of article {self.sku}, "
+            f"{self.available} available"
+        )
+
 
 @event("InventoryReleased")
 class InventoryReleased(Event, frozen=True):
-    """Pieces kept for an order are free again."""
+    """Pieces kept for an order are free again; this is article `part` of the order's `parts`."""
 
     order_id: str
     sku: str
     quantity: int
+    part: int = 1
+    parts: int = 1
 
 
 @event("ItemsRestocked")
@@ -102,6 +112,8 @@ class ReleaseInventory(Command, frozen=True):
     order_id: str
     sku: str
     quantity: int
+    part: int = 1
+    parts: int = 1
 
 
 class RestockItems(Command, frozen=True):
@@ -153,14 +165,12 @@ def decide(stock: Stock, command: InventoryCommand, at: datetime) -> Sequence[Ev
         case OpenStock(source=source):
             return [] if source in stock.opened_by else [StockReceived(at, sku, quantity, source)]
         case ReserveInventory(order_id=order_id) if stock.available < quantity:
-            raise Refused(
-                f"insufficient stock: order {order_id} wants {quantity} of article {sku}, {stock.available} available",
-                InventoryReservationFailed(at, order_id, sku, quantity, stock.available),
-            )
+            failed = InventoryReservationFailed(at, order_id, sku, quantity, stock.available)
+            raise Refused(failed.reason, failed)
         case ReserveInventory():
             return [InventoryReserved(at, command.order_id, sku, quantity, command.part, command.parts)]
         case ReleaseInventory():
-            return [InventoryReleased(at, command.order_id, sku, quantity)]
+            return [InventoryReleased(at, command.order_id, sku, quantity, command.part, command.parts)]
         case RestockItems():
             return [ItemsRestocked(at, command.order_id, sku, quantity, command.part, command.parts)]
 

@@ -10,13 +10,17 @@ from msgspec import Struct
 
 from ..event import Event, event
 from ..participant import Command, Participant, Refused
+from .goods import Quantity
 
 # Events
 
 
 @event("OrderCreated")
 class OrderCreated(Event, frozen=True):
-    """A customer placed an order (at `placed_at`, by the shop's own records); a guest has no customer id."""
+    """A customer placed an order (at `placed_at`, by the shop's own records); a guest has no customer id.
+
+    Services that react to it, instead of being commanded, find in it what they need: the articles, and how it is paid.
+    """
 
     order_id: str
     customer_id: str | None
@@ -25,6 +29,8 @@ class OrderCreated(Event, frozen=True):
     total_minor: int
     currency: str
     placed_at: datetime
+    articles: tuple[Quantity, ...] = ()
+    payment_method: str = "card"
 
 
 @event("OrderCompleted")
@@ -55,6 +61,8 @@ class CreateOrder(Command, frozen=True):
     total_minor: int
     currency: str
     placed_at: datetime
+    articles: tuple[Quantity, ...] = ()
+    payment_method: str = "card"
 
 
 class CompleteOrder(Command, frozen=True):
@@ -119,6 +127,8 @@ def decide(state: OrderState, command: OrderCommand, at: datetime) -> Sequence[E
                     command.total_minor,
                     command.currency,
                     command.placed_at,
+                    command.articles,
+                    command.payment_method,
                 )
             ]
         case CompleteOrder(), OrderStatus.PENDING:

@@ -10,13 +10,17 @@ from msgspec import Struct
 
 from ..event import Event, event
 from ..participant import Command, Participant, Refused
+from .goods import Quantity
 
 # Events
 
 
 @event("ReturnRequested")
 class ReturnRequested(Event, frozen=True):
-    """A customer sent goods back (at `requested_at`, by the shop's own records), worth `total_minor`."""
+    """A customer sent goods back (at `requested_at`, by the shop's own records), worth `total_minor`.
+
+    Services that react to it, instead of being commanded, find in it which articles came back.
+    """
 
     return_id: str
     customer_id: str | None
@@ -25,6 +29,7 @@ class ReturnRequested(Event, frozen=True):
     total_minor: int
     currency: str
     requested_at: datetime
+    articles: tuple[Quantity, ...] = ()
 
 
 @event("ReturnCompleted")
@@ -47,6 +52,7 @@ class RequestReturn(Command, frozen=True):
     total_minor: int
     currency: str
     requested_at: datetime
+    articles: tuple[Quantity, ...] = ()
 
 
 class CompleteReturn(Command, frozen=True):
@@ -101,6 +107,7 @@ def decide(state: ReturnState, command: ReturnCommand, at: datetime) -> Sequence
                     command.total_minor,
                     command.currency,
                     command.requested_at,
+                    command.articles,
                 )
             ]
         case CompleteReturn(), ReturnStatus.REQUESTED:

@@ -1,0 +1,198 @@
+"""Handling: from events that reach a service to the append that holds what it did about them.
+
+A reaction's events, and what became of its delivery, are drafted here against the participants' state; who delivers
+(the log itself, or a broker) and what commits with it is the business of the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import NamedTuple
+
+from ...domain.choreography import Choreography
+from ...domain.dead_letter import DeferDelivery, FailDelivery, Letter, SettleDelivery
+from ...domain.errors import SagaledgerError
+from ...domain.event import Event
+from ...domain.outcome import Failed, failure_of
+from ...domain.participant import Command, Refused
+from ...domain.recorded import Meta, Recorded
+from ...domain.service import NothingToDo, Response, Service, Story
+from ..committer import Committer, Draft, StreamsMissing
+from ..errors import OutcomeUnknown, Unavailable
+from ..ledger import Ledger
+from ..log.mapper import UnreadableEvent
+from ..log.port import StoredRow
+
+
+class Misdirected(SagaledgerError):
+    """An event bears the correlation id of another process than the one that it is about."""
+
+
+class Planned(NamedTuple):
+    """What a service wants to do about an event, before it is decided."""
+
+    row: StoredRow
+    commands: Sequence[Command]
+    failure: Failed | None = None
+
+
+class Handling:
+    """What one service does about events. Belongs to one thread."""
+
+    def __init__(self, ledger: Ledger, service: Service) -> None:
+        self.service = service
+        self.committer = Committer(ledger.app, ledger.backend, ledger.mapper)
+        self._log = ledger.backend
+        self._mapper = ledger.mapper
+        self._app = ledger.app
+        self._meta = Meta(worker=service.name)
+
+    def response_to(self, row: StoredRow) -> Response | None:
+        """What the service does about an event, if it is of one of its processes."""
+        flow = self._flow_of(row)
+        return None if flow is None else self.service.response_to(flow.name, row.topic)
+
+    def plan(self, row: StoredRow) -> Planned | None:
+        """React to an event: to commands, or to a failure; None if it does not concern the service after all.
+
+        Raises `Unavailable`: that says nothing about the event.
+        """
+        response = self.response_to(row)
+        if response is None:
+            return None
+        try:
+            event = self._mapper.to_recorded(row).event
+            if not response.when(event):
+                return None
+            return Planned(row, self._react(response, event, row))
+        except (Unavailable, OutcomeUnknown):
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever a reaction raises is the outcome of its delivery
+            return Planned(row, (), _failure(error))
+
+    def load(self, plans: Iterable[Planned]) -> None:
+        """Have the state of every stream that these plans are about, after one query for them all."""
+        commands = [command for planned in plans for command in self._all_commands(planned)]
+        self._need(commands)
+
+    def draft(self, planned: Planned, now: datetime, *, settle: bool = False) -> Draft:
+        """Decide a plan: its events, or the fact that it failed. `settle`: it was a letter, which this settles."""
+        failure = planned.failure
+        if failure is None:
+            draft = self._draft(planned.row)
+            try:
+                self._decide(draft, planned, now, settle=settle)
+            except (StreamsMissing, Unavailable, OutcomeUnknown):
+                raise
+            except Exception as error:  # noqa: BLE001 -- as above: nothing of the draft is kept
+                failure = _failure(error)
+            else:
+                self.committer.keep(draft.overlay)
+                return draft
+        return self._fail(planned.row, failure, now)
+
+    def defer(self, row: StoredRow, behind: int, now: datetime) -> Draft:
+        """Put an event off: an earlier one of its process waits."""
+        return self._record(row, DeferDelivery(self.service.name, row.position, row.topic, behind), now)
+
+    def _react(self, response: Response, event: Event, row: StoredRow) -> Sequence[Command]:
+        flow, process_id = response.flow, _process_of(row)
+        if type(event) in flow.meanings and flow.process_id(flow.key(event)) != process_id:
+            raise Misdirected(
+                f"{row.topic} at position {row.position} is about {flow.key(event)!r}, not about process "
+                f"{process_id!r} whose correlation id it bears: correct whoever wrote it"
+            )
+        story = Story(process_id) if type(event) is flow.begins else self._story(flow, row)
+        wanted = response.react(event, story)
+        if isinstance(wanted, NothingToDo):
+            return [self.service.abstain(flow, event, story, wanted)]
+        if not wanted:
+            return [self.service.abstain(flow, event, story, NothingToDo("nothing was left to do"))]
+        return wanted
+
+    def _story(self, flow: Choreography, row: StoredRow) -> Story:
+        """What the service knows: every event before this one, and whatever it did itself."""
+        process_id = _process_of(row)
+        known: list[Recorded] = []
+        for other in self._log.correlated(process_id):
+            if other.topic not in flow.topics:
+                continue
+            recorded = self._mapper.to_recorded(other)
+            if other.position < row.position or recorded.meta.worker == self.service.name:
+                known.append(recorded)
+        return Story(process_id, (recorded.event for recorded in known))
+
+    def _decide(self, draft: Draft, planned: Planned, now: datetime, *, settle: bool) -> None:
+        if settle:
+            draft.perform([SettleDelivery(self.service.name, planned.row.position)], now)
+        before = len(draft.events)
+        try:
+            draft.perform(planned.commands, now)
+        except Refused as refusal:
+            if not refusal.events:  # a refusal that is on record is an answer; one that is not, is none
+                raise
+        if len(draft.events) == before:
+            self._abstain_again(draft, planned, now)
+
+    def _abstain_again(self, draft: Draft, planned: Planned, now: datetime) -> None:
+        """Everything asked for was done before; that is said too, so that each handled event leaves a trace."""
+        flow = self._flow_of(planned.row)
+        assert flow is not None  # noqa: S101 -- a plan is made only for an event of a process
+        event = self._mapper.to_recorded(planned.row).event
+        nothing = NothingToDo("it was done before")
+        command = self.service.abstain(flow, event, Story(_process_of(planned.row)), nothing)
+        self._need([command])
+        draft.perform([command], now)
+
+    def _fail(self, row: StoredRow, failure: Failed, now: datetime) -> Draft:
+        name, position = self.service.name, row.position
+        probe = SettleDelivery(name, position)
+        self._need([probe])
+        known = self.committer.known(self._stream_of(probe))
+        letter = known.state if known is not None else Letter()
+        attempt = letter.attempts + 1
+        again = failure.retryable and attempt < self.service.retry.attempts
+        delay = timedelta(seconds=self.service.retry.delay_seconds(f"{name}.{position}", attempt))
+        command = FailDelivery(name, position, row.topic, failure.error, now + delay if again else None)
+        return self._record(row, command, now)
+
+    def _record(self, row: StoredRow, command: Command, now: datetime) -> Draft:
+        self._need([command])
+        draft = self._draft(row)
+        draft.perform([command], now)
+        self.committer.keep(draft.overlay)
+        return draft
+
+    def _draft(self, row: StoredRow) -> Draft:
+        return self.committer.draft(_process_of(row), self._meta, causation_position=row.position)
+
+    def _all_commands(self, planned: Planned) -> Sequence[Command]:
+        return [*planned.commands, SettleDelivery(self.service.name, planned.row.position)]
+
+    def _need(self, commands: Sequence[Command]) -> None:
+        self.committer.build([partial(self._check, {self._stream_of(command) for command in commands})])
+
+    def _check(self, streams: set[str]) -> None:
+        missing = {stream_id for stream_id in streams if self.committer.known(stream_id) is None}
+        if missing:
+            raise StreamsMissing(missing)
+
+    def _stream_of(self, command: Command) -> str:
+        return self._app.participant_for(command).stream_of(command)
+
+    def _flow_of(self, row: StoredRow) -> Choreography | None:
+        return None if row.correlation_id is None else self._app.flow_of(row.correlation_id)
+
+
+def _process_of(row: StoredRow) -> str:
+    return row.stream_id if row.correlation_id is None else row.correlation_id
+
+
+def _failure(error: Exception) -> Failed:
+    cause = error.__cause__ if isinstance(error, UnreadableEvent) and error.__cause__ is not None else error
+    failed = failure_of(cause, local=True)
+    if isinstance(error, UnreadableEvent | Misdirected):
+        return Failed(failed.error, failed.effect, retryable=False)
+    return failed
