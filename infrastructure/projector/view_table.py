@@ -88,13 +88,12 @@ class ViewTable:
         rows = _recordset("rows", tuple(self.table.columns))
         return self._overwriting(postgresql.insert(self.table).from_select(self.columns, rows))
 
-    def _overwriting(self, rows: Any) -> Insert:
+    def _overwriting(self, rows: postgresql.Insert | sqlite.Insert) -> Insert:
         """The insert, with every column of a row that is there already overwritten."""
         values = {c.name: rows.excluded[c.name] for c in self.table.columns if not c.primary_key}
-        overwriting: Callable[..., Insert] = rows.on_conflict_do_update if values else rows.on_conflict_do_nothing
-        if values:
-            return overwriting(index_elements=list(self._key), set_=values)
-        return overwriting(index_elements=list(self._key))
+        if not values:
+            return rows.on_conflict_do_nothing(index_elements=list(self._key))
+        return rows.on_conflict_do_update(index_elements=list(self._key), set_=values)
 
 
 def _recordset(parameter: str, columns: Sequence[Column[Any]]) -> Select[Any]:
