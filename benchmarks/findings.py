@@ -1,0 +1,92 @@
+"""What the benchmarks found: figures with their units in their names, and ratios of two figures of one run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+PACKAGES = ("sagaledger", "eventsourcing", "dbos", "msgspec", "psycopg", "sqlalchemy")
+RESULTS = Path(__file__).with_name("results.json")
+
+AIMS = {
+    "append_vs_insert_postgres": 0.6,
+    "latency_vs_dbos": 4.0,
+    "projections_vs_runner": 20.0,
+    "rebuild_vs_repository": 15.0,
+    "sagas_vs_append_postgres": 0.5,
+    "sagas_vs_dbos_postgres": 40.0,
+    "sagas_vs_dbos_sqlite": 40.0,
+}
+"""What these ratios are to reach on two cores, with the database on the same machine. For every ratio, larger is
+better."""
+
+
+class Findings(msgspec.Struct):
+    """Figures and ratios, by name."""
+
+    figures: dict[str, float] = {}
+    ratios: dict[str, float] = {}
+
+    def figure(self, name: str, value: float) -> None:
+        """Note a figure, whose name ends with its unit or says what it counts."""
+        self.figures[name] = value
+
+    def ratio(self, name: str, value: float, to: float) -> None:
+        """Note how much better `value` is than what it is compared to."""
+        self.ratios[name] = value / to
+
+
+def document(findings: Iterable[Findings], postgres_version: str | None) -> dict[str, Any]:
+    """The findings of one run as JSON, with the machine, the versions and the date that they hold for."""
+    found = list(findings)
+    return {
+        "ratios": {name: _short(value) for each in found for name, value in each.ratios.items()},
+        "figures": {name: _short(value) for each in found for name, value in each.figures.items()},
+        "machine": {
+            "processor": _processor(),
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "system": f"{platform.system()} {platform.machine()}",
+        },
+        "versions": {
+            "python": platform.python_version(),
+            "postgresql": postgres_version,
+            "sqlite": sqlite3.sqlite_version,
+            **{package: _version(package) for package in PACKAGES},
+        },
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def save(found: dict[str, Any], path: Path = RESULTS) -> None:
+    """Keep a run, readable for people and for `diff`."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+
+
+def _short(value: float) -> float:
+    """Four digits: more would pretend a precision that no run has."""
+    return float(f"{value:.4g}")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    described = Path("/proc/cpuinfo")
+    if described.exists():
+        for line in described.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor()

@@ -1,0 +1,115 @@
+"""Growth: whether costs stay flat as the log grows from its smallest to its largest size."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from random import Random
+from uuid import uuid4
+
+import psycopg
+
+from sagaledger import Ledger
+from sagaledger.infrastructure.log.port import Append, AppendCall, DueChange, StoredRow
+from sagaledger.projections.projection import Row
+
+from .databases import SQLITE
+from .findings import Findings
+from .history import MARK, copies, errand_history, grow
+from .measuring import percentile, seconds_of
+from .setting import Setting
+from .workload import APP, catch_up, four_steps
+
+HISTORY_SAGAS = 50
+LOOKS_PER_APPEND = 4
+DUE_SAGAS = 2_000
+CLAIMED_AT_ONCE = 100
+PAGE_ROWS = 50
+LEASE_SECONDS = 60.0
+_SCHEMA_BYTES = (Path(__file__).with_name("sql") / "schema_bytes_postgres.sql").read_bytes()
+LONG_DUE = datetime(2000, 1, 1, tzinfo=UTC)
+FLAT = ("append_events_per_second", "claimed_sagas_per_second")
+"""What is to stay the same as the log grows."""
+
+
+def growth(setting: Setting) -> Findings:
+    """What appending, claiming and looking cost at each size of the log; as ratios, the largest beside the smallest."""
+    found = Findings()
+    history = errand_history(HISTORY_SAGAS)
+    for backend in setting.backends:
+        url = setting.databases.fresh(backend)
+        with Ledger.open(url, APP, create=True) as ledger:
+            for events in setting.sizes.growth_events:
+                setting.say(f"{backend}: a log of {events:,} events")
+                grow(ledger.backend, history, events)
+                catch_up(ledger)
+                _measure(ledger, history, setting.sizes.looks, f"at_{events}_events_{backend}", found)
+                found.figure(f"bytes_per_saga_at_{events}_events_{backend}", _size_bytes(url) / _sagas(ledger, history))
+        sizes = setting.sizes.growth_events
+        for name in FLAT:
+            smallest, largest = (found.figures[f"{name}_at_{size}_events_{backend}"] for size in (sizes[0], sizes[-1]))
+            found.ratio(f"{name}_largest_vs_smallest_{backend}", largest, smallest)
+    return found
+
+
+def _measure(ledger: Ledger, history: Sequence[StoredRow], looks: int, at: str, found: Findings) -> None:
+    names = [row.stream_id for row in history]
+    copies_stored = _sagas(ledger, history) // HISTORY_SAGAS
+    drawn = Random(7)  # noqa: S311  # the same sagas in every run
+
+    def some_saga() -> str:
+        return drawn.choice(names).replace(MARK, f"@{drawn.randrange(copies_stored)}@")
+
+    def page_after(row: Row) -> None:
+        page = ledger.query("sagas", where={"status": "completed"}, order=["-started_at"], limit=PAGE_ROWS, after=row)
+        assert page.view == "sagas"
+
+    some = [some_saga() for _ in range(looks)]
+    rows = [ledger.query("sagas", where={"saga_id": saga_id}).rows[0] for saga_id in some]
+    histories_seconds = [seconds_of(partial(ledger.history, saga_id)) for saga_id in some]
+    pages_seconds = [seconds_of(partial(page_after, row)) for row in rows]
+    found.figure(f"history_{at}_p99_ms", percentile(histories_seconds, 99) * 1000)
+    found.figure(f"list_page_{at}_p99_ms", percentile(pages_seconds, 99) * 1000)
+    found.figure(f"claimed_sagas_per_second_{at}", _claimed_per_second(ledger))
+    found.figure(f"append_events_per_second_{at}", _appended_per_second(ledger, history, looks // LOOKS_PER_APPEND))
+
+
+def _sagas(ledger: Ledger, history: Sequence[StoredRow]) -> int:
+    return ledger.backend.head().position // len(history) * HISTORY_SAGAS
+
+
+def _appended_per_second(ledger: Ledger, history: Sequence[StoredRow], calls_number: int) -> float:
+    """The median of single calls; it makes the log a little longer."""
+    following = copies(history, ledger.backend.head().position // len(history))
+    calls = [AppendCall(uuid4(), [Append(next(following))]) for _ in range(calls_number)]
+    seconds = [seconds_of(partial(ledger.backend.append, call)) for call in calls]
+    return len(history) / percentile(seconds, 50)
+
+
+def _claimed_per_second(ledger: Ledger) -> float:
+    log, definition = ledger.backend, four_steps.definition
+    due = [
+        DueChange(f"due-{number}", definition.name, definition.version, LONG_DUE, None) for number in range(DUE_SAGAS)
+    ]
+    log.put_due(due)
+    epoch = log.register(host="benchmark", pid=os.getpid(), lease_seconds=LEASE_SECONDS)
+    wanted = [(definition.name, definition.version)]
+    seconds = [
+        seconds_of(lambda: log.claim(epoch, definitions=wanted, limit=CLAIMED_AT_ONCE))
+        for _ in range(DUE_SAGAS // CLAIMED_AT_ONCE)
+    ]
+    log.retire(epoch)
+    log.put_due([change._replace(due_at=None) for change in due])
+    return CLAIMED_AT_ONCE / percentile(seconds, 50)
+
+
+def _size_bytes(url: str) -> int:
+    if url.startswith(SQLITE):
+        file = url.removeprefix("sqlite:///")
+        return sum(Path(file + end).stat().st_size for end in ("", "-wal") if Path(file + end).exists())
+    with psycopg.connect(url) as connection:
+        (size_bytes,) = connection.execute(_SCHEMA_BYTES).fetchone() or (0,)
+    return int(size_bytes)

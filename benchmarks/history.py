@@ -1,0 +1,125 @@
+"""A long history in a log, made fast: a short one that was really run, and copies of it under other names.
+
+A copy is byte for byte the original but for the mark in its names and its times, which come after those of the copy
+before; so it has the sizes, the topics and the mixture of real traffic. Versions of streams that copies share, such as
+an article's, go on from copy to copy.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from uuid import uuid4
+
+from msgspec.structs import replace
+
+from sagaledger import Ledger
+from sagaledger.domain.commerce import Order, Return
+from sagaledger.infrastructure.cli.intake_run import Terms
+from sagaledger.infrastructure.cli.run import drive as take_in
+from sagaledger.infrastructure.intake import SLICE, read_file
+from sagaledger.infrastructure.log.digest import digest
+from sagaledger.infrastructure.log.port import Append, AppendCall, Appended, EventLog, NewEvent, StoredRow
+from sagaledger.infrastructure.reference import APP as SHOP
+
+from .limits import recorded
+from .workload import drive
+
+MARK = "@0@"
+TERMS = Terms(seed=7, decline_rate=Decimal("0.1"), opening_stock=None, concurrency=1000, actor="benchmark")
+CALL_EVENTS = 2_000
+_MARK_BYTES = MARK.encode()
+
+T = TypeVar("T")
+
+
+def shop_history() -> list[StoredRow]:
+    """The real orders that come with the package, taken in by the shop; their ids are marked."""
+    intake = read_file(SLICE)
+    marked = replace(intake, invoices=tuple(_marked(invoice) for invoice in intake.invoices))
+    with tempfile.TemporaryDirectory() as folder, Ledger.open(f"sqlite:///{Path(folder) / 'shop.db'}", SHOP) as ledger:
+        take_in(ledger, marked, TERMS)
+        return recorded(ledger.backend)
+
+
+def errand_history(sagas: int) -> list[StoredRow]:
+    """Sagas of four steps, all of them started before the first ends; their ids are marked."""
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{Path(folder) / 'errands.db'}"
+        drive(url, sagas, at_once=sagas, name=f"errand{MARK}", warm_up=False)
+        with Ledger.open(url) as ledger:
+            return recorded(ledger.backend)
+
+
+def copies(history: Sequence[StoredRow], begin: int) -> Iterator[list[NewEvent]]:
+    """Copy after copy of a history, without an end; number `begin` is the first."""
+    length = len(history)
+    shared = Counter(row.stream_id for row in history if MARK not in row.stream_id)
+    parts = [_parts(row.state) for row in history]
+    lasting = max(part.at for part in parts) - min(part.at for part in parts)
+    for number in count(begin):
+        name, later = f"@{number}@", lasting * number
+        yield [
+            _digested(
+                row.stream_id.replace(MARK, name),
+                row.version + number * shared[row.stream_id],
+                row.topic,
+                row.schema_version,
+                part.written(later, name.encode()),
+                row.correlation_id and row.correlation_id.replace(MARK, name),
+                row.causation_position and row.causation_position + number * length,
+                row.meta,
+            )
+            for row, part in zip(history, parts, strict=True)
+        ]
+
+
+class _Parts(NamedTuple):
+    """An event's state, taken apart where copies differ."""
+
+    at: datetime
+    rest: bytes
+
+    def written(self, later: timedelta, name: bytes) -> bytes:
+        """The state of a copy that happened later, under another name."""
+        at = (self.at + later).isoformat().removesuffix("+00:00").encode()
+        return b'{"at":"' + at + b"Z" + self.rest.replace(_MARK_BYTES, name)
+
+
+def _parts(state: bytes) -> _Parts:
+    """Every event's state begins with its time."""
+    at, _, rest = state.removeprefix(b'{"at":"').partition(b"Z")
+    return _Parts(datetime.fromisoformat(at.decode()).replace(tzinfo=UTC), rest)
+
+
+def _digested(*sent: Any) -> NewEvent:
+    return NewEvent._make((*sent, digest(*sent)))
+
+
+def grow(log: EventLog, history: Sequence[StoredRow], events: int) -> int:
+    """Append copies until the log, which holds nothing else, has at least so many events; gives how many it has."""
+    has = log.head().position
+    following = copies(history, has // len(history))
+    while has < events:
+        copy = next(following)
+        for call in _chunks(copy, CALL_EVENTS):
+            (outcome,) = log.append(AppendCall(uuid4(), [Append(call)])).outcomes
+            assert isinstance(outcome, Appended)
+            has = outcome.last_position
+    return has
+
+
+def _marked(invoice: Order | Return) -> Order | Return:
+    if isinstance(invoice, Return):
+        return replace(invoice, return_id=invoice.return_id + MARK)
+    return replace(invoice, order_id=invoice.order_id + MARK)
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[begin : begin + size] for begin in range(0, len(items), size))

@@ -1,0 +1,95 @@
+"""The limits that a ledger's speed is held against: its events appended without the kernel, and plainly inserted.
+
+Both get the events that a worker left in a log, a thousand in each transaction, and write the same bytes again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
+
+import psycopg
+
+from sagaledger.infrastructure.log.instant import microseconds
+from sagaledger.infrastructure.log.open import open_backend
+from sagaledger.infrastructure.log.port import Append, AppendCall, Appended, EventLog, NewEvent, StoredRow
+
+from .databases import SQLITE
+from .measuring import stopwatch
+
+EVENTS_PER_TRANSACTION = 1_000
+_READ_EVENTS = 10_000
+_SQL = Path(__file__).with_name("sql")
+
+T = TypeVar("T")
+
+
+def recorded(log: EventLog) -> list[StoredRow]:
+    """Every event of a log."""
+    rows: list[StoredRow] = []
+    while batch := log.read(rows[-1].position if rows else 0, limit=_READ_EVENTS):
+        rows += batch
+    return rows
+
+
+def append_again(url: str, rows: Sequence[StoredRow]) -> float:
+    """Append events to an empty ledger, each transition an append of its own; gives the events of a second."""
+    calls = [AppendCall(uuid4(), _appends(chunk)) for chunk in _chunks(rows)]
+    backend = open_backend(url, create=True)
+    try:
+        with stopwatch() as watch:
+            for call in calls:
+                outcomes = backend.append(call).outcomes
+                assert all(isinstance(outcome, Appended) for outcome in outcomes)
+    finally:
+        backend.close()
+    return len(rows) / watch.seconds
+
+
+def insert_again(url: str, rows: Sequence[StoredRow]) -> float:
+    """Insert events into a plain table of a ledger's shape; gives the events of a second."""
+    open_backend(url, create=True).close()
+    return _insert_sqlite(url, rows) if url.startswith(SQLITE) else _insert_postgres(url, rows)
+
+
+def _insert_postgres(url: str, rows: Sequence[StoredRow]) -> float:
+    statement = (_SQL / "plain_postgres_insert.sql").read_bytes()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute((_SQL / "plain_postgres.sql").read_bytes())
+        with stopwatch() as watch:
+            for chunk in _chunks(rows):
+                columns = [list(column) for column in zip(*chunk, strict=True)]
+                connection.execute(statement, columns, prepare=True)
+    return len(rows) / watch.seconds
+
+
+def _insert_sqlite(url: str, rows: Sequence[StoredRow]) -> float:
+    stored = [(*row[:9], microseconds(row.recorded_at), row.digest) for row in rows]
+    statement = (_SQL / "plain_sqlite_insert.sql").read_text()
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.executescript((_SQL / "plain_sqlite.sql").read_text())
+        with stopwatch() as watch:
+            for chunk in _chunks(stored):
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany(statement, chunk)
+                connection.execute("COMMIT")
+    finally:
+        connection.close()
+    return len(rows) / watch.seconds
+
+
+def _appends(rows: Sequence[StoredRow]) -> list[Append]:
+    """One append for each run of events of one process, as its transitions were."""
+    runs = groupby(rows, key=lambda row: row.correlation_id or row.stream_id)
+    return [Append([NewEvent(*row[1:9], row.digest) for row in run]) for _, run in runs]
+
+
+def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (rows[begin : begin + EVENTS_PER_TRANSACTION] for begin in range(0, len(rows), EVENTS_PER_TRANSACTION))

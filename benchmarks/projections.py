@@ -1,0 +1,94 @@
+"""Projections: every view catching up on a long log, beside `eventsourcing`'s runner; and how far views lag."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from sagaledger import Ledger
+from sagaledger.infrastructure.engine import reading
+from sagaledger.infrastructure.log.port import StoredRow
+from sagaledger.infrastructure.projector.positions import JOURNAL
+from sagaledger.infrastructure.projector.rebuild import rebuild
+from sagaledger.infrastructure.reference import APP as SHOP
+
+from .databases import POSTGRES
+from .eventsourcing_peer import projected_events_per_second
+from .findings import Findings
+from .history import grow, shop_history
+from .limits import recorded
+from .measuring import medians, percentile, seconds_of
+from .setting import Setting
+from .workload import APP, catch_up, drive
+
+AT_ONCE = 512
+REBUILT_VIEW = "sagas"
+LAG_PERCENTS = (50, 99)
+
+
+def projections(setting: Setting) -> Findings:
+    """How fast views follow."""
+    found = Findings()
+    history = shop_history()
+    for backend in setting.backends:
+        setting.say(f"{backend}: every view catching up on {setting.sizes.projected_events:,} events")
+        _catch_up(setting, backend, history, found)
+        setting.say(f"{backend}: how far views lag while sagas run")
+        full_speed = _lag(setting, backend, "full", None, found)
+        _lag(setting, backend, "half", full_speed / 2, found)
+    return found
+
+
+def _catch_up(setting: Setting, backend: str, history: Sequence[StoredRow], found: Findings) -> None:
+    with Ledger.open(setting.databases.fresh(backend), SHOP, create=True) as ledger:
+        events = grow(ledger.backend, history, setting.sizes.projected_events)
+        ours = events / seconds_of(lambda: catch_up(ledger))
+        view = ledger.queries.projection(REBUILT_VIEW)
+        rebuilt = events / seconds_of(lambda: rebuild(ledger.backend, ledger.mapper, view))
+    found.figure(f"projected_events_per_second_{len(SHOP.projections)}_views_{backend}", ours)
+    found.figure(f"view_rebuild_events_per_second_{backend}", rebuilt)
+    if backend == POSTGRES:
+        setting.say(f"{backend}: one view of eventsourcing's ProjectionRunner")
+        runner = medians(
+            {
+                "runner": lambda: projected_events_per_second(
+                    setting.databases.postgres_database(), setting.sizes.runner_events
+                )
+            },
+            setting.sizes.rounds,
+        )["runner"]
+        found.figure(f"runner_events_per_second_1_view_{backend}", runner)
+        found.ratio("projections_vs_runner", ours, runner)
+
+
+def _lag(setting: Setting, backend: str, speed: str, sagas_per_second: float | None, found: Findings) -> float:
+    """How long after its append each event stood in every view; gives the sagas of a second."""
+    url = setting.databases.fresh(backend)
+    ran = drive(url, setting.sizes.sagas_at_once, AT_ONCE, project=True, sagas_per_second=sagas_per_second)
+    with Ledger.open(url, APP) as ledger:
+        catch_up(ledger)
+        lags_seconds = _lags_seconds(ledger)
+    for percent in LAG_PERCENTS:
+        found.figure(f"view_lag_at_{speed}_speed_{backend}_p{percent}_ms", percentile(lags_seconds, percent) * 1000)
+    return ran.sagas_per_second
+
+
+def _lags_seconds(ledger: Ledger) -> list[float]:
+    """From `recorded_at` of an event to the commit of the view that folded it; by the journal, for each of both."""
+    rows = recorded(ledger.backend)
+    with reading(ledger.queries.engine) as connection:
+        journal = connection.execute(
+            select(JOURNAL.c.projection, JOURNAL.c.to_position, JOURNAL.c.committed_at).order_by(
+                JOURNAL.c.projection, JOURNAL.c.to_position
+            )
+        ).all()
+    lags: list[float] = []
+    for name in {projection for projection, _, _ in journal}:
+        commits = [(upto, at) for projection, upto, at in journal if projection == name]
+        ends = [upto for upto, _ in commits]
+        for row in rows:
+            _, committed_at = commits[bisect_left(ends, row.position)]
+            lags.append((committed_at - row.recorded_at).total_seconds())
+    return lags

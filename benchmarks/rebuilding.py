@@ -1,0 +1,77 @@
+"""Rebuilding state: sagas from their events, one by one and many at a time, beside `eventsourcing`'s repository."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
+
+from sagaledger import Ledger, Status
+from sagaledger.domain.state import rebuild
+from sagaledger.infrastructure.log.port import StoredRow
+
+from .databases import POSTGRES
+from .eventsourcing_peer import rebuilt_events_per_second
+from .findings import Findings
+from .history import errand_history, grow
+from .limits import recorded
+from .measuring import medians, stopwatch
+from .setting import Setting
+from .workload import APP
+
+HISTORY_SAGAS = 50
+SAGAS_PER_QUERY = 500
+"""As many as a worker claims at once."""
+
+
+def rebuilding(setting: Setting) -> Findings:
+    """How many events a second become state again."""
+    found = Findings()
+    history = errand_history(HISTORY_SAGAS)
+    for backend in setting.backends:
+        setting.say(f"{backend}: the state of {setting.sizes.rebuilt_sagas:,} sagas from their events")
+        _two_ways(setting, backend, history, found)
+    if POSTGRES in setting.backends:
+        setting.say(f"{POSTGRES}: as many aggregates by eventsourcing's Repository")
+        repository = rebuilt_events_per_second(setting.databases.postgres_database(), setting.sizes.rebuilt_sagas)
+        found.figure("repository_events_per_second", repository)
+        ours = f"rebuilt_events_per_second_{POSTGRES}"
+        found.ratio("rebuild_vs_repository", found.figures[ours], repository)
+        found.ratio("rebuild_one_by_one_vs_repository", found.figures[f"{ours}_one_by_one"], repository)
+    return found
+
+
+def _two_ways(setting: Setting, backend: str, history: Sequence[StoredRow], found: Findings) -> None:
+    with Ledger.open(setting.databases.fresh(backend), APP, create=True) as ledger:
+        wanted = setting.sizes.rebuilt_sagas * len(history) // HISTORY_SAGAS
+        events = grow(ledger.backend, history, wanted)
+        ids = sorted({row.stream_id for row in recorded(ledger.backend)})
+        seconds = medians(
+            {"many": lambda: _many_at_a_time(ledger, ids), "one": lambda: _one_by_one(ledger, ids)},
+            setting.sizes.rounds,
+        )
+    found.figure(f"rebuilt_events_per_second_{backend}", events / seconds["many"])
+    found.figure(f"rebuilt_events_per_second_{backend}_one_by_one", events / seconds["one"])
+
+
+def _many_at_a_time(ledger: Ledger, ids: Sequence[str]) -> float:
+    """As a worker that takes sagas over: one query for many, each folded."""
+    with stopwatch() as watch:
+        for chunk in _chunks(ids):
+            rows = ledger.backend.streams([(saga_id, 0) for saga_id in chunk])
+            for saga_id, stream in groupby(rows, key=attrgetter("stream_id")):
+                state = rebuild(saga_id, (ledger.mapper.to_recorded(row).event for row in stream))
+                assert state.status == Status.COMPLETED
+    return watch.seconds
+
+
+def _one_by_one(ledger: Ledger, ids: Sequence[str]) -> float:
+    """As somebody who asks for one saga."""
+    with stopwatch() as watch:
+        for saga_id in ids:
+            assert ledger.state(saga_id).status == Status.COMPLETED
+    return watch.seconds
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[begin : begin + SAGAS_PER_QUERY] for begin in range(0, len(ids), SAGAS_PER_QUERY))

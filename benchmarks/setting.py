@@ -1,0 +1,83 @@
+"""What a benchmark runs in: the databases, the sizes, and what may stand beside the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from .databases import Databases
+
+
+class Sizes(Struct, frozen=True, kw_only=True):
+    """How much is measured."""
+
+    rounds: int
+    """How often each contender runs; its median counts."""
+    sagas_alone: int
+    sagas_at_once: int
+    """How many sagas run in a round of 64 or 512 at once; it takes some seconds, as each of the following."""
+    dbos_sagas: int
+    projected_events: int
+    runner_events: int
+    rebuilt_sagas: int
+    growth_events: tuple[int, ...]
+    looks: int
+    """How often a log of one size is looked into, and a few times less often appended to."""
+    verified_events: int
+
+
+TINY = Sizes(
+    rounds=1,
+    sagas_alone=5,
+    sagas_at_once=40,
+    dbos_sagas=8,
+    projected_events=1_000,
+    runner_events=100,
+    rebuilt_sagas=30,
+    growth_events=(500, 1_000),
+    looks=8,
+    verified_events=1_000,
+)
+"""Shows that every benchmark works, and nothing else."""
+
+SHORT = Sizes(
+    rounds=3,
+    sagas_alone=200,
+    sagas_at_once=5_000,
+    dbos_sagas=200,
+    projected_events=100_000,
+    runner_events=3_000,
+    rebuilt_sagas=5_000,
+    growth_events=(20_000, 200_000),
+    looks=200,
+    verified_events=100_000,
+)
+"""Under ten minutes in all."""
+
+FULL = Sizes(
+    rounds=5,
+    sagas_alone=1_000,
+    sagas_at_once=20_000,
+    dbos_sagas=1_000,
+    projected_events=1_000_000,
+    runner_events=20_000,
+    rebuilt_sagas=100_000,
+    growth_events=(100_000, 1_000_000, 10_000_000),
+    looks=1_000,
+    verified_events=1_000_000,
+)
+"""What `results.json` keeps; hours, mostly of growing to ten million events."""
+
+
+class Setting(Struct, frozen=True, kw_only=True):
+    """Everything that a benchmark is given."""
+
+    databases: Databases
+    backends: tuple[str, ...]
+    sizes: Sizes
+    orders_file: Path
+    with_dbos: bool
+    say: Callable[[str], None]
+    """Tells a person what is being measured."""

@@ -1,0 +1,40 @@
+"""Verify: how fast the whole chain is checked, beside only reading the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sagaledger import Ledger
+from sagaledger.infrastructure.log.port import StoredRow
+from sagaledger.infrastructure.log.verify import verify
+from sagaledger.infrastructure.reference import APP as SHOP
+
+from .findings import Findings
+from .history import grow, shop_history
+from .limits import recorded
+from .measuring import medians, seconds_of
+from .setting import Setting
+
+
+def verifying(setting: Setting) -> Findings:
+    """How many events a second are proven unedited."""
+    found = Findings()
+    history = shop_history()
+    for backend in setting.backends:
+        setting.say(f"{backend}: verifying {setting.sizes.verified_events:,} events")
+        _beside_reading(setting, backend, history, found)
+    return found
+
+
+def _beside_reading(setting: Setting, backend: str, history: Sequence[StoredRow], found: Findings) -> None:
+    with Ledger.open(setting.databases.fresh(backend), SHOP, create=True) as ledger:
+        log = ledger.backend
+        events = grow(log, history, setting.sizes.verified_events)
+        assert verify(log).ok
+        seconds = medians(
+            {"verify": lambda: seconds_of(lambda: verify(log)), "read": lambda: seconds_of(lambda: recorded(log))},
+            setting.sizes.rounds,
+        )
+    found.figure(f"verified_events_per_second_{backend}", events / seconds["verify"])
+    found.figure(f"read_events_per_second_{backend}", events / seconds["read"])
+    found.ratio(f"verify_vs_read_{backend}", seconds["read"], seconds["verify"])

@@ -1,0 +1,111 @@
+"""The sagas that are measured: four steps that do nothing, and count as calling out.
+
+Each step is started durably, then run, then recorded; so a saga of four is five transitions and ten events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from sagaledger import App, Ledger, Saga, StepContext, Worker
+
+WARM_UP_SAGAS = 32
+STEPS = ("reserve", "charge", "ship", "award")
+
+
+class Errand(Struct, frozen=True):
+    """What a saga is about."""
+
+    errand_id: str
+    amount_minor: int = 1999
+
+
+four_steps = Saga("four_steps", version=1, input=Errand, key=lambda errand: errand.errand_id)
+
+
+def _add(name: str) -> None:
+    @four_steps.step(name=name)
+    async def do(errand: Errand, ctx: StepContext) -> None:
+        """Call out to nobody."""
+
+    @do.compensation
+    async def undo(errand: Errand, result: None, ctx: StepContext) -> None:
+        """Never needed here: no step fails."""
+
+
+for _name in STEPS:
+    _add(_name)
+
+APP = App(sagas=[four_steps])
+
+
+class Drive(NamedTuple):
+    """Some sagas, seen through from start to end."""
+
+    seconds: float
+    waits_seconds: list[float]
+    """How long each took, from asking for its start to learning its end."""
+
+    @property
+    def sagas_per_second(self) -> float:
+        """How many ended in a second."""
+        return len(self.waits_seconds) / self.seconds
+
+
+def drive(
+    url: str,
+    sagas: int,
+    at_once: int,
+    *,
+    name: str = "errand",
+    warm_up: bool = True,
+    project: bool = False,
+    sagas_per_second: float | None = None,
+) -> Drive:
+    """Run sagas in an empty database, so many at once, with a worker in this process.
+
+    `name`: how their ids begin.
+    `warm_up`: run some before the clock starts.
+    `project`: keep the views up meanwhile.
+    `sagas_per_second`: start no more than that, to see how it is when the machine is not full.
+    """
+
+    async def run() -> Drive:
+        with Ledger.open(url, APP, create=True) as ledger:
+            async with Worker(ledger, project=project) as worker:
+                if warm_up:
+                    await _through(worker, "warm", WARM_UP_SAGAS, min(at_once, WARM_UP_SAGAS), None)
+                return await _through(worker, name, sagas, at_once, sagas_per_second)
+
+    return asyncio.run(run())
+
+
+def catch_up(ledger: Ledger) -> None:
+    """Bring every view to the head of the log."""
+    projector = ledger.projector()
+    try:
+        projector.catch_up()
+    finally:
+        projector.stop()
+
+
+async def _through(worker: Worker, name: str, sagas: int, at_once: int, per_second: float | None) -> Drive:
+    numbers = iter(range(sagas))
+    waits_seconds: list[float] = []
+    begun = perf_counter()
+
+    async def lane() -> None:
+        for number in numbers:
+            if per_second is not None:
+                await asyncio.sleep(begun + number / per_second - perf_counter())
+            asked = perf_counter()
+            started = await worker.start(four_steps, Errand(f"{name}-{number}"))
+            await worker.outcome(started.saga_id)
+            waits_seconds.append(perf_counter() - asked)
+
+    await asyncio.gather(*(lane() for _ in range(at_once)))
+    return Drive(perf_counter() - begun, waits_seconds)
