@@ -77,5 +77,5 @@ def in_short(fact: Event) -> str:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until something is so; the scene's own patience is the limit."""
-    while not condition():
+    while not condition():  # noqa: ASYNC110 -- what it waits for is in a database
         await asyncio.sleep(0.005)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from datetime import UTC, datetime
-from functools import reduce
 from uuid import uuid4
 
 import pytest
@@ -206,4 +205,3 @@ def test_a_long_stream_is_read_from_its_snapshot(open_ledger: OpenLedger) -> Non
     ledger.backend.put_snapshots([snapshot._replace(version=1201, state=b'"broken"')])
     play(scene("3"))
     assert _pieces(ledger, "a") == 1800
-    assert reduce(SHELF.evolve, (r.event for r in ledger.history("filling-3") if "Shelf" in in_short(r.event)), 0) == 600
