@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+CHAOS_ARGS ?=
 
-.PHONY: demo test check bench format clean
+.PHONY: demo test check bench chaos soak format clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed  ## Real orders through their sagas, on a fresh SQLite file
@@ -21,6 +22,13 @@ check: $(VENV)/.check  ## Formatter, linter, types, import rules
 
 bench: $(VENV)/.bench  ## The benchmarks, each beside its limit
 	$(BIN)/python -m benchmarks
+
+chaos: $(VENV)/.test  ## Workers, database and connections break; then everything is audited (CHAOS_ARGS=--help)
+	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
+
+soak: $(VENV)/.test  ## The same for as long as it takes: thousands of sagas, hundreds of kills
+	$(BIN)/python -m tests.chaos --sagas 20000 --workers 6 --kills 300 --freezes 30 --crashes 20 --cuts 50 \
+	  --lost-replies 50 --settle-seconds-max 600 $(CHAOS_ARGS)
 
 format: $(VENV)/.check  ## Format and mend what can be mended
 	$(BIN)/ruff format .

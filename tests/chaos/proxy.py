@@ -1,0 +1,105 @@
+"""A proxy between the workers and the database, that cuts connections and loses the answers to appends."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock, Thread
+from types import TracebackType
+from typing import Self
+
+CHUNK_BYTES = 65_536
+ANSWER = b"appended"
+"""The status in the answer of an append that was committed."""
+
+
+class Proxy:
+    """Stands before a server's socket, with one of the same name in `folder`. Use it as a context manager."""
+
+    def __init__(self, server: Path) -> None:
+        self._server = server
+        self._lock = Lock()
+        self._open: set[socket.socket] = set()
+        self._to_lose = 0
+        self.cuts = 0
+        """How many connections it has cut."""
+        self.lost = 0
+        """How many answers it has lost."""
+
+    def __enter__(self) -> Self:
+        self.folder = Path(tempfile.mkdtemp(prefix="door-"))  # short: a socket's path has 107 characters at most
+        self._door = socket.socket(socket.AF_UNIX)
+        self._door.bind(str(self.folder / self._server.name))
+        self._door.listen(256)
+        self._doorman = Thread(target=self._let_in, name="proxy-door", daemon=True)
+        self._doorman.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._door.shutdown(socket.SHUT_RDWR)
+        self._doorman.join()
+        self._door.close()
+        self.cut()
+        (self.folder / self._server.name).unlink()
+        self.folder.rmdir()
+
+    def cut(self) -> None:
+        """Cut every connection."""
+        with self._lock:
+            connections = list(self._open)
+        self.cuts += len(connections) // 2
+        for connection in connections:
+            _hang_up(connection)
+
+    def lose_reply(self) -> None:
+        """Lose the next answer to an append."""
+        with self._lock:
+            self._to_lose += 1
+
+    def _let_in(self) -> None:
+        while True:
+            try:
+                client, _ = self._door.accept()
+            except OSError:
+                return  # the door was closed
+            Thread(target=self._serve, args=(client,), name="proxy-client", daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as server:
+            try:
+                server.connect(str(self._server))
+            except OSError:
+                return  # the database is down: the client sees its connection closed
+            with self._lock:
+                self._open |= {client, server}
+            back = Thread(target=self._forward, args=(server, client, True), name="proxy-back", daemon=True)
+            back.start()
+            self._forward(client, server, False)
+            back.join()
+            with self._lock:
+                self._open -= {client, server}
+
+    def _forward(self, source: socket.socket, target: socket.socket, answers: bool) -> None:
+        with suppress(OSError):  # the other way hung up
+            while (data := source.recv(CHUNK_BYTES)) and not (answers and self._loses(data)):
+                target.sendall(data)
+        _hang_up(source)
+        _hang_up(target)
+
+    def _loses(self, data: bytes) -> bool:
+        if self._to_lose == 0 or ANSWER not in data:
+            return False
+        with self._lock:
+            losing = self._to_lose > 0
+            self._to_lose -= losing
+            self.lost += losing
+        return losing
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with suppress(OSError):  # it is closed already
+        connection.shutdown(socket.SHUT_RDWR)
