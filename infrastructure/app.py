@@ -14,7 +14,7 @@ from ..domain.event import Event, Registry
 from ..domain.facts import SAGA_FACTS
 from ..domain.participant import Command, Participant
 from ..domain.service import ABSTENTIONS, Service
-from ..projections import SAGA_PROJECTIONS
+from ..projections import CHOREOGRAPHY_PROJECTIONS, SAGA_PROJECTIONS
 from ..projections.projection import Projection
 from .errors import UnknownDefinition
 
@@ -53,7 +53,8 @@ class App:
             self.registry.add(ConformanceBroken)
         for type_ in events:
             self.registry.add(type_)
-        for projection in (*SAGA_PROJECTIONS, *projections):
+        choreography = CHOREOGRAPHY_PROJECTIONS if self.services else ()
+        for projection in (*SAGA_PROJECTIONS, *choreography, *projections):
             self._add_projection(projection)
 
     @property

@@ -25,6 +25,7 @@ from ..domain.participant import Command, Refused
 from ..domain.recorded import Meta, Recorded
 from ..domain.state import Intervention, SagaState, evolve, rebuild
 from .app import App
+from .choreography.translator import process_history
 from .committer import Committer
 from .errors import SagaConflict, SagaNotFound, TimedOut, WrongState
 from .log.mapper import Mapper
@@ -53,7 +54,7 @@ class Ledger:
     def __init__(self, backend: Backend, app: App) -> None:
         self.backend = backend
         self.app = app
-        self.mapper = Mapper(app.registry)
+        self.mapper = Mapper(app.registry, app.flows)
         self.queries = Queries(backend, app.projections)
 
     @classmethod
@@ -128,8 +129,13 @@ class Ledger:
     def history(self, saga_id: str, *, participants: bool = True) -> list[Recorded]:
         """Everything that was recorded of a saga, in order; its participants' events too, unless told otherwise.
 
+        Of a choreographed saga the facts are derived: each follows the event that means it, at that event's position.
+
         Raises `SagaNotFound`.
         """
+        if self.app.flow_of(saga_id) is not None:
+            recorded = self._process(saga_id)
+            return recorded if participants else [r for r in recorded if r.stream_id == saga_id]
         if not participants:
             return self._stream(saga_id)
         rows = self.backend.correlated(saga_id)
@@ -160,9 +166,9 @@ class Ledger:
         state = rebuild(saga_id, (r.event for r in self._stream(saga_id)))
         while state.end is None and not state.interventions:
             head = self.backend.head().position
-            rows = self.backend.stream(saga_id, after=state.version)
-            if rows:
-                state = fold_all(state, (self.mapper.to_recorded(row).event for row in rows))
+            news = self._beyond(saga_id, state.version)
+            if news:
+                state = fold_all(state, news)
                 continue
             remaining = deadline - monotonic()
             if remaining <= 0:
@@ -256,13 +262,34 @@ class Ledger:
         return Projector(self.backend, self.mapper, self.app.projections)
 
     def _stream(self, saga_id: str) -> list[Recorded]:
+        if self.app.flow_of(saga_id) is not None:
+            return [r for r in self._process(saga_id) if r.stream_id == saga_id]
         recorded = [self.mapper.to_recorded(row) for row in self.backend.stream(saga_id)]
         if not recorded or not isinstance(recorded[0].event, SagaStarted):
             raise SagaNotFound(saga_id)
         return recorded
 
+    def _process(self, saga_id: str) -> list[Recorded]:
+        """Every event of a choreographed saga, each followed by the facts that it means."""
+        flow = self.app.flow_of(saga_id)
+        rows = self.backend.correlated(saga_id)
+        if flow is None or not rows:
+            raise SagaNotFound(saga_id)
+        return process_history(flow, saga_id, [self.mapper.to_recorded(row) for row in rows])
+
+    def _beyond(self, saga_id: str, version: int) -> list[Event]:
+        """A saga's facts beyond a version."""
+        if self.app.flow_of(saga_id) is not None:
+            return [r.event for r in self._stream(saga_id)[version:]]
+        return [self.mapper.to_recorded(row).event for row in self.backend.stream(saga_id, after=version)]
+
     def _operate(self, saga_id: str, decide: Any, actor: str) -> int:
         """Append one fact to a saga from outside, and wake whoever holds it."""
+        if self.app.flow_of(saga_id) is not None:
+            raise WrongState(
+                f"saga {saga_id!r} is choreographed: no coordinator could act on that; its services react to events "
+                "alone (`sagaledger deadletters replay` lets one try a parked event again)"
+            )
         for _ in range(CONFLICTS_MAX):
             state = rebuild(saga_id, (r.event for r in self._stream(saga_id)))
             at = datetime.now(UTC)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text
 
+from ..domain.derivation import ConformanceBroken
 from ..domain.event import Event
 from ..domain.facts import (
     SAGA_FACTS,
@@ -36,7 +38,7 @@ from .projection import Projection, Row, existing
 
 sagas = Projection(
     "sagas",
-    version=1,
+    version=2,
     table=Table(
         "sagas",
         MetaData(),
@@ -54,6 +56,9 @@ sagas = Projection(
         Column("error", Text),
         Column("events", BigInteger, nullable=False),
         Column("deadline", UtcDateTime),
+        Column("stalls_at", UtcDateTime),
+        Column("findings", Integer, nullable=False),
+        Column("silence_seconds", Float, info=INTERNAL),
         Column("running", Names, nullable=False, info=INTERNAL),
         Column("retrying", Names, nullable=False, info=INTERNAL),
         Column("given_up", Names, nullable=False, info=INTERNAL),
@@ -79,7 +84,7 @@ def saga_of(recorded: Recorded) -> str:
     return recorded.stream_id
 
 
-@sagas.on(*SAGA_FACTS, key=saga_of)
+@sagas.on(*SAGA_FACTS, ConformanceBroken, key=saga_of)
 def fact(row: Row | None, happened: Event, recorded: Recorded) -> Row:
     """Every fact counts, and may change where its saga stands."""
     if row is None and isinstance(happened, SagaStarted):
@@ -90,7 +95,16 @@ def fact(row: Row | None, happened: Event, recorded: Recorded) -> Row:
     after = {**row, "events": row["events"] + 1, "updated_at": happened.at, **changes}
     if "status" not in changes and row["status"] not in ENDED:
         after["status"] = _status(after)
+    after["stalls_at"] = _stalls_at(after)
     return after
+
+
+def _stalls_at(row: Row) -> datetime | None:
+    """From when on a choreographed saga's silence means that it is stalled; None if it waits for no service."""
+    if row["silence_seconds"] is None or row["status"] in ENDED or row["parked"]:
+        return None
+    silent_since: datetime = row["updated_at"]
+    return silent_since + timedelta(seconds=row["silence_seconds"])
 
 
 def _status(row: Row) -> str:
@@ -105,21 +119,24 @@ def _status(row: Row) -> str:
 
 
 def _new(recorded: Recorded, started: SagaStarted) -> Row:
-    return {
+    row: Row = {
         "saga_id": recorded.stream_id,
         "definition": started.definition,
         "version": started.definition_version,
-        "style": "orchestrated",
+        "style": started.style,
         "status": Status.RUNNING.value,
         "correlation_id": recorded.correlation_id,
         "started_at": started.at,
         "updated_at": started.at,
         "events": 1,
         "deadline": started.deadline,
+        "findings": 0,
+        "silence_seconds": started.silence_seconds,
         **dict.fromkeys(("running", "retrying", "given_up", "compensations", "parked"), ()),
         "told_to_turn": False,
         "past_pivot": False,
     }
+    return {**row, "stalls_at": _stalls_at(row)}
 
 
 def _on(*types: type[Event]) -> Callable[[Fold], Fold]:
@@ -228,6 +245,11 @@ def _completed(_: Row, completed: SagaCompleted) -> Row:
 @_on(SagaCompensated)
 def _compensated(_: Row, compensated: SagaCompensated) -> Row:
     return {"status": Status.COMPENSATED.value, "ended_at": compensated.at, "current_step": None}
+
+
+@_on(ConformanceBroken)
+def _found(row: Row, _: ConformanceBroken) -> Row:
+    return {"findings": row["findings"] + 1}
 
 
 @_on(SignalReceived, TimerFired)

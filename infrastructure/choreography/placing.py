@@ -54,7 +54,5 @@ def _draft(committer: Committer, meta: Meta, process_id: str, command: Command) 
     try:
         draft.perform([command], datetime.now(UTC))
     except Refused as refusal:
-        raise SagaConflict(
-            f"process {process_id!r} cannot begin: {refusal}; it belongs to another process"
-        ) from refusal
+        raise SagaConflict(f"{process_id!r} cannot begin: {refusal}; another process began with it") from refusal
     return draft

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
 import msgspec
 
+from ...domain.choreography import Choreography
 from ...domain.errors import CorruptEvent, PayloadTooLarge, SagaledgerError, UnknownEvent
 from ...domain.event import Event, Registry
 from ...domain.recorded import Meta, Recorded
@@ -34,10 +36,14 @@ class UnreadableEvent(SagaledgerError):
 
 
 class Mapper:
-    """Writes and reads the events of one registry."""
+    """Writes and reads the events of one registry.
 
-    def __init__(self, registry: Registry) -> None:
+    `flows`: the choreographed processes among whose events readers find the facts of sagas (see `Translator`).
+    """
+
+    def __init__(self, registry: Registry, flows: Iterable[Choreography] = ()) -> None:
         self.registry = registry
+        self.flows = tuple(flows)
 
     def to_new(
         self,

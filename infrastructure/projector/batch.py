@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ...domain.facts import SAGA_FACTS
 from ...domain.recorded import Recorded
 from ...projections.projection import PoisonEvent, Projection
+from ..choreography.translator import Translator
+from ..errors import Unavailable
 from ..log.mapper import Mapper, UnreadableEvent
 from ..log.port import EventLog, StoredRow
 
@@ -15,12 +18,17 @@ BATCH_BYTES_MAX = 32 * 1024 * 1024
 """The most bytes of event state that a batch keeps; the events beyond are read again with the next."""
 
 
+_SAGA_TOPICS = frozenset(type_.schema.name for type_ in SAGA_FACTS)
+
+
 class Unreadable(NamedTuple):
     """An event that somebody folds, and nobody can read."""
 
     position: int
     topic: str
     cause: str
+    is_of_saga: bool = False
+    """It is part of a choreographed process: the facts of its saga are not known either."""
 
 
 class Batch(NamedTuple):
@@ -55,8 +63,8 @@ class Batch(NamedTuple):
     def poison_for(self, projection: Projection) -> PoisonEvent | None:
         """The first event that the projection would fold if it could be read."""
         topics = projection.topics
-        for position, topic, cause in self.unreadable:
-            if topic in topics:
+        for position, topic, cause, is_of_saga in self.unreadable:
+            if topic in topics or (is_of_saga and not topics.isdisjoint(_SAGA_TOPICS)):
                 return PoisonEvent(projection.name, position, topic, cause)
         return None
 
@@ -76,6 +84,7 @@ class BatchReader:
         self._log = log
         self._mapper = mapper
         self._topics = topics
+        self._translator = Translator(log, mapper) if mapper.flows and not topics.isdisjoint(_SAGA_TOPICS) else None
         self._events_max = events_max
         self._bytes_max = bytes_max
         self._limit = events_max
@@ -85,16 +94,30 @@ class BatchReader:
         rows = self._bounded(self._log.read(after, limit=min(self._limit, max(upto - after, 1)), upto=upto))
         events: list[Recorded] = []
         unreadable: list[Unreadable] = []
+        translator = self._translator
+        if translator is not None:
+            translator.continue_from(after)
         for row in rows:
-            if row.topic not in self._topics:
+            flow = None if translator is None else translator.flow_of(row)
+            if row.topic not in self._topics and flow is None:
                 continue
             try:
-                events.append(self._mapper.to_recorded(row))
+                recorded = self._mapper.to_recorded(row)
+                facts = [] if translator is None or flow is None else translator.facts(flow, recorded)
             except UnreadableEvent as error:
-                unreadable.append(Unreadable(row.position, row.topic, str(error.__cause__)))
+                unreadable.append(Unreadable(row.position, row.topic, str(error.__cause__), flow is not None))
+            except Unavailable:
+                raise
             except Exception as error:  # noqa: BLE001  # an upcaster is anybody's code; the views that need it will stop
-                unreadable.append(Unreadable(row.position, row.topic, f"{type(error).__name__}: {error}"))
-        return Batch(after, rows[-1].position if rows else after, events, unreadable)
+                cause = f"{type(error).__name__}: {error}"
+                unreadable.append(Unreadable(row.position, row.topic, cause, flow is not None))
+            else:
+                events.append(recorded)
+                events += facts
+        upto = rows[-1].position if rows else after
+        if translator is not None:
+            translator.read_upto(upto)
+        return Batch(after, upto, events, unreadable)
 
     def _bounded(self, rows: list[StoredRow]) -> list[StoredRow]:
         """The rows that fit; large events make the next read a shorter one, small ones a longer one again."""
