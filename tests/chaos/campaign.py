@@ -127,6 +127,8 @@ def _strike(stage: Stage, turn: Round, settings: Settings) -> None:
     match turn.blow:
         case Blow.KILL:
             stage.take_overs.orphaned(stage.fleet.kill(turn.target))
+            if not stage.fleet.at_work:
+                stage.take_overs.disturb()  # nobody is there to take over
         case Blow.FREEZE:
             stage.take_overs.disturb()
             stage.fleet.freeze(turn.target, settings.lease_seconds + 1.5)

@@ -122,6 +122,11 @@ class Fleet:
         self.workers[number] = self._launch(number)
         return dead.pid
 
+    @property
+    def at_work(self) -> int:
+        """How many workers are at work now."""
+        return sum(worker.at_work and worker.thaw_at is None for worker in self.workers)
+
     def freeze(self, number: int, seconds: float) -> None:
         """Stop a worker's clock for a while."""
         self.workers[number].freeze(seconds)
