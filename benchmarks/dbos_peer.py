@@ -1,7 +1,7 @@
 """The peer DBOS: the same four steps as a durable workflow, in a process of its own, as its guides recommend.
 
-`python -m benchmarks.dbos_peer URL SAGAS` prints a JSON list: one object for each way to run them (asyncio or
-threads) and number at once. DBOS records a workflow's start and end, and each step's outcome, one commit each.
+`python -m benchmarks.dbos_peer URL SAGAS WAY:AT_ONCE…`, where the way is `asyncio` or `threads`, prints a JSON list
+with one object for each. DBOS records a workflow's start and end, and each step's outcome, one commit each.
 """
 
 from __future__ import annotations
@@ -9,18 +9,16 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import msgspec
 
+WAYS = ("asyncio", "threads")
 AT_ONCE = (1, 8, 64)
-ALONE_SHARE = 4
-"""A lone workflow keeps the machine idle most of the time: fewer of them say as much."""
 WARM_UP = 10
 SECONDS_MAX = 1_800
 
@@ -34,17 +32,23 @@ class Ran(msgspec.Struct):
     waits_seconds: list[float]
 
 
-@cache
-def measured(url: str, sagas: int) -> list[Ran]:
-    """Every way and number at once, on an empty database; measured once in a run."""
+def run(url: str, sagas: int, *ways: str) -> list[Ran]:
+    """Run so many workflows in each of these ways."""
     ran = subprocess.run(
-        [sys.executable, "-m", "benchmarks.dbos_peer", url, str(sagas)],
+        [sys.executable, "-m", "benchmarks.dbos_peer", url, str(sagas), *ways],
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parents[1],
         check=True,
         timeout=SECONDS_MAX,
     )
     return msgspec.json.decode(ran.stdout, type=list[Ran])
+
+
+def fastest(url: str, sagas: int) -> str:
+    """The way and number at once with the most workflows per second."""
+    ran = run(url, sagas, *(f"{way}:{at_once}" for way in WAYS for at_once in AT_ONCE))
+    best = max(ran, key=lambda one: one.sagas_per_second)
+    return f"{best.way}:{best.at_once}"
 
 
 def _workflows(url: str) -> tuple[Any, Callable[..., Any], Callable[..., None]]:
@@ -107,17 +111,16 @@ def _by_threads(workflow: Callable[[int], None], sagas: int, at_once: int) -> Ra
     return Ran("threads", at_once, sagas / (perf_counter() - begun), waits_seconds)
 
 
-def _run(url: str, sagas: int) -> list[Ran]:
+def _run(url: str, sagas: int, ways: Sequence[str]) -> list[Ran]:
     dbos, four_steps_async, four_steps = _workflows(url)
-    _by_asyncio(four_steps_async, WARM_UP, WARM_UP)
-    _by_threads(four_steps, WARM_UP, WARM_UP)
     ran = []
-    for at_once in AT_ONCE:
-        number = max(sagas // ALONE_SHARE, 1) if at_once == 1 else sagas
-        ran += [_by_asyncio(four_steps_async, number, at_once), _by_threads(four_steps, number, at_once)]
+    for way, _, at_once in (each.partition(":") for each in ways):
+        by, workflow = (_by_asyncio, four_steps_async) if way == "asyncio" else (_by_threads, four_steps)
+        by(workflow, WARM_UP, WARM_UP)
+        ran.append(by(workflow, sagas, int(at_once)))
     dbos.destroy()
     return ran
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(msgspec.json.encode(_run(sys.argv[1], int(sys.argv[2]))))
+    sys.stdout.buffer.write(msgspec.json.encode(_run(sys.argv[1], int(sys.argv[2]), sys.argv[3:])))

@@ -30,18 +30,10 @@ better."""
 
 
 class Findings(msgspec.Struct):
-    """Figures and ratios, by name."""
+    """Figures, whose names end with their unit or say what they count, and ratios, where larger is better."""
 
     figures: dict[str, float] = {}
     ratios: dict[str, float] = {}
-
-    def figure(self, name: str, value: float) -> None:
-        """Note a figure, whose name ends with its unit or says what it counts."""
-        self.figures[name] = value
-
-    def ratio(self, name: str, value: float, to: float) -> None:
-        """Note how much better `value` is than what it is compared to."""
-        self.ratios[name] = value / to
 
 
 def document(findings: Iterable[Findings], postgres_version: str | None) -> dict[str, Any]:

@@ -47,11 +47,13 @@ def growth(setting: Setting) -> Findings:
                 grow(ledger.backend, history, events)
                 catch_up(ledger)
                 _measure(ledger, history, setting.sizes.looks, f"at_{events}_events_{backend}", found)
-                found.figure(f"bytes_per_saga_at_{events}_events_{backend}", _size_bytes(url) / _sagas(ledger, history))
+                found.figures[f"bytes_per_saga_at_{events}_events_{backend}"] = _size_bytes(url) / _sagas(
+                    ledger, history
+                )
         sizes = setting.sizes.growth_events
         for name in FLAT:
             smallest, largest = (found.figures[f"{name}_at_{size}_events_{backend}"] for size in (sizes[0], sizes[-1]))
-            found.ratio(f"{name}_largest_vs_smallest_{backend}", largest, smallest)
+            found.ratios[f"{name}_largest_vs_smallest_{backend}"] = largest / smallest
     return found
 
 
@@ -71,10 +73,10 @@ def _measure(ledger: Ledger, history: Sequence[StoredRow], looks: int, at: str, 
     rows = [ledger.query("sagas", where={"saga_id": saga_id}).rows[0] for saga_id in some]
     histories_seconds = [seconds_of(partial(ledger.history, saga_id)) for saga_id in some]
     pages_seconds = [seconds_of(partial(page_after, row)) for row in rows]
-    found.figure(f"history_{at}_p99_ms", percentile(histories_seconds, 99) * 1000)
-    found.figure(f"list_page_{at}_p99_ms", percentile(pages_seconds, 99) * 1000)
-    found.figure(f"claimed_sagas_per_second_{at}", _claimed_per_second(ledger))
-    found.figure(f"append_events_per_second_{at}", _appended_per_second(ledger, history, looks // LOOKS_PER_APPEND))
+    found.figures[f"history_{at}_p99_ms"] = percentile(histories_seconds, 99) * 1000
+    found.figures[f"list_page_{at}_p99_ms"] = percentile(pages_seconds, 99) * 1000
+    found.figures[f"claimed_sagas_per_second_{at}"] = _claimed_per_second(ledger)
+    found.figures[f"append_events_per_second_{at}"] = _appended_per_second(ledger, history, looks // LOOKS_PER_APPEND)
 
 
 def _sagas(ledger: Ledger, history: Sequence[StoredRow]) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from statistics import median
 
 from . import dbos_peer
 from .databases import POSTGRES
 from .findings import Findings
-from .measuring import PERCENTS, percentile
+from .measuring import PERCENTS, in_turn, percentile
 from .setting import Setting
 from .workload import drive
 
@@ -18,27 +19,37 @@ def latency(setting: Setting) -> Findings:
     """The percentiles of a saga's time from start to end; as a ratio, the median of a lone one."""
     found = Findings()
     for backend in setting.backends:
-        setting.say(f"{backend}: latency of a lone saga and among {AT_ONCE[-1]}")
         for at_once in AT_ONCE:
-            sagas = setting.sizes.sagas_alone if at_once == 1 else setting.sizes.sagas_at_once
-            waits_seconds = drive(setting.databases.fresh(backend), sagas, at_once).waits_seconds
-            _note(found, f"latency_{at_once}_at_once_{backend}", waits_seconds)
-        if setting.with_dbos:
-            _beside_dbos(setting, backend, found)
+            setting.say(f"{backend}: latency of a saga, {at_once} at once")
+            _measure(setting, backend, at_once, found)
     return found
 
 
-def _beside_dbos(setting: Setting, backend: str, found: Findings) -> None:
-    """Each number at once in the way of DBOS, asyncio or threads, that is faster for it."""
-    ran = dbos_peer.measured(setting.databases.for_peer(backend), setting.sizes.dbos_sagas)
-    for at_once in AT_ONCE:
-        quickest = min((one for one in ran if one.at_once == at_once), key=lambda one: median(one.waits_seconds))
-        _note(found, f"dbos_latency_{at_once}_at_once_{backend}", quickest.waits_seconds)
-    name = "latency_vs_dbos" if backend == POSTGRES else f"latency_vs_dbos_{backend}"
-    dbos, ours = (found.figures[f"{whose}latency_1_at_once_{backend}_p50_ms"] for whose in ("dbos_", ""))
-    found.ratio(name, dbos, ours)
+def _measure(setting: Setting, backend: str, at_once: int, found: Findings) -> None:
+    waits_seconds: dict[str, list[float]] = {"": [], "dbos_": []}
 
+    def ours() -> float:
+        sagas = setting.sizes.sagas_alone if at_once == 1 else setting.sizes.sagas_at_once
+        waits = drive(setting.databases.fresh(backend), sagas, at_once).waits_seconds
+        waits_seconds[""] += waits
+        return median(waits)
 
-def _note(found: Findings, name: str, waits_seconds: list[float]) -> None:
-    for percent in PERCENTS:
-        found.figure(f"{name}_p{percent}_ms", percentile(waits_seconds, percent) * 1000)
+    def dbos() -> float:
+        """The one of its ways, asyncio or threads, that is quicker at this number."""
+        ran = dbos_peer.run(setting.databases.for_peer(backend), setting.sizes.dbos_sagas, *ways)
+        waits = min((one.waits_seconds for one in ran), key=median)
+        waits_seconds["dbos_"] += waits
+        return median(waits)
+
+    ways = [f"{way}:{at_once}" for way in dbos_peer.WAYS]
+    contenders: dict[str, Callable[[], float]] = {"ours": ours}
+    if setting.with_dbos:
+        contenders["dbos"] = dbos
+    rounds = in_turn(contenders, setting.sizes.rounds)
+    for whose, waits in waits_seconds.items():
+        for percent in PERCENTS if waits else ():
+            name = f"{whose}latency_{backend}_{at_once}_at_once_p{percent}_ms"
+            found.figures[name] = percentile(waits, percent) * 1000
+    if at_once == 1 and "dbos" in rounds:
+        name = "latency_vs_dbos" if backend == POSTGRES else f"latency_vs_dbos_{backend}"
+        found.ratios[name] = rounds.ratio("dbos", "ours")

@@ -1,4 +1,7 @@
-"""How things are measured: contenders in turn, medians of rounds, percentiles of single waits."""
+"""How things are measured: contenders in turn, medians of rounds, percentiles of single waits.
+
+Contenders take turns, so that a slow minute of the machine slows all of them, and a ratio is taken within a round.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +10,29 @@ from contextlib import contextmanager
 from math import ceil
 from statistics import median
 from time import perf_counter
-from typing import TypeVar
 
-T = TypeVar("T")
 PERCENTS = (50, 95, 99)
 
 
-def in_turn(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
-    """What each contender came to, in each round.
+class Rounds(dict[str, list[float]]):
+    """What each contender came to, in each round."""
 
-    They take turns, so that a slow minute of the machine slows all of them and the ratios hold. Each warms itself up.
-    """
-    came_to: dict[str, list[T]] = {name: [] for name in contenders}
+    def median(self, name: str) -> float:
+        """The median of a contender's rounds."""
+        return median(self[name])
+
+    def ratio(self, name: str, to: str) -> float:
+        """The median of each round's ratio of two contenders: what slows a round, slows both."""
+        return median(value / other for value, other in zip(self[name], self[to], strict=True))
+
+
+def in_turn(contenders: Mapping[str, Callable[[], float]], rounds: int) -> Rounds:
+    """Let each contender run once in each round, one after the other. Each warms itself up."""
+    came_to = Rounds((name, []) for name in contenders)
     for _ in range(rounds):
         for name, run in contenders.items():
             came_to[name].append(run())
     return came_to
-
-
-def medians(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """The median of each contender's rounds."""
-    return {name: median(values) for name, values in in_turn(contenders, rounds).items()}
 
 
 def percentile(values: Sequence[float], percent: int) -> float:

@@ -40,9 +40,9 @@ def _beside_append(setting: Setting, backend: str, found: Findings) -> None:
         log.close()
     append = append_again(setting.databases.fresh(backend), rows)
     events = median(report["events"] / report["seconds"] for report in reports)
-    found.figure(f"orders_per_second_{backend}", median(report["sagas_per_second"] for report in reports))
-    found.figure(f"order_events_per_second_{backend}", events)
-    found.ratio(f"orders_vs_append_{backend}", events, append)
+    found.figures[f"orders_per_second_{backend}"] = median(report["sagas_per_second"] for report in reports)
+    found.figures[f"order_events_per_second_{backend}"] = events
+    found.ratios[f"orders_vs_append_{backend}"] = events / append
 
 
 def _run(url: str, file: Path) -> dict[str, Any]:

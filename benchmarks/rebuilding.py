@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 
@@ -15,7 +15,7 @@ from .eventsourcing_peer import rebuilt_events_per_second
 from .findings import Findings
 from .history import errand_history, grow
 from .limits import recorded
-from .measuring import medians, stopwatch
+from .measuring import in_turn, stopwatch
 from .setting import Setting
 from .workload import APP
 
@@ -30,28 +30,27 @@ def rebuilding(setting: Setting) -> Findings:
     history = errand_history(HISTORY_SAGAS)
     for backend in setting.backends:
         setting.say(f"{backend}: the state of {setting.sizes.rebuilt_sagas:,} sagas from their events")
-        _two_ways(setting, backend, history, found)
-    if POSTGRES in setting.backends:
-        setting.say(f"{POSTGRES}: as many aggregates by eventsourcing's Repository")
-        repository = rebuilt_events_per_second(setting.databases.postgres_database(), setting.sizes.rebuilt_sagas)
-        found.figure("repository_events_per_second", repository)
-        ours = f"rebuilt_events_per_second_{POSTGRES}"
-        found.ratio("rebuild_vs_repository", found.figures[ours], repository)
-        found.ratio("rebuild_one_by_one_vs_repository", found.figures[f"{ours}_one_by_one"], repository)
+        _measure(setting, backend, history, found)
     return found
 
 
-def _two_ways(setting: Setting, backend: str, history: Sequence[StoredRow], found: Findings) -> None:
+def _measure(setting: Setting, backend: str, history: Sequence[StoredRow], found: Findings) -> None:
+    errands = setting.sizes.rebuilt_sagas
     with Ledger.open(setting.databases.fresh(backend), APP, create=True) as ledger:
-        wanted = setting.sizes.rebuilt_sagas * len(history) // HISTORY_SAGAS
-        events = grow(ledger.backend, history, wanted)
+        events = grow(ledger.backend, history, errands * len(history) // HISTORY_SAGAS)
         ids = sorted({row.stream_id for row in recorded(ledger.backend)})
-        seconds = medians(
-            {"many": lambda: _many_at_a_time(ledger, ids), "one": lambda: _one_by_one(ledger, ids)},
-            setting.sizes.rounds,
-        )
-    found.figure(f"rebuilt_events_per_second_{backend}", events / seconds["many"])
-    found.figure(f"rebuilt_events_per_second_{backend}_one_by_one", events / seconds["one"])
+        contenders: dict[str, Callable[[], float]] = {
+            "many_at_a_time": lambda: events / _many_at_a_time(ledger, ids),
+            "one_by_one": lambda: events / _one_by_one(ledger, ids),
+        }
+        if backend == POSTGRES:
+            contenders["repository"] = lambda: rebuilt_events_per_second(setting.databases.postgres_database(), errands)
+        rounds = in_turn(contenders, setting.sizes.rounds)
+    for name in rounds:
+        found.figures[f"rebuilt_events_per_second_{backend}_{name}"] = rounds.median(name)
+    if "repository" in rounds:
+        found.ratios["rebuild_vs_repository"] = rounds.ratio("many_at_a_time", "repository")
+        found.ratios["rebuild_one_by_one_vs_repository"] = rounds.ratio("one_by_one", "repository")
 
 
 def _many_at_a_time(ledger: Ledger, ids: Sequence[str]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from sagaledger.infrastructure.log.open import open_backend
@@ -10,52 +11,27 @@ from sagaledger.infrastructure.log.port import StoredRow
 from . import dbos_peer
 from .findings import Findings
 from .limits import append_again, insert_again, recorded
-from .measuring import medians
+from .measuring import Rounds, in_turn
 from .setting import Setting
 from .workload import WARM_UP_SAGAS, drive
 
 AT_ONCE = (1, 64, 512)
 MANY = AT_ONCE[-1]
+Contender = Callable[[], float]
 
 
 def throughput(setting: Setting) -> Findings:
     """How many sagas end in a second, and which share of the limits that is."""
     found = Findings()
     for backend in setting.backends:
-        _beside_limits(setting, backend, found)
+        setting.say(f"{backend}: sagas, the same events appended, and plainly inserted")
+        sample = _events_of_a_run(setting, backend)
+        contenders = _sagas(setting, backend) | _limits(setting, backend, sample)
         if setting.with_dbos:
-            _beside_dbos(setting, backend, found)
+            setting.say(f"{backend}: beside the same sagas as workflows of DBOS")
+            contenders |= _dbos(setting, backend)
+        _note(in_turn(contenders, setting.sizes.rounds), backend, found)
     return found
-
-
-def _beside_limits(setting: Setting, backend: str, found: Findings) -> None:
-    sizes = setting.sizes
-    setting.say(f"{backend}: sagas, the same events appended, and plainly inserted")
-    sample = _events_of_a_run(setting, backend)
-    events_per_saga = len(sample) / (sizes.sagas_at_once + WARM_UP_SAGAS)
-
-    def sagas(at_once: int) -> float:
-        number = sizes.sagas_alone if at_once == 1 else sizes.sagas_at_once
-        return drive(setting.databases.fresh(backend), number, at_once).sagas_per_second
-
-    came_to = medians(
-        {str(at_once): partial(sagas, at_once) for at_once in AT_ONCE}
-        | {
-            "projected": lambda: (
-                drive(setting.databases.fresh(backend), sizes.sagas_at_once, MANY, project=True).sagas_per_second
-            ),
-            "append": lambda: append_again(setting.databases.fresh(backend), sample),
-            "insert": lambda: insert_again(setting.databases.fresh(backend), sample),
-        },
-        sizes.rounds,
-    )
-    for at_once in AT_ONCE:
-        found.figure(f"sagas_per_second_{at_once}_at_once_{backend}", came_to[str(at_once)])
-    found.figure(f"sagas_per_second_{MANY}_at_once_with_views_{backend}", came_to["projected"])
-    found.figure(f"append_events_per_second_{backend}", came_to["append"])
-    found.figure(f"insert_events_per_second_{backend}", came_to["insert"])
-    found.ratio(f"sagas_vs_append_{backend}", came_to[str(MANY)] * events_per_saga, came_to["append"])
-    found.ratio(f"append_vs_insert_{backend}", came_to["append"], came_to["insert"])
 
 
 def _events_of_a_run(setting: Setting, backend: str) -> list[StoredRow]:
@@ -68,11 +44,41 @@ def _events_of_a_run(setting: Setting, backend: str) -> list[StoredRow]:
         log.close()
 
 
-def _beside_dbos(setting: Setting, backend: str, found: Findings) -> None:
-    setting.say(f"{backend}: the same sagas as workflows of DBOS")
-    ran = dbos_peer.measured(setting.databases.for_peer(backend), setting.sizes.dbos_sagas)
-    best = max(ran, key=lambda one: one.sagas_per_second)
-    found.figure(f"dbos_sagas_per_second_{backend}", best.sagas_per_second)
-    found.figure(f"dbos_best_at_once_{backend}", best.at_once)
-    ours = max(found.figures[f"sagas_per_second_{at_once}_at_once_{backend}"] for at_once in AT_ONCE)
-    found.ratio(f"sagas_vs_dbos_{backend}", ours, best.sagas_per_second)
+def _sagas(setting: Setting, backend: str) -> dict[str, Contender]:
+    def sagas(at_once: int, *, project: bool = False) -> float:
+        number = setting.sizes.sagas_alone if at_once == 1 else setting.sizes.sagas_at_once
+        return drive(setting.databases.fresh(backend), number, at_once, project=project).sagas_per_second
+
+    plain: dict[str, Contender] = {f"{at_once}_at_once": partial(sagas, at_once) for at_once in AT_ONCE}
+    return plain | {f"{MANY}_at_once_with_views": partial(sagas, MANY, project=True)}
+
+
+def _limits(setting: Setting, backend: str, sample: Sequence[StoredRow]) -> dict[str, Contender]:
+    """The limits in sagas, too: their events are as many as the sample's sagas had."""
+    sagas = setting.sizes.sagas_at_once + WARM_UP_SAGAS
+
+    def again(write: Callable[[str, Sequence[StoredRow]], float]) -> float:
+        return write(setting.databases.fresh(backend), sample) * sagas / len(sample)
+
+    return {"only_appended": partial(again, append_again), "only_inserted": partial(again, insert_again)}
+
+
+def _dbos(setting: Setting, backend: str) -> dict[str, Contender]:
+    url = setting.databases.for_peer(backend)
+    way = dbos_peer.fastest(url, setting.sizes.dbos_sagas)
+
+    def workflows() -> float:
+        (ran,) = dbos_peer.run(url, setting.sizes.dbos_sagas, way)
+        return ran.sagas_per_second
+
+    return {"dbos": workflows}
+
+
+def _note(rounds: Rounds, backend: str, found: Findings) -> None:
+    for name in rounds:
+        found.figures[f"sagas_per_second_{backend}_{name}"] = rounds.median(name)
+    ours = f"{MANY}_at_once"
+    found.ratios[f"sagas_vs_append_{backend}"] = rounds.ratio(ours, "only_appended")
+    found.ratios[f"append_vs_insert_{backend}"] = rounds.ratio("only_appended", "only_inserted")
+    if "dbos" in rounds:
+        found.ratios[f"sagas_vs_dbos_{backend}"] = rounds.ratio(ours, "dbos")

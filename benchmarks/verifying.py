@@ -12,7 +12,7 @@ from sagaledger.infrastructure.reference import APP as SHOP
 from .findings import Findings
 from .history import grow, shop_history
 from .limits import recorded
-from .measuring import medians, seconds_of
+from .measuring import in_turn, seconds_of
 from .setting import Setting
 
 
@@ -31,10 +31,13 @@ def _beside_reading(setting: Setting, backend: str, history: Sequence[StoredRow]
         log = ledger.backend
         events = grow(log, history, setting.sizes.verified_events)
         assert verify(log).ok
-        seconds = medians(
-            {"verify": lambda: seconds_of(lambda: verify(log)), "read": lambda: seconds_of(lambda: recorded(log))},
+        rounds = in_turn(
+            {
+                "verified": lambda: events / seconds_of(lambda: verify(log)),
+                "read": lambda: events / seconds_of(lambda: recorded(log)),
+            },
             setting.sizes.rounds,
         )
-    found.figure(f"verified_events_per_second_{backend}", events / seconds["verify"])
-    found.figure(f"read_events_per_second_{backend}", events / seconds["read"])
-    found.ratio(f"verify_vs_read_{backend}", seconds["read"], seconds["verify"])
+    for name in rounds:
+        found.figures[f"{name}_events_per_second_{backend}"] = rounds.median(name)
+    found.ratios[f"verify_vs_read_{backend}"] = rounds.ratio("verified", "read")
