@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from itertools import count
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import select
@@ -36,6 +36,7 @@ from ..intake import Intake, opening_stock, shortest, with_payment_method
 from ..ledger import Ledger
 from ..log.port import AppendCall, Appended
 from ..worker.worker import Worker
+from .interrupts import run_to_end
 from .output import say
 from .progress import Report
 
@@ -48,6 +49,8 @@ PROGRESS_SECONDS_MAX = 60.0
 """How long another worker may take over one saga before waiting for it is given up."""
 
 T = TypeVar("T")
+Opening: TypeAlias = tuple[Saga[Any], Order | Return]
+"""A saga to start, and its input."""
 
 
 class Terms(NamedTuple):
@@ -71,17 +74,26 @@ class Taken(NamedTuple):
     head_position: int
 
 
-def take_in(ledger: Ledger, intake: Intake, terms: Terms, report: Report) -> Coroutine[Any, Any, None]:
-    """Put the terms on record and the stock on the shelves; what is left to await drives every saga to its end.
-
-    Raises `Refused` when the file was begun on other terms.
-    """
+def begin(ledger: Ledger, intake: Intake, terms: Terms) -> None:
+    """Put the terms on record and the stock on the shelves. Raises `Refused` when it was begun on other terms."""
     parameters = IntakeParameters(intake.sha256, terms.seed, shortest(terms.decline_rate), terms.opening_stock)
     perform = partial(_perform, ledger, f"{INTAKE.category}-{intake_key(intake.sha256)}", terms.actor)
     perform([StartIntake(intake.file, intake.lines_in, parameters)])
     for commands in _chunks(opening_stock(intake, terms.opening_stock), COMMANDS_MAX):
         perform(commands)
-    return _drive(ledger, intake, terms, report)
+
+
+def see_through(ledger: Ledger, intake: Intake, terms: Terms, report: Report) -> None:
+    """Drive every saga of the file to its end, here or by the worker that has the ledger.
+
+    Raises `TimedOut` when that worker does not get on, and `KeyboardInterrupt`, after a clean end of what is at hand.
+    """
+    openings = [_opening(invoice, terms) for invoice in intake.invoices]
+    try:
+        run_to_end(_here(ledger, openings, terms, report))
+    except WorkerRunning as running:
+        say(f"{running}; the sagas are left to that worker")
+        _elsewhere(ledger, openings, terms, report)
 
 
 def _perform(ledger: Ledger, correlation_id: str, actor: str, commands: Sequence[Command]) -> None:
@@ -103,46 +115,32 @@ def _perform(ledger: Ledger, correlation_id: str, actor: str, commands: Sequence
     raise SagaConflict(f"{correlation_id} could not be recorded: others keep writing to its participants; run it again")
 
 
-async def _drive(ledger: Ledger, intake: Intake, terms: Terms, report: Report) -> None:
-    openings = (_opening(invoice, terms) for invoice in intake.invoices)
-    total = len(intake.invoices)
-    try:
-        async with Worker(ledger, concurrency=terms.concurrency) as worker:
-            await _through(worker, openings, total, terms, report)
-    except WorkerRunning as running:
-        say(f"{running}; the sagas are left to that worker")
-        await asyncio.to_thread(_through_another, ledger, openings, total, terms, report)
-
-
-def _opening(invoice: Order | Return, terms: Terms) -> tuple[Saga[Any], Order | Return]:
+def _opening(invoice: Order | Return, terms: Terms) -> Opening:
     if isinstance(invoice, Return):
         return return_goods, invoice
     return fulfil_order, with_payment_method(invoice, seed=terms.seed, rate=terms.decline_rate)
 
 
-async def _through(
-    worker: Worker, openings: Iterator[tuple[Saga[Any], Any]], total: int, terms: Terms, report: Report
-) -> None:
+async def _here(ledger: Ledger, openings: Sequence[Opening], terms: Terms, report: Report) -> None:
     """Start and see through so many sagas at once, in the order of the file."""
-    done = count(1)
+    waiting, done = iter(openings), count(1)
 
-    async def lane() -> None:
-        for saga, value in openings:
+    async def lane(worker: Worker) -> None:
+        for saga, value in waiting:
             started = await worker.start(saga, value, actor=terms.actor)
             await worker.outcome(started.saga_id)
-            report(next(done), total)
+            report(next(done), len(openings))
 
-    lanes = [asyncio.create_task(lane()) for _ in range(min(terms.concurrency, total))]
-    try:
-        await asyncio.gather(*lanes)
-    finally:
-        for each in lanes:
-            each.cancel()
+    async with Worker(ledger, concurrency=terms.concurrency) as worker:
+        lanes = [asyncio.create_task(lane(worker)) for _ in range(min(terms.concurrency, len(openings)))]
+        try:
+            await asyncio.gather(*lanes)
+        finally:
+            for each in lanes:
+                each.cancel()
 
 
-def _through_another(
-    ledger: Ledger, openings: Iterator[tuple[Saga[Any], Any]], total: int, terms: Terms, report: Report
-) -> None:
+def _elsewhere(ledger: Ledger, openings: Sequence[Opening], terms: Terms, report: Report) -> None:
     """Start every saga for the worker that has the ledger, and wait for each."""
     started = [ledger.start(saga, value, actor=terms.actor).saga_id for saga, value in openings]
     for done, saga_id in enumerate(started, start=1):
@@ -150,7 +148,7 @@ def _through_another(
             ledger.wait(saga_id, PROGRESS_SECONDS_MAX)
         except TimedOut as error:
             raise TimedOut(f"{error}: stop the other worker, and run this again to go on") from error
-        report(done, total)
+        report(done, len(started))
 
 
 def taken(ledger: Ledger, intake: Intake, since: datetime) -> Taken:

@@ -19,7 +19,7 @@ from .standing import follow_if_unattended, standing_remark
 from .table import Table
 from .usage import UsageError
 
-COLUMNS = ("saga_id", "status", "started_at", "ended_at", "events", "step", "error")
+COLUMNS = ("saga_id", "status", "started_at", "seconds", "events", "step", "error")
 StatusName = Literal[
     "running", "waiting", "compensating", "completed", "compensated", "needs_intervention", "abandoned"
 ]
@@ -69,7 +69,8 @@ def _bound(text: str | None) -> datetime | None:
 
 def _shown(row: Row) -> tuple[Any, ...]:
     step = row["current_step"] or row["failed_step"]
-    return (*(row[name] for name in COLUMNS[:5]), step, row["error"])
+    took = None if row["ended_at"] is None else round((row["ended_at"] - row["started_at"]).total_seconds(), 3)
+    return (*(row[name] for name in COLUMNS[:3]), took, row["events"], step, row["error"])
 
 
 class _Page(NamedTuple):

@@ -16,8 +16,7 @@ from ..intake import Intake, decline_rate, read_file, write_rejects
 from ..ledger import Ledger
 from ..projector.positions import STOPPED
 from .exit_code import ExitCode
-from .intake_run import Taken, Terms, take_in, taken
-from .interrupts import run_to_end
+from .intake_run import Taken, Terms, begin, see_through, taken
 from .options import DEFAULTS, Options
 from .output import Block, answer, say
 from .progress import progress
@@ -80,12 +79,13 @@ def drive(ledger: Ledger, intake: Intake, terms: Terms) -> tuple[Taken, float]:
 
     Raises `Refused` when the file was begun on other terms, `Unavailable` when a view cannot reach the head.
     """
-    begun, since = monotonic(), datetime.now(UTC)
+    started, since = monotonic(), datetime.now(UTC)
+    begin(ledger, intake, terms)
     with progress("sagas") as report:
-        run_to_end(take_in(ledger, intake, terms, report))
+        see_through(ledger, intake, terms, report)
     projector = ledger.projector()
     projector.catch_up()
-    seconds = monotonic() - begun
+    seconds = monotonic() - started
     stopped = next((s for s in projector.standings() if s.status == STOPPED), None)
     projector.stop()
     if stopped is not None:

@@ -85,8 +85,8 @@ def _marked(row: Row) -> str:
     return f"{BACK}{row['step']}" if row["direction"] == Direction.COMPENSATION else str(row["step"])
 
 
-def _seconds(started_at: datetime, ended_at: datetime | None) -> str | None:
-    return None if ended_at is None else f"{(ended_at - started_at).total_seconds():.3f}"
+def _seconds(started_at: datetime, ended_at: datetime | None) -> float | None:
+    return None if ended_at is None else round((ended_at - started_at).total_seconds(), 3)
 
 
 def _standing(state: SagaState) -> str:

@@ -73,11 +73,14 @@ def lines(table: Table, width: int | None = None) -> Iterator[Line]:
 
 
 def _fitted(table: Table, widths: list[int], width: int) -> list[int]:
-    """Narrower widths: the flexible columns give way first, then the others, the widest of them at each step."""
+    """Narrower widths: the flexible columns give way first, then the others, the widest of them at each step.
+
+    The first column tells the rows apart, and times are of one width: they stay.
+    """
     fitted = list(widths)
     flexible = {at for at, name in enumerate(table.columns) if name in table.flexible}
-    times = {at for at in range(len(widths)) if widths[at] == INSTANT_CELLS}
-    for giving in (flexible, set(range(len(widths))) - times - flexible):
+    fixed = {0} | {at for at in range(len(widths)) if widths[at] == INSTANT_CELLS}
+    for giving in (flexible, set(range(len(widths))) - fixed - flexible):
         while sum(fitted) + len(GAP) * (len(fitted) - 1) > width:
             widest = max(giving, key=lambda at: fitted[at], default=None)
             if widest is None or fitted[widest] <= COLUMN_CELLS_MIN:
