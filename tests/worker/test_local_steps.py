@@ -84,29 +84,33 @@ def test_a_thousand_sagas_on_one_shelf_are_decided_in_turn(open_ledger: OpenLedg
     assert "take failed" not in told(ledger, "taking-0")
 
 
+def _write_elsewhere(ledger: Ledger, command: Fill | Take) -> None:
+    """Write to a shelf as a worker of another process would."""
+    end = len(ledger.backend.stream(f"shelf-{command.shelf}"))
+    (fact,) = SHELF.decide(_pieces(ledger, command.shelf), command, datetime.now(UTC))
+    new = ledger.mapper.to_new(f"shelf-{command.shelf}", end + 1, fact)
+    ledger.backend.append(AppendCall(uuid4(), [Append([new])]))
+
+
 @pytest.mark.parametrize("quietly", [False, True])
-def test_what_another_process_wrote_is_seen_before_anything_is_decided(
-    open_ledger: OpenLedger, quietly: bool
+@pytest.mark.parametrize("change", [Fill("a", 10), Take("a", 10)])
+def test_what_another_process_wrote_counts_in_every_decision(
+    open_ledger: OpenLedger, change: Fill | Take, quietly: bool
 ) -> None:
-    """A cache that another writer has outrun refuses nothing and gives nothing away."""
+    """Decided together against a memory that another writer has outrun, nothing is refused or given away wrongly."""
     ledger, elsewhere = open_ledger(goods_app()), open_ledger(goods_app())
 
-    def fill_elsewhere(pieces: int) -> None:
-        """Write to the shelf as another worker would."""
-        end = len(elsewhere.backend.stream("shelf-a"))
-        fact = SHELF.decide(0, Fill("a", pieces), ledger.history("filling-1")[0].recorded_at)[0]
-        new = elsewhere.mapper.to_new("shelf-a", end + 1, fact)
-        elsewhere.backend.append(AppendCall(uuid4(), [Append([new])]))
-
-    async def scene() -> list[Status]:
+    async def scene() -> Counter[Status]:
         async with worker_on(ledger) as worker:
-            await worker.outcome((await worker.start(FILLING, [Fill("a", 1)], key="1")).saga_id)
-            fill_elsewhere(10)
-            sagas = [await worker.start(TAKING, [Take("a", 8, quietly)], key=str(number)) for number in range(2)]
-            return [(await worker.outcome(saga.saga_id)).status for saga in sagas]
+            await worker.outcome((await worker.start(FILLING, [Fill("a", 10)], key="1")).saga_id)
+            _write_elsewhere(elsewhere, change)
+            takes = [Take("a", 3, quietly)]
+            sagas = await asyncio.gather(*(worker.start(TAKING, takes, key=str(number)) for number in range(7)))
+            return Counter([(await worker.outcome(saga.saga_id)).status for saga in sagas])
 
-    assert play(scene()) == [Status.COMPLETED, Status.COMPENSATED]
-    assert _pieces(ledger, "a") == 3
+    served = 6 if isinstance(change, Fill) else 0
+    assert play(scene()) == Counter({Status.COMPLETED: served, Status.COMPENSATED: 7 - served})
+    assert _pieces(ledger, "a") == (2 if isinstance(change, Fill) else 0)
 
 
 def test_a_step_that_raises_is_tried_again_and_rolled_back(open_ledger: OpenLedger) -> None:

@@ -1,0 +1,152 @@
+"""A saga as a step of another: it is a saga like any other, and its parent's history shows it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from sagaledger import App, Saga, StepContext, StepRejected
+from sagaledger.domain.facts import StepFailed
+from sagaledger.domain.state import Status
+
+from .conftest import OpenLedger, play, told, worker_on
+
+
+class Trip(msgspec.Struct):
+    """An input of either saga."""
+
+    trip_id: str
+    refuse: str = ""
+
+
+class Agency:
+    """A trip whose hotel is a saga of its own, and what its steps did."""
+
+    def __init__(self) -> None:
+        self.did: list[str] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.hotel = Saga("hotel", input=Trip, key=lambda trip: trip.trip_id)
+        self._step(self.hotel, "room")
+        self._step(self.hotel, "breakfast")
+        self.trip = Saga("trip", input=Trip, key=lambda trip: trip.trip_id)
+        self._step(self.trip, "flight")
+        nested = self.trip.sub_saga(self.hotel, name="stay")(self._input_of_stay)
+        nested.compensation(self._undo("stay"))
+        self._step(self.trip, "car")
+        self.app = App(sagas=[self.trip, self.hotel])
+
+    def _input_of_stay(self, trip: Trip, _: StepContext) -> Trip:
+        if trip.refuse == "input":
+            raise StepRejected("no stay wanted")
+        return trip
+
+    def _step(self, saga: Saga[Trip], name: str) -> None:
+        async def act(trip: Trip, ctx: StepContext) -> str:
+            await self.gate.wait() if name == "breakfast" else None
+            if trip.refuse == name:
+                raise StepRejected(f"no {name}")
+            self.did.append(name)
+            return name if name != "car" else f"car after {ctx.result('stay')}"
+
+        saga.step(name=name)(act).compensation(self._undo(name))
+
+    def _undo(self, name: str) -> Any:
+        async def undo(*_: Any) -> None:
+            self.did.append(f"undo {name}")
+
+        return undo
+
+
+def test_a_sub_saga_completes_its_step_with_its_result(open_ledger: OpenLedger) -> None:
+    """The parent waits for it, and its history shows both."""
+    agency = Agency()
+    ledger = open_ledger(agency.app)
+
+    async def scene() -> Any:
+        async with worker_on(ledger) as worker:
+            started = await worker.start("trip", Trip("1"))
+            return await worker.outcome(started.saga_id)
+
+    state = play(scene())
+
+    assert state.status is Status.COMPLETED
+    assert agency.did == ["flight", "room", "breakfast", "car"]
+    assert state.step("car").forward.result == b'"car after breakfast"'
+    streams = [recorded.stream_id for recorded in ledger.history("trip-1")]
+    assert set(streams) == {"trip-1", "hotel-trip-1.stay"}
+    positions = [recorded.position for recorded in ledger.history("trip-1")]
+    assert positions == sorted(positions)
+
+
+@pytest.mark.parametrize(
+    ("refuse", "did"),
+    [
+        ("room", ["flight", "undo flight"]),
+        ("breakfast", ["flight", "room", "undo room", "undo flight"]),
+        ("car", ["flight", "room", "breakfast", "undo stay", "undo flight"]),
+        ("input", ["flight", "undo flight"]),
+    ],
+)
+def test_a_failure_undoes_what_happened_on_both_levels(open_ledger: OpenLedger, refuse: str, did: list[str]) -> None:
+    """A sub-saga undoes itself; one that had completed is undone by its step's compensation."""
+    agency = Agency()
+    ledger = open_ledger(agency.app)
+
+    async def scene() -> Any:
+        async with worker_on(ledger) as worker:
+            started = await worker.start("trip", Trip("1", refuse))
+            return await worker.outcome(started.saga_id)
+
+    assert play(scene()).status is Status.COMPENSATED
+    assert agency.did == did
+
+
+def test_cancelling_a_saga_calls_off_its_sub_saga_first(open_ledger: OpenLedger) -> None:
+    """The parent goes back only when what it waits for has undone itself."""
+    agency = Agency()
+    agency.gate.clear()
+    ledger = open_ledger(agency.app)
+
+    async def scene() -> Any:
+        async with worker_on(ledger) as worker:
+            started = await worker.start("trip", Trip("1"))
+            while "breakfast started" not in told_if_there(ledger, "hotel-trip-1.stay"):
+                await asyncio.sleep(0.01)
+            ledger.cancel(started.saga_id, actor="someone", reason="no time")
+            while "CancelRequested" not in told_if_there(ledger, "hotel-trip-1.stay"):
+                await asyncio.sleep(0.01)
+            agency.gate.set()
+            return await worker.outcome(started.saga_id)
+
+    assert play(scene()).status is Status.COMPENSATED
+    assert agency.did == ["flight", "room", "breakfast", "undo breakfast", "undo room", "undo flight"]
+    [failed] = [r.event for r in ledger.history("trip-1", participants=False) if isinstance(r.event, StepFailed)]
+    assert failed.error.type == "SubSagaCompensated"
+
+
+def test_a_sub_saga_goes_on_when_its_worker_is_replaced(open_ledger: OpenLedger) -> None:
+    """Whatever is lost between the two is found again by looking at it."""
+    agency = Agency()
+    agency.gate.clear()
+
+    async def scene() -> Any:
+        async with worker_on(open_ledger(agency.app), drain_seconds=0.1) as worker:
+            await worker.start("trip", Trip("1"))
+            while "breakfast started" not in told_if_there(reader, "hotel-trip-1.stay"):
+                await asyncio.sleep(0.01)
+        agency.gate.set()
+        async with worker_on(open_ledger(agency.app)) as worker:
+            return await worker.outcome("trip-1")
+
+    reader = open_ledger(agency.app)
+    assert play(scene()).status is Status.COMPLETED
+    assert "car started" in told(reader, "trip-1")
+
+
+def told_if_there(ledger: Any, saga_id: str) -> list[str]:
+    """A saga's facts in short; none before it begins."""
+    return told(ledger, saga_id) if ledger.backend.stream(saga_id, upto=1) else []
