@@ -194,9 +194,9 @@ def _go_back(definition: Definition, state: SagaState, now: datetime) -> Decisio
     """Compensate, latest first; what is still in flight has to settle before."""
     if any(state.step(step.name).forward.progress is Progress.RUNNING for step in definition.steps):
         return IDLE
-    sub_sagas = tuple(filter(None, (_awaited_saga(state, step) for step in definition.steps)))
+    sub_sagas = awaited_sagas(state)
     if sub_sagas:
-        return Decision(call_off=sub_sagas)
+        return Decision(call_off=tuple(sub_sagas))
     owed = [step for step in definition.steps if _owes_compensation(state, step)]
     if not owed:
         return Decision(record=(SagaCompensated(now, turn_cause(state)),))
@@ -212,12 +212,15 @@ def _go_back(definition: Definition, state: SagaState, now: datetime) -> Decisio
     return Decision(run=tuple(runs), wake_at=min(wakes, default=None))
 
 
-def _awaited_saga(state: SagaState, step: Step) -> str | None:
-    """The saga that a step waits for, if it does."""
-    track = state.step(step.name).forward
-    if track.progress is not Progress.WAITING or track.wait is None or track.wait.kind is not WaitKind.SAGA:
-        return None
-    return track.wait.target
+def awaited_sagas(state: SagaState) -> dict[str, Run]:
+    """The sagas that its steps wait for, by id, each with the attempt that waits."""
+    awaited: dict[str, Run] = {}
+    for name, step in state.steps.items():
+        track = step.forward
+        if track.progress is Progress.WAITING and track.wait is not None and track.wait.kind is WaitKind.SAGA:
+            key = idempotency_key(state.saga_id, name, Direction.FORWARD)
+            awaited[track.wait.target or ""] = Run(name, Direction.FORWARD, track.attempt, key)
+    return awaited
 
 
 def _owes_compensation(state: SagaState, step: Step) -> bool:

@@ -173,6 +173,13 @@ class Step:
         """Whether that direction is a coroutine function."""
         return inspect.iscoroutinefunction(self.action if direction is Direction.FORWARD else self.undo)
 
+    @property
+    def nested(self) -> Saga[Any]:
+        """The saga that this step is. Raises `DefinitionError` if it is none."""
+        if self.waiting is None or self.waiting.saga is None:
+            raise DefinitionError(f"step {self.name!r} is not a saga of its own")
+        return self.waiting.saga
+
     def wait(self, saga_id: str, now: datetime) -> Wait | None:
         """What it waits for when it starts now; None: it runs something."""
         if self.waiting is None:
@@ -213,6 +220,8 @@ class Definition:
         self._by_name = {step.name: step for step in steps}
         self.pivot = next((step.name for step in steps if step.pivot), None)
         self.dependents = _closure(self.after)
+        self.nests = any(step.waiting is not None and step.waiting.kind is WaitKind.SAGA for step in steps)
+        """Whether a step is a saga of its own."""
         self._decoder = msgspec.json.Decoder(self.input_type)
         self.fingerprint = self._fingerprint()
 

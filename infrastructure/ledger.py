@@ -20,7 +20,17 @@ from ..domain.decision import NULL, fold_all
 from ..domain.definition import Definition, Saga
 from ..domain.errors import InvalidInput, NotSerialisable
 from ..domain.event import Event
-from ..domain.facts import Action, CancelRequested, Direction, InterventionResolved, Parent, SagaStarted, SignalReceived
+from ..domain.facts import (
+    Action,
+    CancelRequested,
+    Direction,
+    InterventionResolved,
+    Parent,
+    SagaStarted,
+    SignalReceived,
+    StepStarted,
+    WaitKind,
+)
 from ..domain.participant import Command, Refused
 from ..domain.recorded import Meta, Recorded
 from ..domain.state import Intervention, SagaState, evolve, rebuild
@@ -127,7 +137,8 @@ class Ledger:
     # Auditing
 
     def history(self, saga_id: str, *, participants: bool = True) -> list[Recorded]:
-        """Everything that was recorded of a saga, in order; its participants' events too, unless told otherwise.
+        """Everything that was recorded of a saga, in order; unless told otherwise with its participants' events, and
+        with the sagas that are steps of it.
 
         Of a choreographed saga the facts are derived: each follows the event that means it, at that event's position.
 
@@ -138,10 +149,15 @@ class Ledger:
             return recorded if participants else [r for r in recorded if r.stream_id == saga_id]
         if not participants:
             return self._stream(saga_id)
-        rows = self.backend.correlated(saga_id)
-        if not any(row.stream_id == saga_id for row in rows):
+        found: list[Recorded] = []
+        processes = [saga_id]
+        for process in processes:
+            events = [self.mapper.to_recorded(row) for row in self.backend.correlated(process)]
+            found += events
+            processes += filter(None, (_nested(r.event) for r in events))
+        if not any(r.stream_id == saga_id for r in found):
             raise SagaNotFound(saga_id)
-        return [self.mapper.to_recorded(row) for row in rows]
+        return sorted(found, key=lambda r: r.position)
 
     def state(self, saga_id: str, at: int | datetime | None = None) -> SagaState:
         """A saga's state, rebuilt from its facts: now, or at a version, or as recorded at a time.
@@ -373,6 +389,12 @@ class Opening(NamedTuple):
                 f"use another key, or see `sagaledger show {self.saga_id}`"
             )
         return Started(self.saga_id, first.position, created=False)
+
+
+def _nested(fact: Event) -> str | None:
+    """The saga that begins with this step, if it is one."""
+    wait = fact.wait if isinstance(fact, StepStarted) else None
+    return wait.target if wait is not None and wait.kind is WaitKind.SAGA else None
 
 
 def _the_one(state: SagaState, step: str | None) -> Intervention:

@@ -14,15 +14,17 @@ from msgspec.structs import replace
 
 from ...domain.errors import SagaledgerError
 from ...domain.participant import Refused
+from ...domain.recorded import Meta
 from ...domain.state import SagaState
 from ..committer import Committer, Undecidable
 from ..errors import OutcomeUnknown, Unavailable
-from ..ledger import Ledger, Started
+from ..ledger import Ledger, Opening, Started
 from ..log.port import Append, AppendCall, Appended, Conflict, Outcome
 from .batch import BATCH_SAGAS_MAX, Budget
 from .histories import read_histories
 from .lease import Lease
 from .message import Dispatch, Start, Turn
+from .sub_sagas import SubSagas
 from .timers import Timers
 from .transition import Execution, Transition, context_of
 from .watches import Watches
@@ -44,6 +46,7 @@ class GroupCommit:
         self._outbox = outbox
         self._committer = Committer(ledger.app, ledger.backend, ledger.mapper)
         self._starting: dict[str, Start] = {}
+        self._sub_sagas = SubSagas(ledger, self._start_nested)
         self.executions: dict[str, Execution] = {}
         self.ready: dict[str, Execution] = {}
         self.starts: deque[Start] = deque()
@@ -99,6 +102,7 @@ class GroupCommit:
         """
         budget = Budget()
         ready = list(self.ready.values())[:BATCH_SAGAS_MAX]
+        self._sub_sagas.look(ready)
         drafted = self._committer.build([partial(self._draft, execution, now, budget) for execution in ready])
         batch = [transition for transition in drafted if transition is not None]
         outcomes = iter(self._append([transition.append() for transition in batch if transition.writes]))
@@ -124,6 +128,7 @@ class GroupCommit:
         self.starts.extendleft(reversed(self._starting.values()))
         for held in (self.executions, self.ready, self.timers, self._starting, self._outbox.dispatch):
             held.clear()
+        self._sub_sagas.forget()
         self.forget()
 
     def _draft(self, execution: Execution, now: datetime, budget: Budget) -> Transition | None:
@@ -168,6 +173,7 @@ class GroupCommit:
         start = self._starting.pop(execution.saga_id, None)
         if start is not None and outcome is not None:
             self._answer(start, Started(execution.saga_id, outcome.last_position, created=True))
+        self._sub_sagas.call_off(transition)
         for run in transition.dispatch:
             context = context_of(execution.definition, execution.state, run)
             self._outbox.dispatch.append(Dispatch(execution, run, context))
@@ -176,7 +182,7 @@ class GroupCommit:
             self._outbox.replies.extend(self._watches.tell(execution.state))
             return
         self.timers.set(execution.saga_id, transition.wake_at)
-        if transition.more:
+        if transition.more or self._sub_sagas.unseen(transition):
             self.ready[execution.saga_id] = execution
 
     def _give_way(self, transition: Transition, conflict: Conflict) -> list[Execution]:
@@ -200,9 +206,19 @@ class GroupCommit:
             self._answer(start, answer)
 
     def _answer(self, start: Start, answer: Started | Exception) -> None:
-        if self._starting.get(start.opening.saga_id) is start:
-            del self._starting[start.opening.saga_id]
-        self._outbox.replies.append(partial(start.reply.give, answer))
+        saga_id = start.opening.saga_id
+        if self._starting.get(saga_id) is start:
+            del self._starting[saga_id]
+        parent = self._sub_sagas.started(saga_id, answer if isinstance(answer, Exception) else None)
+        if parent is not None:
+            self.wake(parent.saga_id)
+        if start.reply is not None:
+            self._outbox.replies.append(partial(start.reply.give, answer))
+
+    def _start_nested(self, opening: Opening) -> None:
+        self.starts.append(
+            Start(opening, Meta(actor=None if opening.parent is None else f"saga {opening.parent.saga_id}"), None)
+        )
 
     def _leave_alone(self, execution: Execution, error: Exception) -> None:
         """Let go of a saga that nothing can be decided for, until someone writes to it or another worker tries."""

@@ -47,11 +47,11 @@ class Attempted(NamedTuple):
 
 
 class Start(NamedTuple):
-    """A saga is to be started and held here."""
+    """A saga is to be started and held here; nobody asked for one that is a step of another."""
 
     opening: Opening
     meta: Meta
-    reply: Reply[Started]
+    reply: Reply[Started] | None
 
 
 class Watch(NamedTuple):

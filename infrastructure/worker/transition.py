@@ -6,21 +6,21 @@ acknowledged. A local step is decided here, and its start, its events and its su
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 import msgspec
 from msgspec import Raw
 
-from ...domain.decision import Run, advance, fold_all, results, started
+from ...domain.decision import Run, advance, awaited_sagas, fold_all, results, started
 from ...domain.definition import Definition, LocalResult, Step, StepContext
 from ...domain.event import Event
 from ...domain.facts import Direction, InterventionRequired, SagaCompensated, SagaCompleted
 from ...domain.outcome import Outcome, Success, failure_of, orphaned, outcome_fact
 from ...domain.participant import Command
 from ...domain.recorded import Recorded
-from ...domain.state import SagaState, evolve
+from ...domain.state import Progress, SagaState, evolve
 from ..committer import Draft, Undecidable
 from ..ledger import Opening
 from ..log.port import Append, Appended, DueChange
@@ -32,7 +32,17 @@ HOLD_SECONDS = 5.0
 class Execution:
     """A saga in this worker's hands."""
 
-    __slots__ = ("definition", "lost", "opening", "outcomes", "position", "previous_worker", "saga_id", "state")
+    __slots__ = (
+        "children",
+        "definition",
+        "lost",
+        "opening",
+        "outcomes",
+        "position",
+        "previous_worker",
+        "saga_id",
+        "state",
+    )
 
     def __init__(
         self,
@@ -54,6 +64,8 @@ class Execution:
         self.lost = bool(state.in_flight)
         """It was taken over with attempts in flight, and their worker is gone."""
         self.previous_worker = previous_worker
+        self.children: set[str] = set()
+        """The sagas of its own that are known to be there."""
 
     def fold(self, news: Sequence[Recorded]) -> None:
         """Take in facts that others recorded."""
@@ -75,6 +87,8 @@ class Transition:
         self.more = False
         """Whether another local step is ready to follow."""
         self.wake_at: datetime | None = None
+        self.call_off: tuple[str, ...] = ()
+        """Sagas of its own that have to turn back before it can."""
         self._worker_id = worker_id
         self._now = now
         self._draining = draining
@@ -96,8 +110,12 @@ class Transition:
         return self
 
     def append(self) -> Append:
-        """The append, with what it changes in the due work."""
-        return self.draft.append(self._due())
+        """The append, with what it changes in the due work: its own, and its parent's when it has ended."""
+        parent = self.state.parent
+        if parent is None or self.state.end is None:
+            return self.draft.append(self._due())
+        wake = DueChange(parent.saga_id, parent.definition, parent.definition_version, self._now, None)
+        return self.draft.append(self._due(), [wake])
 
     @property
     def leaves(self) -> bool:
@@ -105,6 +123,11 @@ class Transition:
         if self.more or self.state.in_flight:
             return False
         return self._is_settled or self._waits_long
+
+    @property
+    def awaits(self) -> Mapping[str, Run]:
+        """The sagas of its own that it waits for."""
+        return awaited_sagas(self.state) if self.definition.nests else {}
 
     @property
     def writes(self) -> bool:
@@ -128,7 +151,7 @@ class Transition:
     @property
     def _waits_long(self) -> bool:
         """Whether nothing happens for long, or until someone else writes to it."""
-        if self._draining:
+        if self._draining or not self.execution.children.issuperset(self.awaits):
             return False
         return self.wake_at is None or self.wake_at - self._now > timedelta(seconds=HOLD_SECONDS)
 
@@ -148,7 +171,7 @@ class Transition:
     def _is_open(self, run: Run) -> bool:
         """Whether that attempt is the one in flight; a late outcome of another one changes nothing."""
         track = self.state.track(run.step, run.direction)
-        return (run.step, run.direction) in self.state.in_flight and track.attempt == run.attempt
+        return track.progress in (Progress.RUNNING, Progress.WAITING) and track.attempt == run.attempt
 
     def _advance(self, *, may_perform: bool) -> None:
         ahead = advance(self.definition, self.state, self._now)
@@ -157,6 +180,7 @@ class Transition:
                 return
             self._record(fact)
         self.wake_at = ahead.wake_at
+        self.call_off = ahead.call_off
         if self._draining:
             return
         local = [run for run in ahead.run if self.definition.step(run.step).local]

@@ -12,7 +12,7 @@ from sagaledger import App, Saga, StepContext, StepRejected
 from sagaledger.domain.facts import StepFailed
 from sagaledger.domain.state import Status
 
-from .conftest import OpenLedger, play, told, worker_on
+from .conftest import OpenLedger, play, told, until, worker_on
 
 
 class Trip(msgspec.Struct):
@@ -75,7 +75,7 @@ def test_a_sub_saga_completes_its_step_with_its_result(open_ledger: OpenLedger) 
 
     assert state.status is Status.COMPLETED
     assert agency.did == ["flight", "room", "breakfast", "car"]
-    assert state.step("car").forward.result == b'"car after breakfast"'
+    assert bytes(state.step("car").forward.result) == b'"car after breakfast"'
     streams = [recorded.stream_id for recorded in ledger.history("trip-1")]
     assert set(streams) == {"trip-1", "hotel-trip-1.stay"}
     positions = [recorded.position for recorded in ledger.history("trip-1")]
@@ -114,11 +114,9 @@ def test_cancelling_a_saga_calls_off_its_sub_saga_first(open_ledger: OpenLedger)
     async def scene() -> Any:
         async with worker_on(ledger) as worker:
             started = await worker.start("trip", Trip("1"))
-            while "breakfast started" not in told_if_there(ledger, "hotel-trip-1.stay"):
-                await asyncio.sleep(0.01)
+            await until(lambda: "breakfast started" in told_if_there(ledger, "hotel-trip-1.stay"))
             ledger.cancel(started.saga_id, actor="someone", reason="no time")
-            while "CancelRequested" not in told_if_there(ledger, "hotel-trip-1.stay"):
-                await asyncio.sleep(0.01)
+            await until(lambda: "CancelRequested" in told_if_there(ledger, "hotel-trip-1.stay"))
             agency.gate.set()
             return await worker.outcome(started.saga_id)
 
@@ -136,8 +134,7 @@ def test_a_sub_saga_goes_on_when_its_worker_is_replaced(open_ledger: OpenLedger)
     async def scene() -> Any:
         async with worker_on(open_ledger(agency.app), drain_seconds=0.1) as worker:
             await worker.start("trip", Trip("1"))
-            while "breakfast started" not in told_if_there(reader, "hotel-trip-1.stay"):
-                await asyncio.sleep(0.01)
+            await until(lambda: "breakfast started" in told_if_there(reader, "hotel-trip-1.stay"))
         agency.gate.set()
         async with worker_on(open_ledger(agency.app)) as worker:
             return await worker.outcome("trip-1")

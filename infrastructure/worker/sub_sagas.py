@@ -1,0 +1,126 @@
+"""Sagas that are steps of other sagas: started, called off, and their ends recorded in the saga that waits.
+
+A sub-saga is a saga like any other, with an id that follows from its parent's. Its end wakes the parent in the same
+append; whatever is lost on the way is found again by looking at it, whenever the parent is decided on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Raw
+
+from ...domain.decision import NULL, Run, awaited_sagas
+from ...domain.facts import Effect, Failure, Parent
+from ...domain.outcome import Failed, Outcome, Success, failure_of
+from ...domain.recorded import Recorded
+from ...domain.state import SagaState, Status, rebuild
+from ..errors import SagaNotFound, WrongState
+from ..ledger import Ledger, Opening
+from .histories import read_histories
+from .transition import Execution, Transition, context_of
+
+
+class SubSagas:
+    """What the sagas held here have to do with those that are steps of theirs."""
+
+    def __init__(self, ledger: Ledger, start: Callable[[Opening], None]) -> None:
+        self._ledger = ledger
+        self._start = start
+        self._expecting: dict[str, Execution] = {}
+        """Who waits for a start that was asked for and is not answered yet."""
+
+    def look(self, executions: Sequence[Execution]) -> None:
+        """Take the ends of sub-sagas as outcomes; start those that are not there."""
+        awaited = [
+            (execution, saga_id, run)
+            for execution in executions
+            if execution.definition.nests
+            for saga_id, run in awaited_sagas(execution.state).items()
+            if saga_id not in self._expecting
+        ]
+        if awaited:
+            histories = self._read([saga_id for _, saga_id, _ in awaited])
+            for execution, saga_id, run in awaited:
+                self._look_at(execution, saga_id, run, histories.get(saga_id, ()))
+
+    def unseen(self, transition: Transition) -> bool:
+        """Whether it waits for sagas that were neither seen nor asked for yet."""
+        known = transition.execution.children
+        return any(saga_id not in known and saga_id not in self._expecting for saga_id in transition.awaits)
+
+    def started(self, saga_id: str, error: Exception | None) -> Execution | None:
+        """Learn what became of a start, or of the saga itself; gives the saga that has to be decided on again."""
+        execution = self._expecting.pop(saga_id, None)
+        if execution is not None:
+            execution.children.add(saga_id)
+            run = awaited_sagas(execution.state).get(saga_id)
+            if error is not None and run is not None:
+                execution.outcomes.append((run, failure_of(error, local=True)))
+        return execution
+
+    def call_off(self, transition: Transition) -> None:
+        """Ask the sub-sagas of one that turns back to do so first; those past their pivot go on to their end."""
+        for saga_id in transition.call_off:
+            try:
+                self._ledger.cancel(
+                    saga_id, actor=f"saga {transition.execution.saga_id}", reason="the saga it is a step of turns back"
+                )
+            except (SagaNotFound, WrongState):
+                continue  # it is not there, over, turning back already, or past its pivot: all of which `look` sees
+
+    def forget(self) -> None:
+        """The sagas held here are with others now."""
+        self._expecting.clear()
+
+    def _look_at(self, execution: Execution, saga_id: str, run: Run, history: Sequence[Recorded]) -> None:
+        if not history:
+            if execution.state.turned:
+                execution.outcomes.append((run, _never("the saga that it is a step of turned back before")))
+            else:
+                self._begin(execution, saga_id, run)
+            return
+        execution.children.add(saga_id)
+        outcome = _outcome(rebuild(saga_id, (recorded.event for recorded in history)))
+        if outcome is not None and not any(known == run for known, _ in execution.outcomes):
+            execution.outcomes.append((run, outcome))
+
+    def _begin(self, execution: Execution, saga_id: str, run: Run) -> None:
+        """Start it with the input that the step's function gives. What it raises is the step's failure."""
+        definition = execution.definition
+        step = definition.step(run.step)
+        try:
+            value = step.invoke(
+                context_of(definition, execution.state, run), definition.read_input(execution.state.input)
+            )
+            child = step.nested.definition
+            parent = Parent(execution.saga_id, definition.name, definition.version)
+            opening = Opening.of(child, value, saga_id.removeprefix(f"{child.name}-"), parent=parent)
+        except Exception as error:  # noqa: BLE001 -- whatever a step raises is its outcome, and goes on record
+            execution.outcomes.append((run, failure_of(error, local=True)))
+        else:
+            self._expecting[saga_id] = execution
+            self._start(opening)
+
+    def _read(self, saga_ids: Sequence[str]) -> Mapping[str, Sequence[Recorded]]:
+        after = [(saga_id, 0) for saga_id in saga_ids]
+        return read_histories(self._ledger.backend, self._ledger.mapper, after).readable
+
+
+def _outcome(state: SagaState) -> Outcome | None:
+    """What the end of a sub-saga means for the step that it is; None as long as it has not ended."""
+    match state.end:
+        case None:
+            return None
+        case Status.COMPLETED:
+            return Success(Raw(state.result or NULL))
+        case Status.COMPENSATED:
+            return _never(f"{state.saga_id}: {state.cause}")
+        case _:
+            error = Failure("SubSagaAbandoned", f"{state.saga_id}: {state.cause}")
+            return Failed(error, Effect.UNKNOWN, retryable=False)
+
+
+def _never(why: str) -> Failed:
+    """It has undone what it did, or never began: nothing is left of it."""
+    return Failed(Failure("SubSagaCompensated", why), Effect.NONE, retryable=False)
