@@ -1,0 +1,133 @@
+"""Rehearsing one's own sagas without a database: given what is there, when it runs, then look at its facts."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sagaledger.domain.commerce import (
+    DECLINED_CARD,
+    PARTICIPANTS,
+    InventoryReleased,
+    InventoryReserved,
+    Order,
+    OrderCancelled,
+    OrderCompleted,
+    OrderLine,
+    PaymentRefunded,
+    PaymentSucceeded,
+    StockReceived,
+    fulfil_order,
+)
+from sagaledger.domain.errors import InvalidInput, StepRejected
+from sagaledger.domain.facts import Direction
+from sagaledger.domain.state import Status
+from sagaledger.infrastructure.rehearsal import rehearse, rehearse_each_failure
+
+from .trip import TRAIN, SeatsFreed, SeatsTaken, Trip, trip
+
+LONG_AGO = datetime(2019, 1, 1, tzinfo=UTC)
+ROME = Trip("Rome", 4)
+ORDER = Order("1", LONG_AGO, (OrderLine("71053", 6, 2034),), customer_id="17850")
+STOCK = ("stock-71053", [StockReceived(LONG_AGO, "71053", 6)])
+
+
+def test_a_saga_runs_to_its_end_in_memory() -> None:
+    """Its real steps run, and its participants record what they would."""
+    played = rehearse(trip, ROME, participants=[TRAIN])
+
+    assert played.state.status is Status.COMPLETED
+    assert bytes(played.state.result or b"") == b'"tickets and 4 beds in Rome"'
+    assert [(stream, type(event)) for stream, event in played.events] == [("train-Rome", SeatsTaken)]
+    assert [run.step for run in played.attempts] == ["book_hotel", "send_tickets"]
+
+
+def test_what_is_given_is_there() -> None:
+    """A participant that has no room left refuses, and the saga turns back."""
+    played = rehearse(trip, ROME, participants=[TRAIN], given=[("train-Rome", [SeatsTaken(LONG_AGO, 97)])])
+
+    assert (played.state.status, played.state.cause) == (Status.COMPENSATED, "step take_seats failed (StepRejected)")
+    assert played.attempts == []
+
+
+def test_each_step_that_fails_undoes_those_before_it() -> None:
+    """Whichever step is refused, no seat stays taken."""
+    for step, played in rehearse_each_failure(trip, ROME, StepRejected("no"), participants=[TRAIN]):
+        assert played.state.cause == f"step {step} failed (StepRejected)"
+        assert sum(event.seats * (1 if isinstance(event, SeatsTaken) else -1) for _, event in played.events) == 0  # type: ignore[attr-defined]
+    assert isinstance(played.events[-1][1], SeatsFreed)
+
+
+def test_failures_can_be_planned_attempt_by_attempt() -> None:
+    """Two attempts fail, the third runs; the wait between them takes no time here, and is on record."""
+    errors = [ConnectionError("once"), ConnectionError("twice")]
+    started = datetime.now(UTC)
+
+    played = rehearse(trip, ROME, participants=[TRAIN], fail={"book_hotel": errors})
+
+    assert played.state.status is Status.COMPLETED
+    assert [run.attempt for run in played.attempts if run.step == "book_hotel"] == [1, 2, 3]
+    assert played.facts[-1].at - played.facts[0].at > timedelta(seconds=60)
+    assert datetime.now(UTC) - started < timedelta(seconds=20)
+
+
+def test_a_compensation_can_be_made_to_fail() -> None:
+    """When it gives up the saga waits for a person."""
+    fail = {"send_tickets": StepRejected("no"), ("book_hotel", Direction.COMPENSATION): ConnectionError("no answer")}
+
+    played = rehearse(trip, ROME, participants=[TRAIN], fail=fail)
+
+    assert played.state.status is Status.NEEDS_INTERVENTION
+    assert [(i.step, i.direction) for i in played.state.interventions] == [("book_hotel", Direction.COMPENSATION)]
+
+
+def test_a_result_can_stand_in_for_a_step() -> None:
+    """The step is not called, and those after it see the result."""
+    played = rehearse(trip, ROME, participants=[TRAIN], results={"book_hotel": "a tent"})
+
+    assert bytes(played.state.result or b"") == b'"tickets and a tent"'
+
+
+def test_a_rehearsal_runs_inside_an_event_loop_too() -> None:
+    """As in a test that is a coroutine itself."""
+
+    async def scene() -> Status:
+        return rehearse(trip, ROME, participants=[TRAIN]).state.status
+
+    assert asyncio.run(scene()) is Status.COMPLETED
+
+
+def test_an_input_that_does_not_fit_is_refused() -> None:
+    """As when the saga is started."""
+    with pytest.raises(InvalidInput, match="seats"):
+        rehearse(trip, {"place": "Rome", "seats": "many"})
+
+
+def test_the_shops_orders_can_be_rehearsed() -> None:
+    """An order with stock completes; by a declined card it is cancelled, and the stock is free again."""
+    good = rehearse(fulfil_order, ORDER, participants=PARTICIPANTS, given=[STOCK])
+    declined = rehearse(
+        fulfil_order,
+        Order("2", LONG_AGO, ORDER.lines, payment_method=DECLINED_CARD),
+        participants=PARTICIPANTS,
+        given=[STOCK],
+    )
+
+    assert OrderCompleted in [type(event) for _, event in good.events]
+    kinds = [type(event) for _, event in declined.events]
+    assert declined.state.status is Status.COMPENSATED
+    assert kinds[-2:] == [InventoryReleased, OrderCancelled]
+
+
+@pytest.mark.parametrize("error", [StepRejected("no"), ConnectionError("no answer")])
+def test_whichever_step_of_an_order_fails_goods_and_money_are_back(error: Exception) -> None:
+    """Each step of the shop's saga in turn fails for good."""
+    arrangement = {"participants": PARTICIPANTS, "given": [STOCK]}
+    for _, played in rehearse_each_failure(fulfil_order, ORDER, error, **arrangement):
+        kinds = [type(event) for _, event in played.events]
+        assert played.state.status is Status.COMPENSATED
+        assert kinds.count(InventoryReserved) == kinds.count(InventoryReleased)
+        assert kinds.count(PaymentSucceeded) == kinds.count(PaymentRefunded)
+        assert kinds[-1] is OrderCancelled
