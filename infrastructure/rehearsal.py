@@ -10,11 +10,9 @@ import asyncio
 import inspect
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
-
-import msgspec
-from msgspec import Raw
 
 from ..domain.decision import Run
 from ..domain.definition import Saga, Step, StepContext
@@ -29,6 +27,7 @@ from .committer import Committer
 from .ledger import Opening
 from .log.mapper import Mapper
 from .log.port import NewEvent, Snapshot, StoredRow
+from .worker.attempt import write_result
 from .worker.transition import Execution, Transition, context_of
 
 TRANSITIONS_MAX = 10_000
@@ -69,7 +68,9 @@ def rehearse(
     Raises what `Ledger.start` raises for a bad input.
     """
     stage = _Stage(saga, participants, given, fail or {}, results or {})
-    return asyncio.run(stage.play(Opening.of(saga.definition, value, "rehearsal")))
+    opening = Opening.of(saga.definition, value, "rehearsal")
+    with ThreadPoolExecutor(1) as elsewhere:  # the caller may be running an event loop of its own
+        return elsewhere.submit(lambda: asyncio.run(stage.play(opening))).result()
 
 
 def rehearse_each_failure(
@@ -200,6 +201,6 @@ class _Stage:
                 result = step.invoke(context, definition.read_input(execution.state.input))
                 if inspect.isawaitable(result):
                     result = await result
-            return Success(Raw(msgspec.json.encode(result)))
+            return Success(write_result(run.step, result))
         except Exception as error:  # noqa: BLE001 -- whatever a step raises is its outcome
             return failure_of(error)
