@@ -17,6 +17,7 @@ from .options import DEFAULTS, Options
 from .output import Block, answer, say
 from .progress import progress
 from .session import open_ledger
+from .setup import shown_url
 from .table import Table
 from .text import counted
 from .usage import UsageError
@@ -53,7 +54,9 @@ def verify_ledger(
     answer(options, document, lambda: _report(found, problems))
     if problems:
         return ExitCode.VERIFICATION_FAILED
-    if not options.json and expect is None:
+    if found.head_position == 0:
+        say(f"there is nothing in {shown_url(ledger.backend.url)}: is that the ledger you meant?")
+    elif not options.json and expect is None:
         again = options.again("verify", "--expect", f"{found.head_position}:{found.head_hash.hex()}")
         say(f"keep this head elsewhere, and prove later that nothing up to it was rewritten: {again}")
     return ExitCode.OK

@@ -27,11 +27,15 @@ def query(
     *,
     where: Annotated[
         list[str] | None,
-        Parameter(help="Only rows whose column has this value, as COLUMN=VALUE; COLUMN= for none. May be repeated."),
+        Parameter(
+            negative="", help="Only rows whose column has this value, as COLUMN=VALUE; COLUMN= for none. Repeatable."
+        ),
     ] = None,
     order: Annotated[
         list[str] | None,
-        Parameter(help="Order by this column, the last first with - before it.", allow_leading_hyphen=True),
+        Parameter(
+            negative="", help="Order by this column, the last first with - before it.", allow_leading_hyphen=True
+        ),
     ] = None,
     limit: Annotated[int, Parameter(help="The most rows.")] = 100,
     wait_for: Annotated[int | None, Parameter(help="Answer only when the view has reached this position.")] = None,
@@ -46,7 +50,7 @@ def query(
     Parameters
     ----------
     view
-        The view's name: sagas, saga_steps, interventions, orders, inventory, payments, shipments, loyalty, or yours.
+        The view's name, such as sagas or orders (`sagaledger projections` shows them all).
     """
     if at is not None and wait_for is not None:
         raise UsageError("--at asks for the past and --wait-for for what is to come: give one of them")
