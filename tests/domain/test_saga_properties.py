@@ -24,6 +24,7 @@ from sagaledger.domain.facts import (
     SagaCompensated,
     SagaCompleted,
     SagaStarted,
+    SignalReceived,
     StepCompensated,
     StepFailed,
     StepOutcomeUnknown,
@@ -52,6 +53,13 @@ def definitions(draw: st.DrawFn) -> Definition:
         else:
             after = draw(st.lists(st.sampled_from(earlier), unique=True)) if earlier else []
         final = pivot is not None and index >= pivot
+        kind = draw(st.sampled_from(["action", "action", "action", "sleep", "signal"])) if index != pivot else "action"
+        if kind == "sleep":
+            saga.sleep(f"s{index}", seconds=draw(st.sampled_from([1.0, 100.0])), after=after)
+            continue
+        if kind == "signal":
+            saga.wait_for(f"s{index}", timeout=draw(st.none() | st.just(5.0)), after=after)
+            continue
         compensable = final or draw(st.integers(0, 3)) > 0
         step = saga.step(
             name=f"s{index}",
@@ -90,15 +98,19 @@ class Play:
             self.record(*ahead.facts)
             for run in ahead.run:
                 self.record(started(self.definition, self.state, run, self.now))
-                self.running.append(run)
+                if self.state.track(run.step, run.direction).progress is Progress.RUNNING:
+                    self.running.append(run)
             if self.state.end is not None and not self.running:
                 return self.state
             if self.running:
                 self._something_happens(troubled=move < MOVES_MAX // 4)
             elif self.state.interventions:
                 self._person_decides(move)
+            elif ahead.run:
+                continue  # a wait began: what comes of it is decided next
+            elif ahead.wake_at is None or self._draw(st.integers(0, 3)) == 0:
+                self._someone_signals()
             else:
-                assert ahead.wake_at is not None, f"it stands still: {self.facts}"
                 self.now = max(self.now, ahead.wake_at)
         raise AssertionError(f"it does not end: {self.facts[-10:]}")
 
@@ -124,6 +136,15 @@ class Play:
                 else failure_of(StepRejected("no") if kind == "refusal" else OSError("gone"))
             )
             self.record(outcome_fact(self.definition, self.state, run, outcome, self.now))
+
+    def _someone_signals(self) -> None:
+        awaited = [t.forward.wait for t in self.state.steps.values() if t.forward.progress is Progress.WAITING]
+        names = [wait.target for wait in awaited if wait is not None and wait.target is not None]
+        if not names:
+            self.now += timedelta(seconds=1)
+            return
+        refused = self._draw(st.booleans())
+        self.record(SignalReceived(self.now, self._draw(st.sampled_from(names)), Raw(b"3"), "boss", "why", refused))
 
     def _person_decides(self, move: int) -> None:
         waiting = self.state.interventions[0]
@@ -184,7 +205,7 @@ def _nothing_runs_again_after_its_success(play: Play) -> None:
             assert not state.step(fact.step).compensation.over
         if isinstance(fact, StepSucceeded | StepFailed | StepCompensated):
             direction = Direction.COMPENSATION if isinstance(fact, StepCompensated) else Direction.FORWARD
-            assert state.track(fact.step, direction).progress is Progress.RUNNING
+            assert state.track(fact.step, direction).progress in (Progress.RUNNING, Progress.WAITING)
 
 
 def _owes(play: Play, state: SagaState, name: str) -> bool:
@@ -252,6 +273,8 @@ def _erase(fact: Event) -> Event:
         changes["result"] = Raw(b'"erased"')
     if isinstance(fact, StepFailed):
         changes["error"] = replace(fact.error, message="erased")
+    if isinstance(fact, SignalReceived):
+        changes["payload"] = Raw(b'"erased"')
     if isinstance(fact, SagaStarted):
         changes["input"] = Raw(b'"erased"')
     return replace(fact, **changes)
