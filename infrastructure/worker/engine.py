@@ -89,7 +89,7 @@ class Engine:
             return away
         if self._held.ready or (self._held.starts and self._room_for_starts):
             return 0.0
-        wait = min(max(0.0, self._poll_at - monotonic()), self._lease.seconds_to_renewal)
+        wait = min(max(0.0, self._poll_at - monotonic()), self._lease.seconds_to_wait)
         if self._held.timers.next_at is not None:
             wait = min(wait, max(0.0, (self._held.timers.next_at - self._clock()).total_seconds()))
         return wait

@@ -9,6 +9,9 @@ from time import monotonic
 from ...domain.recorded import Meta
 from ..log.port import Epoch, WorkQueue
 
+LOOK_SECONDS = 0.5
+"""How often a worker looks for leases of others that have run out."""
+
 
 class Lease:
     """A lease, renewed when a third of it has passed. Time is measured by a clock that nobody can set."""
@@ -18,11 +21,12 @@ class Lease:
         self._lease_seconds = lease_seconds
         self._safe_until = 0.0
         self._renew_at = 0.0
+        self._look_at = 0.0
         self._lost = False
         self._take()
 
     def hold(self) -> None:
-        """Extend it if it is time to, or take a new one; and end those of workers that let theirs run out.
+        """Extend it if it is time to, or take a new one; and end those of workers that let theirs run out, soon after.
 
         Raises `SupersededWorker` if it was taken over.
         """
@@ -33,7 +37,9 @@ class Lease:
         elif began >= self._renew_at:
             self._queue.renew(self.epoch, lease_seconds=self._lease_seconds)
             self._renewed(began)
+        if began >= self._look_at:
             self._queue.take_over()
+            self._look_at = began + LOOK_SECONDS
 
     def lose(self) -> None:
         """It was taken over: `hold` takes a new one, with an epoch above every earlier one."""
@@ -45,9 +51,9 @@ class Lease:
         return not self._lost and monotonic() < self._safe_until
 
     @property
-    def seconds_to_renewal(self) -> float:
+    def seconds_to_wait(self) -> float:
         """How long until `hold` has something to do."""
-        return max(0.0, self._renew_at - monotonic())
+        return max(0.0, min(self._renew_at, self._look_at) - monotonic())
 
     def retire(self) -> None:
         """Give it up, and everything held under it."""
@@ -61,7 +67,6 @@ class Lease:
         self.meta = Meta(worker=self.epoch.worker_id, epoch=self.epoch.epoch)
         self._lost = False
         self._renewed(began)
-        self._queue.take_over()
 
     def _renewed(self, began: float) -> None:
         self._renew_at = began + self._lease_seconds / 3
