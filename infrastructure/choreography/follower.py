@@ -21,8 +21,8 @@ from .letters import LETTER_TOPICS, OpenLetters
 
 READ_EVENTS_MAX = 4_000
 BATCH_REACTIONS_MAX = 500
-BATCH_EVENTS_MAX = 5_000
-"""A batch ends after the reaction that reaches this many events; one reaction has a few hundred at most."""
+BATCH_COMMANDS_MAX = 5_000
+"""A batch ends with the reaction that reaches this many commands; one has a few hundred at most."""
 CONFLICTS_MAX = 100
 REPLIES_LOST_MAX = 5
 
@@ -75,45 +75,37 @@ class Follower:
         raise Unavailable(f"service {self.service.name!r} cannot write: others keep writing to its streams")
 
     def _batch(self, rows: Sequence[StoredRow], upto: int, now: datetime) -> tuple[list[Draft], int]:
-        """Drafts for the events up to a position, which may come before the one given: each process once."""
+        """Drafts for the events up to a position, which may come before the one given."""
+        plans, upto = self._plans(rows, upto)
+        drafts = self._handling.draft(plans, now)
+        if len(drafts) < len(plans):
+            upto = plans[len(drafts)].row.position - 1
+        return drafts, upto
+
+    def _plans(self, rows: Sequence[StoredRow], upto: int) -> tuple[list[Planned], int]:
+        """Reactions to the events up to a position: each process once, so that none rests on another undecided one."""
         plans: list[Planned] = []
-        deferred: dict[int, int] = {}
-        seen: set[str | None] = set()
+        seen: set[str] = set()
+        commands = 0
         for row in rows:
             if row.topic in LETTER_TOPICS:
                 self.letters.fold(self._mapper.to_recorded(row))
                 continue
             if row.correlation_id is None or self._handling.response_to(row) is None:
                 continue
-            if row.correlation_id in seen or len(plans) == BATCH_REACTIONS_MAX:
-                upto = row.position - 1
-                break
-            planned = self._plan(row, deferred)
+            if row.correlation_id in seen or len(plans) == BATCH_REACTIONS_MAX or commands >= BATCH_COMMANDS_MAX:
+                return plans, row.position - 1
+            planned = self._plan(row, row.correlation_id)
             if planned is not None:
                 seen.add(row.correlation_id)
+                commands += len(planned.commands)
                 plans.append(planned)
-        self._handling.load(plans)
-        drafts: list[Draft] = []
-        events = 0
-        for planned in plans:
-            if events >= BATCH_EVENTS_MAX:
-                return drafts, planned.row.position - 1
-            behind = deferred.get(planned.row.position)
-            if behind is not None:
-                draft = self._handling.defer(planned.row, behind, now)
-            else:
-                draft = self._handling.draft(planned, now)
-            events += len(draft.events)
-            drafts.append(draft)
-        return drafts, upto
+        return plans, upto
 
-    def _plan(self, row: StoredRow, deferred: dict[int, int]) -> Planned | None:
-        """The reaction to an event; none yet if an earlier event of its process waits."""
-        behind = self.letters.blocks(row.correlation_id or "") if len(self.letters) else None
-        if behind is None:
-            return self._handling.plan(row)
-        deferred[row.position] = behind
-        return Planned(row, ())
+    def _plan(self, row: StoredRow, process_id: str) -> Planned | None:
+        """The reaction to an event; that it waits, if an earlier event of its process does."""
+        behind = self.letters.blocks(process_id) if len(self.letters) else None
+        return self._handling.plan(row) if behind is None else Planned(row, behind=behind)
 
     def _redeliver(self) -> int:
         """Try again the letters that are due."""
@@ -121,9 +113,8 @@ class Follower:
         due = self.letters.due(now)[:BATCH_REACTIONS_MAX] if len(self.letters) else []
         for position in due:
             [row] = self._log.read(position - 1, limit=1, upto=position)
-            planned = self._handling.plan(row) or Planned(row, ())
-            self._handling.load([planned])
-            if not self._commit([self._handling.draft(planned, now, settle=True)], []):
+            planned = (self._handling.plan(row) or Planned(row))._replace(is_letter=True)
+            if not self._commit(self._handling.draft([planned], now), []):
                 self._forget()  # another instance of this service was faster
                 return 1
         return len(due)

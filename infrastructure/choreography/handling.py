@@ -6,20 +6,20 @@ A reaction's events, and what became of its delivery, are drafted here against t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
 from ...domain.choreography import Choreography
-from ...domain.dead_letter import DeferDelivery, FailDelivery, Letter, SettleDelivery
+from ...domain.dead_letter import DeferDelivery, FailDelivery, SettleDelivery
 from ...domain.errors import SagaledgerError
 from ...domain.event import Event
 from ...domain.outcome import Failed, failure_of
 from ...domain.participant import Command, Refused
 from ...domain.recorded import Meta, Recorded
 from ...domain.service import NothingToDo, Response, Service, Story
-from ..committer import Committer, Draft, StreamsMissing
+from ..committer import Committer, Draft, StreamsMissing, StreamsUnsettled
 from ..errors import OutcomeUnknown, Unavailable
 from ..ledger import Ledger
 from ..log.mapper import UnreadableEvent
@@ -34,8 +34,12 @@ class Planned(NamedTuple):
     """What a service wants to do about an event, before it is decided."""
 
     row: StoredRow
-    commands: Sequence[Command]
+    commands: Sequence[Command] = ()
     failure: Failed | None = None
+    behind: int | None = None
+    """The position of an earlier event of its process, behind which it waits."""
+    is_letter: bool = False
+    """It failed, or waited, before: handling it settles that."""
 
 
 class Handling:
@@ -70,32 +74,44 @@ class Handling:
         except (Unavailable, OutcomeUnknown):
             raise
         except Exception as error:  # noqa: BLE001 -- whatever a reaction raises is the outcome of its delivery
-            return Planned(row, (), _failure(error))
+            return Planned(row, failure=_failure(error))
 
-    def load(self, plans: Iterable[Planned]) -> None:
-        """Have the state of every stream that these plans are about, after one query for them all."""
-        commands = [command for planned in plans for command in self._all_commands(planned)]
-        self._need(commands)
+    def draft(self, plans: Sequence[Planned], now: datetime) -> list[Draft]:
+        """Decide plans: a draft for each of the first ones, at least for one; the rest has to wait for these.
 
-    def draft(self, planned: Planned, now: datetime, *, settle: bool = False) -> Draft:
-        """Decide a plan: its events, or the fact that it failed. `settle`: it was a letter, which this settles."""
+        A draft holds a reaction's events, or the fact that it failed, or that it waits.
+        """
+        while True:
+            built = self.committer.build([partial(self._decided, planned, now) for planned in plans])
+            drafts = dict(built)
+            ready = [planned.row.position for planned in plans if planned.row.position in drafts]
+            left_out = next((at for at, planned in enumerate(plans) if planned.row.position not in drafts), None)
+            if left_out is None:
+                return [drafts[position] for position in ready]
+            self.committer.forget_all()
+            plans = plans[: left_out or 1]
+
+    def _decided(self, planned: Planned, now: datetime) -> tuple[int, Draft]:
+        draft = self._draft_of(planned, now)
+        self.committer.keep(draft.overlay)
+        return planned.row.position, draft
+
+    def _draft_of(self, planned: Planned, now: datetime) -> Draft:
         failure = planned.failure
+        if planned.behind is not None:
+            wait = DeferDelivery(self.service.name, planned.row.position, planned.row.topic, planned.behind)
+            return self._record(planned.row, wait, now)
         if failure is None:
             draft = self._draft(planned.row)
             try:
-                self._decide(draft, planned, now, settle=settle)
-            except (StreamsMissing, Unavailable, OutcomeUnknown):
+                self._decide(draft, planned, now)
+            except (StreamsMissing, StreamsUnsettled, Unavailable, OutcomeUnknown):
                 raise
-            except Exception as error:  # noqa: BLE001 -- as above: nothing of the draft is kept
+            except Exception as error:  # noqa: BLE001 -- as in `plan`: nothing of the draft is kept
                 failure = _failure(error)
             else:
-                self.committer.keep(draft.overlay)
                 return draft
         return self._fail(planned.row, failure, now)
-
-    def defer(self, row: StoredRow, behind: int, now: datetime) -> Draft:
-        """Put an event off: an earlier one of its process waits."""
-        return self._record(row, DeferDelivery(self.service.name, row.position, row.topic, behind), now)
 
     def _react(self, response: Response, event: Event, row: StoredRow) -> Sequence[Command]:
         flow, process_id = response.flow, _process_of(row)
@@ -124,8 +140,8 @@ class Handling:
                 known.append(recorded)
         return Story(process_id, (recorded.event for recorded in known))
 
-    def _decide(self, draft: Draft, planned: Planned, now: datetime, *, settle: bool) -> None:
-        if settle:
+    def _decide(self, draft: Draft, planned: Planned, now: datetime) -> None:
+        if planned.is_letter:
             draft.perform([SettleDelivery(self.service.name, planned.row.position)], now)
         before = len(draft.events)
         try:
@@ -134,50 +150,35 @@ class Handling:
             if not refusal.events:  # a refusal that is on record is an answer; one that is not, is none
                 raise
         if len(draft.events) == before:
-            self._abstain_again(draft, planned, now)
+            draft.perform([self._done_before(planned)], now)
 
-    def _abstain_again(self, draft: Draft, planned: Planned, now: datetime) -> None:
+    def _done_before(self, planned: Planned) -> Command:
         """Everything asked for was done before; that is said too, so that each handled event leaves a trace."""
         flow = self._flow_of(planned.row)
         assert flow is not None  # noqa: S101 -- a plan is made only for an event of a process
         event = self._mapper.to_recorded(planned.row).event
-        nothing = NothingToDo("it was done before")
-        command = self.service.abstain(flow, event, Story(_process_of(planned.row)), nothing)
-        self._need([command])
-        draft.perform([command], now)
+        story = Story(_process_of(planned.row))
+        return self.service.abstain(flow, event, story, NothingToDo("it was done before"))
 
     def _fail(self, row: StoredRow, failure: Failed, now: datetime) -> Draft:
         name, position = self.service.name, row.position
-        probe = SettleDelivery(name, position)
-        self._need([probe])
-        known = self.committer.known(self._stream_of(probe))
-        letter = known.state if known is not None else Letter()
-        attempt = letter.attempts + 1
+        letter_id = self._stream_of(SettleDelivery(name, position))
+        known = self.committer.known(letter_id)
+        if known is None:
+            raise StreamsMissing({letter_id})
+        attempt = known.state.attempts + 1
         again = failure.retryable and attempt < self.service.retry.attempts
         delay = timedelta(seconds=self.service.retry.delay_seconds(f"{name}.{position}", attempt))
         command = FailDelivery(name, position, row.topic, failure.error, now + delay if again else None)
         return self._record(row, command, now)
 
     def _record(self, row: StoredRow, command: Command, now: datetime) -> Draft:
-        self._need([command])
         draft = self._draft(row)
         draft.perform([command], now)
-        self.committer.keep(draft.overlay)
         return draft
 
     def _draft(self, row: StoredRow) -> Draft:
         return self.committer.draft(_process_of(row), self._meta, causation_position=row.position)
-
-    def _all_commands(self, planned: Planned) -> Sequence[Command]:
-        return [*planned.commands, SettleDelivery(self.service.name, planned.row.position)]
-
-    def _need(self, commands: Sequence[Command]) -> None:
-        self.committer.build([partial(self._check, {self._stream_of(command) for command in commands})])
-
-    def _check(self, streams: set[str]) -> None:
-        missing = {stream_id for stream_id in streams if self.committer.known(stream_id) is None}
-        if missing:
-            raise StreamsMissing(missing)
 
     def _stream_of(self, command: Command) -> str:
         return self._app.participant_for(command).stream_of(command)

@@ -9,11 +9,15 @@ import pytest
 from sqlalchemy import Table
 
 from sagaledger.infrastructure.projector.positions import JOURNAL, PROJECTIONS
-from sagaledger.projections import COMMERCE_PROJECTIONS, SAGA_PROJECTIONS
+from sagaledger.projections import CHOREOGRAPHY_PROJECTIONS, COMMERCE_PROJECTIONS, SAGA_PROJECTIONS
 from sagaledger.projections.columns import INTERNAL
 
 PAGE = (Path(__file__).parents[2] / "docs" / "views.md").read_text()
-TABLES = [JOURNAL, PROJECTIONS, *(p.table for p in (*SAGA_PROJECTIONS, *COMMERCE_PROJECTIONS))]
+TABLES = [
+    JOURNAL,
+    PROJECTIONS,
+    *(p.table for p in (*SAGA_PROJECTIONS, *CHOREOGRAPHY_PROJECTIONS, *COMMERCE_PROJECTIONS)),
+]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)

@@ -28,7 +28,8 @@ from sagaledger.projections.projection import Projection, Row
 from .conftest import MakeProjector
 from .shop import OPENING, Shop
 
-VIEWS = ("sagas", "saga_steps", "interventions", "orders", "inventory", "payments", "shipments", "loyalty")
+VIEWS = ("sagas", "saga_steps", "interventions", "findings", "dead_letters")
+VIEWS += ("orders", "inventory", "payments", "shipments", "loyalty")
 
 FOLLOW = """
 import sys

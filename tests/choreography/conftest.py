@@ -1,0 +1,82 @@
+"""A shop without a coordinator, in memory for the pure rules and on a real ledger for the bus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from sagaledger.domain.commerce import DECLINED_CARD, Order, OrderLine, ReceiveStock, Return, ReturnLine
+from sagaledger.domain.commerce.services import place
+from sagaledger.infrastructure.choreography.embedded import EmbeddedBus
+from sagaledger.infrastructure.choreography.placing import place_all
+from sagaledger.infrastructure.ledger import Ledger
+from sagaledger.infrastructure.reference import APP
+
+NOON = datetime(2010, 12, 1, 12, tzinfo=UTC)
+
+
+def order(order_id: str, *lines: tuple[str, int], customer_id: str | None = "c1", declined: bool = False) -> Order:
+    """An order at 2.50 a piece, by default of two pieces of one article."""
+    wanted = tuple(OrderLine(sku, quantity, 250 * quantity) for sku, quantity in lines or (("sku1", 2),))
+    method = DECLINED_CARD if declined else "card"
+    return Order(order_id, NOON, wanted, customer_id, "France", payment_method=method)
+
+
+def returned(return_id: str, quantity: int = 1, customer_id: str | None = "c1") -> Return:
+    """A return of some pieces of one article."""
+    return Return(return_id, NOON, (ReturnLine("sku1", quantity, 250 * quantity),), customer_id, "France")
+
+
+class Shop:
+    """A shop on a ledger: invoices are placed, services react, views follow."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.bus = EmbeddedBus(ledger)
+
+    def stock(self, **pieces: int) -> None:
+        """Receive pieces of articles."""
+        for sku, quantity in pieces.items():
+            place_all(self.ledger, [(f"delivery-{sku}", ReceiveStock(sku, quantity))], actor="test")
+
+    def place(self, *invoices: Order | Return) -> int:
+        """Begin their processes; gives how many were new."""
+        return place_all(self.ledger, [place(invoice) for invoice in invoices], actor="test")
+
+    def drain(self) -> None:
+        """Let the services react to everything, and the views follow."""
+        self.bus.drain(timeout_seconds=30)
+        self.follow()
+
+    def follow(self) -> None:
+        """Bring the views to the head."""
+        projector = self.ledger.projector()
+        projector.catch_up()
+        projector.stop()
+
+    def topics(self, process_id: str) -> list[str]:
+        """The stored names of a process's events, in order."""
+        return [row.topic for row in self.ledger.backend.correlated(process_id)]
+
+
+@pytest.fixture
+def shop(url: str) -> Iterator[Shop]:
+    """A shop with enough stock, on each backend."""
+    with Ledger.open(url, APP, create=True) as ledger:
+        shop = Shop(ledger)
+        shop.stock(sku1=100, sku2=100)
+        yield shop
+
+
+@pytest.fixture
+def sqlite_shop(sqlite_url: str) -> Iterator[Shop]:
+    """A shop with enough stock, in a SQLite file."""
+    with Ledger.open(sqlite_url, APP) as ledger:
+        shop = Shop(ledger)
+        shop.stock(sku1=100, sku2=100)
+        yield shop
+
+
+MakeOrder = Callable[..., Order]

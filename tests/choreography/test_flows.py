@@ -1,0 +1,184 @@
+"""Orders and returns through services that only react, on both backends."""
+
+from __future__ import annotations
+
+import pytest
+
+from sagaledger.domain.state import Status
+from sagaledger.infrastructure.choreography.embedded import EmbeddedBus
+from sagaledger.infrastructure.errors import SagaConflict, WrongState
+from sagaledger.infrastructure.projector.drift import drift
+from sagaledger.infrastructure.projector.runner import Projector
+
+from .conftest import Shop, order, returned
+
+FORWARD = ["OrderCreated", "InventoryReserved", "PaymentSucceeded", "ShipmentPrepared"]
+
+
+def test_an_order_goes_from_service_to_service_until_it_is_completed(shop: Shop) -> None:
+    """Nobody tells a service what comes next."""
+    shop.place(order("1"))
+
+    shop.drain()
+
+    assert shop.topics("order_flow-1") == [*FORWARD, "LoyaltyPointsAwarded", "OrderCompleted"]
+    assert shop.ledger.state("order_flow-1").status is Status.COMPLETED
+
+
+def test_a_guest_earns_no_points_and_the_service_says_so(shop: Shop) -> None:
+    """The order is completed by that answer."""
+    shop.place(order("1", customer_id=None))
+
+    shop.drain()
+
+    assert shop.topics("order_flow-1") == [*FORWARD, "Abstained", "OrderCompleted"]
+
+
+def test_a_declined_payment_cancels_the_order_and_every_service_undoes_what_it_did(shop: Shop) -> None:
+    """Who did nothing says so; the saga ends when the last piece is free again."""
+    shop.place(order("1", ("sku1", 2), ("sku2", 3), declined=True))
+
+    shop.drain()
+
+    topics = shop.topics("order_flow-1")
+    assert topics[:5] == ["OrderCreated", "InventoryReserved", "InventoryReserved", "PaymentFailed", "OrderCancelled"]
+    assert sorted(topics[5:]) == ["Abstained"] * 3 + ["InventoryReleased"] * 2
+    state = shop.ledger.state("order_flow-1")
+    assert (state.status, state.cause) == (Status.COMPENSATED, "payment declined")
+    [row] = shop.ledger.query("inventory", where={"sku": "sku1"}).rows
+    assert (row["on_hand"], row["reserved"]) == (100, 0)
+
+
+def test_an_order_for_more_than_there_is_reserves_nothing(shop: Shop) -> None:
+    """All articles or none: the one that was there stays on the shelf."""
+    shop.place(order("1", ("sku1", 2), ("sku2", 101)))
+
+    shop.drain()
+
+    assert shop.topics("order_flow-1")[:3] == ["OrderCreated", "InventoryReservationFailed", "OrderCancelled"]
+    assert shop.ledger.state("order_flow-1").status is Status.COMPENSATED
+    assert [row["on_hand"] for row in shop.ledger.query("inventory").rows] == [100, 100]
+
+
+@pytest.mark.parametrize(("quantity", "customer_id", "said"), [(1, "c1", 0), (0, "c1", 2), (1, None, 1)])
+def test_a_return_is_restocked_refunded_and_its_points_deducted(
+    shop: Shop, quantity: int, customer_id: str | None, said: int
+) -> None:
+    """Where there is nothing to do, the service says so and the next one goes on."""
+    shop.place(returned("C1", quantity, customer_id))
+
+    shop.drain()
+
+    topics = shop.topics("return_flow-C1")
+    assert (topics[0], topics[-1], topics.count("Abstained")) == ("ReturnRequested", "ReturnCompleted", said)
+    assert shop.ledger.state("return_flow-C1").status is Status.COMPLETED
+
+
+def test_placing_an_order_again_changes_nothing(shop: Shop) -> None:
+    """A process begins once."""
+    assert shop.place(order("1")) == 1
+    shop.drain()
+    before = shop.ledger.backend.head().position
+
+    assert shop.place(order("1"), order("1")) == 0
+    shop.drain()
+
+    assert shop.ledger.backend.head().position == before
+
+
+def test_an_order_of_the_other_style_is_not_begun_twice(shop: Shop) -> None:
+    """The order belongs to the process that created it."""
+    shop.ledger.start("fulfil_order", order("1"))
+
+    with pytest.raises(SagaConflict, match="another process began with it"):
+        shop.place(order("1"))
+
+
+def test_services_leave_the_events_of_orchestrated_sagas_alone(shop: Shop) -> None:
+    """Both styles live in one log, without double effects."""
+    shop.ledger.start("fulfil_order", order("1"))
+    before = shop.ledger.backend.head().position
+
+    shop.drain()
+
+    assert shop.ledger.backend.head().position == before
+
+
+def test_two_instances_of_each_service_handle_each_event_once(shop: Shop) -> None:
+    """Whoever is slower finds its position moved, and goes on from there."""
+    shop.place(*(order(str(number)) for number in range(20)))
+    buses = [EmbeddedBus(shop.ledger), EmbeddedBus(shop.ledger)]
+
+    while sum(bus.run_once() for bus in buses):
+        pass
+    shop.follow()
+
+    assert {row["status"] for row in shop.ledger.query("sagas").rows} == {"completed"}
+    [row] = shop.ledger.query("inventory", where={"sku": "sku1"}).rows
+    assert (row["on_hand"], row["shipped"]) == (60, 40)
+
+
+def test_the_views_treat_a_choreographed_saga_like_any_other(shop: Shop) -> None:
+    """Its row, its attempts, and no drift from a shadow folded anew."""
+    shop.place(order("1"), order("2", declined=True))
+
+    shop.drain()
+
+    rows = {row["saga_id"]: row for row in shop.ledger.query("sagas").rows}
+    assert {row["style"] for row in rows.values()} == {"choreographed"}
+    assert [rows[f"order_flow-{key}"]["status"] for key in "12"] == ["completed", "compensated"]
+    assert rows["order_flow-2"]["error"] == "PaymentFailed: payment declined"
+    steps = shop.ledger.query("saga_steps", where={"saga_id": "order_flow-2"}, order=("started_at", "direction")).rows
+    assert {(row["step"], row["direction"], row["status"]) for row in steps} == {
+        ("reserve_inventory", "forward", "succeeded"),
+        ("process_payment", "forward", "failed"),
+        ("reserve_inventory", "compensation", "succeeded"),
+    }
+    ledger = shop.ledger
+    for view in ("sagas", "saga_steps", "interventions", "findings", "dead_letters", "orders"):
+        assert drift(ledger.queries, ledger.backend, ledger.mapper, view).count == 0
+
+
+def test_the_past_of_a_choreographed_saga_is_its_first_facts(shop: Shop) -> None:
+    """At each version, the state is the fold of as many facts."""
+    shop.place(order("1", declined=True))
+    shop.drain()
+    facts = shop.ledger.history("order_flow-1", participants=False)
+
+    versions = [shop.ledger.state("order_flow-1", at).version for at in range(1, len(facts) + 1)]
+
+    assert versions == [fact.version for fact in facts] == list(range(1, len(facts) + 1))
+    assert shop.ledger.state("order_flow-1", facts[0].recorded_at).status is Status.RUNNING
+
+
+def test_a_view_that_lags_by_one_event_at_a_time_says_the_same(shop: Shop) -> None:
+    """What the translator remembers between batches is only a cache."""
+    shop.place(order("1"), order("2", declined=True))
+    shop.bus.drain()
+    slow = Projector(shop.ledger.backend, shop.ledger.mapper, shop.ledger.app.projections, batch_events_max=1)
+    slow.catch_up()
+    slow.stop()
+
+    ledger = shop.ledger
+    assert drift(ledger.queries, ledger.backend, ledger.mapper, "sagas").count == 0
+    assert drift(ledger.queries, ledger.backend, ledger.mapper, "saga_steps").count == 0
+
+
+def test_nobody_can_tell_a_choreographed_saga_to_turn_back(shop: Shop) -> None:
+    """There is no coordinator to tell."""
+    shop.place(order("1"))
+
+    with pytest.raises(WrongState, match="choreographed"):
+        shop.ledger.cancel("order_flow-1", actor="me", reason="test")
+
+
+def test_waiting_for_a_choreographed_saga_ends_with_it(shop: Shop) -> None:
+    """As it does for an orchestrated one."""
+    shop.place(order("1"))
+    shop.bus.start()
+    try:
+        state = shop.ledger.wait("order_flow-1", 20)
+    finally:
+        shop.bus.stop()
+
+    assert state.status is Status.COMPLETED
