@@ -11,25 +11,23 @@ import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from ..domain.errors import DefinitionError, PayloadTooLarge, SagaledgerError, StepRejected
-from ..domain.event import Event
-from ..domain.participant import Command, Participant, Refused
+from ..domain.errors import SagaledgerError
+from ..domain.participant import Participant
 from ..domain.recorded import Meta
 from .app import App
+from .draft import Draft, Known, StreamsMissing, StreamsUnsettled, Undecidable
 from .log.mapper import Mapper, UnreadableEvent
-from .log.port import Append, DueChange, NewEvent, Snapshot, StoredRow
+from .log.port import Snapshot, StoredRow
+
+__all__ = ["Committer", "Draft", "StreamsMissing", "StreamsUnsettled", "Undecidable"]
 
 STREAMS_CACHED_MAX = 50_000
 LOADS_MAX = 20
 SNAPSHOT_EVERY_EVENTS = 500
-STEP_EVENTS_MAX = 2_000
-"""A saga's transition has up to three such parts (its start, a step, its end), and a call takes 10,000 events."""
-STEP_BYTES_MAX = 8 * 1024 * 1024
 
 log = logging.getLogger(__name__)
 
@@ -48,29 +46,6 @@ class Streams(Protocol):
     def put_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
         """Keep a snapshot for each stream."""
         ...
-
-
-class Known(NamedTuple):
-    """A participant stream's end, as this process knows it."""
-
-    version: int
-    state: Any
-
-
-class Undecidable(Exception):
-    """A draft cannot be decided yet: `Committer.build` sees to it."""
-
-
-class StreamsMissing(Undecidable):
-    """A draft needs participants' streams that have to be read before."""
-
-    def __init__(self, stream_ids: set[str]) -> None:
-        super().__init__(f"streams to load: {sorted(stream_ids)}")
-        self.stream_ids = stream_ids
-
-
-class StreamsUnsettled(Undecidable):
-    """A draft rests on what others of its batch write, but writes nothing there that would conflict if they do."""
 
 
 T = TypeVar("T")
@@ -225,107 +200,3 @@ class Committer:
     def _to_snapshot(self, stream_id: str, known: Known) -> Snapshot:
         schema = self._schema(self._participant(stream_id))
         return Snapshot(stream_id, known.version, schema, msgspec.json.encode(known.state))
-
-
-class Draft:
-    """One append in the making: events in order, and the participants' states after them."""
-
-    def __init__(self, committer: Committer, correlation_id: str, meta: Meta, causation_position: int | None) -> None:
-        self._committer = committer
-        self._correlation_id = correlation_id
-        self._meta = meta
-        self._causation_position = causation_position
-        self.events: list[NewEvent] = []
-        self.overlay: dict[str, Known] = {}
-        self.size_bytes = 0
-        self.last_own: int | None = None
-        """Which of the events is the latest fact of the process itself."""
-
-    def fact(self, version: int, fact: Event) -> None:
-        """Add a fact of the process itself, to its own stream."""
-        self.last_own = len(self.events)
-        self._add(self._correlation_id, version, fact)
-
-    def perform(self, commands: Sequence[Command], at: datetime) -> int:
-        """Decide commands one after the other and add their events; gives how many.
-
-        All or nothing: when a participant raises `Refused`, only the facts of the refusal are added. Raises
-        `StreamsMissing`, for `Committer.build`, when a stream has to be loaded before.
-        """
-        self._require(commands)
-        overlay: dict[str, Known] = {}
-        decided: list[tuple[str, int, Event]] = []
-        for command in commands:
-            participant = self._committer.app.participant_for(command)
-            stream_id = participant.stream_of(command)
-            version, state = overlay.get(stream_id) or self._known(stream_id)
-            try:
-                events = participant.decide(state, command, at)
-            except StepRejected as refusal:
-                self._refuse(participant, stream_id, refusal)
-                raise
-            for event in events:
-                version += 1
-                state = participant.evolve(state, event)
-                decided.append((stream_id, version, event))
-            overlay[stream_id] = Known(version, state)
-        self._committer.ascertain(overlay.keys() - {stream_id for stream_id, _, _ in decided} - self._written)
-        self._add_all([self._new(*one) for one in decided])
-        self.overlay |= overlay
-        return len(decided)
-
-    def append(self, due: DueChange | None = None, nudge: Sequence[DueChange] = ()) -> Append:
-        """The append, for the log."""
-        return Append(self.events, due, nudge)
-
-    def _refuse(self, participant: Participant[Any], stream_id: str, refusal: StepRejected) -> None:
-        """Add the facts of a refusal; one without facts has to rest on what the stream holds now."""
-        facts = refusal.events if isinstance(refusal, Refused) else ()
-        if not facts:
-            self._committer.ascertain({stream_id} - self._written)
-        version, state = self._known(stream_id)
-        for event in facts:
-            version += 1
-            state = participant.evolve(state, event)
-            self._add(stream_id, version, event)
-        self.overlay[stream_id] = Known(version, state)
-
-    @property
-    def _written(self) -> set[str]:
-        return {new.stream_id for new in self.events}
-
-    def _add_all(self, added: Sequence[NewEvent]) -> None:
-        """Add the events of one step. Raises `PayloadTooLarge`, and `DefinitionError` if they are too many."""
-        if len(added) > STEP_EVENTS_MAX:
-            raise DefinitionError(f"one step records {len(added):,} events, of {STEP_EVENTS_MAX:,} it may: divide it")
-        size_bytes = sum(len(new.state) for new in added)
-        if size_bytes > STEP_BYTES_MAX:
-            raise PayloadTooLarge("what one step records", size_bytes, STEP_BYTES_MAX)
-        self.events += added
-        self.size_bytes += size_bytes
-
-    def _known(self, stream_id: str) -> Known:
-        known = self.overlay.get(stream_id) or self._committer.known(stream_id)
-        if known is None:
-            raise StreamsMissing({stream_id})
-        return known
-
-    def _require(self, commands: Sequence[Command]) -> None:
-        app = self._committer.app
-        streams = {app.participant_for(command).stream_of(command) for command in commands}
-        missing = {s for s in streams if s not in self.overlay and self._committer.known(s) is None}
-        if missing:
-            raise StreamsMissing(missing)
-
-    def _add(self, stream_id: str, version: int, event: Event) -> None:
-        self._add_all([self._new(stream_id, version, event)])
-
-    def _new(self, stream_id: str, version: int, event: Event) -> NewEvent:
-        return self._committer.mapper.to_new(
-            stream_id,
-            version,
-            event,
-            correlation_id=self._correlation_id,
-            causation_position=self._causation_position,
-            meta=self._meta,
-        )

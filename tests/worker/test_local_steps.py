@@ -9,11 +9,12 @@ from uuid import uuid4
 
 import pytest
 
-from sagaledger.domain.definition import Retry, Saga, StepContext
 from sagaledger.domain.participant import Command, Refused
+from sagaledger.domain.saga import Saga
 from sagaledger.domain.state import Status
+from sagaledger.domain.step import Retry, StepContext
 from sagaledger.infrastructure.app import App
-from sagaledger.infrastructure.committer import STEP_EVENTS_MAX
+from sagaledger.infrastructure.draft import STEP_EVENTS_MAX
 from sagaledger.infrastructure.ledger import Ledger
 from sagaledger.infrastructure.log.port import Append, AppendCall
 
