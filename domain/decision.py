@@ -12,7 +12,7 @@ from datetime import datetime
 
 from msgspec import Raw, Struct
 
-from .definition import Definition, Step
+from .definition import Definition
 from .event import Event
 from .facts import (
     CompensationStarted,
@@ -30,6 +30,7 @@ from .facts import (
     WaitKind,
 )
 from .state import Progress, SagaState, Track, evolve
+from .step import Step
 
 NULL = Raw(b"null")
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from msgspec import Raw, Struct
 
 from .decision import Run
-from .definition import Definition, OnUnknown
+from .definition import Definition
 from .errors import DefinitionError, InvalidInput, NotSerialisable, PayloadTooLarge, StepRejected
 from .event import Event
 from .facts import (
@@ -21,6 +21,7 @@ from .facts import (
     StepSucceeded,
 )
 from .state import SagaState
+from .step import OnUnknown
 
 UNKNOWN_OUTCOMES_MAX = 5
 """After so many attempts whose worker died, a step is given up: it may be what kills them."""

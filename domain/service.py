@@ -18,11 +18,11 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from msgspec import Struct
 
 from .choreography import Choreography, Role, is_whole
-from .definition import Retry
 from .errors import DefinitionError, SagaledgerError
 from .event import Event, event
 from .facts import Direction
 from .participant import Command, Participant
+from .step import Retry
 
 T = TypeVar("T", bound=Event)
 

@@ -7,12 +7,13 @@ from typing import Any
 
 from ..domain.choreography import Choreography, process_name
 from ..domain.dead_letter import LETTERS
-from ..domain.definition import Definition, Saga
+from ..domain.definition import Definition
 from ..domain.derivation import ConformanceBroken
 from ..domain.errors import DefinitionError
 from ..domain.event import Event, Registry
 from ..domain.facts import SAGA_FACTS
 from ..domain.participant import Command, Participant
+from ..domain.saga import Saga
 from ..domain.service import ABSTENTIONS, Service
 from ..projections import CHOREOGRAPHY_PROJECTIONS, SAGA_PROJECTIONS
 from ..projections.projection import Projection

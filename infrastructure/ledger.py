@@ -5,19 +5,18 @@ Synchronous and safe to share between threads; the worker that drives sagas is i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 from uuid import uuid4
 
 import msgspec
 from msgspec import Raw
 
 from ..domain.decision import NULL, fold_all
-from ..domain.definition import Definition, Saga
+from ..domain.definition import Definition
 from ..domain.errors import InvalidInput, NotSerialisable
 from ..domain.event import Event
 from ..domain.facts import (
@@ -25,14 +24,14 @@ from ..domain.facts import (
     CancelRequested,
     Direction,
     InterventionResolved,
-    Parent,
     SagaStarted,
     SignalReceived,
     StepStarted,
     WaitKind,
 )
-from ..domain.participant import Command, Refused
+from ..domain.participant import Refused
 from ..domain.recorded import Meta, Recorded
+from ..domain.saga import Saga
 from ..domain.state import Intervention, SagaState, evolve, rebuild
 from .app import App
 from .choreography.translator import process_history
@@ -41,21 +40,12 @@ from .errors import SagaConflict, SagaNotFound, TimedOut, WrongState
 from .log.mapper import Mapper
 from .log.open import open_backend
 from .log.port import Append, AppendCall, Appended, Backend, DueChange
+from .opening import Opening, Started
 from .projector.query import Answer, Queries
 from .projector.runner import Projector
 
 CONFLICTS_MAX = 100
 """How often one command is decided again because others wrote to the same streams."""
-
-
-class Started(NamedTuple):
-    """A saga that was started, now or before."""
-
-    saga_id: str
-    position: int
-    """Where its start stands in the log: pass it to `query(wait_for=…)` to read it."""
-    created: bool
-    """False: the same saga, with the same input, was already there."""
 
 
 class Ledger:
@@ -317,78 +307,6 @@ class Ledger:
             if isinstance(outcome, Appended):
                 return outcome.last_position
         raise WrongState(f"saga {saga_id!r} moves too fast to be changed from outside: try again")
-
-
-class Opening(NamedTuple):
-    """A saga about to be started: its id and its canonical input."""
-
-    saga_id: str
-    definition: Definition
-    input: Raw
-    begins_at: datetime | None = None
-    parent: Parent | None = None
-
-    @classmethod
-    def of(
-        cls,
-        definition: Definition,
-        value: Any,
-        key: str | None,
-        *,
-        begins_at: datetime | None = None,
-        parent: Parent | None = None,
-    ) -> Opening:
-        """Raises `InvalidInput` when the input does not fit its type, or the key cannot be part of an id."""
-        raw = definition.write_input(value)
-        if key is None:
-            key = definition.key(definition.read_input(raw)) if definition.key is not None else uuid4().hex
-        if not key or not key.isprintable() or len(key) > 200:
-            raise InvalidInput(f"saga {definition.name!r}: the key {key!r} must be 1 to 200 printable characters")
-        return cls(definition.saga_id(key), definition, raw, begins_at, parent)
-
-    def draft(self, committer: Committer, meta: Meta, at: datetime) -> Append:
-        """The append that starts it, with what its participants record at that moment; nobody holds it yet."""
-        draft = committer.draft(self.saga_id, meta)
-        draft.fact(1, self.fact(at))
-        draft.perform(self.commands(), at)
-        return draft.append(self.due(at, None))
-
-    def fact(self, at: datetime) -> SagaStarted:
-        """The fact that it starts."""
-        definition = self.definition
-        begins_at = at if self.begins_at is None else max(at, self.begins_at)
-        deadline = None if definition.deadline is None else begins_at + timedelta(seconds=definition.deadline)
-        return SagaStarted(
-            at,
-            definition.name,
-            definition.version,
-            definition.fingerprint,
-            self.input,
-            deadline,
-            self.begins_at,
-            self.parent,
-        )
-
-    def due(self, at: datetime, worker_id: str | None) -> DueChange:
-        """Its entry in the due work."""
-        due_at = at if self.begins_at is None else max(at, self.begins_at)
-        return DueChange(self.saga_id, self.definition.name, self.definition.version, due_at, worker_id)
-
-    def commands(self) -> Sequence[Command]:
-        """What its participants are told when it starts."""
-        started = self.definition.started
-        return () if started is None else started(self.definition.read_input(self.input))
-
-    def already(self, recorded: Sequence[Recorded]) -> Started:
-        """The saga that is there under this id. Raises `SagaConflict` if it was started with another input."""
-        first = recorded[0]
-        assert isinstance(first.event, SagaStarted)  # noqa: S101 -- every saga's stream begins so
-        if bytes(first.event.input) != bytes(self.input):
-            raise SagaConflict(
-                f"saga {self.saga_id!r} was started with another input at {first.recorded_at.isoformat()}: "
-                f"use another key, or see `sagaledger show {self.saga_id}`"
-            )
-        return Started(self.saga_id, first.position, created=False)
 
 
 def _nested(fact: Event) -> str | None:

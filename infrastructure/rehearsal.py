@@ -15,18 +15,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from ..domain.decision import Run
-from ..domain.definition import Saga, Step, StepContext
 from ..domain.event import Event
 from ..domain.facts import Direction
 from ..domain.outcome import Outcome, Success, failure_of
 from ..domain.participant import Command, Participant
 from ..domain.recorded import Meta
+from ..domain.saga import Saga
 from ..domain.state import SagaState
+from ..domain.step import Step, StepContext
 from .app import App
 from .committer import Committer
-from .ledger import Opening
 from .log.mapper import Mapper
 from .log.port import NewEvent, Snapshot, StoredRow
+from .opening import Opening
 from .worker.attempt import write_result
 from .worker.transition import Execution, Transition, context_of
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..definition import Saga
 from ..participant import Participant
+from ..saga import Saga
 from .fulfil_order import Order, OrderLine, fulfil_order
 from .goods import Quantity, per_article
 from .intake import INTAKE, IntakeParameters, IntakeStarted, StartIntake, intake_key

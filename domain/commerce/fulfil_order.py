@@ -7,8 +7,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from ..definition import LocalResult, Saga, StepContext
 from ..participant import Command
+from ..saga import Saga
+from ..step import LocalResult, StepContext
 from .goods import QUANTITY_MAX, Country, Currency, Key, Minor, per_article
 from .inventory import ReleaseInventory, ReserveInventory
 from .loyalty import AwardLoyaltyPoints, DeductLoyaltyPoints, points_for

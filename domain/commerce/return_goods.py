@@ -11,8 +11,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from ..definition import Saga, StepContext
 from ..participant import Command
+from ..saga import Saga
+from ..step import StepContext
 from .goods import QUANTITY_MAX, Country, Currency, Key, Minor, per_article
 from .inventory import RestockItems
 from .loyalty import DeductLoyaltyPoints, points_for

@@ -54,7 +54,7 @@ class Follower:
             self._position = self._log.consumer_position(self._consumer)
             self.letters.load(self._log, self._mapper)
         try:
-            return self._redeliver() + self._follow(self._position)
+            return self._redeliver() or self._follow(self._position)
         except PositionConflict:  # another instance of this service was faster
             self._forget()
             return 1

@@ -27,9 +27,9 @@ from ...domain.commerce import (
     intake_key,
     return_goods,
 )
-from ...domain.definition import Saga
 from ...domain.participant import Command
 from ...domain.recorded import Meta
+from ...domain.saga import Saga
 from ..committer import Committer, Draft
 from ..errors import SagaConflict, TimedOut, WorkerRunning
 from ..intake import Intake, opening_stock, shortest, with_payment_method

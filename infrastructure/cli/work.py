@@ -13,8 +13,9 @@ from cyclopts import Parameter
 
 from ...domain.state import SagaState, Status
 from ..errors import TimedOut
-from ..ledger import Ledger, Started
+from ..ledger import Ledger
 from ..log.port import STATE_BYTES_MAX
+from ..opening import Started
 from ..worker.worker import Worker
 from .documents import state_document
 from .exit_code import ExitCode

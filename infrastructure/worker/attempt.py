@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from ...domain.definition import Step
 from ...domain.errors import InvalidInput, NotSerialisable, PayloadTooLarge
 from ...domain.outcome import Outcome, Success, failure_of
+from ...domain.step import Step
 from ..log.port import STATE_BYTES_MAX
 from .message import Dispatch
 from .step_threads import StepThreads

@@ -18,8 +18,9 @@ from ...domain.recorded import Meta
 from ...domain.state import SagaState
 from ..committer import Committer, Undecidable
 from ..errors import OutcomeUnknown, Unavailable
-from ..ledger import Ledger, Opening, Started
+from ..ledger import Ledger
 from ..log.port import Append, AppendCall, Appended, Conflict, Outcome
+from ..opening import Opening, Started
 from .batch import BATCH_SAGAS_MAX, Budget
 from .histories import read_histories
 from .lease import Lease

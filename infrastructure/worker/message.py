@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
 from ...domain.decision import Run
-from ...domain.definition import StepContext
 from ...domain.outcome import Outcome
 from ...domain.recorded import Meta
 from ...domain.state import SagaState
-from ..ledger import Opening, Started
+from ...domain.step import StepContext
+from ..opening import Opening, Started
 from .transition import Execution
 
 T = TypeVar("T")

@@ -16,7 +16,8 @@ from ...domain.outcome import Failed, Outcome, Success, failure_of
 from ...domain.recorded import Recorded
 from ...domain.state import SagaState, Status, rebuild
 from ..errors import SagaNotFound, WrongState
-from ..ledger import Ledger, Opening
+from ..ledger import Ledger
+from ..opening import Opening
 from .histories import read_histories
 from .transition import Execution, Transition, context_of
 

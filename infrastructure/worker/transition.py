@@ -14,16 +14,17 @@ import msgspec
 from msgspec import Raw
 
 from ...domain.decision import Run, advance, awaited_sagas, fold_all, results, started
-from ...domain.definition import Definition, LocalResult, Step, StepContext
+from ...domain.definition import Definition
 from ...domain.event import Event
 from ...domain.facts import Direction, InterventionRequired, SagaCompensated, SagaCompleted
 from ...domain.outcome import Outcome, Success, failure_of, orphaned, outcome_fact
 from ...domain.participant import Command
 from ...domain.recorded import Recorded
 from ...domain.state import Progress, SagaState, evolve
-from ..committer import Draft, Undecidable
-from ..ledger import Opening
+from ...domain.step import LocalResult, Step, StepContext
+from ..draft import Draft, Undecidable
 from ..log.port import Append, Appended, DueChange
+from ..opening import Opening
 
 HOLD_SECONDS = 5.0
 """A saga that waits longer than this is given back to the due work, and costs no memory."""

@@ -14,11 +14,12 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from ...domain.definition import Saga
 from ...domain.recorded import Meta
+from ...domain.saga import Saga
 from ...domain.state import SagaState
 from ..errors import Unavailable
-from ..ledger import Ledger, Opening, Started
+from ..ledger import Ledger
+from ..opening import Opening, Started
 from .attempt import attempt
 from .engine import Engine
 from .message import Attempted, Dispatch, Drain, Idle, Message, Reply, Start, Turn, Watch

@@ -4,7 +4,6 @@ Define a saga, open a ledger, start sagas, run a worker; audit, rebuild and quer
 whole public API.
 """
 
-from .domain.definition import LocalResult, OnUnknown, Retry, Saga, Step, StepContext
 from .domain.errors import (
     CorruptEvent,
     DefinitionError,
@@ -19,7 +18,9 @@ from .domain.event import Event, event
 from .domain.facts import Action, Direction
 from .domain.participant import Command, Participant, Refused
 from .domain.recorded import Meta, Recorded
+from .domain.saga import Saga
 from .domain.state import SagaState, Status
+from .domain.step import LocalResult, OnUnknown, Retry, Step, StepContext
 from .infrastructure.app import App
 from .infrastructure.errors import (
     NotOurs,
@@ -32,7 +33,8 @@ from .infrastructure.errors import (
     WorkerRunning,
     WrongState,
 )
-from .infrastructure.ledger import Ledger, Started
+from .infrastructure.ledger import Ledger
+from .infrastructure.opening import Started
 from .infrastructure.projector.query import Answer
 from .infrastructure.rehearsal import Rehearsal, rehearse, rehearse_each_failure
 from .infrastructure.worker import Worker

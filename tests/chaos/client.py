@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic, sleep
 from typing import NamedTuple
 from uuid import uuid4
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 120.0
 RETRY_SECONDS = 0.1
+COMMANDS_MAX = 1_000
+"""The most commands of one append."""
 
 
 class Acknowledgement(NamedTuple):
@@ -44,12 +47,13 @@ class Client:
         self._ledger.close()
 
     def stock(self, commands: Sequence[OpenStock]) -> None:
-        """Put goods on the shelves, all in one append."""
+        """Put goods on the shelves, before anything breaks."""
         committer = Committer(APP, self._ledger.backend, self._ledger.mapper)
-        draft = committer.draft("campaign-stock", Meta(actor="campaign"))
-        committer.build([lambda: draft.perform(commands, datetime.now(UTC))])
-        [outcome] = self._ledger.backend.append(AppendCall(uuid4(), [draft.append()])).outcomes
-        assert isinstance(outcome, Appended)
+        for begin in range(0, len(commands), COMMANDS_MAX):
+            draft = committer.draft("campaign-stock", Meta(actor="campaign"))
+            committer.build([partial(draft.perform, commands[begin : begin + COMMANDS_MAX], datetime.now(UTC))])
+            [outcome] = self._ledger.backend.append(AppendCall(uuid4(), [draft.append()])).outcomes
+            assert isinstance(outcome, Appended)
 
     def start(self, wishes: Sequence[Wish]) -> None:
         """Start sagas one after the other, each until it is acknowledged."""

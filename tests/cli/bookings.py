@@ -7,8 +7,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from sagaledger.domain.definition import Retry, Saga, StepContext
 from sagaledger.domain.errors import StepRejected
+from sagaledger.domain.saga import Saga
+from sagaledger.domain.step import Retry, StepContext
 from sagaledger.infrastructure.app import App
 
 ONCE = Retry(attempts=1)

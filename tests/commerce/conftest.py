@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from sagaledger.domain.commerce import PARTICIPANTS
-from sagaledger.domain.definition import LocalResult, Saga, StepContext
 from sagaledger.domain.event import Event
 from sagaledger.domain.facts import Direction
 from sagaledger.domain.participant import Command, Participant, Refused
+from sagaledger.domain.saga import Saga
+from sagaledger.domain.step import LocalResult, StepContext
 
 NOON = datetime(2010, 12, 1, 12, tzinfo=UTC)
 

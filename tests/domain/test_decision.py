@@ -9,7 +9,7 @@ import pytest
 from msgspec import Raw
 
 from sagaledger.domain.decision import Advance, advance, decide, idempotency_key
-from sagaledger.domain.definition import Definition, Retry, Saga
+from sagaledger.domain.definition import Definition
 from sagaledger.domain.event import Event
 from sagaledger.domain.facts import (
     Action,
@@ -34,7 +34,9 @@ from sagaledger.domain.facts import (
     Wait,
     WaitKind,
 )
+from sagaledger.domain.saga import Saga
 from sagaledger.domain.state import SagaState, Status, rebuild
+from sagaledger.domain.step import Retry
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=30)

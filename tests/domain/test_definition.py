@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from sagaledger.domain.definition import OnUnknown, Retry, Saga, StepContext
 from sagaledger.domain.errors import DefinitionError, InvalidInput
+from sagaledger.domain.saga import Saga
+from sagaledger.domain.step import OnUnknown, Retry, StepContext
 
 
 class Trip(msgspec.Struct):

@@ -11,7 +11,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from sagaledger.domain.decision import Run, advance, fold_all, started
-from sagaledger.domain.definition import Definition, Retry, Saga
+from sagaledger.domain.definition import Definition
 from sagaledger.domain.errors import StepRejected
 from sagaledger.domain.event import Event
 from sagaledger.domain.facts import (
@@ -32,7 +32,9 @@ from sagaledger.domain.facts import (
     StepSucceeded,
 )
 from sagaledger.domain.outcome import Success, failure_of, orphaned, outcome_fact
+from sagaledger.domain.saga import Saga
 from sagaledger.domain.state import Progress, SagaState, Status, evolve, rebuild
+from sagaledger.domain.step import Retry
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
 MOVES_MAX = 400

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from sagaledger.domain.definition import Saga
 from sagaledger.domain.errors import InvalidInput, PayloadTooLarge
+from sagaledger.domain.saga import Saga
 from sagaledger.domain.state import Status, rebuild
 from sagaledger.infrastructure.errors import (
     NotOurs,

@@ -15,10 +15,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from sagaledger.domain.definition import LocalResult, Retry, Saga, StepContext
 from sagaledger.domain.errors import StepRejected
 from sagaledger.domain.event import Event, event
 from sagaledger.domain.participant import Command, Participant
+from sagaledger.domain.saga import Saga
+from sagaledger.domain.step import LocalResult, Retry, StepContext
 from sagaledger.infrastructure.app import App
 from sagaledger.infrastructure.ledger import Ledger
 from sagaledger.infrastructure.log.port import AppendCall, Receipt

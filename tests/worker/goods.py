@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sagaledger.domain.definition import LocalResult, Retry, Saga, StepContext
 from sagaledger.domain.event import Event, event
 from sagaledger.domain.participant import Command, Participant, Refused
+from sagaledger.domain.saga import Saga
+from sagaledger.domain.step import LocalResult, Retry, StepContext
 from sagaledger.infrastructure.app import App
 
 

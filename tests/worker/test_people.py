@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from sagaledger.domain.definition import Retry, Saga, StepContext
 from sagaledger.domain.errors import StepRejected
+from sagaledger.domain.saga import Saga
 from sagaledger.domain.state import SagaState, Status
+from sagaledger.domain.step import Retry, StepContext
 from sagaledger.infrastructure.app import App
 from sagaledger.infrastructure.errors import WrongState
 from sagaledger.infrastructure.ledger import Ledger

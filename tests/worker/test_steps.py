@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from sagaledger.domain.definition import Retry, Saga, StepContext
 from sagaledger.domain.errors import StepRejected
 from sagaledger.domain.facts import Effect, StepFailed
+from sagaledger.domain.saga import Saga
 from sagaledger.domain.state import SagaState, Status
+from sagaledger.domain.step import Retry, StepContext
 from sagaledger.infrastructure.app import App
 from sagaledger.infrastructure.log.port import STATE_BYTES_MAX
 

@@ -10,10 +10,11 @@ from uuid import uuid4
 
 import pytest
 
-from sagaledger.domain.definition import Retry, Saga, StepContext
 from sagaledger.domain.errors import SagaledgerError
 from sagaledger.domain.facts import StepOutcomeUnknown
+from sagaledger.domain.saga import Saga
 from sagaledger.domain.state import SagaState, Status
+from sagaledger.domain.step import Retry, StepContext
 from sagaledger.infrastructure.app import App
 from sagaledger.infrastructure.errors import OutcomeUnknown, SagaConflict, SagaNotFound, Unavailable
 from sagaledger.infrastructure.ledger import Ledger
