@@ -216,6 +216,7 @@ class _Reading:
         """A reaction failed: an attempt at the step that its service owes, which is to be made again."""
         if self.state.end is not None:
             return
+        self.try_again(failed.service)
         owed = self.owed_by(failed.service)
         parked = failed.retry_at is None
         if owed is not None:
@@ -241,8 +242,13 @@ class _Reading:
                 )
 
     def delivery_settled(self, settled: DeliverySettled) -> None:
-        stage = self.flow.stage_of(settled.service)
-        if stage is None or self.state.end is not None:
+        if self.state.end is None:
+            self.try_again(settled.service)
+
+    def try_again(self, service: str) -> None:
+        """The next attempt at the step of a service whose last one failed."""
+        stage = self.flow.stage_of(service)
+        if stage is None:
             return
         tracks = self.state.step(stage.name)
         for track, start in ((tracks.forward, self.start_forward), (tracks.compensation, self.start_back)):

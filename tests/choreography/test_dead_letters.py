@@ -1,0 +1,206 @@
+"""Reactions that fail: tried again, then parked; the others go on, and nothing of the process overtakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import pytest
+
+from sagaledger.domain.commerce import PARTICIPANTS, InventoryReserved, OrderCreated, PaymentSucceeded
+from sagaledger.domain.commerce.flows import order_flow, return_flow
+from sagaledger.domain.commerce.services import SERVICES, inventory, loyalty, order, payment, place, shipping
+from sagaledger.domain.participant import Command, Refused
+from sagaledger.domain.service import Service, Story
+from sagaledger.domain.state import Status
+from sagaledger.domain.step import Retry
+from sagaledger.infrastructure.app import App
+from sagaledger.infrastructure.choreography.replaying import replay
+from sagaledger.infrastructure.ledger import Ledger
+from sagaledger.infrastructure.log.port import Append, AppendCall
+from sagaledger.projections import COMMERCE_PROJECTIONS
+
+from .conftest import Shop
+from .conftest import order as an_order
+
+QUICK = Retry(attempts=3, backoff_seconds=0.01, backoff_seconds_max=0.01)
+Failing = Callable[[PaymentSucceeded], None]
+
+
+class Carrier:
+    """Packs parcels as the shop's own service does, unless it is out of order."""
+
+    def __init__(self) -> None:
+        self.broken: dict[str, Exception] = {}
+        self.attempts: list[str] = []
+        self.service = Service("shipping", retry=QUICK)
+        for flow in (order_flow, return_flow):
+            for topic in shipping.topics:
+                response = shipping.response_to(flow.name, topic)
+                if response is not None:
+                    type_ = next(type_ for type_ in flow.meanings if type_.schema.name == topic)
+                    self.service.reacts(flow, type_)(self._reaction(response.react))
+
+    def _reaction(self, react: Callable[..., object]) -> Callable[[PaymentSucceeded, Story], list[Command]]:
+        def reaction(event: PaymentSucceeded, story: Story) -> list[Command]:
+            self.attempts.append(event.order_id)
+            if event.order_id in self.broken:
+                raise self.broken[event.order_id]
+            return react(event, story)  # type: ignore[return-value]
+
+        return reaction
+
+
+@pytest.fixture
+def carrier() -> Carrier:
+    """A shipping service that can be broken."""
+    return Carrier()
+
+
+@pytest.fixture
+def shop(url: str, carrier: Carrier) -> Iterator[Shop]:
+    """A shop that ships with it."""
+    services = (order, inventory, payment, carrier.service, loyalty)
+    app = App(participants=PARTICIPANTS, services=services, projections=COMMERCE_PROJECTIONS)
+    with Ledger.open(url, app, create=True) as ledger:
+        shop = Shop(ledger)
+        shop.stock(sku1=100)
+        yield shop
+
+
+def test_a_reaction_that_fails_is_tried_again_until_it_succeeds(shop: Shop, carrier: Carrier) -> None:
+    """Each attempt is on record, as an attempt at the step that the service owes."""
+    carrier.broken["1"] = ConnectionError("the carrier does not answer")
+    shop.place(an_order("1"))
+    while len(carrier.attempts) < 2:
+        shop.bus.run_once()
+    carrier.broken.clear()
+
+    shop.drain()
+
+    assert shop.ledger.state("order_flow-1").status is Status.COMPLETED
+    attempts = shop.ledger.query("saga_steps", where={"saga_id": "order_flow-1", "step": "prepare_shipping"}).rows
+    assert [row["status"] for row in attempts] == ["failed", "failed", "succeeded"]
+    [letter] = shop.ledger.query("dead_letters").rows
+    assert (letter["status"], letter["attempts"]) == ("settled", 2)
+
+
+def test_a_reaction_that_keeps_failing_is_parked_and_the_other_processes_go_on(shop: Shop, carrier: Carrier) -> None:
+    """Its saga needs a person; nothing is lost."""
+    carrier.broken["1"] = ConnectionError("the carrier does not answer")
+    shop.place(an_order("1"), an_order("2"))
+
+    shop.drain()
+
+    assert carrier.attempts.count("1") == QUICK.attempts
+    assert shop.ledger.state("order_flow-1").status is Status.NEEDS_INTERVENTION
+    assert shop.ledger.state("order_flow-2").status is Status.COMPLETED
+    [letter] = shop.ledger.query("dead_letters").rows
+    assert (letter["service"], letter["status"], letter["correlation_id"]) == ("shipping", "parked", "order_flow-1")
+    assert "the carrier does not answer" in letter["error"]
+    [row] = shop.ledger.query("sagas", where={"saga_id": "order_flow-1"}).rows
+    assert (row["status"], row["failed_step"]) == ("needs_intervention", "prepare_shipping")
+
+
+def test_a_parked_event_is_handled_when_it_is_replayed(shop: Shop, carrier: Carrier) -> None:
+    """With who said so and why, on record."""
+    carrier.broken["1"] = ConnectionError("the carrier does not answer")
+    shop.place(an_order("1"))
+    shop.drain()
+    carrier.broken.clear()
+    [letter] = shop.ledger.query("dead_letters").rows
+
+    replay(shop.ledger, "shipping", letter["position"], actor="me", reason="the carrier is back")
+    shop.drain()
+
+    assert shop.ledger.state("order_flow-1").status is Status.COMPLETED
+    assert shop.ledger.query("dead_letters").rows[0]["status"] == "settled"
+    assert "DeliveryReplayed" in shop.topics("order_flow-1")
+
+
+def test_only_what_is_parked_can_be_replayed(shop: Shop) -> None:
+    """There is nothing else to replay."""
+    with pytest.raises(Refused, match="not parked"):
+        replay(shop.ledger, "shipping", 1, actor="me", reason="test")
+
+
+def test_a_refusal_that_is_no_answer_is_parked_at_once(shop: Shop, carrier: Carrier) -> None:
+    """Trying again would not help."""
+    carrier.broken["1"] = Refused("we do not go there")
+    shop.place(an_order("1"))
+
+    shop.drain()
+
+    assert carrier.attempts == ["1"]
+    assert shop.ledger.query("dead_letters").rows[0]["status"] == "parked"
+
+
+def test_later_events_of_a_process_wait_behind_the_one_that_failed(shop: Shop, carrier: Carrier) -> None:
+    """Each process is handled in order, after the replay too."""
+    carrier.broken["1"] = ConnectionError("the carrier does not answer")
+    shop.place(an_order("1"))
+    shop.drain()
+    mapper, log = shop.ledger.mapper, shop.ledger.backend
+    paid_again = PaymentSucceeded(an_order("1").placed_at, "1", "1", "c1", 0, "GBP")
+    new = mapper.to_new("payment-1", 2, paid_again, correlation_id="order_flow-1")
+    log.append(AppendCall(uuid4(), [Append([new])]))
+    shop.drain()
+    by_status = {row["status"]: row for row in shop.ledger.query("dead_letters").rows}
+    assert by_status["deferred"]["behind"] == by_status["parked"]["position"]
+    carrier.broken.clear()
+
+    replay(shop.ledger, "shipping", by_status["parked"]["position"], actor="me", reason="the carrier is back")
+    shop.drain()
+
+    assert shop.topics("order_flow-1").count("ShipmentPrepared") == 1
+    second = shop.ledger.query("dead_letters", order=("-position",), limit=1).rows[0]
+    assert (second["status"], "has a shipment already" in second["error"]) == ("parked", True)
+
+
+def test_an_event_in_another_process_s_name_is_parked(shop: Shop) -> None:
+    """Nobody reacts to it, and the saga whose name it bears shows a finding."""
+    shop.place(an_order("1"))
+    shop.drain()
+    reserved = InventoryReserved(an_order("1").placed_at, "2", "sku9", 1, 1, 1)
+    new = shop.ledger.mapper.to_new("stock-sku9", 1, reserved, correlation_id="order_flow-1")
+    shop.ledger.backend.append(AppendCall(uuid4(), [Append([new])]))
+
+    shop.drain()
+
+    [letter] = shop.ledger.query("dead_letters").rows
+    assert (letter["service"], letter["status"]) == ("payment", "parked")
+    [finding] = shop.ledger.query("findings").rows
+    assert "is about '2'" in finding["problem"]
+
+
+def test_an_event_that_cannot_be_read_is_parked_and_stops_no_service(shop: Shop) -> None:
+    """The other processes go on."""
+    created = OrderCreated(an_order("1").placed_at, "1", "c1", "France", 1, 500, "GBP", an_order("1").placed_at)
+    bad = shop.ledger.mapper.to_new("order-1", 1, created, correlation_id="order_flow-1")._replace(state=b"{}")
+    shop.ledger.backend.append(AppendCall(uuid4(), [Append([bad])]))
+    shop.place(an_order("2"))
+
+    shop.bus.drain(timeout_seconds=30)
+
+    assert shop.ledger.state("order_flow-2").status is Status.COMPLETED
+    assert shop.topics("order_flow-1") == ["OrderCreated", "DeliveryFailed"]
+
+
+def test_a_service_that_comes_back_goes_on_with_its_letters(shop: Shop, carrier: Carrier) -> None:
+    """What waits is in the log, not in a process's memory."""
+    carrier.broken["1"] = ConnectionError("the carrier does not answer")
+    shop.place(an_order("1"))
+    while not carrier.attempts:
+        shop.bus.run_once()
+    carrier.broken.clear()
+
+    another = Shop(shop.ledger)
+    another.drain()
+
+    assert shop.ledger.state("order_flow-1").status is Status.COMPLETED
+
+
+def test_every_service_of_the_shop_reacts_to_something() -> None:
+    """A service without reactions would be a mistake in its declaration."""
+    assert all(service.topics for service in SERVICES)
+    assert place(an_order("1"))[0] == "order_flow-1"

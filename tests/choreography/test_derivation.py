@@ -1,0 +1,154 @@
+"""The saga that emerges from a process's events, and what its declaration does not allow."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from sagaledger.domain.choreography import Choreography, Stage
+from sagaledger.domain.commerce import (
+    InventoryReleased,
+    InventoryReserved,
+    LoyaltyPointsAwarded,
+    OrderCancelled,
+    OrderCompleted,
+    OrderCreated,
+    PaymentFailed,
+    PaymentRefunded,
+    PaymentSucceeded,
+    ShipmentPrepared,
+    StockReceived,
+)
+from sagaledger.domain.commerce.flows import order_flow
+from sagaledger.domain.derivation import Derived, awaited, derive_all, stalls_at
+from sagaledger.domain.errors import DefinitionError
+from sagaledger.domain.event import Event
+from sagaledger.domain.facts import Direction
+from sagaledger.domain.recorded import Meta, Recorded
+from sagaledger.domain.service import Abstained
+from sagaledger.domain.state import Progress, Status
+
+from .conftest import NOON
+
+CREATED = OrderCreated(NOON, "1", "c1", "France", 1, 500, "GBP", NOON)
+RESERVED = InventoryReserved(NOON, "1", "sku1", 2, 1, 1)
+PAID = PaymentSucceeded(NOON, "1", "1", "c1", 500, "GBP")
+DECLINED = PaymentFailed(NOON, "1", "1", "c1", 500, "GBP", "payment declined")
+SHIPPED = ShipmentPrepared(NOON, "1", "SL1", ())
+AWARDED = LoyaltyPointsAwarded(NOON, "c1", "1", 5)
+COMPLETED = OrderCompleted(NOON, "1")
+CANCELLED = OrderCancelled(NOON, "1", "payment declined")
+RELEASED = InventoryReleased(NOON, "1", "sku1", 2)
+REFUNDED = PaymentRefunded(NOON, "1", "1", "c1", 500, "GBP")
+
+
+def told(*events: Event) -> Derived:
+    """The process `order_flow-1`, as these events tell it."""
+    recorded = [
+        Recorded(position, "any-1", position, event, "order_flow-1", None, Meta(), NOON)
+        for position, event in enumerate(events, 1)
+    ]
+    return derive_all(order_flow, "order_flow-1", recorded)
+
+
+def test_a_process_that_went_forward_is_completed() -> None:
+    """Each event means that a stage is done, and the next one waited for."""
+    derived = told(CREATED, RESERVED, PAID, SHIPPED, AWARDED, COMPLETED)
+
+    assert derived.findings == ()
+    assert derived.state.status is Status.COMPLETED
+    assert {step.forward.progress for step in derived.state.steps.values()} == {Progress.DONE}
+
+
+def test_a_process_that_was_undone_is_compensated() -> None:
+    """It ends with the last undoing, for the reason that turned it."""
+    derived = told(CREATED, RESERVED, DECLINED, CANCELLED, RELEASED)
+
+    assert derived.findings == ()
+    assert (derived.state.status, derived.state.cause) == (Status.COMPENSATED, "payment declined")
+
+
+def test_a_stage_told_in_parts_is_done_with_the_last_part() -> None:
+    """Until then its service is waited for."""
+    first = InventoryReserved(NOON, "1", "sku1", 2, 1, 2)
+    second = InventoryReserved(NOON, "1", "sku2", 2, 2, 2)
+
+    assert awaited(order_flow, told(CREATED, first).state) == ("reserve_inventory", "inventory")
+    assert awaited(order_flow, told(CREATED, first, second).state) == ("process_payment", "payment")
+
+
+@pytest.mark.parametrize(
+    ("events", "problem"),
+    [
+        ((CREATED, PAID), "waited for reserve_inventory"),
+        ((CREATED, RESERVED, RESERVED), "came again: reserve_inventory was done"),
+        ((CREATED, RESERVED, DECLINED, CANCELLED, REFUNDED), "undoes nothing: process_payment was not done"),
+        ((CREATED, RESERVED, PAID, SHIPPED, AWARDED, COMPLETED, REFUNDED), "after the process had ended as completed"),
+        ((CREATED, RESERVED, COMPLETED), "although process_payment was not done"),
+        ((CREATED, RESERVED, RELEASED), "while the process went forward"),
+        ((CREATED, CREATED), "came again: the process had begun"),
+        ((CREATED, RESERVED, PAID, DECLINED), "after process_payment was done"),
+        ((CREATED, RESERVED, DECLINED, CANCELLED, CANCELLED), "came again: the process had turned back"),
+        ((CREATED, StockReceived(NOON, "sku1", 1)), "is no event of this process"),
+        ((CREATED, PaymentSucceeded(NOON, "2", "2", "c1", 500, "GBP")), "is about '2'"),
+        ((RESERVED,), "came before OrderCreated"),
+    ],
+)
+def test_an_event_that_the_declaration_does_not_allow_is_a_finding(events: tuple[Event, ...], problem: str) -> None:
+    """It happened, so nothing fails; but the saga says where it went wrong."""
+    derived = told(*events)
+
+    [finding] = derived.findings
+    assert problem in finding.problem
+    assert (finding.position, finding.topic) == (len(events), type(events[-1]).schema.name)
+
+
+def test_money_taken_out_of_turn_still_has_to_be_given_back() -> None:
+    """What happened counts, allowed or not."""
+    derived = told(CREATED, PAID, CANCELLED, REFUNDED)
+
+    assert derived.state.step("process_payment").compensation.progress is Progress.DONE
+    assert len(derived.findings) == 1
+
+
+def test_an_order_cancelled_while_a_service_works_ends_when_that_service_abstains() -> None:
+    """The stage in flight counts as refused."""
+    cancelled = OrderCancelled(NOON, "1", "the customer called")
+    abstained = Abstained(
+        NOON, "payment", "InventoryReserved", "process_payment", Direction.FORWARD, "the order is cancelled"
+    )
+
+    open_ = told(CREATED, RESERVED, cancelled, RELEASED)
+    ended = told(CREATED, RESERVED, cancelled, RELEASED, abstained)
+
+    assert open_.state.end is None
+    assert (ended.state.status, ended.findings) == (Status.COMPENSATED, ())
+
+
+def test_silence_beyond_the_deadline_is_a_stall_that_names_the_step_waited_for() -> None:
+    """A process that has ended is silent for good."""
+    waiting = told(CREATED, RESERVED).state
+
+    assert stalls_at(order_flow, waiting) == NOON + timedelta(seconds=order_flow.silence_seconds)
+    assert awaited(order_flow, waiting) == ("process_payment", "payment")
+    assert stalls_at(order_flow, told(CREATED, RESERVED, DECLINED, CANCELLED, RELEASED).state) is None
+
+
+def test_a_process_all_of_whose_stages_are_done_waits_for_its_closing_service() -> None:
+    """The event that ends it is what is awaited."""
+    assert awaited(order_flow, told(CREATED, RESERVED, PAID, SHIPPED, AWARDED).state) == ("OrderCompleted", "order")
+
+
+def test_a_choreography_whose_events_mean_two_things_is_refused() -> None:
+    """It could not be told from its events."""
+    with pytest.raises(DefinitionError, match="two meanings"):
+        Choreography(
+            "twice",
+            version=1,
+            begins=OrderCreated,
+            stages=[Stage("pay", "payment", PaymentSucceeded), Stage("again", "bank", PaymentSucceeded)],
+            completes=OrderCompleted,
+            closing="order",
+            key=lambda event: event.order_id,
+        )
