@@ -81,8 +81,6 @@ def test_a_killed_worker_is_resumed_where_it_was(url: str, tmp_path: Path, momen
     assert unknown or moment != "in_step"
 
 
-
-
 def _check_history(history: list[Recorded]) -> None:
     """No success twice, attempts counted on, undone latest first."""
     assert isinstance(history[0].event, SagaStarted)

@@ -222,9 +222,7 @@ def test_hung_functions_leave_places_for_coroutines_and_the_worker_closes(open_l
     ("result", "error"),
     [(object(), "NotSerialisable"), ("\udc80", "NotSerialisable"), ("x" * STATE_BYTES_MAX, "PayloadTooLarge")],
 )
-def test_a_result_that_cannot_be_kept_fails_the_step_for_good(
-    open_ledger: OpenLedger, result: Any, error: str
-) -> None:
+def test_a_result_that_cannot_be_kept_fails_the_step_for_good(open_ledger: OpenLedger, result: Any, error: str) -> None:
     """The step did happen, so it is not run again, and it is undone."""
     trip = Saga("trip", input=int)
     undone: list[Any] = []

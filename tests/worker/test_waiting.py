@@ -1,0 +1,127 @@
+"""Steps that wait, durably: for a time, or for someone to say something."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from sagaledger.domain.saga import Saga
+from sagaledger.domain.state import SagaState, Status
+from sagaledger.domain.step import StepContext
+from sagaledger.infrastructure.app import App
+from sagaledger.infrastructure.worker import transition
+
+from .conftest import OpenLedger, play, told, until, worker_on
+
+
+def _approved(*, timeout: float | None = None) -> Saga[int]:
+    """A saga that undoes its first step unless someone approves of it."""
+    saga = Saga("approved", input=int)
+
+    @saga.step()
+    async def book(_: int, __: StepContext) -> None:
+        """At once."""
+
+    @book.compensation
+    async def cancel(_: int, __: None, ___: StepContext) -> None:
+        """At once."""
+
+    saga.wait_for("approval", timeout=timeout)
+
+    @saga.step(compensable=False)
+    async def thank(_: int, ctx: StepContext) -> Any:
+        return ctx.result("approval")
+
+    return saga
+
+
+@pytest.mark.parametrize("hold_seconds", [0.0, 5.0])
+def test_a_step_sleeps_through_a_restart(
+    open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch, hold_seconds: float
+) -> None:
+    """The time goes on while no worker runs, whether the saga was held or given back; it wakes once."""
+    monkeypatch.setattr(transition, "HOLD_SECONDS", hold_seconds)
+    saga = Saga("sleeper", input=int)
+    saga.sleep("nap", seconds=0.4)
+    saga.step(name="wake", compensable=False)(lambda _, __: "awake")
+    ledger = open_ledger(App(sagas=[saga]))
+
+    async def falls_asleep() -> None:
+        async with worker_on(ledger) as worker:
+            await worker.start(saga, 1, key="1")
+
+    async def wakes() -> SagaState:
+        async with worker_on(ledger) as worker:
+            return await worker.outcome("sleeper-1")
+
+    play(falls_asleep())
+    state = play(wakes())
+    facts = ledger.history("sleeper-1")
+    assert (state.status, bytes(state.result or b"")) == (Status.COMPLETED, b'"awake"')
+    assert told(ledger, "sleeper-1")[1:4] == ["nap started", "TimerFired", "nap succeeded"]
+    assert (facts[2].event.at - facts[1].event.at).total_seconds() >= 0.4
+
+
+@pytest.mark.parametrize(("refused", "status"), [(False, Status.COMPLETED), (True, Status.COMPENSATED)])
+def test_someone_elsewhere_says_yes_or_no(open_ledger: OpenLedger, refused: bool, status: Status) -> None:
+    """A saga that waits without end is in nobody's hands and nobody's way, until the signal wakes it."""
+    saga = _approved()
+    ledger, elsewhere = open_ledger(App(sagas=[saga])), open_ledger(App(sagas=[saga]))
+
+    async def scene() -> SagaState:
+        async with worker_on(ledger) as worker:
+            await worker.start(saga, 1, key="1")
+            await until(lambda: told(elsewhere, "approved-1")[-1] == "approval started")
+            await worker.idle()
+            await asyncio.to_thread(
+                elsewhere.signal, "approved-1", "approval", {"by": "ann"}, actor="ann", refused=refused
+            )
+            return await worker.outcome("approved-1")
+
+    state = play(scene())
+    assert state.status is status
+    assert refused or bytes(state.result or b"") == b'{"by":"ann"}'
+
+
+def test_a_signal_that_comes_early_is_kept(open_ledger: OpenLedger) -> None:
+    """Said before the saga asks, it counts when the saga does."""
+    saga = _approved()
+    ledger = open_ledger(App(sagas=[saga]))
+    ledger.start(saga, 1, key="1")
+    ledger.signal("approved-1", "approval", 7, actor="ann")
+
+    async def scene() -> SagaState:
+        async with worker_on(ledger) as worker:
+            return await worker.outcome("approved-1")
+
+    assert bytes(play(scene()).result or b"") == b"7"
+
+
+def test_nobody_answers_in_time(open_ledger: OpenLedger) -> None:
+    """The step fails when its time is over, and what was done before is undone."""
+    saga = _approved(timeout=0.1)
+    ledger = open_ledger(App(sagas=[saga]))
+
+    async def scene() -> SagaState:
+        async with worker_on(ledger) as worker:
+            return await worker.outcome((await worker.start(saga, 1, key="1")).saga_id)
+
+    state = play(scene())
+    assert (state.status, state.cause) == (Status.COMPENSATED, "step approval failed (SignalTimeout)")
+
+
+def test_a_waiting_saga_can_be_cancelled(open_ledger: OpenLedger) -> None:
+    """It does not wait for the answer any more."""
+    saga = _approved()
+    ledger = open_ledger(App(sagas=[saga]))
+
+    async def scene() -> SagaState:
+        async with worker_on(ledger) as worker:
+            await worker.start(saga, 1, key="1")
+            await until(lambda: told(ledger, "approved-1")[-1] == "approval started")
+            await asyncio.to_thread(ledger.cancel, "approved-1", actor="ann", reason="no")
+            return await worker.outcome("approved-1")
+
+    assert play(scene()).status is Status.COMPENSATED
