@@ -1,44 +1,116 @@
 """sagaledger: an event-sourced saga store with CQRS read models.
 
 Define a saga, open a ledger, start sagas, run a worker; audit, rebuild and query what happened. This module is the
-whole public API.
+whole public API. A name is imported when it is first used, so that a command pays only for what it needs.
 """
 
-from .domain.errors import (
-    CorruptEvent,
-    DefinitionError,
-    InvalidInput,
-    NotSerialisable,
-    PayloadTooLarge,
-    SagaledgerError,
-    StepRejected,
-    UnknownEvent,
-)
-from .domain.event import Event, event
-from .domain.facts import Action, Direction
-from .domain.participant import Command, Participant, Refused
-from .domain.recorded import Meta, Recorded
-from .domain.saga import Saga
-from .domain.state import SagaState, Status
-from .domain.step import LocalResult, OnUnknown, Retry, Step, StepContext
-from .infrastructure.app import App
-from .infrastructure.errors import (
-    NotOurs,
-    OutcomeUnknown,
-    SagaConflict,
-    SagaNotFound,
-    TimedOut,
-    Unavailable,
-    UnknownDefinition,
-    WorkerRunning,
-    WrongState,
-)
-from .infrastructure.ledger import Ledger
-from .infrastructure.opening import Started
-from .infrastructure.projector.query import Answer
-from .infrastructure.rehearsal import Rehearsal, rehearse, rehearse_each_failure
-from .infrastructure.worker import Worker
-from .projections.projection import Projection
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .domain.errors import (
+        CorruptEvent,
+        DefinitionError,
+        InvalidInput,
+        NotSerialisable,
+        PayloadTooLarge,
+        SagaledgerError,
+        StepRejected,
+        UnknownEvent,
+    )
+    from .domain.event import Event, event
+    from .domain.facts import Action, Direction
+    from .domain.participant import Command, Participant, Refused
+    from .domain.recorded import Meta, Recorded
+    from .domain.saga import Saga
+    from .domain.state import SagaState, Status
+    from .domain.step import LocalResult, OnUnknown, Retry, Step, StepContext
+    from .infrastructure.app import App
+    from .infrastructure.errors import (
+        NotOurs,
+        OutcomeUnknown,
+        SagaConflict,
+        SagaNotFound,
+        TimedOut,
+        Unavailable,
+        UnknownDefinition,
+        WorkerRunning,
+        WrongState,
+    )
+    from .infrastructure.ledger import Ledger
+    from .infrastructure.opening import Started
+    from .infrastructure.projector.query import Answer
+    from .infrastructure.rehearsal import Rehearsal, rehearse, rehearse_each_failure
+    from .infrastructure.worker import Worker
+    from .projections.projection import Projection, Row
+
+_HOMES = {
+    ".domain.errors": (
+        "CorruptEvent",
+        "DefinitionError",
+        "InvalidInput",
+        "NotSerialisable",
+        "PayloadTooLarge",
+        "SagaledgerError",
+        "StepRejected",
+        "UnknownEvent",
+    ),
+    ".domain.event": (
+        "Event",
+        "event",
+    ),
+    ".domain.facts": (
+        "Action",
+        "Direction",
+    ),
+    ".domain.participant": (
+        "Command",
+        "Participant",
+        "Refused",
+    ),
+    ".domain.recorded": (
+        "Meta",
+        "Recorded",
+    ),
+    ".domain.saga": ("Saga",),
+    ".domain.state": (
+        "SagaState",
+        "Status",
+    ),
+    ".domain.step": (
+        "LocalResult",
+        "OnUnknown",
+        "Retry",
+        "Step",
+        "StepContext",
+    ),
+    ".infrastructure.app": ("App",),
+    ".infrastructure.errors": (
+        "NotOurs",
+        "OutcomeUnknown",
+        "SagaConflict",
+        "SagaNotFound",
+        "TimedOut",
+        "Unavailable",
+        "UnknownDefinition",
+        "WorkerRunning",
+        "WrongState",
+    ),
+    ".infrastructure.ledger": ("Ledger",),
+    ".infrastructure.opening": ("Started",),
+    ".infrastructure.projector.query": ("Answer",),
+    ".infrastructure.rehearsal": (
+        "Rehearsal",
+        "rehearse",
+        "rehearse_each_failure",
+    ),
+    ".infrastructure.worker": ("Worker",),
+    ".projections.projection": (
+        "Projection",
+        "Row",
+    ),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Action",
@@ -64,6 +136,7 @@ __all__ = [
     "Refused",
     "Rehearsal",
     "Retry",
+    "Row",
     "Saga",
     "SagaConflict",
     "SagaNotFound",
@@ -85,3 +158,17 @@ __all__ = [
     "rehearse",
     "rehearse_each_failure",
 ]
+
+
+if not TYPE_CHECKING:  # a type checker reads the imports above, and knows what is not there
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(_HOME[name], __name__), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return __all__
