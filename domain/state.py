@@ -153,6 +153,11 @@ class SagaState(Struct, frozen=True):
         return step.forward if direction is Direction.FORWARD else step.compensation
 
     @property
+    def scheduled(self) -> bool:
+        """Whether it was started for later, and has not begun."""
+        return self.begins_at is not None and not self.steps
+
+    @property
     def turned(self) -> bool:
         """Whether it goes back: cancelled, out of time, or with a step given up, and not past its pivot."""
         return not self.past_pivot and (
@@ -183,6 +188,8 @@ class SagaState(Struct, frozen=True):
             return Status.NEEDS_INTERVENTION
         if self.turned:
             return Status.COMPENSATING
+        if self.scheduled:
+            return Status.WAITING
         progress = {step.forward.progress for step in self.steps.values()}
         if Progress.RUNNING not in progress and (Progress.RETRYING in progress or Progress.WAITING in progress):
             return Status.WAITING

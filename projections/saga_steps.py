@@ -15,6 +15,7 @@ from ..domain.facts import (
     StepOutcomeUnknown,
     StepStarted,
     StepSucceeded,
+    Wait,
 )
 from ..domain.recorded import Recorded
 from .columns import UtcDateTime
@@ -22,7 +23,7 @@ from .projection import Key, Projection, Row, existing
 
 saga_steps = Projection(
     "saga_steps",
-    version=1,
+    version=2,
     table=Table(
         "saga_steps",
         MetaData(),
@@ -34,6 +35,8 @@ saga_steps = Projection(
         Column("started_at", UtcDateTime, nullable=False),
         Column("ended_at", UtcDateTime),
         Column("retry_at", UtcDateTime),
+        Column("waits_for", Text),
+        Column("waits_until", UtcDateTime),
         Column("error", Text),
         Column("worker", Text),
         Column("idempotency_key", Text, nullable=False),
@@ -42,6 +45,8 @@ saga_steps = Projection(
 )
 
 STARTED = "started"
+WAITING = "waiting"
+"""It runs nothing: it waits for a timer, a signal or another saga."""
 SUCCEEDED = "succeeded"
 FAILED = "failed"
 UNKNOWN = "unknown"
@@ -65,16 +70,24 @@ def _either(recorded: Any) -> Key:
 def started(_: Row | None, event: StepStarted | CompensationStarted, recorded: Recorded) -> Row:
     """An attempt began."""
     direction = Direction.FORWARD if isinstance(event, StepStarted) else Direction.COMPENSATION
+    wait = event.wait if isinstance(event, StepStarted) else None
     return {
         "saga_id": recorded.stream_id,
         "step": event.step,
         "direction": direction.value,
         "attempt": event.attempt,
-        "status": STARTED,
+        "status": STARTED if wait is None else WAITING,
         "started_at": event.at,
         "worker": recorded.meta.worker,
         "idempotency_key": event.key,
+        "waits_for": None if wait is None else _subject(wait),
+        "waits_until": None if wait is None else wait.due_at,
     }
+
+
+def _subject(wait: Wait) -> str:
+    """`timer`, `signal approval`, `saga refund-7`."""
+    return wait.kind.value if wait.target is None else f"{wait.kind} {wait.target}"
 
 
 @saga_steps.on(StepSucceeded, key=_forward)

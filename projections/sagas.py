@@ -38,7 +38,7 @@ from .projection import Projection, Row, existing
 
 sagas = Projection(
     "sagas",
-    version=2,
+    version=3,
     table=Table(
         "sagas",
         MetaData(),
@@ -56,10 +56,13 @@ sagas = Projection(
         Column("error", Text),
         Column("events", BigInteger, nullable=False),
         Column("deadline", UtcDateTime),
+        Column("begins_at", UtcDateTime),
         Column("stalls_at", UtcDateTime),
         Column("findings", Integer, nullable=False),
         Column("silence_seconds", Float, info=INTERNAL),
+        Column("begun", Boolean, nullable=False, info=INTERNAL),
         Column("running", Names, nullable=False, info=INTERNAL),
+        Column("waiting", Names, nullable=False, info=INTERNAL),
         Column("retrying", Names, nullable=False, info=INTERNAL),
         Column("given_up", Names, nullable=False, info=INTERNAL),
         Column("compensations", Names, nullable=False, info=INTERNAL),
@@ -73,6 +76,9 @@ sagas = Projection(
 )
 
 ENDED = frozenset({Status.COMPLETED.value, Status.COMPENSATED.value, Status.ABANDONED.value})
+
+PROGRESS = ("running", "waiting", "retrying", "given_up")
+"""What an action that has begun is doing, unless it is over: the columns that name the steps which do."""
 
 Fold = Callable[[Row, Any], Row]
 """What a fact changes in the row of its saga."""
@@ -113,7 +119,8 @@ def _status(row: Row) -> str:
         return Status.NEEDS_INTERVENTION.value
     if not row["past_pivot"] and (row["told_to_turn"] or row["given_up"] or row["compensations"]):
         return Status.COMPENSATING.value
-    if row["retrying"] and not row["running"]:
+    scheduled = row["begins_at"] is not None and not row["begun"]
+    if scheduled or ((row["retrying"] or row["waiting"]) and not row["running"]):
         return Status.WAITING.value
     return Status.RUNNING.value
 
@@ -124,18 +131,20 @@ def _new(recorded: Recorded, started: SagaStarted) -> Row:
         "definition": started.definition,
         "version": started.definition_version,
         "style": started.style,
-        "status": Status.RUNNING.value,
         "correlation_id": recorded.correlation_id,
         "started_at": started.at,
         "updated_at": started.at,
         "events": 1,
         "deadline": started.deadline,
+        "begins_at": started.begins_at,
+        "begun": False,
         "findings": 0,
         "silence_seconds": started.silence_seconds,
-        **dict.fromkeys(("running", "retrying", "given_up", "compensations", "parked"), ()),
+        **dict.fromkeys((*PROGRESS, "compensations", "parked"), ()),
         "told_to_turn": False,
         "past_pivot": False,
     }
+    row["status"] = _status(row)
     return {**row, "stalls_at": _stalls_at(row)}
 
 
@@ -156,16 +165,20 @@ def _without(names: tuple[str, ...], name: str) -> tuple[str, ...]:
 
 
 def _forward(row: Row, step: str, progress: str | None) -> Row:
-    """The step's action stands in one of `running`, `retrying` and `given_up`, or in none of them."""
-    return {
-        column: (_among if column == progress else _without)(row[column], step)
-        for column in ("running", "retrying", "given_up")
-    }
+    """The step's action stands in one of the columns of its progress, or in none of them."""
+    moved = {column: (_among if column == progress else _without)(row[column], step) for column in PROGRESS}
+    return {**moved, "begun": True}
+
+
+def _back(row: Row, step: str) -> Row:
+    """The step's compensation has begun."""
+    return {"compensations": _among(row["compensations"], step), "begun": True}
 
 
 @_on(StepStarted)
 def _step_started(row: Row, started: StepStarted) -> Row:
-    return {**_forward(row, started.step, "running"), "current_step": started.step}
+    progress = "running" if started.wait is None else "waiting"
+    return {**_forward(row, started.step, progress), "current_step": started.step}
 
 
 @_on(StepSucceeded)
@@ -181,17 +194,17 @@ def _step_failed(row: Row, failed: StepFailed) -> Row:
 
 @_on(CompensationStarted)
 def _compensation_started(row: Row, started: CompensationStarted) -> Row:
-    return {"compensations": _among(row["compensations"], started.step), "current_step": started.step}
+    return {**_back(row, started.step), "current_step": started.step}
 
 
 @_on(StepCompensated)
 def _step_compensated(row: Row, compensated: StepCompensated) -> Row:
-    return {"compensations": _among(row["compensations"], compensated.step)}
+    return _back(row, compensated.step)
 
 
 @_on(CompensationFailed)
 def _compensation_failed(row: Row, failed: CompensationFailed) -> Row:
-    return {"compensations": _among(row["compensations"], failed.step), **_blame(failed)}
+    return {**_back(row, failed.step), **_blame(failed)}
 
 
 def _blame(failed: StepFailed | CompensationFailed) -> Row:
@@ -202,7 +215,7 @@ def _blame(failed: StepFailed | CompensationFailed) -> Row:
 def _outcome_unknown(row: Row, lost: StepOutcomeUnknown) -> Row:
     blame = {"failed_step": lost.step, "error": f"outcome unknown: the worker of attempt {lost.attempt} died"}
     if lost.direction is Direction.COMPENSATION:
-        return {"compensations": _among(row["compensations"], lost.step), **blame}
+        return {**_back(row, lost.step), **blame}
     return {**_forward(row, lost.step, "given_up" if lost.retry_at is None else "retrying"), **blame}
 
 
@@ -230,6 +243,7 @@ def _resolved(row: Row, resolved: InterventionResolved) -> Row:
     changes = {
         "parked": _without(row["parked"], f"{resolved.direction} {resolved.step}"),
         "past_pivot": row["past_pivot"] or resolved.pivot,
+        "begun": True,
     }
     if resolved.direction is Direction.FORWARD:
         return {**changes, **_forward(row, resolved.step, None)}
