@@ -16,7 +16,7 @@ from sagaledger.domain.saga import Saga
 from sagaledger.domain.state import SagaState, Status
 from sagaledger.domain.step import Retry, StepContext
 from sagaledger.infrastructure.app import App
-from sagaledger.infrastructure.errors import OutcomeUnknown, SagaConflict, SagaNotFound, Unavailable
+from sagaledger.infrastructure.errors import OutcomeUnknown, SagaConflict, SagaNotFound, Unavailable, WorkerRunning
 from sagaledger.infrastructure.ledger import Ledger
 from sagaledger.infrastructure.log.mapper import UnreadableEvent
 from sagaledger.infrastructure.log.port import Append, AppendCall, Backend, DueChange
@@ -103,6 +103,22 @@ def test_who_waits_for_a_saga_that_is_not_there_is_told(open_ledger: OpenLedger)
                 await worker.outcome("gated-nobody")
 
     play(scene())
+
+
+def test_a_file_takes_one_worker_at_a_time(sqlite_url: str) -> None:
+    """A second one is told so when it opens, and may work when the first has closed."""
+    gate = Gate()
+    with Ledger.open(sqlite_url, gate.app) as ledger, Ledger.open(sqlite_url, gate.app) as elsewhere:
+
+        async def scene() -> None:
+            async with worker_on(ledger):
+                with pytest.raises(WorkerRunning):
+                    async with worker_on(elsewhere):
+                        pytest.fail("two workers at once")
+            async with worker_on(elsewhere) as worker:
+                await worker.idle()
+
+        play(scene())
 
 
 # What it leaves alone
