@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import socket
 from time import monotonic
 
 from ...domain.recorded import Meta
 from ..log.port import Epoch, WorkQueue
+from .place import is_gone, place
 
 LOOK_SECONDS = 0.5
 """How often a worker looks for leases of others that have run out."""
@@ -23,6 +23,7 @@ class Lease:
         self._renew_at = 0.0
         self._look_at = 0.0
         self._lost = False
+        self._place = place()
         self._take()
 
     def hold(self) -> None:
@@ -39,6 +40,7 @@ class Lease:
             self._renewed(began)
         if began >= self._look_at:
             self._queue.take_over()
+            self._end_the_gone()
             self._look_at = began + LOOK_SECONDS
 
     def lose(self) -> None:
@@ -59,11 +61,15 @@ class Lease:
         """Give it up, and everything held under it."""
         self._queue.retire(self.epoch)
 
+    def _end_the_gone(self) -> None:
+        """End the leases of workers of this very place whose process is gone: nobody has to wait for those."""
+        for worker in self._queue.workers():
+            if worker.host == self._place and is_gone(worker.pid):
+                self._queue.retire(Epoch(worker.worker_id, worker.epoch))
+
     def _take(self) -> None:
         began = monotonic()
-        self.epoch: Epoch = self._queue.register(
-            host=socket.gethostname(), pid=os.getpid(), lease_seconds=self._lease_seconds
-        )
+        self.epoch: Epoch = self._queue.register(host=self._place, pid=os.getpid(), lease_seconds=self._lease_seconds)
         self.meta = Meta(worker=self.epoch.worker_id, epoch=self.epoch.epoch)
         self._lost = False
         self._renewed(began)
