@@ -81,7 +81,7 @@ class EmbeddedBus:
                 _log.exception("services do not react for %.1f s", backoff_seconds)
 
     def _next_due(self) -> datetime | None:
-        return min((due for f in self._followers if (due := f.letters.next_due()) is not None), default=None)
+        return min((due for f in self._followers if (due := f.next_due()) is not None), default=None)
 
     def _await(self, due: datetime | None) -> None:
         """Wait for new events, but not beyond the time at which a letter comes due."""

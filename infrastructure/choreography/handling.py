@@ -6,10 +6,12 @@ A reaction's events, and what became of its delivery, are drafted here against t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
+
+import msgspec
 
 from ...domain.choreography import Choreography
 from ...domain.dead_letter import DeferDelivery, FailDelivery, SettleDelivery
@@ -17,7 +19,7 @@ from ...domain.errors import SagaledgerError
 from ...domain.event import Event
 from ...domain.outcome import Failed, failure_of
 from ...domain.participant import Command, Refused
-from ...domain.recorded import Meta, Recorded
+from ...domain.recorded import Meta
 from ...domain.service import NothingToDo, Response, Service, Story
 from ..committer import Committer, Draft, StreamsMissing, StreamsUnsettled
 from ..errors import OutcomeUnknown, Unavailable
@@ -42,6 +44,19 @@ class Planned(NamedTuple):
     """It failed, or waited, before: handling it settles that."""
 
 
+class Chronicle:
+    """The events of one process, and which of them a service has handled: each of those left a trace."""
+
+    def __init__(self, rows: Sequence[StoredRow], service: str) -> None:
+        self.rows = rows
+        self._own = {row.position for row in rows if _worker_of(row.meta) == service}
+        self.handled = {row.causation_position for row in rows if row.position in self._own}
+
+    def known_at(self, row: StoredRow) -> Iterable[StoredRow]:
+        """What the service knows when an event reaches it: all before it, and whatever it did itself."""
+        return (other for other in self.rows if other.position < row.position or other.position in self._own)
+
+
 class Handling:
     """What one service does about events. Belongs to one thread."""
 
@@ -58,8 +73,30 @@ class Handling:
         flow = self._flow_of(row)
         return None if flow is None else self.service.response_to(flow.name, row.topic)
 
-    def plan(self, row: StoredRow) -> Planned | None:
-        """React to an event: to commands, or to a failure; None if it does not concern the service after all.
+    def chronicle(self, process_id: str) -> Chronicle:
+        """The process as the log has it now."""
+        return Chronicle(self._log.correlated(process_id), self.service.name)
+
+    def outstanding(self, chronicle: Chronicle, upto: int) -> list[StoredRow]:
+        """The events of a process, up to a position, that the service has yet to handle."""
+        return [
+            row
+            for row in chronicle.rows
+            if row.position <= upto and row.position not in chronicle.handled and self.concerns(row)
+        ]
+
+    def concerns(self, row: StoredRow) -> bool:
+        """Whether the service does something about an event; also about one that cannot be read."""
+        response = self.response_to(row)
+        if response is None:
+            return False
+        try:
+            return response.when(self._mapper.to_recorded(row).event)
+        except SagaledgerError:
+            return True
+
+    def plan(self, row: StoredRow, *, chronicle: Chronicle | None = None, is_letter: bool = False) -> Planned | None:
+        """React to an event: to commands, or to a failure; None if it does not concern the service, or was handled.
 
         Raises `Unavailable`: that says nothing about the event.
         """
@@ -70,11 +107,14 @@ class Handling:
             event = self._mapper.to_recorded(row).event
             if not response.when(event):
                 return None
-            return Planned(row, self._react(response, event, row))
+            known = chronicle or self.chronicle(_process_of(row))
+            if row.position in known.handled and not is_letter:
+                return None
+            return Planned(row, self._react(response, event, row, known), is_letter=is_letter)
         except (Unavailable, OutcomeUnknown):
             raise
         except Exception as error:  # noqa: BLE001 -- whatever a reaction raises is the outcome of its delivery
-            return Planned(row, failure=_failure(error))
+            return Planned(row, failure=_failure(error), is_letter=is_letter)
 
     def draft(self, plans: Sequence[Planned], now: datetime) -> list[Draft]:
         """Decide plans: a draft for each of the first ones, at least for one; the rest has to wait for these.
@@ -113,32 +153,21 @@ class Handling:
                 return draft
         return self._fail(planned.row, failure, now)
 
-    def _react(self, response: Response, event: Event, row: StoredRow) -> Sequence[Command]:
+    def _react(self, response: Response, event: Event, row: StoredRow, chronicle: Chronicle) -> Sequence[Command]:
         flow, process_id = response.flow, _process_of(row)
         if type(event) in flow.meanings and flow.process_id(flow.key(event)) != process_id:
             raise Misdirected(
                 f"{row.topic} at position {row.position} is about {flow.key(event)!r}, not about process "
                 f"{process_id!r} whose correlation id it bears: correct whoever wrote it"
             )
-        story = Story(process_id) if type(event) is flow.begins else self._story(flow, row)
+        known = (self._mapper.to_recorded(other) for other in chronicle.known_at(row) if other.topic in flow.topics)
+        story = Story(process_id, (recorded.event for recorded in known))
         wanted = response.react(event, story)
         if isinstance(wanted, NothingToDo):
             return [self.service.abstain(flow, event, story, wanted)]
         if not wanted:
             return [self.service.abstain(flow, event, story, NothingToDo("nothing was left to do"))]
         return wanted
-
-    def _story(self, flow: Choreography, row: StoredRow) -> Story:
-        """What the service knows: every event before this one, and whatever it did itself."""
-        process_id = _process_of(row)
-        known: list[Recorded] = []
-        for other in self._log.correlated(process_id):
-            if other.topic not in flow.topics:
-                continue
-            recorded = self._mapper.to_recorded(other)
-            if other.position < row.position or recorded.meta.worker == self.service.name:
-                known.append(recorded)
-        return Story(process_id, (recorded.event for recorded in known))
 
     def _decide(self, draft: Draft, planned: Planned, now: datetime) -> None:
         if planned.is_letter:
@@ -189,6 +218,11 @@ class Handling:
 
 def _process_of(row: StoredRow) -> str:
     return row.stream_id if row.correlation_id is None else row.correlation_id
+
+
+@lru_cache(maxsize=4096)
+def _worker_of(meta: str) -> str | None:
+    return msgspec.json.decode(meta, type=Meta).worker
 
 
 def _failure(error: Exception) -> Failed:
