@@ -11,7 +11,7 @@ from ...projections.projection import PoisonEvent, Projection
 from ..choreography.translator import Translator
 from ..errors import Unavailable
 from ..log.mapper import Mapper, UnreadableEvent
-from ..log.port import EventLog, StoredRow
+from ..log.port import STATE_BYTES_MAX, EventLog, StoredRow
 
 BATCH_EVENTS_MAX = 4_000
 BATCH_BYTES_MAX = 32 * 1024 * 1024
@@ -87,7 +87,7 @@ class BatchReader:
         self._translator = Translator(log, mapper) if mapper.flows and not topics.isdisjoint(_SAGA_TOPICS) else None
         self._events_max = events_max
         self._bytes_max = bytes_max
-        self._limit = events_max
+        self._limit = min(events_max, max(bytes_max // STATE_BYTES_MAX, 1))  # whatever comes first, it fits
 
     def read(self, after: int, upto: int) -> Batch:
         """The next batch beyond a position, which ends at `upto` at the latest."""

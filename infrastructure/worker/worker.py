@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from queue import Empty, SimpleQueue
 from threading import Thread
 from types import TracebackType
@@ -24,6 +25,7 @@ from .attempt import attempt
 from .engine import Engine
 from .message import Attempted, Dispatch, Drain, Idle, Message, Reply, Start, Turn, Watch
 from .step_threads import StepThreads
+from .sweeper import Sweeper
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,8 @@ class Worker:
     - `project`: whether it keeps the views up, too;
     - `drain_seconds`: how long it waits, when it is closed, for steps that are running.
 
-    Raises `WorkerRunning` on entry when a SQLite file already has a worker.
+    Raises `WorkerRunning` on entry when a SQLite file already has a worker, and `DefinitionChanged` when a definition
+    is not the one that sagas were started with under the same version.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Worker:
         self._drain_seconds = drain_seconds
         self._threads = StepThreads(threads)
         self._projector = ledger.projector() if project else None
+        self._sweeper = Sweeper(ledger)
         self._inbox: SimpleQueue[Message | None] = SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._asking: set[asyncio.Future[Any]] = set()
@@ -69,11 +73,13 @@ class Worker:
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
+        await asyncio.to_thread(self._ledger.versions.check, self._ledger.app.definitions)
         self._engine = await asyncio.to_thread(
             Engine, self._ledger, concurrency=self._concurrency, lease_seconds=self._lease_seconds
         )
         self._thread = Thread(target=self._drive, name="saga-engine", daemon=True)
         self._thread.start()
+        self._sweeper.start()
         if self._projector is not None:
             self._projector.start()
         return self
@@ -94,9 +100,12 @@ class Worker:
         key: str | None = None,
         version: int | None = None,
         actor: str | None = None,
+        begins_at: datetime | None = None,
     ) -> Started:
         """Start a saga and hold it here at once; returns when its start is durable. See `Ledger.start`."""
-        opening = Opening.of(self._ledger.definition_of(saga, version), value, key)
+        opening = Opening.of(self._ledger.definition_of(saga, version), value, key, begins_at=begins_at)
+        if not self._ledger.versions.vouched_for(opening.definition):
+            await asyncio.to_thread(self._ledger.versions.vouch_for, opening.definition)
         async with self._starting:
             return await self._ask(lambda reply: Start(opening, Meta(actor=actor), reply))
 
@@ -156,6 +165,7 @@ class Worker:
         self._engine.give_up()
         self._inbox.put(None)
         await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._sweeper.stop)
         if self._projector is not None:
             await asyncio.to_thread(self._projector.stop)
         await asyncio.wait([self._ended])
