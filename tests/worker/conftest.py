@@ -16,7 +16,7 @@ from sagaledger.infrastructure.worker import Worker
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 """Nothing here takes as long; a test that does has found something that never ends."""
 
 OpenLedger = Callable[[App], Ledger]

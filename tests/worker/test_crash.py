@@ -46,9 +46,9 @@ def _die_until_done(url: str, folder: Path, moment: str, counts: list[int]) -> i
 @pytest.mark.parametrize(
     ("moment", "counts"),
     [
-        ("before_append", [1, 2, 3, 4, 3, 4, 99]),
-        ("after_append", [1, 2, 3, 2, 3, 2, 99]),
-        ("in_step", [3, 10, 10, 6, 10, 6, 99]),
+        ("before_append", [1, 2, 3, 4, 99]),
+        ("after_append", [1, 2, 3, 2, 99]),
+        ("in_step", [3, 10, 10, 6, 99]),
     ],
 )
 def test_a_killed_worker_is_resumed_where_it_was(url: str, tmp_path: Path, moment: str, counts: list[int]) -> None:
@@ -57,7 +57,7 @@ def test_a_killed_worker_is_resumed_where_it_was(url: str, tmp_path: Path, momen
     deaths = _die_until_done(url, tmp_path, moment, counts)
 
     # then it has died several times, and every journey ended as it should
-    assert deaths >= 4
+    assert deaths >= 3
     with Ledger.open(url, APP) as ledger:
         histories = {n: ledger.history(f"journey-{n}", participants=False) for n in range(JOURNEYS)}
         statuses = [ledger.state(f"journey-{n}").status for n in range(JOURNEYS)]

@@ -16,7 +16,7 @@ from sagaledger.domain.step import Retry, StepContext
 from sagaledger.infrastructure.app import App
 from sagaledger.infrastructure.log.port import STATE_BYTES_MAX
 
-from .conftest import OpenLedger, play, told, worker_on
+from .conftest import OpenLedger, play, told, until, worker_on
 
 AT_ONCE = Retry(attempts=3, backoff_seconds=0.0)
 ONCE = Retry(attempts=1)
@@ -206,8 +206,7 @@ def test_hung_functions_leave_places_for_coroutines_and_the_worker_closes(open_l
         async with worker_on(ledger, threads=2, drain_seconds=0.1) as worker:
             ids = [(await worker.start(hung, n, key=str(n))).saga_id for n in range(3)]
             ended = [asyncio.ensure_future(worker.outcome(saga_id)) for saga_id in ids]
-            await asyncio.wait(ended, timeout=2)
-            assert sum(future.done() for future in ended) == 2
+            await until(lambda: sum(future.done() for future in ended) == 2)
             assert (await worker.outcome((await worker.start(quick, 1)).saga_id)).status is Status.COMPLETED
             for future in ended:
                 future.cancel()
