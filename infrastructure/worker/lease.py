@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime, timedelta
 from time import monotonic
 
 from ...domain.recorded import Meta
@@ -57,6 +58,13 @@ class Lease:
         """How long until `hold` has something to do."""
         return max(0.0, min(self._renew_at, self._look_at) - monotonic())
 
+    def now(self) -> datetime:
+        """The ledger's time: the database's when the lease was taken, and since then by a clock that nobody can set.
+
+        So a clock that jumps, here or on another machine, fires no timer early.
+        """
+        return self._registered_at + timedelta(seconds=monotonic() - self._registered)
+
     def retire(self) -> None:
         """Give it up, and everything held under it."""
         self._queue.retire(self.epoch)
@@ -72,6 +80,8 @@ class Lease:
         self.epoch: Epoch = self._queue.register(host=self._place, pid=os.getpid(), lease_seconds=self._lease_seconds)
         self.meta = Meta(worker=self.epoch.worker_id, epoch=self.epoch.epoch)
         self._lost = False
+        [mine] = (row for row in self._queue.workers() if row.worker_id == self.epoch.worker_id)
+        self._registered_at, self._registered = mine.started_at, monotonic()
         self._renewed(began)
 
     def _renewed(self, began: float) -> None:
