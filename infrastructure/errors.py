@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..domain.errors import SagaledgerError
+from ..domain.errors import DefinitionError, SagaledgerError
 
 
 class Unavailable(SagaledgerError):
@@ -47,6 +47,25 @@ class SagaNotFound(SagaledgerError):
 
 class UnknownDefinition(SagaledgerError):
     """No saga definition of that name and version is registered."""
+
+
+class DefinitionChanged(DefinitionError):
+    """A definition is not the one that sagas were started with under the same version."""
+
+    def __init__(self, name: str, version: int, recorded: str, registered: str) -> None:
+        super().__init__(
+            f"saga {name!r} version {version} is on record with the fingerprint {recorded}, and the one registered "
+            f"here has {registered}: its structure changed; register the changed one as a new version, and keep "
+            f"version {version} as it was while it has unfinished sagas (`sagaledger definitions` counts them)"
+        )
+        self.name = name
+        self.version = version
+        self.recorded = recorded
+        self.registered = registered
+
+
+class NotSupported(SagaledgerError):
+    """The ledger's database cannot do this; another one can."""
 
 
 class SagaConflict(SagaledgerError):

@@ -36,13 +36,15 @@ from ..domain.state import Intervention, SagaState, evolve, rebuild
 from .app import App
 from .choreography.translator import process_history
 from .committer import Committer
-from .errors import SagaConflict, SagaNotFound, TimedOut, WrongState
+from .errors import NotSupported, SagaConflict, SagaNotFound, TimedOut, WrongState
 from .log.mapper import Mapper
 from .log.open import open_backend
 from .log.port import Append, AppendCall, Appended, Backend, DueChange
+from .log.requests import NewRequest
 from .opening import Opening, Started
 from .projector.query import Answer, Queries
 from .projector.runner import Projector
+from .versions import Versions
 
 CONFLICTS_MAX = 100
 """How often one command is decided again because others wrote to the same streams."""
@@ -56,6 +58,7 @@ class Ledger:
         self.app = app
         self.mapper = Mapper(app.registry, app.flows)
         self.queries = Queries(backend, app.projections)
+        self.versions = Versions(backend)
 
     @classmethod
     def open(cls, url: str, app: App | None = None, *, create: bool = False) -> Self:
@@ -96,13 +99,11 @@ class Ledger:
         Its id is `<saga>-<key>`; the key is that of the input, as its definition says, unless one is given, and a
         random one without either. The same saga again is one saga.
 
-        Raises `UnknownDefinition`, `InvalidInput`, `PayloadTooLarge`, and `SagaConflict` when the id belongs to a
-        saga with another input.
+        Raises `UnknownDefinition`, `DefinitionChanged`, `InvalidInput`, `PayloadTooLarge`, and `SagaConflict` when
+        the id belongs to a saga with another input.
         """
-        definition = (
-            saga.definition if isinstance(saga, Saga) and version is None else self.definition_of(saga, version)
-        )
-        opening = Opening.of(definition, value, key, begins_at=begins_at)
+        opening = Opening.of(self._definition(saga, version), value, key, begins_at=begins_at)
+        self.versions.vouch_for(opening.definition)
         committer = Committer(self.app, self.backend, self.mapper)
         for _ in range(CONFLICTS_MAX):
             try:
@@ -119,6 +120,44 @@ class Ledger:
                 return opening.already(self._stream(opening.saga_id))
             committer.forget_all()
         raise SagaConflict(f"saga {opening.saga_id!r} could not be started: others keep writing to its participants")
+
+    def start_in(
+        self,
+        connection: Any,
+        saga: Saga[Any] | str,
+        value: Any,
+        *,
+        key: str | None = None,
+        version: int | None = None,
+        actor: str | None = None,
+        begins_at: datetime | None = None,
+    ) -> str:
+        """Ask for a saga inside a transaction of one's own, with which it is started or never was; gives its id.
+
+        On PostgreSQL: `connection` is a psycopg Connection, or a SQLAlchemy Connection or Session, to the ledger's
+        database. A worker starts the saga once that transaction has committed; what cannot be started then, because
+        its id has another input or its participants refuse, stays among the requests with the reason.
+
+        Raises what `start` raises of a definition and an input, `NotOurs` for a connection to another database, and
+        `NotSupported` on SQLite.
+        """
+        if self.backend.requests is None:
+            raise NotSupported(
+                "a SQLite ledger cannot start a saga inside your transaction, which cannot be its own: commit, then "
+                "call `start` with a key of yours (doing so again is harmless), or use a postgresql:// ledger"
+            )
+        definition = self._definition(saga, version)
+        self.versions.check([definition])
+        opening = Opening.of(definition, value, key, begins_at=begins_at)
+        wanted = NewRequest(
+            opening.saga_id, definition.name, definition.version, definition.fingerprint, bytes(opening.input),
+            begins_at, actor,
+        )  # fmt: skip
+        self.backend.requests.put(connection, wanted)
+        return opening.saga_id
+
+    def _definition(self, saga: Saga[Any] | str, version: int | None) -> Definition:
+        return saga.definition if isinstance(saga, Saga) and version is None else self.definition_of(saga, version)
 
     def definition_of(self, saga: Saga[Any] | str, version: int | None = None) -> Definition:
         """A registered definition, by name."""

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from .requests import Requests
 
 STATE_BYTES_MAX = 256 * 1024
 """The most bytes that one event's state may have."""
@@ -317,10 +320,27 @@ class WorkQueue(Protocol):
         ...
 
 
-class Backend(EventLog, WorkQueue, Protocol):
+class Definitions(Protocol):
+    """Which structure each version of a definition had when its first saga started."""
+
+    def fingerprints(self) -> dict[tuple[str, int], str]:
+        """The fingerprint on record of each (name, version) that sagas were started with."""
+        ...
+
+    def record_fingerprint(self, name: str, version: int, fingerprint: str) -> str:
+        """Put a fingerprint on record unless there is one; gives the one that is."""
+        ...
+
+
+class Backend(EventLog, WorkQueue, Definitions, Protocol):
     """A database that holds a ledger."""
 
     url: str
+
+    @property
+    def requests(self) -> Requests | None:
+        """Sagas asked for in transactions of others; None where a database cannot share its transactions."""
+        ...
 
     def close(self) -> None:
         """Release every connection and lock."""

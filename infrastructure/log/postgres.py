@@ -25,6 +25,7 @@ from .port import (
 )
 from .postgres_append import Answer, parameters, receipt
 from .postgres_database import SQL, PostgresDatabase, Row
+from .postgres_requests import PostgresRequests
 from .postgres_work import PostgresWorkQueue
 
 _EVERYTHING: Final = 2**63 - 1
@@ -41,6 +42,7 @@ class PostgresLog(PostgresWorkQueue):
     def __init__(self, url: str, *, create: bool = False, learn_seconds: float = _LEARN_SECONDS) -> None:
         super().__init__(PostgresDatabase(url, create=create))
         self.url = url
+        self.requests = PostgresRequests(self._database)
         self._learn_seconds = learn_seconds
         self._appending = Lock()
         self._appender: Connection[Row] | None = None
@@ -147,6 +149,14 @@ class PostgresLog(PostgresWorkQueue):
         if columns:
             with self._database.transaction() as connection:
                 connection.execute(SQL["put_snapshots"], columns)
+
+    def fingerprints(self) -> dict[tuple[str, int], str]:
+        return {(name, version): fingerprint for name, version, fingerprint in self._database.fetch("fingerprints")}
+
+    def record_fingerprint(self, name: str, version: int, fingerprint: str) -> str:
+        with self._database.transaction() as connection:
+            connection.execute(SQL["record_fingerprint"], (name, version, fingerprint))
+        return self.fingerprints()[name, version]
 
     def consumer_position(self, consumer: str) -> int:
         found = self._database.fetch("consumer", (consumer,))

@@ -41,6 +41,9 @@ _EVERYTHING: Final = 2**63 - 1
 class SqliteLog(SqliteWorkQueue):
     """A ledger in a SQLite file (see `port.Backend` for what each method promises)."""
 
+    requests = None
+    """One program writes to the file at a time: a transaction of somebody else's cannot be this ledger's."""
+
     def __init__(self, path: Path, *, url: str, create: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
         super().__init__(SqliteFile(path, url=url, create=create, busy_seconds=busy_seconds))
         self.url = url
@@ -121,6 +124,19 @@ class SqliteLog(SqliteWorkQueue):
     def put_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
         with self._file.writing() as connection:
             connection.executemany(SQL["put_snapshot"], snapshots)
+
+    def fingerprints(self) -> dict[tuple[str, int], str]:
+        with self._file.reading() as connection:
+            found = connection.execute(SQL["fingerprints"])
+            return {(name, version): fingerprint for name, version, fingerprint in found}
+
+    def record_fingerprint(self, name: str, version: int, fingerprint: str) -> str:
+        recorded = self.fingerprints().get((name, version))
+        if recorded is None:  # else keep off the write lock
+            with self._file.writing() as connection:
+                connection.execute(SQL["record_fingerprint"], (name, version, fingerprint))
+            recorded = self.fingerprints()[name, version]
+        return recorded
 
     def consumer_position(self, consumer: str) -> int:
         with self._file.reading() as connection:

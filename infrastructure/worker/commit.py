@@ -25,6 +25,7 @@ from .batch import BATCH_SAGAS_MAX, Budget
 from .histories import read_histories
 from .lease import Lease
 from .message import Dispatch, Start, Turn
+from .requests import RequestDesk
 from .sub_sagas import SubSagas
 from .timers import Timers
 from .transition import Execution, Transition, context_of
@@ -48,6 +49,7 @@ class GroupCommit:
         self._committer = Committer(ledger.app, ledger.backend, ledger.mapper)
         self._starting: dict[str, Start] = {}
         self._sub_sagas = SubSagas(ledger, self._start_nested)
+        self.requests = RequestDesk(ledger)
         self.executions: dict[str, Execution] = {}
         self.ready: dict[str, Execution] = {}
         self.starts: deque[Start] = deque()
@@ -213,6 +215,8 @@ class GroupCommit:
         parent = self._sub_sagas.started(saga_id, answer if isinstance(answer, Exception) else None)
         if parent is not None:
             self.wake(parent.saga_id)
+        if start.request_id is not None:
+            self.requests.answer(start.request_id, str(answer) if isinstance(answer, Exception) else None)
         if start.reply is not None:
             self._outbox.replies.append(partial(start.reply.give, answer))
 

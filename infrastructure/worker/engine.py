@@ -149,6 +149,7 @@ class Engine:
         self._poll_at = monotonic() + POLL_SECONDS
         self._look_at_nudged()
         claims: list[Claim] = []
+        self._held.starts.extend(self._held.requests.take(self._lease.epoch, self._room_for_starts))
         limit = min(self._room, BATCH_SAGAS_MAX)
         if limit > 0:
             claims = self._log.claim(self._lease.epoch, definitions=self._definitions, limit=limit)
@@ -172,6 +173,7 @@ class Engine:
         """After the database was away: answers may have been lost, of claims and of nudges."""
         self._adopt(self._claimed(lambda saga_id: saga_id not in self._held.executions))
         self._held.refresh(list(self._held.executions.values()))
+        self._held.requests.ask_again(self._lease.epoch)
         self._in_doubt = False
 
     def _claimed(self, wanted: Callable[[str], bool]) -> list[Claim]:
@@ -204,6 +206,7 @@ class Engine:
             self._held.wake(saga_id)
         self._held.admit(self._room_for_starts)
         self._held.commit(now)
+        self._held.requests.settle()
 
     def _hand_out(self) -> Turn:
         """What there is to be done outside; no attempt, if the lease could end before it begins."""

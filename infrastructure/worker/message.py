@@ -47,11 +47,13 @@ class Attempted(NamedTuple):
 
 
 class Start(NamedTuple):
-    """A saga is to be started and held here; nobody asked for one that is a step of another."""
+    """A saga is to be started and held here; nobody waits for one that is a step of another, or was requested."""
 
     opening: Opening
     meta: Meta
     reply: Reply[Started] | None
+    request_id: int | None = None
+    """The request that it grants, if it does."""
 
 
 class Watch(NamedTuple):

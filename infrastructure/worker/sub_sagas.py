@@ -15,7 +15,7 @@ from ...domain.facts import Effect, Failure, Parent
 from ...domain.outcome import Failed, Outcome, Success, failure_of
 from ...domain.recorded import Recorded
 from ...domain.state import SagaState, Status, rebuild
-from ..errors import SagaNotFound, WrongState
+from ..errors import SagaNotFound, Unavailable, WrongState
 from ..ledger import Ledger
 from ..opening import Opening
 from .histories import read_histories
@@ -96,7 +96,10 @@ class SubSagas:
             )
             child = step.nested.definition
             parent = Parent(execution.saga_id, definition.name, definition.version)
+            self._ledger.versions.vouch_for(child)
             opening = Opening.of(child, value, saga_id.removeprefix(f"{child.name}-"), parent=parent)
+        except Unavailable:
+            raise
         except Exception as error:  # noqa: BLE001 -- whatever a step raises is its outcome, and goes on record
             execution.outcomes.append((run, failure_of(error, local=True)))
         else:

@@ -10,9 +10,12 @@ import psycopg
 import pytest
 
 from sagaledger.infrastructure.errors import NotOurs, Unavailable
+from sagaledger.infrastructure.ledger import Ledger
 from sagaledger.infrastructure.log.open import open_backend
 from sagaledger.infrastructure.log.port import Backend
 from sagaledger.infrastructure.log.sqlite import SqliteLog
+
+from ..ledger.trip import APP, Trip, trip
 
 if TYPE_CHECKING:
     from .conftest import Pen
@@ -73,6 +76,7 @@ def test_an_older_schema_names_init_which_upgrades_it(postgres_url: str, pen: Pe
     by_hand(
         postgres_url,
         "DROP FUNCTION append_events",
+        "DROP TABLE definitions, requests",
         "DELETE FROM sagaledger_schema WHERE version > 2",
     )
     with pytest.raises(NotOurs, match=r"schema version 2.*sagaledger init"):
@@ -186,3 +190,18 @@ def test_a_read_only_database_is_named(url: str, log: Backend, pen: Pen) -> None
             )
 
     assert log.head().position == 0
+
+
+def test_an_upgrade_puts_on_record_what_the_log_says_of_definitions(url: str) -> None:
+    """The structures that sagas were started with before anybody kept them apart."""
+    with Ledger.open(url, APP, create=True) as ledger:
+        ledger.start(trip, Trip("Rome", 4))
+        ledger.start(trip, Trip("Oslo", 2))
+        recorded = ledger.backend.fingerprints()
+    if url.startswith("sqlite"):
+        by_hand(url, "DROP TABLE definitions", "DELETE FROM sagaledger_schema WHERE version >= 2")
+    else:
+        by_hand(url, "DROP TABLE definitions, requests", "DELETE FROM sagaledger_schema WHERE version >= 4")
+
+    with Ledger.open(url, APP, create=True) as upgraded:
+        assert upgraded.backend.fingerprints() == recorded == {("trip", 1): trip.definition.fingerprint}

@@ -198,3 +198,49 @@ SELECT w.worker_id, w.epoch, w.host, w.pid, w.started_at, w.lease_until,
        (SELECT count(*) FROM due WHERE due.worker_id = w.worker_id)
 FROM workers AS w
 ORDER BY w.epoch
+
+-- name: fingerprints
+SELECT definition, definition_version, fingerprint FROM definitions
+
+-- name: record_fingerprint
+INSERT INTO definitions (definition, definition_version, fingerprint) VALUES (%s, %s, %s)
+ON CONFLICT DO NOTHING
+
+-- name: take_requests
+-- What a worker that is gone had taken is free again: its row in `workers` is not there any more.
+WITH free AS (
+    SELECT request_id
+    FROM requests
+    WHERE refused_at IS NULL
+      AND (worker_id IS NULL OR NOT EXISTS (SELECT FROM workers AS w WHERE w.worker_id = requests.worker_id))
+      AND (definition, definition_version) IN (
+          SELECT * FROM unnest(%(definitions)s::text[], %(versions)s::integer[]))
+    ORDER BY request_id
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE requests SET worker_id = %(worker_id)s
+FROM free
+WHERE requests.request_id = free.request_id
+RETURNING requests.request_id, saga_id, definition, definition_version, fingerprint, input, begins_at, actor,
+          requested_at, refused_at, reason
+
+-- name: requests
+SELECT request_id, saga_id, definition, definition_version, fingerprint, input, begins_at, actor, requested_at,
+       refused_at, reason
+FROM requests
+ORDER BY request_id
+LIMIT %s
+
+-- name: release_requests
+UPDATE requests SET worker_id = NULL WHERE worker_id = %s
+
+-- name: settle_requests
+WITH answer AS (SELECT * FROM unnest(%s::bigint[], %s::text[]) AS given (request_id, reason)),
+     started AS (
+         DELETE FROM requests USING answer
+         WHERE requests.request_id = answer.request_id AND answer.reason IS NULL
+     )
+UPDATE requests SET refused_at = clock_timestamp(), reason = answer.reason
+FROM answer
+WHERE requests.request_id = answer.request_id AND answer.reason IS NOT NULL

@@ -217,3 +217,10 @@ SELECT w.worker_id, w.epoch, w.host, w.pid, w.started_at, w.lease_until,
        (SELECT count(*) FROM due WHERE due.worker_id = w.worker_id)
 FROM workers AS w
 ORDER BY w.epoch
+
+-- name: fingerprints
+SELECT definition, definition_version, fingerprint FROM definitions
+
+-- name: record_fingerprint
+INSERT INTO definitions (definition, definition_version, fingerprint) VALUES (?, ?, ?)
+ON CONFLICT DO NOTHING
