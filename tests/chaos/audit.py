@@ -156,18 +156,23 @@ def no_step_counts_twice(evidence: Evidence) -> Iterator[str]:
 def keys_and_effects_match(evidence: Evidence) -> Iterator[str]:
     """One effect for each key in the called service, and for each step that succeeded; none that the log lacks."""
     asked: dict[str, str] = {}
+    latest: dict[tuple[str, str, Direction], str] = {}
     claimed: set[str] = set()
     for recorded in evidence.events:
         saga_id, event = recorded.stream_id, recorded.event
         if not saga_id.startswith("send_parcel-"):
             continue
         match event:
-            case StepStarted(step=step, key=key) | CompensationStarted(step=step, key=key):
-                asked[key] = f"{saga_id} {type(event).__name__} {step}"
+            case StepStarted(step=step, key=key):
+                asked[key] = f"{saga_id} {step}"
+                latest[saga_id, step, Direction.FORWARD] = key
+            case CompensationStarted(step=step, key=key):
+                asked[key] = f"{saga_id} {step} (undoing)"
+                latest[saga_id, step, Direction.COMPENSATION] = key
             case StepSucceeded(step=step):
-                claimed.add(_key_of(asked, f"{saga_id} StepStarted {step}"))
+                claimed.add(latest.get((saga_id, step, Direction.FORWARD), f"of {saga_id} {step}, never started"))
             case StepCompensated(step=step):
-                claimed.add(_key_of(asked, f"{saga_id} CompensationStarted {step}"))
+                claimed.add(latest.get((saga_id, step, Direction.COMPENSATION), f"of {saga_id} {step}, never undone"))
     times = Counter(effect.key for effect in evidence.effects)
     yield from (f"key {key} had {n} effects" for key, n in times.items() if n > 1)
     same = Counter(effect[1:] for effect in evidence.effects)
@@ -339,7 +344,3 @@ def read_lease_ends(url: str) -> dict[tuple[str | None, int | None], int]:
     """What the witness in the database noted."""
     with psycopg.connect(url) as connection:
         return {(worker, epoch): position for worker, epoch, position in connection.execute("TABLE witness.ended")}
-
-
-def _key_of(asked: dict[str, str], what: str) -> str:
-    return next((key for key, asked_for in asked.items() if asked_for == what), f"(no key for {what})")

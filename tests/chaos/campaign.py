@@ -30,6 +30,7 @@ TICK_SECONDS = 0.05
 DOWN_SECONDS = 1.0
 """How long the database stays away when it crashes."""
 ROUND_SECONDS_MAX = 180.0
+BACKLOG_PER_WORKER_MAX = 20
 ANSWER_SECONDS_MAX = 0.5
 """How long a saga waits for the service's answer; the service is late by twice as much."""
 
@@ -118,6 +119,7 @@ def _perform(stage: Stage, settings: Settings, wanted: list[Wish]) -> dict[str, 
             _strike(stage, turn, settings)
             fell[turn.blow] = fell.get(turn.blow, 0) + 1
             _await(stage, starting)
+            _await_room(stage)
     left = _settle(stage, settings)
     stage.fleet.stop()
     return {f"blows_{blow.name.lower()}": times for blow, times in sorted(fell.items())} | {"sagas_unsettled": left}
@@ -163,6 +165,14 @@ def _await(stage: Stage, starting: Future[None]) -> None:
     starting.result(timeout=1.0)
 
 
+def _await_room(stage: Stage) -> None:
+    """Wait until the workers keep up again: a campaign is about what breaks, not about how much fits on a machine."""
+    most = BACKLOG_PER_WORKER_MAX * len(stage.fleet.workers)
+    deadline = monotonic() + ROUND_SECONDS_MAX
+    while _due(stage) > most and monotonic() < deadline:
+        _pass(stage, TICK_SECONDS)
+
+
 def _await_at_work(stage: Stage, number: int) -> None:
     """Wait until a worker is at work: to hit one that has not begun yet proves nothing."""
     deadline = monotonic() + ROUND_SECONDS_MAX
@@ -175,12 +185,16 @@ def _await_at_work(stage: Stage, number: int) -> None:
 def _settle(stage: Stage, settings: Settings) -> int:
     """Wait until no saga is due any more; gives how many still are when the time is up."""
     deadline = monotonic() + settings.settle_seconds_max
+    while (left := _due(stage)) > 0 and monotonic() < deadline:
+        _pass(stage, TICK_SECONDS)
+    return left
+
+
+def _due(stage: Stage) -> int:
+    """How many sagas want a worker, or have one."""
     with psycopg.connect(stage.database.url, autocommit=True) as connection:
-        while True:
-            [(left,)] = connection.execute("SELECT count(*) FROM due")
-            if left == 0 or monotonic() > deadline:
-                return int(left)
-            _pass(stage, TICK_SECONDS)
+        [(due,)] = connection.execute("SELECT count(*) FROM due")
+    return int(due)
 
 
 def _take_over_in_time(p99_seconds: object, settings: Settings) -> Finding:
