@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
-from time import monotonic
 
 from ...domain.state import rebuild
 from ..errors import OutcomeUnknown, SupersededWorker, Unavailable
@@ -41,11 +40,10 @@ class Engine:
         *,
         concurrency: int,
         lease_seconds: float,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._ledger = ledger
         self._log = ledger.backend
-        self._clock = clock
+        self._monotonic = ledger.clock.monotonic
         self._concurrency = concurrency
         self._definitions = [(d.name, d.version) for d in ledger.app.definitions]
         self._watches = Watches()
@@ -56,7 +54,8 @@ class Engine:
         self._away_seconds = AWAY_SECONDS_MIN
         self._in_doubt = False
         """The database was away: what it says this worker holds, and what it was told of, has to be asked again."""
-        self._lease = Lease(ledger.backend, lease_seconds)
+        self._lease = Lease(ledger.backend, lease_seconds, self._monotonic)
+        self._clock = self._lease.now
         self._held = GroupCommit(ledger, self._lease, self._watches, self._outbox)
 
     def turn(self, messages: Sequence[Message]) -> Turn:
@@ -66,7 +65,7 @@ class Engine:
         """
         for message in messages:
             self._take(message)
-        if monotonic() < self._away_until:
+        if self._monotonic() < self._away_until:
             return self._hand_out()
         try:
             self._lease.hold()
@@ -84,12 +83,12 @@ class Engine:
 
     def seconds_to_wait(self) -> float:
         """How long there is nothing to do, unless a message comes."""
-        away = self._away_until - monotonic()
+        away = self._away_until - self._monotonic()
         if away > 0:
             return away
         if self._held.ready or (self._held.starts and self._room_for_starts):
             return 0.0
-        wait = min(max(0.0, self._poll_at - monotonic()), self._lease.seconds_to_wait)
+        wait = min(max(0.0, self._poll_at - self._monotonic()), self._lease.seconds_to_wait)
         if self._held.timers.next_at is not None:
             wait = min(wait, max(0.0, (self._held.timers.next_at - self._clock()).total_seconds()))
         return wait
@@ -142,11 +141,11 @@ class Engine:
 
     def _poll(self) -> None:
         """Look for sagas to take, at those held here to which someone else wrote, and at those watched."""
-        if monotonic() < self._poll_at:
+        if self._monotonic() < self._poll_at:
             return
         if self._in_doubt:
             self._ask_again()
-        self._poll_at = monotonic() + POLL_SECONDS
+        self._poll_at = self._monotonic() + POLL_SECONDS
         self._look_at_nudged()
         claims: list[Claim] = []
         self._held.starts.extend(self._held.requests.take(self._lease.epoch, self._room_for_starts))
@@ -221,5 +220,5 @@ class Engine:
         self._held.forget()
         self._in_doubt = True
         self._poll_at = 0.0
-        self._away_until = monotonic() + self._away_seconds
+        self._away_until = self._monotonic() + self._away_seconds
         self._away_seconds = min(2 * self._away_seconds, AWAY_SECONDS_MAX)
