@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from .errors import Unavailable
+from .log import postgres_connection, sqlite_connection
 
 BUSY_SECONDS_MAX = 30.0
 """How long a SQLite transaction waits for those that write before it."""
@@ -100,7 +101,9 @@ def _postgres_engine(url: str) -> Engine:
     conninfo = make_conninfo(url, **{key: value for key, value in _POSTGRES_DEFAULTS.items() if key not in given})
     place = f"PostgreSQL database {given.get('dbname', '')!r} at {given.get('host', 'localhost')}"
     return create_engine(
-        "postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo), execution_options={_PLACE: place}
+        "postgresql+psycopg://",
+        creator=lambda: postgres_connection.connect(conninfo),
+        execution_options={_PLACE: place},
     )
 
 
@@ -108,9 +111,7 @@ def _sqlite_engine(path: str) -> Engine:
     address = f"file:{quote(path)}?mode=rw"  # rw, not rwc: a mistyped name must not become a new file
 
     def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            address, uri=True, timeout=BUSY_SECONDS_MAX, isolation_level=None, check_same_thread=False
-        )
+        connection = sqlite_connection.connect(address, uri=True, timeout_seconds=BUSY_SECONDS_MAX)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: each checkpoint waits for the disk
         return connection

@@ -5,9 +5,8 @@ Synchronous and safe to share between threads; the worker that drives sagas is i
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
-from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
@@ -35,6 +34,7 @@ from ..domain.saga import Saga
 from ..domain.state import Intervention, SagaState, evolve, rebuild
 from .app import App
 from .choreography.translator import process_history
+from .clock import SYSTEM_CLOCK, Clock
 from .committer import Committer
 from .errors import NotSupported, SagaConflict, SagaNotFound, TimedOut, WrongState
 from .log.mapper import Mapper
@@ -53,9 +53,10 @@ CONFLICTS_MAX = 100
 class Ledger:
     """An open ledger. Use `Ledger.open`; close it, or use it as a context manager."""
 
-    def __init__(self, backend: Backend, app: App) -> None:
+    def __init__(self, backend: Backend, app: App, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self.backend = backend
         self.app = app
+        self.clock = clock
         self.mapper = Mapper(app.registry, app.flows)
         self.queries = Queries(backend, app.projections)
         self.versions = Versions(backend)
@@ -107,7 +108,7 @@ class Ledger:
         committer = Committer(self.app, self.backend, self.mapper)
         for _ in range(CONFLICTS_MAX):
             try:
-                [append] = committer.build([partial(opening.draft, committer, Meta(actor=actor), datetime.now(UTC))])
+                [append] = committer.build([partial(opening.draft, committer, Meta(actor=actor), self.clock.now())])
             except Refused:  # by participants that began with this saga, if it is there already
                 if not self.backend.stream(opening.saga_id, upto=1):
                     raise
@@ -207,7 +208,7 @@ class Ledger:
 
         Raises `SagaNotFound`, and `TimedOut` with where it stood.
         """
-        deadline = monotonic() + timeout_seconds
+        deadline = self.clock.monotonic() + timeout_seconds
         state = rebuild(saga_id, (r.event for r in self._stream(saga_id)))
         while state.end is None and not state.interventions:
             head = self.backend.head().position
@@ -215,7 +216,7 @@ class Ledger:
             if news:
                 state = fold_all(state, news)
                 continue
-            remaining = deadline - monotonic()
+            remaining = deadline - self.clock.monotonic()
             if remaining <= 0:
                 raise TimedOut(f"saga {saga_id!r} is still {state.status} after {timeout_seconds:g} seconds")
             self.backend.wait_beyond(head, min(remaining, 1.0))
@@ -337,7 +338,7 @@ class Ledger:
             )
         for _ in range(CONFLICTS_MAX):
             state = rebuild(saga_id, (r.event for r in self._stream(saga_id)))
-            at = datetime.now(UTC)
+            at = self.clock.now()
             fact = decide(state, at)
             new = self.mapper.to_new(saga_id, state.version + 1, fact, meta=Meta(actor=actor))
             wake = DueChange(saga_id, state.definition, state.definition_version, at, None)

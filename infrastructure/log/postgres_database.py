@@ -18,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ...domain.errors import InvalidInput, SagaledgerError
 from ..errors import NotOurs, Unavailable
+from .postgres_connection import connect
 from .schema import check_version
 from .statements import migrations, queries, schema_version
 
@@ -80,7 +81,7 @@ class PostgresDatabase:
     def connect(self) -> Connection[Row]:
         """A new connection in autocommit. Raises `Unavailable`."""
         with self.explained():
-            connection = psycopg.connect(self._conninfo, autocommit=True)
+            connection = connect(self._conninfo, autocommit=True)
             connection.execute(_SESSION)
             return connection
 

@@ -19,6 +19,7 @@ from uuid import UUID
 from ...domain.errors import SagaledgerError
 from ..errors import NotOurs, OutcomeUnknown, Unavailable
 from .schema import check_version
+from .sqlite_connection import connect
 from .statements import migrations, queries, schema_version
 
 BUSY_SECONDS: Final = 10.0
@@ -131,7 +132,7 @@ class SqliteFile:
             raise Unavailable(f"the folder {self.path.parent} does not exist: create it, or correct the URL {self.url}")
 
     def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False)
+        return connect(self.path, timeout_seconds=self._busy_seconds)
 
     def _connect_reader(self) -> sqlite3.Connection:
         connection = self._connect()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from ..boundary import crossing
 from ..errors import SupersededWorker, Unavailable, WorkerRunning
 from .instant import instant, microseconds
 from .port import Append, Claim, DueChange, Epoch, WorkerRow
@@ -30,7 +31,8 @@ class WorkerLock:
         except OSError as error:
             raise Unavailable(f"{self.path} cannot be opened ({error.strerror}): a worker locks it") from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with crossing("file lock"):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(descriptor)
             raise WorkerRunning(

@@ -13,6 +13,7 @@ from msgspec import Raw
 from ...domain.errors import InvalidInput, NotSerialisable, PayloadTooLarge
 from ...domain.outcome import Outcome, Success, failure_of
 from ...domain.step import Step
+from ..boundary import crossing
 from ..log.port import STATE_BYTES_MAX
 from .message import Dispatch
 from .step_threads import StepThreads
@@ -33,7 +34,8 @@ async def attempt(dispatch: Dispatch, threads: StepThreads) -> Outcome:
     except InvalidInput as error:
         return failure_of(error, local=True)  # the step was not called, which proves that it did nothing
     try:
-        result = await _call(step, dispatch, value, threads)
+        with crossing(f"call {run.step} {run.direction}"):
+            result = await _call(step, dispatch, value, threads)
         return Success(write_result(run.step, result))
     except asyncio.CancelledError as cancelled:
         task = asyncio.current_task()

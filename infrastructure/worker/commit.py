@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from time import sleep
 from uuid import uuid4
 
 from msgspec.structs import replace
@@ -166,7 +165,7 @@ class GroupCommit:
                 if self.giving_up:
                     raise
                 log.warning("%s (trying again)", error)
-                sleep(wait_seconds)
+                self._ledger.clock.sleep(wait_seconds)
                 wait_seconds = min(2 * wait_seconds, RETRY_SECONDS_MAX)
 
     def _settle(self, transition: Transition, outcome: Appended | None) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from time import monotonic
 
 from ...domain.recorded import Meta
 from ..log.port import Epoch, WorkQueue
@@ -17,8 +17,9 @@ LOOK_SECONDS = 0.5
 class Lease:
     """A lease, renewed when a third of it has passed. Time is measured by a clock that nobody can set."""
 
-    def __init__(self, queue: WorkQueue, lease_seconds: float) -> None:
+    def __init__(self, queue: WorkQueue, lease_seconds: float, monotonic: Callable[[], float]) -> None:
         self._queue = queue
+        self._monotonic = monotonic
         self._lease_seconds = lease_seconds
         self._safe_until = 0.0
         self._renew_at = 0.0
@@ -32,7 +33,7 @@ class Lease:
 
         Raises `SupersededWorker` if it was taken over.
         """
-        began = monotonic()
+        began = self._monotonic()
         if self._lost:
             self._queue.retire(self.epoch)
             self._take()
@@ -51,19 +52,19 @@ class Lease:
     @property
     def safe(self) -> bool:
         """Whether it holds for a while yet, so that something may be begun under it."""
-        return not self._lost and monotonic() < self._safe_until
+        return not self._lost and self._monotonic() < self._safe_until
 
     @property
     def seconds_to_wait(self) -> float:
         """How long until `hold` has something to do."""
-        return max(0.0, min(self._renew_at, self._look_at) - monotonic())
+        return max(0.0, min(self._renew_at, self._look_at) - self._monotonic())
 
     def now(self) -> datetime:
         """The ledger's time: the database's when the lease was taken, and since then by a clock that nobody can set.
 
         So a clock that jumps, here or on another machine, fires no timer early.
         """
-        return self._registered_at + timedelta(seconds=monotonic() - self._registered)
+        return self._registered_at + timedelta(seconds=self._monotonic() - self._registered)
 
     def retire(self) -> None:
         """Give it up, and everything held under it."""
@@ -76,12 +77,12 @@ class Lease:
                 self._queue.retire(Epoch(worker.worker_id, worker.epoch))
 
     def _take(self) -> None:
-        began = monotonic()
+        began = self._monotonic()
         self.epoch: Epoch = self._queue.register(host=self._place, pid=os.getpid(), lease_seconds=self._lease_seconds)
         self.meta = Meta(worker=self.epoch.worker_id, epoch=self.epoch.epoch)
         self._lost = False
         [mine] = (row for row in self._queue.workers() if row.worker_id == self.epoch.worker_id)
-        self._registered_at, self._registered = mine.started_at, monotonic()
+        self._registered_at, self._registered = mine.started_at, self._monotonic()
         self._renewed(began)
 
     def _renewed(self, began: float) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import islice
 from threading import Event, Thread
 from typing import TypeVar
@@ -100,7 +99,7 @@ class Sweeper:
         name, version = state.definition, state.definition_version
         if (name, version) not in self._known or state.end is not None or state.interventions:
             return
-        now = datetime.now(UTC)
+        now = self._ledger.clock.now()
         ahead = advance(self._ledger.app.definition(name, version), state, now)
         if state.in_flight or ahead.facts or ahead.run or ahead.wake_at is not None:
             yield DueChange(state.saga_id, name, version, now, None)

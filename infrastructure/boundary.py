@@ -1,0 +1,35 @@
+"""The boundary: every place where this process meets the world outside, so that a test can stand there.
+
+Statements, commits and connections cross it inside the connections' own classes (`log/sqlite_connection.py`,
+`log/postgres_connection.py`), whoever uses them; the call of a step and the worker's file lock say so themselves.
+Whoever watches is told before and after each crossing, and may do there what a power cut would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Watcher = Callable[[str, bool], None]
+"""Told what crosses (`sqlite COMMIT`), and whether that has happened already."""
+
+watcher: Watcher | None = None
+"""Who watches; None, as ever outside tests, costs one look at this name."""
+
+
+def watch(new: Watcher | None) -> None:
+    """Have each crossing told to a watcher, in the thread where it happens; None: to nobody."""
+    global watcher
+    watcher = new
+
+
+@contextmanager
+def crossing(name: str) -> Iterator[None]:
+    """Say that the block meets the world outside; one that raises has not come back."""
+    if watcher is None:
+        yield
+        return
+    watcher(name, False)
+    yield
+    if watcher is not None:
+        watcher(name, True)
