@@ -11,27 +11,19 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-import msgspec
-from msgspec import Raw
-
-from ..domain.decision import NULL, fold_all
+from ..domain.decision import fold_all
 from ..domain.definition import Definition
-from ..domain.errors import InvalidInput, NotSerialisable
 from ..domain.event import Event
 from ..domain.facts import (
     Action,
-    CancelRequested,
-    Direction,
-    InterventionResolved,
     SagaStarted,
-    SignalReceived,
     StepStarted,
     WaitKind,
 )
 from ..domain.participant import Refused
 from ..domain.recorded import Meta, Recorded
 from ..domain.saga import Saga
-from ..domain.state import Intervention, SagaState, evolve, rebuild
+from ..domain.state import SagaState, evolve, rebuild
 from .app import App
 from .choreography.translator import process_history
 from .clock import SYSTEM_CLOCK, Clock
@@ -42,6 +34,7 @@ from .log.open import open_backend
 from .log.port import Append, AppendCall, Appended, Backend, DueChange
 from .log.requests import NewRequest
 from .opening import Opening, Started
+from .operating import Rule, approving, cancelling, intervening, signalling
 from .projector.query import Answer, Queries
 from .projector.runner import Projector
 from .versions import Versions
@@ -229,17 +222,7 @@ class Ledger:
 
         Raises `SagaNotFound`, and `WrongState` when it is over, already turning back, or past its pivot.
         """
-
-        def decide(state: SagaState, at: datetime) -> Event:
-            if state.end is not None:
-                raise WrongState(f"saga {saga_id!r} cannot be cancelled: it is {state.status}")
-            if state.past_pivot:
-                raise WrongState(f"saga {saga_id!r} cannot be cancelled: it is past its pivot, and only goes forward")
-            if state.turned:
-                raise WrongState(f"saga {saga_id!r} cannot be cancelled: it is already turning back")
-            return CancelRequested(at, actor, reason)
-
-        return self._operate(saga_id, decide, actor)
+        return self._operate(saga_id, cancelling(actor, reason), actor)
 
     def intervene(
         self,
@@ -258,20 +241,7 @@ class Ledger:
 
         Raises `SagaNotFound`, and `WrongState` when nothing waits, or not that step.
         """
-        chosen = Action(action)
-
-        def decide(state: SagaState, at: datetime) -> Event:
-            waiting = _the_one(state, step)
-            pivot, raw = False, NULL
-            if chosen is Action.RESOLVE:
-                raw = write_json("the result", result)
-            if chosen in (Action.RESOLVE, Action.SKIP):
-                definition = self.app.definition(state.definition, state.definition_version)
-                pivot = waiting.direction is Direction.FORWARD and waiting.step == definition.pivot
-                _check_result(definition, waiting, raw)
-            return InterventionResolved(at, waiting.step, waiting.direction, chosen, actor, reason, raw, pivot)
-
-        return self._operate(saga_id, decide, actor)
+        return self._operate(saga_id, intervening(self.app, Action(action), step, result, actor, reason), actor)
 
     def signal(
         self,
@@ -288,14 +258,23 @@ class Ledger:
         A signal that comes before the saga waits for it is kept. Raises `SagaNotFound`, `NotSerialisable`, and
         `WrongState` when the saga is over.
         """
-        raw = write_json(f"the payload of signal {name!r}", payload)
+        return self._operate(saga_id, signalling(name, payload, actor, reason, refused=refused), actor)
 
-        def decide(state: SagaState, at: datetime) -> Event:
-            if state.end is not None:
-                raise WrongState(f"saga {saga_id!r} takes no signal: it is {state.status}")
-            return SignalReceived(at, name, raw, actor, reason, refused)
+    def approve(
+        self,
+        saga_id: str,
+        step: str,
+        payload: Any = None,
+        *,
+        actor: str,
+        reason: str,
+        refused: bool = False,
+    ) -> int:
+        """Give the signal that a step waits for, or will: the approval, or its refusal; gives the fact's position.
 
-        return self._operate(saga_id, decide, actor)
+        Raises `SagaNotFound`, `NotSerialisable`, and `WrongState` when the step waits for no signal, or not any more.
+        """
+        return self._operate(saga_id, approving(self.app, step, payload, actor, reason, refused=refused), actor)
 
     # Querying
 
@@ -329,7 +308,7 @@ class Ledger:
             return [r.event for r in self._stream(saga_id)[version:]]
         return [self.mapper.to_recorded(row).event for row in self.backend.stream(saga_id, after=version)]
 
-    def _operate(self, saga_id: str, decide: Any, actor: str) -> int:
+    def _operate(self, saga_id: str, rule: Rule, actor: str) -> int:
         """Append one fact to a saga from outside, and wake whoever holds it."""
         if self.app.flow_of(saga_id) is not None:
             raise WrongState(
@@ -339,47 +318,26 @@ class Ledger:
         for _ in range(CONFLICTS_MAX):
             state = rebuild(saga_id, (r.event for r in self._stream(saga_id)))
             at = self.clock.now()
-            fact = decide(state, at)
+            fact = rule(state, at)
             new = self.mapper.to_new(saga_id, state.version + 1, fact, meta=Meta(actor=actor))
-            wake = DueChange(saga_id, state.definition, state.definition_version, at, None)
-            nudge = () if evolve(state, fact).end is not None else (wake,)
-            outcome = self.backend.append(AppendCall(uuid4(), [Append([new], None, nudge)])).outcomes[0]
+            append = Append([new], None, _wake(state, fact))
+            outcome = self.backend.append(AppendCall(uuid4(), [append])).outcomes[0]
             if isinstance(outcome, Appended):
                 return outcome.last_position
         raise WrongState(f"saga {saga_id!r} moves too fast to be changed from outside: try again")
+
+
+def _wake(state: SagaState, fact: Event) -> tuple[DueChange, ...]:
+    """Who has to look because of this fact: the saga itself, or the one that it is a step of if it ends here."""
+    if evolve(state, fact).end is None:
+        return (DueChange(state.saga_id, state.definition, state.definition_version, fact.at, None),)
+    if state.parent is None:
+        return ()
+    parent = state.parent
+    return (DueChange(parent.saga_id, parent.definition, parent.definition_version, fact.at, None),)
 
 
 def _nested(fact: Event) -> str | None:
     """The saga that begins with this step, if it is one."""
     wait = fact.wait if isinstance(fact, StepStarted) else None
     return wait.target if wait is not None and wait.kind is WaitKind.SAGA else None
-
-
-def _the_one(state: SagaState, step: str | None) -> Intervention:
-    waiting = [i for i in state.interventions if step in (None, i.step)]
-    if len(waiting) == 1:
-        return waiting[0]
-    names = sorted(i.step for i in state.interventions)
-    if not names:
-        raise WrongState(f"saga {state.saga_id!r} does not wait for a person: it is {state.status}")
-    if not waiting:
-        raise WrongState(f"saga {state.saga_id!r} does not wait for step {step!r}: it waits for {names}")
-    raise WrongState(f"saga {state.saga_id!r} waits for several steps: name one of {names}")
-
-
-def _check_result(definition: Definition, waiting: Intervention, raw: Raw) -> None:
-    known = any(step.name == waiting.step for step in definition.steps)
-    if waiting.direction is Direction.COMPENSATION or not known:
-        return
-    try:
-        definition.step(waiting.step).read_result(raw)
-    except msgspec.DecodeError as error:
-        raise InvalidInput(f"the result for step {waiting.step!r} does not fit: {error}") from error
-
-
-def write_json(what: str, value: Any) -> Raw:
-    """A value as JSON. Raises `NotSerialisable`, which says what it was."""
-    try:
-        return Raw(msgspec.json.encode(value))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise NotSerialisable(f"{what} is a {type(value).__name__} that is not JSON: {error}") from error
