@@ -15,7 +15,9 @@ from sagaledger.infrastructure.intake import SLICE
 
 from .databases import POSTGRES, SQLITE, databases
 from .findings import Findings, document, save
+from .footprint import footprint
 from .growth import growth
+from .hot_articles import hot_articles
 from .latency import latency
 from .orders import orders
 from .plot import plot as draw
@@ -32,10 +34,14 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Findings]]] = {
     "projections": projections,
     "rebuilding": rebuilding,
     "growth": growth,
+    "footprint": footprint,
     "orders": orders,
+    "hot_articles": hot_articles,
     "verifying": verifying,
 }
-Name = Literal["throughput", "latency", "projections", "rebuilding", "growth", "orders", "verifying"]
+Name = Literal[
+    "throughput", "latency", "projections", "rebuilding", "growth", "footprint", "orders", "hot_articles", "verifying"
+]
 BACKENDS: Final = (SQLITE, POSTGRES)
 
 app = App(name="python -m benchmarks", help="How fast the ledger is, beside its limits and its peers.")

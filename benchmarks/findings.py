@@ -17,7 +17,13 @@ PACKAGES = ("sagaledger", "eventsourcing", "dbos", "msgspec", "psycopg", "sqlalc
 RESULTS = Path(__file__).with_name("results.json")
 
 AIMS = {
+    "append_events_per_second_largest_vs_smallest_postgres": 0.85,
+    "append_events_per_second_largest_vs_smallest_sqlite": 0.85,
     "append_vs_insert_postgres": 0.6,
+    "claimed_sagas_per_second_largest_vs_smallest_postgres": 0.85,
+    "claimed_sagas_per_second_largest_vs_smallest_sqlite": 0.85,
+    "hot_vs_disjoint_articles_postgres": 0.5,
+    "hot_vs_disjoint_articles_sqlite": 0.5,
     "latency_vs_dbos": 4.0,
     "projections_vs_runner": 20.0,
     "rebuild_vs_repository": 15.0,

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -39,6 +40,7 @@ _MARK_BYTES = MARK.encode()
 T = TypeVar("T")
 
 
+@cache  # several benchmarks copy it
 def shop_history() -> list[StoredRow]:
     """The real orders that come with the package, taken in by the shop; their ids are marked."""
     intake = read_file(SLICE)
@@ -48,6 +50,7 @@ def shop_history() -> list[StoredRow]:
         return recorded(ledger.backend)
 
 
+@cache
 def errand_history(sagas: int) -> list[StoredRow]:
     """Sagas of four steps, all of them started before the first ends; their ids are marked."""
     with tempfile.TemporaryDirectory() as folder:

@@ -25,6 +25,9 @@ class Sizes(Struct, frozen=True, kw_only=True):
     growth_events: tuple[int, ...]
     looks: int
     """How often a log of one size is looked into, and a few times less often appended to."""
+    hot_orders: int
+    running_sagas: int
+    waiting_sagas: int
     verified_events: int
 
 
@@ -38,6 +41,9 @@ TINY = Sizes(
     rebuilt_sagas=30,
     growth_events=(500, 1_000),
     looks=8,
+    hot_orders=30,
+    running_sagas=20,
+    waiting_sagas=20,
     verified_events=1_000,
 )
 """Shows that every benchmark works, and nothing else."""
@@ -52,6 +58,9 @@ SHORT = Sizes(
     rebuilt_sagas=5_000,
     growth_events=(20_000, 200_000),
     looks=200,
+    hot_orders=1_500,
+    running_sagas=2_000,
+    waiting_sagas=5_000,
     verified_events=100_000,
 )
 """Under ten minutes in all."""
@@ -66,6 +75,9 @@ FULL = Sizes(
     rebuilt_sagas=100_000,
     growth_events=(100_000, 1_000_000, 10_000_000),
     looks=1_000,
+    hot_orders=10_000,
+    running_sagas=10_000,
+    waiting_sagas=100_000,
     verified_events=1_000_000,
 )
 """What `results.json` keeps; hours, mostly of growing to ten million events."""

@@ -6,8 +6,9 @@ Each step is started durably, then run, then recorded; so a saga of four is five
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Iterator
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -78,8 +79,8 @@ def drive(
         with Ledger.open(url, APP, create=True) as ledger:
             async with Worker(ledger, project=project) as worker:
                 if warm_up:
-                    await _through(worker, "warm", WARM_UP_SAGAS, min(at_once, WARM_UP_SAGAS), None)
-                return await _through(worker, name, sagas, at_once, sagas_per_second)
+                    await see_through(worker, errands("warm", WARM_UP_SAGAS), min(at_once, WARM_UP_SAGAS))
+                return await see_through(worker, errands(name, sagas), at_once, sagas_per_second)
 
     return asyncio.run(run())
 
@@ -93,19 +94,30 @@ def catch_up(ledger: Ledger) -> None:
         projector.stop()
 
 
-async def _through(worker: Worker, name: str, sagas: int, at_once: int, per_second: float | None) -> Drive:
-    numbers = iter(range(sagas))
+async def see_through(
+    worker: Worker,
+    openings: Iterable[tuple[Saga[Any], Any]],
+    at_once: int,
+    sagas_per_second: float | None = None,
+) -> Drive:
+    """Start sagas with their inputs, in order and so many at once, and wait for the end of each."""
+    numbered = enumerate(openings)
     waits_seconds: list[float] = []
     begun = perf_counter()
 
     async def lane() -> None:
-        for number in numbers:
-            if per_second is not None:
-                await asyncio.sleep(begun + number / per_second - perf_counter())
+        for number, (saga, value) in numbered:
+            if sagas_per_second is not None:
+                await asyncio.sleep(begun + number / sagas_per_second - perf_counter())
             asked = perf_counter()
-            started = await worker.start(four_steps, Errand(f"{name}-{number}"))
+            started = await worker.start(saga, value)
             await worker.outcome(started.saga_id)
             waits_seconds.append(perf_counter() - asked)
 
     await asyncio.gather(*(lane() for _ in range(at_once)))
     return Drive(perf_counter() - begun, waits_seconds)
+
+
+def errands(name: str, number: int) -> Iterator[tuple[Saga[Any], Errand]]:
+    """So many errands, whose ids begin with a name."""
+    return ((four_steps, Errand(f"{name}-{count}")) for count in range(number))

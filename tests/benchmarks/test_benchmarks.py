@@ -35,7 +35,18 @@ def setting(postgres_server: str) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(
-    "name", ["throughput", "latency", "projections", "rebuilding", "growth", "orders", "verifying"]
+    "name",
+    [
+        "throughput",
+        "latency",
+        "projections",
+        "rebuilding",
+        "growth",
+        "footprint",
+        "orders",
+        "hot_articles",
+        "verifying",
+    ],
 )
 def test_a_benchmark_finds_figures(setting: Any, name: str) -> None:
     """Each benchmark runs to its end, and every figure and ratio that it finds is above zero."""

@@ -1,0 +1,106 @@
+"""Footprint: the memory of a worker with many sagas running and waiting, and of a projector on a long log.
+
+Each is measured in a process of its own, at its peak: `python -m benchmarks.footprint worker URL RUNNING WAITING`, or
+`projector URL`, prints that as a JSON number of bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sagaledger import App, Ledger, Saga, StepContext, Worker
+from sagaledger.infrastructure.reference import APP as SHOP
+
+from .findings import Findings
+from .history import grow, shop_history
+from .setting import Setting
+from .workload import Errand, catch_up
+
+MEGABYTE = 1_000_000
+SECONDS_MAX = 3_600
+LONG_SECONDS = 86_400.0
+STARTED_AT_ONCE = 512
+
+resting = Saga("resting", input=Errand, key=lambda errand: errand.errand_id)
+resting.sleep("rest", seconds=LONG_SECONDS)
+
+busy = Saga("busy", input=Errand, key=lambda errand: errand.errand_id)
+
+
+@busy.step(compensable=False)
+async def call(errand: Errand, ctx: StepContext) -> None:  # noqa: ARG001  # every step takes them
+    """Call out to somebody who does not answer for long."""
+    await asyncio.sleep(LONG_SECONDS)
+
+
+def footprint(setting: Setting) -> Findings:
+    """Megabytes, at the peak."""
+    found = Findings()
+    sizes, history = setting.sizes, shop_history()
+    for backend in setting.backends:
+        setting.say(f"{backend}: memory of {sizes.running_sagas:,} running and {sizes.waiting_sagas:,} waiting sagas")
+        fresh = setting.databases.fresh(backend)
+        at = f"{sizes.running_sagas}_running_{sizes.waiting_sagas}_waiting_sagas_{backend}"
+        found.figures[f"worker_megabytes_at_{at}"] = _peak_megabytes(
+            "worker", fresh, str(sizes.running_sagas), str(sizes.waiting_sagas)
+        )
+        setting.say(f"{backend}: memory of a projector on {sizes.projected_events:,} events")
+        url = setting.databases.fresh(backend)
+        with Ledger.open(url, SHOP, create=True) as ledger:
+            grow(ledger.backend, history, sizes.projected_events)
+        at = f"{sizes.projected_events}_events_{backend}"
+        found.figures[f"projector_megabytes_at_{at}"] = _peak_megabytes("projector", url)
+    return found
+
+
+def _peak_megabytes(*arguments: str) -> float:
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks.footprint", *arguments],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[1],
+        check=True,
+        timeout=SECONDS_MAX,
+    )
+    return msgspec.json.decode(ran.stdout, type=int) / MEGABYTE
+
+
+async def _work(url: str, running: int, waiting: int) -> None:
+    """Bring a worker to hold so many, and let it go."""
+    with Ledger.open(url, App(sagas=[resting, busy]), create=True) as ledger:
+        async with Worker(ledger, project=False, concurrency=running + STARTED_AT_ONCE, drain_seconds=0.0) as worker:
+            sagas = iter(
+                [(resting, number) for number in range(waiting)] + [(busy, number) for number in range(running)]
+            )
+            await asyncio.gather(*(_start(worker, sagas) for _ in range(STARTED_AT_ONCE)))
+
+
+async def _start(worker: Worker, sagas: Iterator[tuple[Saga[Any], int]]) -> None:
+    for saga, number in sagas:
+        await worker.start(saga, Errand(f"errand-{number}"))
+
+
+def _peak_bytes() -> int:
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes if sys.platform == "darwin" else kilobytes * 1024  # macOS counts bytes
+
+
+def _main(what: str, url: str, *numbers: str) -> int:
+    if what == "worker":
+        running, waiting = map(int, numbers)
+        asyncio.run(_work(url, running, waiting))
+    else:
+        with Ledger.open(url, SHOP) as ledger:
+            catch_up(ledger)
+    return _peak_bytes()
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(msgspec.json.encode(_main(*sys.argv[1:])))
