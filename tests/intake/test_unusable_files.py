@@ -27,6 +27,7 @@ GOOD = "536365,85123A,LANTERN,6,2010-12-01 08:26:00,2.55,17850,United Kingdom"
         ("twice.csv", f"{HEADER},Country\n".encode(), "line 1: the header repeats Country"),
         ("quote.csv", b'"InvoiceNo,StockCode\n', "line 1: the header cannot be read: a quote is never closed"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",  # a compressed file holds the time, and names no test
 )
 def test_a_file_that_cannot_be_taken_in_is_one_clear_error(tmp_path, name, content, says) -> None:
     """What is wrong with a whole file is said in one line that names the file and what to do."""
