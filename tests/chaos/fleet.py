@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
@@ -19,6 +20,7 @@ APP = "tests.chaos.app:APP"
 SERVICE = ROOT / "examples" / "http_service" / "service.py"
 WORK_SECONDS = 0.05
 """How long each request takes in the service, so that a worker has something at hand when it is hit."""
+RENAME = ("unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"')
 STOP_SECONDS_MAX = 30.0
 UNAVAILABLE = 5
 """The exit code of a command that found no database."""
@@ -26,12 +28,21 @@ AT_WORK = "; Ctrl-C stops"
 """What a worker says once it has its lease."""
 
 
+@cache
+def _can_rename_machines() -> bool:
+    """Whether a process here may live under another host name; it takes root, and Linux."""
+    tried = [*RENAME, "probe", "true"]
+    return (
+        shutil.which("unshare") is not None and subprocess.run(tried, capture_output=True, check=False).returncode == 0
+    )
+
+
 def _on_a_machine_of_its_own(name: str) -> list[str]:
-    """What makes a command believe so, if this system can: else workers find the dead of their own machine at once,
-    and the lease is hardly ever what counts."""
-    rename = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name]
-    tried = subprocess.run([*rename, "true"], capture_output=True, check=False) if shutil.which("unshare") else None
-    return rename if tried is not None and tried.returncode == 0 else []
+    """What makes a command believe so, where that can be done.
+
+    Otherwise workers find the dead of their own machine at once, and their leases hardly ever count.
+    """
+    return [*RENAME, name] if _can_rename_machines() else []
 
 
 class Ended(NamedTuple):

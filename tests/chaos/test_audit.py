@@ -23,8 +23,10 @@ from sagaledger.projections import COMMERCE_PROJECTIONS
 
 from . import audit
 from .app import EXAMPLE
-from .audit import Evidence
 from .client import Acknowledgement, Client
+from .conservation import money_is_conserved, parcels_packed_are_orders_completed, stock_is_conserved
+from .effects import keys_and_effects_match, what_was_undone_is_undone
+from .evidence import Evidence, read_effects, read_events
 from .fleet import Ended, courier
 from .orders import Wish, opening_stock, wishes
 from .schedule import Settings
@@ -49,8 +51,8 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
         client.close()
         with Ledger.open(url, app) as ledger:
             asyncio.run(_work(ledger, wanted))
-            events = list(audit.read_events(ledger))
-            effects = audit.read_effects(folder / "courier.sqlite")
+            events = list(read_events(ledger))
+            effects = read_effects(folder / "courier.sqlite")
             yield Evidence(client.acknowledged, [], events, effects, {}, ledger)
 
 
@@ -118,32 +120,32 @@ FAULTS: dict[str, tuple[Callable[[Evidence], Any], Callable[[Evidence], Evidence
         lambda e: changed(twice(e, StepStarted), StepStarted, key="another"),
     ),
     "an effect under two keys": (
-        audit.keys_and_effects_match,
+        keys_and_effects_match,
         lambda e: e._replace(effects=[*e.effects, e.effects[0]._replace(key="another")]),
     ),
     "a key with two effects": (
-        audit.keys_and_effects_match,
+        keys_and_effects_match,
         lambda e: e._replace(effects=[*e.effects, e.effects[0]]),
     ),
     "a success that never happened": (
-        audit.keys_and_effects_match,
+        keys_and_effects_match,
         lambda e: e._replace(effects=e.effects[1:]),
     ),
     "an effect that nobody asked for": (
-        audit.keys_and_effects_match,
+        keys_and_effects_match,
         lambda e: without(e, StepStarted, "send_parcel"),
     ),
     "a completed saga whose effect was undone": (
-        audit.what_was_undone_is_undone,
+        what_was_undone_is_undone,
         lambda e: e._replace(effects=[*e.effects, e.effects[0]._replace(key="undo", method="DELETE")]),
     ),
-    "money that vanished": (audit.money_is_conserved, lambda e: changed(e, PaymentSucceeded, amount_minor=1)),
-    "an order sold twice for one payment": (audit.money_is_conserved, lambda e: twice(e, OrderCompleted)),
+    "money that vanished": (money_is_conserved, lambda e: changed(e, PaymentSucceeded, amount_minor=1)),
+    "an order sold twice for one payment": (money_is_conserved, lambda e: twice(e, OrderCompleted)),
     "pieces that were never there": (
-        audit.stock_is_conserved,
+        stock_is_conserved,
         lambda e: changed(e, InventoryReserved, quantity=10**8),
     ),
-    "a parcel packed for nobody": (audit.parcels_packed_are_orders_completed, lambda e: without(e, OrderCompleted)),
+    "a parcel packed for nobody": (parcels_packed_are_orders_completed, lambda e: without(e, OrderCompleted)),
     "an event by a worker whose lease had ended": (
         audit.no_superseded_worker_wrote,
         lambda e: e._replace(lease_ends={(e.events[-1].meta.worker, e.events[-1].meta.epoch): len(e.events) - 1}),

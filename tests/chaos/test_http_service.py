@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import runpy
 import sqlite3
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
@@ -17,8 +19,8 @@ from sagaledger import App, Ledger, Recorded, SagaState, Worker
 from sagaledger.domain.facts import StepFailed, StepStarted
 
 from .app import EXAMPLE
-from .audit import Effect, read_effects
-from .fleet import courier
+from .evidence import Effect, read_effects
+from .fleet import COMMAND, ROOT, courier
 
 PATIENCE_SECONDS = 30.0
 ANSWER_SECONDS_MAX = 0.3
@@ -154,3 +156,22 @@ def test_a_request_that_comes_in_after_its_compensation_does_nothing(ledger: Led
         ("DELETE", "bookings"),
         ("DELETE", "insurances"),
     ]
+
+
+def test_the_example_runs_from_the_command_line(service: Service, sqlite_url: str) -> None:
+    """As its first lines say: the app is named by its file, a saga started, and worked to its end."""
+    environment = {**os.environ, "COURIER_URL": service.address, "SAGALEDGER_DB": sqlite_url}
+    environment["SAGALEDGER_APP"] = "examples/http_service/saga.py:APP"
+
+    def run(*words: str) -> str:
+        ran = subprocess.run(
+            [str(COMMAND), *words, "--json"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        )
+        return ran.stdout
+
+    started = json.loads(run("start", "send_parcel", "--input", json.dumps(PARCEL)))
+    run("worker", "--until-idle")
+
+    shown = json.loads(run("state", started["saga_id"]))
+    assert shown["status"] == "completed"
+    assert [effect.kind for effect in service.effects()] == ["insurances", "bookings"]
