@@ -50,18 +50,18 @@ TINY = Sizes(
 
 SHORT = Sizes(
     rounds=3,
-    sagas_alone=200,
-    sagas_at_once=5_000,
-    dbos_sagas=200,
-    projected_events=100_000,
-    runner_events=3_000,
-    rebuilt_sagas=5_000,
-    growth_events=(20_000, 200_000),
+    sagas_alone=150,
+    sagas_at_once=3_000,
+    dbos_sagas=120,
+    projected_events=50_000,
+    runner_events=2_000,
+    rebuilt_sagas=3_000,
+    growth_events=(10_000, 100_000),
     looks=200,
-    hot_orders=1_500,
+    hot_orders=1_024,
     running_sagas=2_000,
     waiting_sagas=5_000,
-    verified_events=100_000,
+    verified_events=50_000,
 )
 """Under ten minutes in all."""
 
