@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 from .findings import AIMS
 
-LABEL_WIDTH = 290
+LABEL_WIDTH = 380
 BAR_WIDTH = 480
 VALUE_WIDTH = 70
 ROW_HEIGHT = 26
