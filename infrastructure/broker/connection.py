@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ..errors import Unavailable
@@ -69,16 +70,24 @@ async def started(broker: NatsBroker, url: str) -> AsyncIterator[NatsBroker]:
     from nats.js.errors import Error as JetStreamError  # noqa: PLC0415
 
     try:
-        await broker.start()
+        await asyncio.wait_for(broker.start(), CONNECT_SECONDS_MAX)  # by itself it would try for ever
     except (NatsError, JetStreamError, OSError, TimeoutError) as error:
+        with suppress(NatsError, OSError, TimeoutError):  # what is not connected needs no farewell
+            await asyncio.wait_for(broker.stop(), GRACE_SECONDS)
         raise BrokerUnavailable(
-            f"the broker at {_address(url)} cannot be used ({type(error).__name__}: {error}): start nats-server with "
+            f"the broker at {_address(url)} cannot be used ({type(error).__name__}): start nats-server with "
             "JetStream (-js); nothing is lost, the log has every event"
         ) from error
     try:
         yield broker
     finally:
         await broker.stop()
+
+
+async def check(url: str) -> None:
+    """Raise `BrokerUnavailable` unless there is a broker."""
+    async with started(broker_at(url), url):
+        return
 
 
 def _address(url: str) -> str:

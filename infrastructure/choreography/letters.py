@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -73,6 +74,10 @@ class OpenLetters:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def counts(self) -> Counter[LetterStatus]:
+        """How many letters stand how."""
+        return Counter(waiting.letter.status for waiting in self._waiting.values())
 
     def blocks(self, process_id: str) -> int | None:
         """The position of the first event of a process that waits; None if none does."""

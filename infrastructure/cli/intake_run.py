@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from itertools import count
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import select
@@ -27,15 +27,18 @@ from ...domain.commerce import (
     intake_key,
     return_goods,
 )
+from ...domain.commerce.services import place
 from ...domain.participant import Command
 from ...domain.recorded import Meta
 from ...domain.saga import Saga
+from ...domain.state import Status
 from ..committer import Committer, Draft
 from ..errors import SagaConflict, TimedOut, WorkerRunning
 from ..intake import Intake, opening_stock, shortest, with_payment_method
 from ..ledger import Ledger
 from ..log.port import AppendCall, Appended
 from ..worker.worker import Worker
+from .choreographed_run import through_a_broker, through_the_log
 from .interrupts import run_to_end
 from .output import say
 from .progress import Report
@@ -48,7 +51,12 @@ CONFLICTS_MAX = 100
 PROGRESS_SECONDS_MAX = 60.0
 """How long another worker may take over one saga before waiting for it is given up."""
 
+AT_REST = frozenset({Status.COMPLETED, Status.COMPENSATED, Status.NEEDS_INTERVENTION, Status.ABANDONED})
+"""A saga that stands so goes on only if a person says so, or not at all."""
+
 T = TypeVar("T")
+Style: TypeAlias = Literal["orchestrated", "choreographed"]
+"""With a coordinator, or by services that react to each other."""
 Opening: TypeAlias = tuple[Saga[Any], Order | Return]
 """A saga to start, and its input."""
 
@@ -61,6 +69,11 @@ class Terms(NamedTuple):
     opening_stock: int | None
     concurrency: int
     actor: str
+    style: Style = "orchestrated"
+    broker: str | None = None
+    """The URL of a broker for the events of services; None: the log itself is their bus."""
+    app: str | None = None
+    """The app's name, for the services' own processes."""
 
 
 class Taken(NamedTuple):
@@ -88,12 +101,29 @@ def see_through(ledger: Ledger, intake: Intake, terms: Terms, report: Report) ->
 
     Raises `TimedOut` when that worker does not get on, and `KeyboardInterrupt`, after a clean end of what is at hand.
     """
+    if terms.style == "choreographed":
+        _let_services_see_through(ledger, intake, terms, report)
+        return
     openings = [_opening(invoice, terms) for invoice in intake.invoices]
     try:
         run_to_end(_here(ledger, openings, terms, report))
     except WorkerRunning as running:
         say(f"{running}; the sagas are left to that worker")
         _elsewhere(ledger, openings, terms, report)
+
+
+def _let_services_see_through(ledger: Ledger, intake: Intake, terms: Terms, report: Report) -> None:
+    invoices = [_as_placed(invoice, terms) for invoice in intake.invoices]
+    since = datetime.now(UTC)
+
+    def at_rest() -> int:
+        statuses = taken(ledger, intake, since, terms.style).statuses
+        return sum(number for status, number in statuses.items() if status in AT_REST)
+
+    if terms.broker is None:
+        through_the_log(ledger, invoices, terms.actor, terms.concurrency, at_rest, report)
+    else:
+        through_a_broker(ledger, invoices, terms.actor, terms.broker, at_rest, report, terms.app)
 
 
 def _perform(ledger: Ledger, correlation_id: str, actor: str, commands: Sequence[Command]) -> None:
@@ -116,9 +146,15 @@ def _perform(ledger: Ledger, correlation_id: str, actor: str, commands: Sequence
 
 
 def _opening(invoice: Order | Return, terms: Terms) -> Opening:
+    placed = _as_placed(invoice, terms)
+    return (return_goods, placed) if isinstance(placed, Return) else (fulfil_order, placed)
+
+
+def _as_placed(invoice: Order | Return, terms: Terms) -> Order | Return:
+    """The invoice, with a card that is declined if the draw says so."""
     if isinstance(invoice, Return):
-        return return_goods, invoice
-    return fulfil_order, with_payment_method(invoice, seed=terms.seed, rate=terms.decline_rate)
+        return invoice
+    return with_payment_method(invoice, seed=terms.seed, rate=terms.decline_rate)
 
 
 async def _here(ledger: Ledger, openings: Sequence[Opening], terms: Terms, report: Report) -> None:
@@ -151,11 +187,11 @@ def _elsewhere(ledger: Ledger, openings: Sequence[Opening], terms: Terms, report
         report(done, len(started))
 
 
-def taken(ledger: Ledger, intake: Intake, since: datetime) -> Taken:
+def taken(ledger: Ledger, intake: Intake, since: datetime, style: Style = "orchestrated") -> Taken:
     """What became of the file's sagas, by the view `sagas`, which must have reached the head."""
     sagas = ledger.queries.projection("sagas")
     table = sagas.table
-    ids = [_saga_id(invoice) for invoice in intake.invoices]
+    ids = [_saga_id(invoice, style) for invoice in intake.invoices]
     statuses: Counter[str] = Counter()
     ended_since = 0
     with ledger.queries.snapshot(sagas) as (connection, standing):
@@ -169,7 +205,9 @@ def taken(ledger: Ledger, intake: Intake, since: datetime) -> Taken:
     return Taken(dict(sorted(statuses.items())), ended_since, standing.position - begun + 1, standing.position)
 
 
-def _saga_id(invoice: Order | Return) -> str:
+def _saga_id(invoice: Order | Return, style: Style) -> str:
+    if style == "choreographed":
+        return place(invoice)[0]
     if isinstance(invoice, Return):
         return return_goods.definition.saga_id(invoice.return_id)
     return fulfil_order.definition.saga_id(invoice.order_id)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 from cyclopts import Parameter
 
@@ -16,7 +16,7 @@ from ..intake import Intake, decline_rate, read_file, write_rejects
 from ..ledger import Ledger
 from ..projector.positions import STOPPED
 from .exit_code import ExitCode
-from .intake_run import Taken, Terms, begin, see_through, taken
+from .intake_run import AT_REST, Style, Taken, Terms, begin, see_through, taken
 from .options import DEFAULTS, Options
 from .output import Block, answer, say
 from .progress import progress
@@ -26,7 +26,7 @@ from .text import counted
 from .usage import UsageError
 
 INTEGER_MAX = 2**63 - 1
-AT_REST = frozenset({Status.COMPLETED, Status.COMPENSATED, Status.NEEDS_INTERVENTION, Status.ABANDONED})
+StyleName: TypeAlias = Literal["orchestration", "choreography"]
 
 
 def run(
@@ -42,6 +42,12 @@ def run(
     rejects: Annotated[
         Path | None, Parameter(help="Where to report rejected lines [default: FILE.rejects.csv, in this folder].")
     ] = None,
+    style: Annotated[
+        StyleName, Parameter(help="With a coordinator, or by services that react to each other's events.")
+    ] = "orchestration",
+    broker: Annotated[
+        str | None, Parameter(help="Services in processes of their own, over NATS JetStream: nats://HOST:4222.")
+    ] = None,
     actor: Annotated[str | None, Parameter(help="Who runs it [default: the user of this shell].")] = None,
     options: Options = DEFAULTS,
 ) -> ExitCode:
@@ -53,6 +59,7 @@ def run(
         Invoice lines in the columns of UCI "Online Retail": .csv or .jsonl, either of them also .gz.
     """
     terms = _terms(opening_stock, decline_rate, seed, concurrency, actor)
+    terms = terms._replace(style=_style(style, broker), broker=broker, app=options.app)
     with progress(f"reading {file.name}"):
         intake = read_file(file)
     report_path = rejects or Path(f"{_stem(file)}.rejects.csv")
@@ -90,7 +97,7 @@ def drive(ledger: Ledger, intake: Intake, terms: Terms) -> tuple[Taken, float]:
     projector.stop()
     if stopped is not None:
         raise Unavailable(f"every saga ended, but view {stopped.name!r} stopped: {stopped.error}")
-    return taken(ledger, intake, since), seconds
+    return taken(ledger, intake, since, terms.style), seconds
 
 
 def report_document(intake: Intake, outcome: Taken, seconds: float, rejects: Path) -> dict[str, Any]:
@@ -128,6 +135,14 @@ def _terms(stock: int | None, rate: str, seed: int, concurrency: int, actor: str
     if concurrency < 1:
         raise UsageError(f"--concurrency {concurrency}: at least 1 saga runs at once")
     return Terms(seed, decline_rate(rate), stock, concurrency, actor_or_user(actor))
+
+
+def _style(style: StyleName, broker: str | None) -> Style:
+    if style == "choreography":
+        return "choreographed"
+    if broker is not None:
+        raise UsageError("--broker carries the events of services: add --style choreography")
+    return "orchestrated"
 
 
 def _stem(file: Path) -> str:
