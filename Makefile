@@ -28,7 +28,7 @@ chaos: $(VENV)/.test  ## Workers, database and connections break; then everythin
 
 soak: $(VENV)/.test  ## The same for as long as it takes: thousands of sagas, hundreds of kills
 	$(BIN)/python -m tests.chaos --sagas 20000 --workers 6 --kills 300 --freezes 30 --crashes 20 --cuts 50 \
-	  --lost-replies 50 --settle-seconds-max 600 $(CHAOS_ARGS)
+	  --lost-replies 50 --held-back 30 --settle-seconds-max 600 $(CHAOS_ARGS)
 
 format: $(VENV)/.check  ## Format and mend what can be mended
 	$(BIN)/ruff format .

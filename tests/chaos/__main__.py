@@ -39,7 +39,7 @@ def _lines(report: Report, settings: Settings) -> list[str]:
     lines.append(
         f"chaos: {verdict}; {figures['sagas']} sagas, {settings.workers} workers, {settings.kills} kills, "
         f"{settings.freezes} freezes, {settings.crashes} database crashes, {settings.cuts} cuts, "
-        f"{figures['replies_lost']} replies lost, take-over p99 "
+        f"{figures['replies_lost']} replies lost, {figures['appends_held_back']} appends held back, take-over p99 "
         f"{'not measured' if p99 is None else f'{p99:.2f} s'}, {figures['events']} events, "
         f"{figures['seconds']} s, seed {settings.seed}"
     )

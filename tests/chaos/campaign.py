@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 0.05
 DOWN_SECONDS = 1.0
 """How long the database stays away when it crashes."""
+BEYOND_SECONDS = 1.5
+"""How long after its lease a worker is held up: long enough for others to have taken over."""
 ROUND_SECONDS_MAX = 180.0
 BACKLOG_PER_WORKER_MAX = 20
 ANSWER_SECONDS_MAX = 0.5
@@ -58,6 +60,7 @@ def run(settings: Settings, folder: Path) -> Report:
             **broke,
             "connections_cut": stage.proxy.cuts,
             "replies_lost": stage.proxy.lost,
+            "appends_held_back": stage.proxy.held_back,
             "starts_tried_again": stage.client.refused,
             "workers_without_database": stage.fleet.unlaunched,
             "leases_lost": stage.fleet.messages("lost its lease"),
@@ -133,7 +136,7 @@ def _strike(stage: Stage, turn: Round, settings: Settings) -> None:
                 stage.take_overs.disturb()  # nobody is there to take over
         case Blow.FREEZE:
             stage.take_overs.disturb()
-            stage.fleet.freeze(turn.target, settings.lease_seconds + 1.5)
+            stage.fleet.freeze(turn.target, settings.lease_seconds + BEYOND_SECONDS)
         case Blow.CRASH:
             stage.take_overs.disturb()
             stage.database.crash()
@@ -143,6 +146,8 @@ def _strike(stage: Stage, turn: Round, settings: Settings) -> None:
             stage.proxy.cut()
         case Blow.LOSE_REPLY:
             stage.proxy.lose_reply()
+        case Blow.HOLD_BACK:
+            stage.proxy.hold_back(settings.lease_seconds + BEYOND_SECONDS)
         case Blow.NONE:
             pass
 

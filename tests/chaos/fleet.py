@@ -117,6 +117,8 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             self.kill()
             return Ended(self.number, -signal.SIGKILL, f"not stopped after {STOP_SECONDS_MAX:g} s: {self.last_words()}")
+        if code == -signal.SIGTERM and not self.at_work:
+            return None  # it had not even begun
         return None if code == 0 else Ended(self.number, code, self.last_words())
 
     @property

@@ -1,4 +1,4 @@
-"""A proxy between the workers and the database, that cuts connections and loses the answers to appends."""
+"""A proxy between the workers and the database: it cuts connections, loses answers, and holds requests back."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
+from time import sleep
 from types import TracebackType
 from typing import Self
 
 CHUNK_BYTES = 65_536
 ANSWER = b"appended"
 """The status in the answer of an append that was committed."""
+REQUEST = b"StepSucceeded"
+"""A topic in the appends that only workers send."""
 
 
 class Proxy:
@@ -23,10 +26,13 @@ class Proxy:
         self._lock = Lock()
         self._open: set[socket.socket] = set()
         self._to_lose = 0
+        self._hold_back_seconds = 0.0
         self.cuts = 0
         """How many connections it has cut."""
         self.lost = 0
         """How many answers it has lost."""
+        self.held_back = 0
+        """How many requests it has held back."""
 
     def __enter__(self) -> Self:
         self.folder = Path(tempfile.mkdtemp(prefix="door-"))  # short: a socket's path has 107 characters at most
@@ -60,6 +66,11 @@ class Proxy:
         with self._lock:
             self._to_lose += 1
 
+    def hold_back(self, seconds: float) -> None:
+        """Hold the next append of a worker back for so long, and then deliver it."""
+        with self._lock:
+            self._hold_back_seconds = seconds
+
     def _let_in(self) -> None:
         while True:
             try:
@@ -86,6 +97,8 @@ class Proxy:
     def _forward(self, source: socket.socket, target: socket.socket, answers: bool) -> None:
         with suppress(OSError):  # the other way hung up
             while (data := source.recv(CHUNK_BYTES)) and not (answers and self._loses(data)):
+                if not answers:
+                    self._dawdle(data)
                 target.sendall(data)
         _hang_up(source)
         _hang_up(target)
@@ -98,6 +111,14 @@ class Proxy:
             self._to_lose -= losing
             self.lost += losing
         return losing
+
+    def _dawdle(self, data: bytes) -> None:
+        if self._hold_back_seconds == 0 or REQUEST not in data:
+            return
+        with self._lock:
+            seconds, self._hold_back_seconds = self._hold_back_seconds, 0.0
+            self.held_back += seconds > 0
+        sleep(seconds)
 
 
 def _hang_up(connection: socket.socket) -> None:

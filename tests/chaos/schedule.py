@@ -27,6 +27,8 @@ class Blow(StrEnum):
     """Every connection to the database is cut at once."""
     LOSE_REPLY = "lose reply"
     """The database's answer to the next append is dropped, and its connection cut."""
+    HOLD_BACK = "hold back"
+    """The next append of a worker is under way for longer than its lease, and arrives when others have taken over."""
 
 
 class Settings(NamedTuple):
@@ -39,6 +41,7 @@ class Settings(NamedTuple):
     freezes: int = 3
     cuts: int = 5
     lost_replies: int = 5
+    held_back: int = 5
     lease_seconds: float = 2.0
     misbehave: float = 0.15
     """The share of requests with which something goes wrong in the service that is called."""
@@ -71,6 +74,7 @@ def schedule(settings: Settings) -> list[Round]:
         + [Blow.CRASH] * settings.crashes
         + [Blow.CUT] * settings.cuts
         + [Blow.LOSE_REPLY] * settings.lost_replies
+        + [Blow.HOLD_BACK] * settings.held_back
         + [Blow.NONE] * CALM_ROUNDS_MIN
     )
     chance.shuffle(blows)

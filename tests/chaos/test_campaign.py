@@ -9,7 +9,7 @@ import pytest
 from .campaign import run
 from .schedule import Blow, Settings, schedule
 
-SMALL = Settings(sagas=80, kills=4, freezes=1, crashes=1, cuts=1, lost_replies=2, settle_seconds_max=60)
+SMALL = Settings(sagas=80, kills=4, freezes=1, crashes=1, cuts=1, lost_replies=2, held_back=2, settle_seconds_max=60)
 
 
 @pytest.mark.xdist_group("chaos")

@@ -6,18 +6,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from threading import Thread
 from time import monotonic, sleep
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, Text
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, Text
 
 from sagaledger.domain.commerce.order import OrderCancelled, OrderCreated
 from sagaledger.domain.recorded import Recorded
 from sagaledger.infrastructure.engine import writing
 from sagaledger.infrastructure.log.mapper import Mapper
 from sagaledger.infrastructure.log.port import Append, AppendCall, Appended, Backend, NewEvent
+from sagaledger.infrastructure.projector import runner
 from sagaledger.infrastructure.projector.drift import drift
 from sagaledger.infrastructure.projector.positions import JOURNAL
 from sagaledger.infrastructure.projector.query import Queries
@@ -101,7 +103,7 @@ def test_two_runners_count_each_event_once(
     """Both fold the same batches, and only one of them commits each."""
     head = shop.trade(40)
     runners = [make_projector(batch_events_max=11) for _ in range(2)]
-    threads = [Thread(target=runner.catch_up) for runner in runners]
+    threads = [Thread(target=each.catch_up) for each in runners]
 
     for thread in threads:
         thread.start()
@@ -113,6 +115,35 @@ def test_two_runners_count_each_event_once(
         assert drift(queries, log, mapper, view).count == 0
 
 
+def test_a_runner_that_was_overtaken_writes_nothing(
+    shop: Shop,
+    log: Backend,
+    mapper: Mapper,
+    make_projector: MakeProjector,
+    queries: Queries,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has folded a batch, and before it commits another runner reaches the head: its rows are of the past."""
+    head = shop.trade(10)
+    slow, quick = make_projector(batch_events_max=11), make_projector()
+    slow.standings()
+    overtaken = False
+
+    def writing_late(engine: Engine) -> AbstractContextManager[Connection]:
+        nonlocal overtaken
+        if engine is slow.engine and not overtaken:
+            overtaken = True
+            quick.catch_up()
+        return writing(engine)
+
+    monkeypatch.setattr(runner, "writing", writing_late)
+    slow.run_once()
+
+    assert overtaken
+    assert {standing.position for standing in queries.standings()} == {head}
+    assert [view for view in VIEWS if drift(queries, log, mapper, view).count] == []
+
+
 def test_a_runner_killed_in_the_middle_leaves_each_event_counted_once(
     shop: Shop, log: Backend, mapper: Mapper, url: str, make_projector: MakeProjector, queries: Queries
 ) -> None:
@@ -120,12 +151,12 @@ def test_a_runner_killed_in_the_middle_leaves_each_event_counted_once(
     head = shop.trade(60)
     queries.query("orders")
     for _ in range(3):
-        with subprocess.Popen([sys.executable, "-c", FOLLOW, url], stdout=subprocess.PIPE) as runner:
-            assert runner.stdout is not None
-            assert runner.stdout.readline() == b"following\n"
+        with subprocess.Popen([sys.executable, "-c", FOLLOW, url], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"following\n"
             before = queries.standing(orders).position
             _await(lambda before=before: queries.standing(orders).position > before or before == head)  # type: ignore[misc]
-            runner.send_signal(signal.SIGKILL)
+            process.send_signal(signal.SIGKILL)
         assert all(drift(queries, log, mapper, view).count == 0 for view in VIEWS)
 
     make_projector().catch_up()
