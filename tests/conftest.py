@@ -17,6 +17,14 @@ from sagaledger.infrastructure.log.port import Backend
 _SCHEMA_NUMBERS = count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How thorough the simulation and the crash tests are."""
+    group = parser.getgroup("sagaledger")
+    group.addoption("--seeds", type=int, default=200, help="how many seeds are simulated (default: 200)")
+    group.addoption("--seed", type=int, help="the one seed to simulate: a failing one is printed")
+    group.addoption("--all-crashes", action="store_true", help="crash at every crossing of the boundary, not at a few")
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of a PostgreSQL server that this session alone uses."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from ...domain.recorded import Meta
+from ..errors import SupersededWorker
 from ..log.port import Epoch, WorkQueue
 from .place import is_gone, place
 
@@ -81,7 +82,9 @@ class Lease:
         self.epoch: Epoch = self._queue.register(host=self._place, pid=os.getpid(), lease_seconds=self._lease_seconds)
         self.meta = Meta(worker=self.epoch.worker_id, epoch=self.epoch.epoch)
         self._lost = False
-        [mine] = (row for row in self._queue.workers() if row.worker_id == self.epoch.worker_id)
+        mine = next((row for row in self._queue.workers() if row.worker_id == self.epoch.worker_id), None)
+        if mine is None:  # this process was stopped for longer than the lease, just here
+            raise SupersededWorker(*self.epoch)
         self._registered_at, self._registered = mine.started_at, self._monotonic()
         self._renewed(began)
 

@@ -1,0 +1,102 @@
+"""The called service: another company's, which fails, stalls, answers late or not at all, and keeps its own books."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import NamedTuple
+
+from sagaledger.domain.errors import InvalidInput, StepRejected
+from sagaledger.domain.outcome import Outcome, Success, failure_of
+from sagaledger.infrastructure.worker.attempt import write_result
+from sagaledger.infrastructure.worker.message import Attempted, Dispatch
+
+from .scheduler import Scheduler
+
+ANSWER_SECONDS_MAX = 1.0
+"""How long a caller waits for an answer."""
+
+
+class Overloaded(Exception):
+    """The service answers with an error, and does nothing."""
+
+
+class Effect(NamedTuple):
+    """Something that the service did."""
+
+    key: str
+    kind: str
+    order_id: str
+    undone: bool
+
+
+class Courier:
+    """Does each thing once for each key; what was called off before it was asked for is refused when it comes."""
+
+    def __init__(self, scheduler: Scheduler, random: Random) -> None:
+        self.trouble = 0.0
+        """The share of calls that go wrong, each in one of several ways."""
+        self.effects: list[Effect] = []
+        self._done: set[str] = set()
+        self._called_off: set[tuple[str, str]] = set()
+        self._scheduler = scheduler
+        self._random = random
+
+    def do(self, kind: str, order_id: str, key: str) -> str:
+        """Do it. Raises `StepRejected` for what was called off already."""
+        if key not in self._done:
+            if (kind, order_id) in self._called_off:
+                raise StepRejected("called off before it came")
+            self._enter(Effect(key, kind, order_id, undone=False))
+        return f"{kind} of {order_id}"
+
+    def undo(self, kind: str, order_id: str, key: str) -> None:
+        """Undo it; what still comes after this comes too late."""
+        self._called_off.add((kind, order_id))
+        if key not in self._done:
+            self._enter(Effect(key, kind, order_id, undone=True))
+
+    def call(self, dispatch: Dispatch, tell: Callable[[Attempted], None]) -> None:
+        """A call on its way: it arrives, or not, and the answer arrives, or not, or too late."""
+        execution, run, _ = dispatch
+        answered = False
+
+        def answer(outcome: Outcome) -> None:
+            nonlocal answered
+            if not answered:
+                answered = True
+                tell(Attempted(execution, run, outcome))
+
+        def arrive() -> None:
+            outcome = self._attempt(dispatch)
+            if trouble != "reply lost":
+                self._scheduler.after(self._delay(), lambda: answer(outcome))
+
+        trouble = self._trouble()
+        if trouble != "request lost":
+            self._scheduler.after(self._delay() + (2 * ANSWER_SECONDS_MAX if trouble == "late" else 0.0), arrive)
+        self._scheduler.after(ANSWER_SECONDS_MAX, lambda: answer(failure_of(TimeoutError("no answer"))))
+
+    def _attempt(self, dispatch: Dispatch) -> Outcome:
+        """What the step's function comes to, as the worker would see it."""
+        execution, run, context = dispatch
+        try:
+            if self._random.random() < self.trouble / 2:
+                raise Overloaded("busy")
+            value = execution.definition.read_input(execution.state.input)
+            result = execution.definition.step(run.step).invoke(context, value)
+            return Success(write_result(run.step, result))
+        except (StepRejected, Overloaded, InvalidInput) as error:
+            return failure_of(error)
+
+    def _trouble(self) -> str:
+        if self._random.random() >= self.trouble:
+            return ""
+        return self._random.choice(["request lost", "reply lost", "late"])
+
+    def _delay(self) -> float:
+        return self._random.uniform(0.001, 0.05)
+
+    def _enter(self, effect: Effect) -> None:
+        self._done.add(effect.key)
+        self.effects.append(effect)

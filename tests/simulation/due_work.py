@@ -1,0 +1,173 @@
+"""The due work of the simulated store: the rules of `queries.sql`, on a dictionary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import count
+
+from sagaledger.infrastructure.errors import SupersededWorker
+from sagaledger.infrastructure.log.port import Append, Claim, DueChange, Epoch, WorkerRow
+
+
+@dataclass
+class DueRow:
+    """A saga that wants a worker."""
+
+    saga_id: str
+    definition: str
+    definition_version: int
+    due_at: datetime
+    worker_id: str | None
+    nudged: bool = False
+
+    def free(self, now: datetime) -> None:
+        """Nobody holds it any more; a nudge that was not told makes it due at once."""
+        if self.nudged:
+            self.due_at = min(self.due_at, now)
+        self.worker_id, self.nudged = None, False
+
+
+@dataclass
+class LeaseRow:
+    """A worker with a lease."""
+
+    epoch: Epoch
+    host: str
+    pid: int
+    started_at: datetime
+    lease_until: datetime
+
+
+class SimulatedQueue:
+    """Which sagas want a worker (see `port.WorkQueue` for what each method promises)."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._due: dict[str, DueRow] = {}
+        self._leases: dict[str, LeaseRow] = {}
+        self._epochs = count(1)
+        self.lease_ended: list[Callable[[Epoch], None]] = []
+        """Told of each lease when it ends, before anything else happens."""
+
+    def register(self, *, host: str, pid: int, lease_seconds: float) -> Epoch:
+        number = next(self._epochs)
+        epoch = Epoch(f"worker-{number}", number)  # without the process id, which no seed decides
+        now = self._clock()
+        self._leases[epoch.worker_id] = LeaseRow(epoch, host, pid, now, now + timedelta(seconds=lease_seconds))
+        return epoch
+
+    def renew(self, epoch: Epoch, *, lease_seconds: float) -> None:
+        self.check_lease(epoch)
+        self._leases[epoch.worker_id].lease_until = self._clock() + timedelta(seconds=lease_seconds)
+
+    def retire(self, epoch: Epoch) -> None:
+        if self.holds(epoch):
+            self._end(epoch)
+        for row in self._held_by(epoch.worker_id):
+            row.free(self._clock())
+
+    def take_over(self) -> list[str]:
+        now = self._clock()
+        over = [lease.epoch for lease in self._leases.values() if lease.lease_until < now]
+        for epoch in over:
+            self.retire(epoch)
+        return [epoch.worker_id for epoch in over]
+
+    def claim(self, epoch: Epoch, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[Claim]:
+        self.check_lease(epoch)
+        now = self._clock()
+        free = [row for row in self._free(definitions) if row.due_at <= now]
+        claimed = sorted(free, key=lambda row: (row.due_at, row.saga_id))[:limit]
+        for row in claimed:
+            row.worker_id = epoch.worker_id
+        return [Claim(row.saga_id, row.definition, row.definition_version) for row in claimed]
+
+    def nudged(self, epoch: Epoch) -> list[str]:
+        told = [row for row in self._held_by(epoch.worker_id) if row.nudged]
+        for row in told:
+            row.nudged = False
+        return [row.saga_id for row in told]
+
+    def release(self, epoch: Epoch, saga_ids: Sequence[str]) -> None:
+        for row in self._held_by(epoch.worker_id):
+            if row.saga_id in saga_ids:
+                row.free(self._clock())
+
+    def next_due(self, definitions: Sequence[tuple[str, int]]) -> datetime | None:
+        return min((row.due_at for row in self._free(definitions)), default=None)
+
+    def due(self) -> list[DueChange]:
+        rows = sorted(self._due.values(), key=lambda row: row.saga_id)
+        return [DueChange(r.saga_id, r.definition, r.definition_version, r.due_at, r.worker_id) for r in rows]
+
+    def put_due(self, changes: Sequence[DueChange]) -> None:
+        for change in changes:
+            self._put(change, self._clock())
+
+    def workers(self) -> list[WorkerRow]:
+        return [
+            WorkerRow(id_, w.epoch.epoch, w.host, w.pid, w.started_at, w.lease_until, len(list(self._held_by(id_))))
+            for id_, w in self._leases.items()
+        ]
+
+    def holds(self, epoch: Epoch) -> bool:
+        """Whether a lease holds still: until someone ends it, however late that is."""
+        lease = self._leases.get(epoch.worker_id)
+        return lease is not None and lease.epoch == epoch
+
+    def check_lease(self, epoch: Epoch) -> None:
+        """Raise `SupersededWorker` if it does not."""
+        if not self.holds(epoch):
+            raise SupersededWorker(*epoch)
+
+    def lose_due(self, saga_id: str) -> None:
+        """What nobody may do, and somebody will: delete a row of the due work."""
+        self._due.pop(saga_id, None)
+
+    def apply_due(self, accepted: Iterable[Append], now: datetime) -> None:
+        """What the appends of a call say about the due work."""
+        accepted = list(accepted)
+        for append in accepted:
+            if append.due is not None:
+                self._put(append.due, now)
+        for nudge in (nudge for append in accepted for nudge in append.nudge):
+            self._nudge(nudge, now)
+
+    def _put(self, change: DueChange, now: datetime) -> None:
+        row = self._due.get(change.saga_id)
+        if change.due_at is None:
+            if row is not None and row.nudged:
+                row.free(now)
+            else:
+                self._due.pop(change.saga_id, None)
+            return
+        due_at, nudged = change.due_at, row is not None and row.nudged
+        if nudged and change.worker_id is None:
+            due_at, nudged = min(due_at, now), False
+        self._due[change.saga_id] = DueRow(*change[:3], due_at, change.worker_id, nudged)
+
+    def _nudge(self, change: DueChange, now: datetime) -> None:
+        row = self._due.get(change.saga_id)
+        if row is None:
+            self._due[change.saga_id] = DueRow(*change[:3], now, None)
+        else:
+            row.due_at = min(row.due_at, now)
+            row.nudged = row.worker_id is not None
+
+    def _end(self, epoch: Epoch) -> None:
+        for tell in self.lease_ended:
+            tell(epoch)
+        del self._leases[epoch.worker_id]
+
+    def _held_by(self, worker_id: str) -> Iterable[DueRow]:
+        return [row for row in self._due.values() if row.worker_id == worker_id]
+
+    def _free(self, definitions: Sequence[tuple[str, int]]) -> Iterable[DueRow]:
+        known = set(definitions)
+        return (
+            row
+            for row in self._due.values()
+            if row.worker_id is None and (row.definition, row.definition_version) in known
+        )

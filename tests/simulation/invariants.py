@@ -1,0 +1,199 @@
+"""What must hold after any run; each check gives the violations that it finds, as sentences that name the thing."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+
+from sagaledger.domain.commerce import (
+    InventoryReleased,
+    InventoryReserved,
+    ItemsRestocked,
+    LoyaltyPointsAwarded,
+    LoyaltyPointsDeducted,
+    OrderCancelled,
+    OrderCompleted,
+    OrderCreated,
+    PaymentRefunded,
+    PaymentSucceeded,
+    StockReceived,
+    points_for,
+)
+from sagaledger.domain.facts import (
+    CompensationStarted,
+    Direction,
+    SagaCompensated,
+    SagaCompleted,
+    StepCompensated,
+    StepStarted,
+    StepSucceeded,
+)
+from sagaledger.domain.state import Status
+from sagaledger.infrastructure.log.port import Epoch
+from sagaledger.infrastructure.log.verify import verify
+
+from .world import World
+
+Check = Callable[[World], Iterator[str]]
+DELIVERED = {"insurance", "booking", "paper", "ribbon", "parcel", "letter"}
+
+
+def violations(world: World) -> list[str]:
+    """Everything that is not as it must be."""
+    return [f"{check.__name__}: {found}" for check in CHECKS for found in check(world)]
+
+
+def the_log_is_whole(world: World) -> Iterator[str]:
+    """Positions contiguous, digests and chain valid (G3, G16)."""
+    yield from (f"position {problem.position}: {problem.problem}" for problem in verify(world.log).problems)
+
+
+def every_saga_has_ended(world: World) -> Iterator[str]:
+    """Nothing is forgotten, whoever died (G7); and nothing is left over in the due work."""
+    for saga_id, state in world.sagas().items():
+        if state.end is None:
+            yield f"{saga_id} is still {state.status} ({state.interventions})"
+    yield from (f"{row.saga_id} is still due" for row in world.log.due())
+
+
+def every_saga_has_one_end(world: World) -> Iterator[str]:
+    """It is completed or compensated, once."""
+    ends = Counter(r.stream_id for r in world.events if isinstance(r.event, SagaCompleted | SagaCompensated))
+    yield from (f"{saga_id} ended {times} times" for saga_id, times in ends.items() if times > 1)
+
+
+def no_superseded_worker_wrote(world: World) -> Iterator[str]:
+    """No event of a worker stands beyond the place where the log ended when its lease did (G6)."""
+    for recorded in world.events:
+        epoch = Epoch(recorded.meta.worker or "", recorded.meta.epoch or 0)
+        end = world.lease_ends.get(epoch)
+        if end is not None and recorded.position > end:
+            yield f"position {recorded.position} by {epoch.worker_id}, whose lease ended at {end}"
+
+
+def no_step_counts_twice(world: World) -> Iterator[str]:
+    """A step succeeds once and is undone once, and its attempts share one key (G5)."""
+    done: Counter[tuple[str, str, str]] = Counter()
+    keys: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for recorded in world.events:
+        match recorded.event:
+            case StepSucceeded(step=step):
+                done[recorded.stream_id, step, Direction.FORWARD] += 1
+            case StepCompensated(step=step):
+                done[recorded.stream_id, step, Direction.COMPENSATION] += 1
+            case StepStarted(step=step, key=key):
+                keys[recorded.stream_id, step, Direction.FORWARD].add(key)
+            case CompensationStarted(step=step, key=key):
+                keys[recorded.stream_id, step, Direction.COMPENSATION].add(key)
+    yield from (f"{' '.join(step)} succeeded {times} times" for step, times in done.items() if times > 1)
+    yield from (f"{' '.join(step)} had the keys {sorted(used)}" for step, used in keys.items() if len(used) > 1)
+
+
+def what_was_undone_was_undone_in_reverse(world: World) -> Iterator[str]:
+    """A step is undone only after every step that was built on it (G8)."""
+    succeeded: defaultdict[str, list[str]] = defaultdict(list)
+    undone: defaultdict[str, list[str]] = defaultdict(list)
+    for recorded in world.events:
+        match recorded.event:
+            case StepSucceeded(step=step):
+                succeeded[recorded.stream_id].append(step)
+            case CompensationStarted(step=step):
+                succeeded[recorded.stream_id].append("")
+                if step in undone[recorded.stream_id]:
+                    continue
+                undone[recorded.stream_id].append(step)
+    for saga_id, steps in undone.items():
+        definition = world.ledger.definition_of(saga_id.partition("-")[0])
+        order = [step.name for step in definition.steps]
+        parallel = {"insure", "book"}
+        places = [order.index("insure" if step in parallel else step) for step in steps]
+        if places != sorted(places, reverse=True):
+            yield f"{saga_id} undid {steps}"
+
+
+def keys_and_effects_match(world: World) -> Iterator[str]:
+    """One effect for each key in the called service, none that the log lacks, none on record that never happened."""
+    asked: set[str] = set()
+    started: dict[tuple[str, str, type], str] = {}
+    done: set[str] = set()
+    for recorded in world.events:
+        match recorded.event:
+            case StepStarted(step=step, key=key) | CompensationStarted(step=step, key=key):
+                asked.add(key)
+                started[recorded.stream_id, step, type(recorded.event)] = key
+            case StepSucceeded(step=step) if step in CALLS:
+                done.add(started[recorded.stream_id, step, StepStarted])
+            case StepCompensated(step=step) if step in CALLS:
+                done.add(started[recorded.stream_id, step, CompensationStarted])
+    times = Counter(effect.key for effect in world.courier.effects)
+    yield from (f"key {key} had {n} effects" for key, n in times.items() if n > 1)
+    yield from (f"effect {key} was never asked for" for key in times if key.split()[0] not in asked)
+    yield from (f"key {key} is on record as done, and was not" for key in done if key not in times)
+
+
+def what_stands_fits_the_end(world: World) -> Iterator[str]:
+    """Of an order that was delivered everything stands at the courier's; of one that was called off, nothing."""
+    standing: defaultdict[str, set[str]] = defaultdict(set)
+    for _, kind, order_id, undone in world.courier.effects:
+        (standing[order_id].discard if undone else standing[order_id].add)(kind)
+    for saga_id, state in world.sagas().items():
+        order_id = saga_id.removeprefix("deliver-")
+        wanted = {Status.COMPLETED: DELIVERED, Status.COMPENSATED: set()}.get(state.status)
+        if order_id != saga_id and wanted is not None and standing[order_id] != wanted:
+            yield f"{saga_id} is {state.status}, and there stands {sorted(standing[order_id])}"
+
+
+def goods_and_money_are_conserved(world: World) -> Iterator[str]:
+    """A completed order keeps its goods, paid its total and earned its points; of a cancelled one nothing is left."""
+    totals: dict[str, int] = {}
+    ends: defaultdict[str, list[type]] = defaultdict(list)
+    paid: Counter[str] = Counter()
+    kept: Counter[str] = Counter()
+    points: Counter[str] = Counter()
+    shelf: Counter[str] = Counter()
+    for recorded in world.events:
+        match recorded.event:
+            case OrderCreated(order_id=id_, total_minor=total):
+                totals[id_] = total
+            case OrderCompleted(order_id=id_) | OrderCancelled(order_id=id_):
+                ends[id_].append(type(recorded.event))
+            case PaymentSucceeded(order_id=id_, amount_minor=amount):
+                paid[id_] += amount
+            case PaymentRefunded(order_id=id_, amount_minor=amount):
+                paid[id_] -= amount
+            case LoyaltyPointsAwarded(order_id=id_, points=number):
+                points[id_] += number
+            case LoyaltyPointsDeducted(order_id=id_, points=number):
+                points[id_] -= number
+            case StockReceived(sku=sku, quantity=pieces) | ItemsRestocked(sku=sku, quantity=pieces):
+                shelf[sku] += pieces
+            case InventoryReserved(order_id=id_, sku=sku, quantity=pieces):
+                shelf[sku] -= pieces
+                kept[id_] += pieces
+                if shelf[sku] < 0:
+                    yield f"there are {shelf[sku]} of {sku} at position {recorded.position}"
+            case InventoryReleased(order_id=id_, sku=sku, quantity=pieces):
+                shelf[sku] += pieces
+                kept[id_] -= pieces
+    for id_, total in totals.items():
+        completed = ends[id_] == [OrderCompleted]
+        if len(ends[id_]) > 1:
+            yield f"order {id_} ended {len(ends[id_])} times"
+        elif ends[id_] and (paid[id_], points[id_]) != ((total, points_for(total)) if completed else (0, 0)):
+            yield f"order {id_} of {total} is {ends[id_][0].__name__}: paid {paid[id_]}, {points[id_]} points"
+        elif ends[id_] and (kept[id_] > 0) is not completed:
+            yield f"order {id_} is {ends[id_][0].__name__}, and keeps {kept[id_]} pieces"
+
+
+CALLS = {"insure", "book", "hand_over", "announce", "paper", "ribbon"}
+CHECKS: tuple[Check, ...] = (
+    the_log_is_whole,
+    every_saga_has_ended,
+    every_saga_has_one_end,
+    no_superseded_worker_wrote,
+    no_step_counts_twice,
+    what_was_undone_was_undone_in_reverse,
+    keys_and_effects_match,
+    what_stands_fits_the_end,
+    goods_and_money_are_conserved,
+)

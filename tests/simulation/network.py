@@ -1,0 +1,101 @@
+"""The way between a process and the ledger: slow now and then, and not to be relied on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, NamedTuple
+
+from sagaledger.infrastructure.clock import Clock
+from sagaledger.infrastructure.errors import OutcomeUnknown, Unavailable
+
+from .scheduler import Scheduler
+from .store import SimulatedLog
+
+
+class Killed(BaseException):
+    """The process is no more; nothing that it was about to do happens."""
+
+
+class Weather(NamedTuple):
+    """How bad the world is: each is the share of calls that meet it."""
+
+    lost_requests: float = 0.0
+    lost_replies: float = 0.0
+    deaths: float = 0.0
+    pauses: float = 0.0
+    pause_seconds_max: float = 0.0
+
+
+FAIR = Weather()
+
+
+class Life:
+    """One life of one process: it ends with a kill, wherever the process is just then."""
+
+    def __init__(self, scheduler: Scheduler, random: Random, died: Callable[[], None]) -> None:
+        self.scheduler = scheduler
+        self.random = random
+        self.over = False
+        self._died = died
+
+    @property
+    def clock(self) -> Clock:
+        """The process's clock: its sleep lets the others go on."""
+        return Clock(self.scheduler.now, self.scheduler.monotonic, self.wait)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass. Raises `Killed` if the process died meanwhile."""
+        self.scheduler.let_pass(seconds)
+        if self.over:
+            raise Killed
+
+    def end(self) -> None:
+        """Kill it, as by SIGKILL."""
+        if not self.over:
+            self.over = True
+            self._died()
+
+
+class Wire:
+    """A process's connection to the ledger; to the process it is the ledger (a `port.Backend`)."""
+
+    def __init__(self, log: SimulatedLog, life: Life, weather: Callable[[], Weather]) -> None:
+        self.url = log.url
+        self.requests = None
+        self._log = log
+        self._life = life
+        self._weather = weather
+
+    def close(self) -> None:
+        """There is nothing to release."""
+
+    def __getattr__(self, method: str) -> Any:
+        ask = getattr(self._log, method)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            self._travel()
+            if self._happens("lost_requests"):
+                raise Unavailable("the request was lost")
+            answer = ask(*arguments, **options)
+            self._travel()
+            if self._happens("lost_replies"):
+                if method == "append":
+                    raise OutcomeUnknown(str(arguments[0].append_id), "the reply was lost")
+                raise Unavailable("the reply was lost")
+            return answer
+
+        setattr(self, method, call)
+        return call
+
+    def _travel(self) -> None:
+        seconds = self._life.random.expovariate(1_000.0)
+        if self._happens("pauses"):
+            seconds += self._life.random.uniform(0.0, self._weather().pause_seconds_max)
+        if self._happens("deaths"):
+            self._life.end()
+        self._life.wait(seconds)
+
+    def _happens(self, what: str) -> bool:
+        share: float = getattr(self._weather(), what)
+        return share > 0.0 and self._life.random.random() < share

@@ -1,0 +1,164 @@
+"""A worker process: the production engine, and around it what its host does on real machines with threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import Any, cast
+
+from sagaledger.infrastructure.app import App
+from sagaledger.infrastructure.errors import OutcomeUnknown, SagaledgerError, SupersededWorker, Unavailable
+from sagaledger.infrastructure.ledger import Ledger
+from sagaledger.infrastructure.worker.engine import Engine
+from sagaledger.infrastructure.worker.message import Attempted, Drain, Message, Reply
+from sagaledger.infrastructure.worker.sweeper import Sweeper
+
+from .courier import Courier
+from .network import Killed, Life, Weather, Wire
+from .scheduler import Scheduler
+from .store import SimulatedLog
+
+CONCURRENCY = 8
+"""How many sagas a worker holds at once: fewer than there are."""
+STEP_SECONDS = 0.001
+WAKE_SECONDS_MAX = 0.5
+SWEEP_SECONDS = 5.0
+
+
+class Nobody(Reply[Any]):
+    """An answer that is not waited for."""
+
+    def __init__(self) -> None:
+        """There is nothing to give it to."""
+
+    def give(self, answer: object) -> None:
+        """Nobody hears it."""
+
+
+class Machine:
+    """What every process of the simulation shares."""
+
+    def __init__(self, scheduler: Scheduler, random: Random, log: SimulatedLog, courier: Courier, app: App) -> None:
+        self.scheduler = scheduler
+        self.random = random
+        self.log = log
+        self.courier = courier
+        self.app = app
+        self.weather: Callable[[], Weather] = Weather
+
+    def ledger(self, life: Life) -> Ledger:
+        """The ledger, as a process sees it."""
+        return Ledger(cast("Any", Wire(self.log, life, self.weather)), self.app, clock=life.clock)
+
+
+class Process:
+    """One life of a worker: from its start to a kill, or to a clean end."""
+
+    def __init__(self, machine: Machine, *, lease_seconds: float, ended: Callable[[], None]) -> None:
+        self._machine = machine
+        self._scheduler = machine.scheduler
+        self._lease_seconds = lease_seconds
+        self._ended = ended
+        self.life = Life(machine.scheduler, machine.random, ended)
+        self._ledger = machine.ledger(self.life)
+        self._sweeper = Sweeper(self._ledger)
+        self._sweep_at = 0.0
+        self._engine: Engine | None = None
+        self._inbox: list[Message] = []
+        self._busy = False
+        self._retiring = False
+        self._wake_at = 0.0
+        self._wake(0.0)
+
+    def tell(self, message: Message) -> None:
+        """Put a message into its inbox, if it lives."""
+        self._inbox.append(message)
+        self._wake(STEP_SECONDS)
+
+    def retire(self) -> None:
+        """Tell it to end, as by SIGTERM: it begins nothing new, and gives everything back."""
+        self._retiring = True
+        self.tell(Drain(Nobody()))
+
+    def _wake(self, seconds: float) -> None:
+        at = self._scheduler.seconds + seconds
+        self._wake_at = at
+        self._scheduler.after(seconds, lambda: self._turn() if self._wake_at == at else None)
+
+    def _turn(self) -> None:
+        if self._busy or self.life.over:
+            return
+        self._busy = True
+        wait_seconds = WAKE_SECONDS_MAX
+        try:
+            wait_seconds = self._live()
+        except Killed:
+            return
+        finally:
+            self._busy = False
+        if not self.life.over:
+            self._wake(STEP_SECONDS if self._inbox else wait_seconds)
+
+    def _live(self) -> float:
+        if self._engine is None:
+            try:
+                self._engine = Engine(self._ledger, concurrency=CONCURRENCY, lease_seconds=self._lease_seconds)
+            except (Unavailable, SupersededWorker):
+                return WAKE_SECONDS_MAX  # its supervisor starts it again
+        messages, self._inbox = self._inbox, []
+        turn = self._engine.turn(messages)
+        for dispatch in turn.dispatch:
+            self._machine.courier.call(dispatch, self._hear)
+        for reply in turn.replies:
+            reply()
+        if self._retiring:
+            self._engine.finish()
+            self.life.end()
+        self._sweep()
+        return min(max(self._engine.seconds_to_wait(), STEP_SECONDS), WAKE_SECONDS_MAX)
+
+    def _hear(self, attempted: Attempted) -> None:
+        self.tell(attempted)
+
+    def _sweep(self) -> None:
+        if self._scheduler.seconds >= self._sweep_at:
+            self._sweep_at = self._scheduler.seconds + SWEEP_SECONDS
+            try:
+                self._sweeper.sweep()
+            except SagaledgerError:
+                self._sweep_at = self._scheduler.seconds + 1.0
+
+
+class People:
+    """People with a shell: they start sagas, cancel, signal, intervene; and ask again when no answer comes."""
+
+    TRIES_MAX = 20
+
+    def __init__(self, machine: Machine) -> None:
+        self._scheduler = machine.scheduler
+        self._life = Life(machine.scheduler, machine.random, lambda: None)
+        self._ledger = machine.ledger(self._life)
+        self.busy = 0
+        """How many of them want something still."""
+
+    def will(self, seconds: float, what: Callable[[Ledger], object]) -> None:
+        """Somebody does something then."""
+        self.busy += 1
+        self._scheduler.after(seconds, partial(self._do, what, 1))
+
+    def _do(self, what: Callable[[Ledger], object], attempt: int) -> None:
+        try:
+            what(self._ledger)
+        except Killed:
+            self._life.over = False  # the shell is gone, and another one is opened
+        except (Unavailable, OutcomeUnknown):
+            pass
+        except SagaledgerError:
+            attempt = self.TRIES_MAX  # it cannot be done, or was done before
+        else:
+            attempt = self.TRIES_MAX
+        if attempt < self.TRIES_MAX:
+            self._scheduler.after(0.5, partial(self._do, what, attempt + 1))
+        else:
+            self.busy -= 1

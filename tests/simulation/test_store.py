@@ -1,0 +1,31 @@
+"""The simulated store keeps the log's contract: the very tests that the real backends pass."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from sagaledger.infrastructure.log.port import Backend
+
+from ..log import test_append as contract_of_append
+from ..log import test_due_work as contract_of_due_work
+from ..log import test_reading as contract_of_reading
+from ..log.conftest import pen  # noqa: F401 -- a fixture
+from ..log.test_due_work import worker  # noqa: F401 -- a fixture
+from .store import SimulatedLog
+
+SIMULATED = {"log", "pen", "worker", "return"}
+"""What a test may take to run here; the others are about files, servers and other processes."""
+
+
+@pytest.fixture
+def log() -> Backend:
+    return SimulatedLog(lambda: datetime.now(UTC))
+
+
+for contract in (contract_of_append, contract_of_due_work, contract_of_reading):
+    for name, test in vars(contract).items():
+        if name.startswith("test_") and "log" in test.__annotations__ and SIMULATED.issuperset(test.__annotations__):
+            globals()[name] = test
+del name, test, contract

@@ -1,0 +1,199 @@
+"""One run of the simulation: everything in it follows from its seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from random import Random
+from uuid import UUID
+
+from sagaledger.domain.commerce import DECLINED_CARD, Order, OrderLine, ReceiveStock, Return, ReturnLine
+from sagaledger.domain.facts import Action, SagaStarted
+from sagaledger.domain.recorded import Meta, Recorded
+from sagaledger.domain.state import SagaState
+from sagaledger.infrastructure.committer import Committer
+from sagaledger.infrastructure.ledger import Ledger
+from sagaledger.infrastructure.log.port import AppendCall, Epoch
+from sagaledger.infrastructure.opening import Opening
+from sagaledger.infrastructure.worker.message import Start
+
+from .courier import Courier
+from .network import FAIR, Weather
+from .process import Machine, People, Process
+from .scheduler import Scheduler
+from .shop import APPROVAL, app_with
+from .store import SimulatedLog
+
+STORM_SECONDS = 15.0
+CALM_SECONDS_MAX = 120.0
+"""Within this time after the storm every saga must have come to rest; the longest deadline is half of it."""
+LOOK_SECONDS = 2.0
+EVERYTHING = 1_000_000
+ARTICLES = ("lamp", "teapot")
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+class World:
+    """The shop, its workers, its people, and what befalls them."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)  # noqa: S311 -- it is to be predicted
+        self.scheduler = Scheduler()
+        self.log = SimulatedLog(self.scheduler.now)
+        self.courier = Courier(self.scheduler, self.random)
+        self.app = app_with(self.courier)
+        self.machine = Machine(self.scheduler, self.random, self.log, self.courier, self.app)
+        self.ledger = Ledger(self.log, self.app)
+        """The ledger as nobody in the simulation sees it: without a network."""
+        self.lease_ends: dict[Epoch, int] = {}
+        self.log.lease_ended.append(self._lease_ended)
+        self._weather = Weather(
+            lost_requests=self._share(0.03),
+            lost_replies=self._share(0.05),
+            deaths=self._share(0.003),
+            pauses=self._share(0.003),
+            pause_seconds_max=6.0,
+        )
+        self.courier.trouble = self._share(0.3)
+        self.machine.weather = lambda: self._weather
+        self.people = People(self.machine)
+        self._workers: list[Process] = []
+
+    def run(self) -> None:
+        """Fill the shelves, let the storm pass, and wait until everything has come to rest."""
+        self._fill_shelves()
+        for _ in range(self.random.randint(2, 3)):
+            self._hire()
+        self._take_orders()
+        for seconds in self._moments(6):
+            self.scheduler.after(seconds, self._misfortune)
+        self.scheduler.let_pass(STORM_SECONDS)
+        self._weather = FAIR
+        self.courier.trouble = 0.0
+        until = self.scheduler.seconds + CALM_SECONDS_MAX
+        while self.scheduler.seconds < until and not self._rests():
+            self.scheduler.let_pass(LOOK_SECONDS)
+            self._attend_to_the_parked()
+        self.scheduler.let_pass(LOOK_SECONDS)
+
+    @cached_property
+    def events(self) -> list[Recorded]:
+        """Everything that was recorded, once the run is over."""
+        return [self.ledger.mapper.to_recorded(row) for row in self.log.read(0, limit=EVERYTHING)]
+
+    def sagas(self) -> dict[str, SagaState]:
+        """The state of every saga."""
+        begun = [row.stream_id for row in self.log.read(0, limit=EVERYTHING, topics=(SagaStarted.schema.name,))]
+        return {saga_id: self.ledger.state(saga_id) for saga_id in begun}
+
+    # What is there
+
+    def _fill_shelves(self) -> None:
+        committer = Committer(self.app, self.log, self.ledger.mapper)
+
+        def receive() -> object:
+            draft = committer.draft("delivery", Meta())
+            draft.perform([ReceiveStock(sku, self.random.randint(5, 60)) for sku in ARTICLES], self.scheduler.now())
+            return draft
+
+        [draft] = committer.build([receive])
+        self.log.append(AppendCall(self._uuid(), [draft.append()]))  # type: ignore[attr-defined]
+
+    def _hire(self) -> None:
+        """Start a worker; when it dies another one takes its place, sooner or later."""
+
+        def replace() -> None:
+            self._workers.remove(process)
+            self.scheduler.after(self.random.uniform(0.1, 3.0), self._hire)
+
+        process = Process(self.machine, lease_seconds=2.0, ended=replace)
+        self._workers.append(process)
+
+    def _take_orders(self) -> None:
+        for number in range(self.random.randint(4, 8)):
+            self._start_some_time("fulfil_order", self._order(f"F-{number}"))
+        for number in range(self.random.randint(3, 6)):
+            order = self._order(f"D-{number}")
+            begins = self._start_some_time("deliver", order)
+            approve = partial(
+                Ledger.signal, saga_id=f"deliver-{order.order_id}", name=APPROVAL, actor="zoe",
+                refused=self.random.random() < 0.1,
+            )  # fmt: skip
+            self.people.will(begins + self.random.uniform(0.2, 7.0), approve)
+            if self.random.random() < 0.3:
+                self._cancel(f"deliver-{order.order_id}", begins + self.random.uniform(0.2, 14.0))
+        for number in range(self.random.randint(0, 2)):
+            self._start_some_time("return_goods", self._return(f"R-{number}"))
+
+    def _order(self, order_id: str) -> Order:
+        lines = tuple(
+            OrderLine(sku, self.random.randint(1, 6), self.random.randint(100, 5_000))
+            for sku in self.random.sample(ARTICLES, self.random.randint(1, len(ARTICLES)))
+        )
+        method = DECLINED_CARD if self.random.random() < 0.2 else "card"
+        return Order(order_id, NOON, lines, customer_id=self.random.choice(["ann", "bob"]), payment_method=method)
+
+    def _return(self, return_id: str) -> Return:
+        return Return(return_id, NOON, (ReturnLine(self.random.choice(ARTICLES), 1, 500),), customer_id="ann")
+
+    # What befalls it
+
+    def _start_some_time(self, saga: str, value: Order | Return) -> float:
+        """From a shell, or inside a worker; now and then both. Gives when."""
+        seconds = self.random.uniform(0.0, STORM_SECONDS / 2)
+        chance = self.random.random()
+        if chance < 0.7:
+            self.people.will(seconds, lambda ledger: ledger.start(saga, value))
+        if chance > 0.5:
+            opening = Opening.of(self.app.definition(saga), value, None)
+            self.scheduler.after(seconds, lambda: self._tell_a_worker(Start(opening, Meta(actor="zoe"), None)))
+        return seconds
+
+    def _tell_a_worker(self, start: Start) -> None:
+        if self._workers:
+            self.random.choice(self._workers).tell(start)
+
+    def _cancel(self, saga_id: str, seconds: float) -> None:
+        self.people.will(seconds, lambda ledger: ledger.cancel(saga_id, actor="zoe", reason="changed her mind"))
+
+    def _misfortune(self) -> None:
+        """A worker dies or is told to end, a row of the due work is lost, or somebody sees to the parked."""
+        chance = self.random.random()
+        if chance < 0.4 and self._workers:
+            self.random.choice(self._workers).life.end()
+        elif chance < 0.6 and self._workers:
+            self.random.choice(self._workers).retire()
+        elif chance < 0.8 and self.log.due():
+            self.log.lose_due(self.random.choice(self.log.due()).saga_id)
+        else:
+            self._attend_to_the_parked()
+
+    def _attend_to_the_parked(self) -> None:
+        for saga_id, state in self.sagas().items():
+            for waiting in state.interventions if state.end is None else ():
+                retry: Callable[[Ledger], object] = partial(
+                    Ledger.intervene, saga_id=saga_id, action=Action.RETRY, actor="zoe", reason="try again",
+                    step=waiting.step,
+                )  # fmt: skip
+                self.people.will(0.0, retry)
+
+    # How it ends
+
+    def _rests(self) -> bool:
+        return not (self.people.busy or self.log.due()) and all(
+            state.end is not None for state in self.sagas().values()
+        )
+
+    def _lease_ended(self, epoch: Epoch) -> None:
+        self.lease_ends[epoch] = self.log.head().position
+
+    def _moments(self, times: int) -> list[float]:
+        return [self.random.uniform(0.0, STORM_SECONDS) for _ in range(times)]
+
+    def _share(self, most: float) -> float:
+        """How much of a trouble there is: in some runs none at all."""
+        return self.random.choice([0.0, 0.5, 1.0]) * most
+
+    def _uuid(self) -> UUID:
+        return UUID(int=self.random.getrandbits(128))
