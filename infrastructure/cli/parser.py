@@ -16,6 +16,7 @@ COMMANDS: tuple[tuple[str, Group, str, str], ...] = (
     ("run", WORK, "run:run", "Take a file of orders through their sagas to the end, and report."),
     ("worker", WORK, "work:worker", "Work sagas until stopped."),
     ("start", WORK, "work:start", "Start one saga."),
+    ("participants", WORK, "participants:app", "The services of a choreography: how far each is, and running them."),
     ("list", AUDIT, "listing:list_sagas", "Sagas, newest first, by status, definition and time."),
     ("show", AUDIT, "show:show", "One saga on one screen: its steps, its cause, and what to do next."),
     ("history", AUDIT, "history:history", "Everything that was recorded of a saga."),
@@ -26,7 +27,13 @@ COMMANDS: tuple[tuple[str, Group, str, str], ...] = (
     ("projections", VIEWS, "projections:app", "How far each view is, and rebuilding one."),
     ("cancel", OPERATE, "operate:cancel", "Ask a saga to turn back and undo what it did."),
     ("intervene", OPERATE, "operate:intervene", "Decide how a saga that needs a person goes on."),
-    ("definitions", ABOUT, "about:definitions", "The sagas that can be started."),
+    ("deadletters", OPERATE, "deadletters:app", "Events that services could not handle, and trying them again."),
+    ("signal", OPERATE, "signalling:signal", "Tell a saga something that it waits for, or will wait for."),
+    ("approve", OPERATE, "signalling:approve", "Approve what a step of a saga waits for."),
+    ("refuse", OPERATE, "signalling:refuse", "Refuse what a step of a saga waits for."),
+    ("workers", OPERATE, "workers:workers", "Who works this ledger, and what each holds."),
+    ("requests", OPERATE, "requests:requests", "Sagas asked for in other programs' transactions, open or refused."),
+    ("definitions", ABOUT, "definitions:definitions", "The sagas that can be started; how many each version holds."),
     ("version", ABOUT, "about:version", "The version of sagaledger and of what it stands on."),
 )
 

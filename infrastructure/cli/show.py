@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from ...domain.facts import CancelRequested, Direction, InterventionResolved
+from ...domain.facts import CancelRequested, Direction, InterventionResolved, SignalReceived, WaitKind
 from ...domain.recorded import Recorded
-from ...domain.state import SagaState, Status, rebuild
+from ...domain.state import Progress, SagaState, Status, rebuild
 from ...projections.projection import Row
 from ...projections.saga_steps import saga_steps
 from .documents import state_document
@@ -20,10 +20,12 @@ from .output import Block, answer, jsonable
 from .session import open_ledger
 from .table import Table
 from .text import counted, one_line
-from .wording import shown, words
+from .wording import shown, wait_in_words, words
 from .workers import unattended
 
-ATTEMPTS = ("step", "attempt", "status", "started_at", "seconds", "retry_at", "worker", "error")
+ATTEMPTS = (
+    "step", "attempt", "status", "started_at", "seconds", "retry_at", "waits_for", "waits_until", "worker", "error",
+)  # fmt: skip
 TONES = {"failed": "red", "unknown": "red", "succeeded": None, "started": "bold"}
 
 
@@ -98,10 +100,11 @@ def _facts(state: SagaState, recorded: Sequence[Recorded]) -> Iterable[tuple[str
     yield "definition", f"{state.definition} version {state.definition_version} ({state.fingerprint})"
     yield "started", f"{show_instant(state.started_at)} by {recorded[0].meta.actor or 'an unnamed actor'}"
     yield "ended", _ended(state.started_at, state.ended_at)
+    yield "begins", show_instant(state.begins_at)
     yield "deadline", show_instant(state.deadline)
     yield "cause", one_line(state.cause or "")
     for each in recorded:
-        if isinstance(each.event, CancelRequested | InterventionResolved):
+        if isinstance(each.event, CancelRequested | InterventionResolved | SignalReceived):
             told = words(each.event)
             yield "operated", f"{show_instant(each.recorded_at)} {told.event} {told.step or ''} {told.detail}"
     yield "input", shown(state.input)
@@ -123,8 +126,24 @@ def _remedies(state: SagaState, options: Options) -> Iterable[str]:
             line: Any = ("intervene", action, state.saga_id, "--step", waiting.step, *extra, "--reason", "WHY")
             yield f"  {options.again(*line)}"
     if state.status is Status.WAITING:
-        times = [track.forward.retry_at for track in state.steps.values() if track.forward.retry_at is not None]
-        yield f"it tries again at {show_instant(min(times))}" if times else "it waits"
+        yield from _waits(state, options)
     if state.end is None and not state.turned and not state.past_pivot and not state.interventions:
         yield f"to turn it back: {options.again('cancel', state.saga_id, '--reason', 'WHY')}"
     yield f"all that was recorded: {options.again('history', state.saga_id)}"
+
+
+def _waits(state: SagaState, options: Options) -> Iterable[str]:
+    """What a saga waits for, until when, and who can help."""
+    if state.scheduled:
+        yield f"it begins at {show_instant(state.begins_at)}"
+    for name, step in state.steps.items():
+        track = step.forward
+        if track.progress is Progress.RETRYING:
+            yield f"step {name} is tried again at {show_instant(track.retry_at)}"
+        elif track.progress is Progress.WAITING and track.wait is not None:
+            yield f"step {name} waits {wait_in_words(track.wait)}"
+            if track.wait.kind is WaitKind.SIGNAL:
+                for command in ("approve", "refuse"):
+                    yield f"  {options.again(command, state.saga_id, name, '--reason', 'WHY')}"
+            elif track.wait.kind is WaitKind.SAGA and track.wait.target is not None:
+                yield f"  {options.again('show', track.wait.target)}"

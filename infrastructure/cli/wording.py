@@ -26,8 +26,11 @@ from ...domain.facts import (
     StepCompensated,
     StepFailed,
     StepOutcomeUnknown,
+    StepStarted,
     StepSucceeded,
     TimerFired,
+    Wait,
+    WaitKind,
 )
 from .instants import show_instant
 from .text import one_line
@@ -69,8 +72,12 @@ def _tone(fact: Event) -> str | None:
 def _detail(fact: Event) -> str:  # one case for each kind of fact: a table in the shape of a match
     match fact:
         case SagaStarted():
-            deadline = f", deadline {show_instant(fact.deadline)}" if fact.deadline else ""
-            return f"{fact.definition} version {fact.definition_version}{deadline}, input {shown(fact.input)}"
+            when = f", begins {show_instant(fact.begins_at)}" if fact.begins_at else ""
+            when += f", deadline {show_instant(fact.deadline)}" if fact.deadline else ""
+            parent = f", a step of {fact.parent.saga_id}" if fact.parent else ""
+            return f"{fact.definition} version {fact.definition_version}{when}{parent}, input {shown(fact.input)}"
+        case StepStarted() if fact.wait is not None:
+            return f"waits {wait_in_words(fact.wait)}"
         case StepSucceeded() | StepCompensated():
             return f"result {shown(fact.result)}"
         case StepFailed() | CompensationFailed():
@@ -81,7 +88,8 @@ def _detail(fact: Event) -> str:  # one case for each kind of fact: a table in t
             again = f"; again at {show_instant(fact.retry_at)}" if fact.retry_at else "; given up"
             return f"its worker {fact.worker or ''} died: it may have been executed{again}"
         case SignalReceived():
-            return f"{fact.name} from {fact.actor}: {shown(fact.payload)}"
+            what = f"refuses {fact.name}" if fact.refused else f"gives {fact.name} {shown(fact.payload)}"
+            return f"{fact.actor} {what}" + (f": {_cut(fact.reason)}" if fact.reason else "")
         case TimerFired():
             return f"due at {show_instant(fact.due_at)}"
         case DeadlineExceeded():
@@ -101,6 +109,12 @@ def _detail(fact: Event) -> str:  # one case for each kind of fact: a table in t
             return f"key {fact.key}"
         case _:
             return _fields(fact)
+
+
+def wait_in_words(wait: Wait) -> str:
+    """`for signal approval until …`."""
+    until = f" until {show_instant(wait.due_at)}" if wait.due_at is not None else ""
+    return until.strip() if wait.kind is WaitKind.TIMER else f"for {wait.kind} {wait.target}{until}"
 
 
 def direction_of(fact: Event) -> Direction:

@@ -19,6 +19,7 @@ from ..opening import Started
 from ..worker.worker import Worker
 from .documents import state_document
 from .exit_code import ExitCode
+from .instants import read_instant
 from .interrupts import StopRequest
 from .options import DEFAULTS, Options
 from .output import answer, say
@@ -83,6 +84,7 @@ def start(
     wait: Annotated[bool, Parameter(negative="", help="Wait for its end; exits 1 unless it completed.")] = False,
     timeout: Annotated[float, Parameter(help="How many seconds to wait.")] = 60.0,
     actor: Annotated[str | None, Parameter(help="Who starts it [default: the user of this shell].")] = None,
+    at: Annotated[str | None, Parameter(help="Not before this time, UTC unless it says otherwise.")] = None,
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Start one saga. The same one again is one saga; the same key with another input is a conflict.
@@ -93,8 +95,9 @@ def start(
         The saga's definition, such as fulfil_order (`sagaledger definitions` shows them).
     """
     value = _read_input(input)
+    begins_at = None if at is None else read_instant(at)
     with open_ledger(options) as ledger:
-        begun = ledger.start(definition, value, key=id, actor=actor_or_user(actor))
+        begun = ledger.start(definition, value, key=id, actor=actor_or_user(actor), begins_at=begins_at)
         if wait:
             return _await_end(ledger, begun, timeout, options)
         remark = unattended(ledger, options)

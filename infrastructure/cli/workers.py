@@ -1,9 +1,34 @@
-"""Whether anyone works a ledger: the remark that explains why nothing happens."""
+"""`workers`: who works a ledger; and the remark, in other commands, that nobody does."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from ..ledger import Ledger
-from .options import Options
+from .exit_code import ExitCode
+from .options import DEFAULTS, Options
+from .output import answer, jsonable, say
+from .session import open_ledger
+from .table import Table
+
+COLUMNS = ("worker", "host", "pid", "sagas", "started_at", "lease_until", "lease")
+
+
+def workers(*, options: Options = DEFAULTS) -> ExitCode:
+    """The workers that have a lease on this ledger, and how many sagas each holds just now."""
+    with open_ledger(options) as ledger:
+        found = ledger.backend.workers()
+        remark = unattended(ledger, options)
+    now = datetime.now(UTC)
+    rows = [
+        (w.worker_id, w.host, w.pid, w.sagas, w.started_at, w.lease_until, "held" if w.lease_until > now else "run out")
+        for w in found
+    ]
+    documents = [{name: jsonable(value) for name, value in zip(COLUMNS, row, strict=True)} for row in rows]
+    answer(options, {"workers": documents}, lambda: [Table(COLUMNS, rows)] if rows else [])
+    if remark:
+        say(remark)
+    return ExitCode.OK
 
 
 def unattended(ledger: Ledger, options: Options) -> str | None:

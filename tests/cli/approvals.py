@@ -1,0 +1,43 @@
+"""An app of one's own whose sagas wait for people, in one way or the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from sagaledger import App, Retry, Saga, StepContext
+
+
+class Payout(Struct, frozen=True):
+    """Money that leaves only when somebody says so."""
+
+    number: str
+    bank: str = "open"
+    """`open`, or a file without which the bank is closed."""
+
+
+payout = Saga("payout", input=Payout, key=lambda asked: asked.number)
+
+
+@payout.step()
+def reserve(asked: Payout, _ctx: StepContext) -> str:
+    return f"reserved {asked.number}"
+
+
+@reserve.compensation()
+def release(_asked: Payout, _reserved: str | None, _ctx: StepContext) -> None:
+    """The money is free again."""
+
+
+payout.wait_for("approval", timeout=3600)
+
+
+@payout.step(pivot=True, retry=Retry(attempts=1))
+def pay(asked: Payout, ctx: StepContext) -> str:
+    if asked.bank != "open" and not Path(asked.bank).exists():
+        raise ConnectionError("the bank is closed")
+    return f"paid {asked.number}, as {ctx.result('approval')} said"
+
+
+APP = App(sagas=[payout])
