@@ -52,6 +52,8 @@ class GroupCommit:
         self.executions: dict[str, Execution] = {}
         self.ready: dict[str, Execution] = {}
         self.starts: deque[Start] = deque()
+        self.size_bytes = 0
+        """Of all of them together."""
         self.timers = Timers()
         self.draining = False
         """Begin nothing new: outcomes are recorded, and nothing follows from them here."""
@@ -60,6 +62,8 @@ class GroupCommit:
 
     def add(self, execution: Execution) -> None:
         """Hold a saga, and decide what it does next."""
+        self._drop(execution)
+        self.size_bytes += execution.size_bytes
         self.executions[execution.saga_id] = self.ready[execution.saga_id] = execution
 
     def wake(self, saga_id: str) -> None:
@@ -94,6 +98,7 @@ class GroupCommit:
             else:
                 execution = Execution(saga_id, start.opening.definition, SagaState(saga_id), None)
                 execution.opening = start.opening
+                execution.size_bytes = len(start.opening.input)
                 self._starting[saga_id] = start
                 self.add(execution)
 
@@ -130,6 +135,7 @@ class GroupCommit:
         self.starts.extendleft(reversed(self._starting.values()))
         for held in (self.executions, self.ready, self.timers, self._starting, self._outbox.dispatch):
             held.clear()
+        self.size_bytes = 0
         self._sub_sagas.forget()
         self.forget()
 
@@ -239,6 +245,7 @@ class GroupCommit:
         self._outbox.replies.extend(self._watches.answer(execution.saga_id, error))
 
     def _drop(self, execution: Execution) -> None:
-        self.executions.pop(execution.saga_id, None)
+        held = self.executions.pop(execution.saga_id, None)
+        self.size_bytes -= held.size_bytes if held is not None else 0
         self.ready.pop(execution.saga_id, None)
         self.timers.set(execution.saga_id, None)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from functools import partial
 
 from ...domain.state import rebuild
 from ..errors import OutcomeUnknown, SupersededWorker, Unavailable
 from ..ledger import Ledger
-from ..log.port import Claim
+from ..log.port import STATE_BYTES_MAX, Claim
 from .batch import BATCH_SAGAS_MAX
 from .commit import GroupCommit
 from .histories import Histories, read_histories
@@ -27,6 +26,8 @@ from .watches import Watches
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
+HELD_BYTES_MAX = 128 * 1024 * 1024
+"""How much of what users put in the sagas held here may keep in memory; whatever comes next must fit, too."""
 AWAY_SECONDS_MIN = 0.05
 AWAY_SECONDS_MAX = 1.0
 
@@ -131,8 +132,11 @@ class Engine:
 
     @property
     def _room(self) -> int:
-        """How many more sagas it may hold."""
-        return 0 if self._held.draining else self._concurrency - len(self._held.executions)
+        """How many more sagas it may hold, by count and by what they may weigh."""
+        if self._held.draining:
+            return 0
+        fitting = max(0, HELD_BYTES_MAX - self._held.size_bytes) // STATE_BYTES_MAX
+        return min(self._concurrency - len(self._held.executions), fitting)
 
     @property
     def _room_for_starts(self) -> int:

@@ -42,6 +42,7 @@ class Execution:
         "position",
         "previous_worker",
         "saga_id",
+        "size_bytes",
         "state",
     )
 
@@ -65,6 +66,8 @@ class Execution:
         self.lost = bool(state.in_flight)
         """It was taken over with attempts in flight, and their worker is gone."""
         self.previous_worker = previous_worker
+        self.size_bytes = len(state.input) + sum(len(result) for result in results(state).values())
+        """How much of what users put in it keeps in memory, as of when it was taken."""
         self.children: set[str] = set()
         """The sagas of its own that are known to be there."""
 

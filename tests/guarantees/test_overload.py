@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from sagaledger import App, Ledger, Saga, StepContext, Worker
+from sagaledger.infrastructure.log.port import STATE_BYTES_MAX
+from sagaledger.infrastructure.worker import engine
 
 PATIENCE_SECONDS = 60.0
 CONCURRENCY = 20
@@ -88,6 +90,32 @@ def test_an_overloaded_worker_stays_below_a_memory_ceiling(sqlite_url: str, tmp_
         assert worked.returncode == 0, worked.stderr
         assert ledger.backend.due() == []
         assert all(ledger.state(f"bulky-{number}").status == "completed" for number in range(BULKY_SAGAS))
+
+
+def test_heavy_sagas_are_held_by_their_weight(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is room for a hundred by count, and for two of the heaviest by bytes: two are held at once."""
+    monkeypatch.setattr(engine, "HELD_BYTES_MAX", 2 * STATE_BYTES_MAX)
+    heavy = Saga("heavy", input=str)
+    running = most = 0
+
+    @heavy.step(compensable=False)
+    async def work(_payload: str, _ctx: StepContext) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.02)
+        running -= 1
+
+    async def scene(ledger: Ledger) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS), Worker(ledger, concurrency=100, project=False) as worker:
+            await worker.idle()
+
+    with Ledger.open(sqlite_url, App(sagas=[heavy])) as ledger:
+        started = [ledger.start(heavy, "x" * PAYLOAD_BYTES, key=str(number)).saga_id for number in range(12)]
+        asyncio.run(scene(ledger))
+        assert {str(ledger.state(saga_id).status) for saga_id in started} == {"completed"}
+
+    assert most == 2
 
 
 async def _never_called(_payload: str, _ctx: StepContext) -> None:
