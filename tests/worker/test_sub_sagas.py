@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from sagaledger import App, Saga, StepContext, StepRejected
+from sagaledger import App, Retry, Saga, StepContext, StepRejected
 from sagaledger.domain.facts import StepFailed
 from sagaledger.domain.state import Status
 
@@ -147,3 +147,37 @@ def test_a_sub_saga_goes_on_when_its_worker_is_replaced(open_ledger: OpenLedger)
 def told_if_there(ledger: Any, saga_id: str) -> list[str]:
     """A saga's facts in short; none before it begins."""
     return told(ledger, saga_id) if ledger.backend.stream(saga_id, upto=1) else []
+
+
+def test_a_parent_learns_that_its_sub_saga_was_abandoned(open_ledger: OpenLedger) -> None:
+    """The person's decision wakes it: nobody is left waiting for a saga that is over."""
+    stay = Saga("stay", input=int)
+    trip = Saga("trip", input=int)
+
+    @stay.step(pivot=True, retry=Retry(attempts=1))
+    async def book(_: int, __: StepContext) -> None:
+        raise ConnectionError("no answer")
+
+    @trip.sub_saga(stay, name="rest")
+    def input_of_stay(number: int, _: StepContext) -> int:
+        return number
+
+    @input_of_stay.compensation
+    async def nothing(*_: Any) -> None:
+        """There is nothing to undo."""
+
+    ledger = open_ledger(App(sagas=[trip, stay]))
+
+    async def scene() -> Any:
+        async with worker_on(ledger) as worker:
+            await worker.start(trip, 1, key="1")
+            await until(lambda: bool(ledger.backend.stream("stay-trip-1.rest")))
+            await worker.outcome("stay-trip-1.rest")
+            await worker.idle()
+            ledger.intervene("stay-trip-1.rest", "abandon", actor="ann", reason="the hotel is gone")
+            return await worker.outcome("trip-1")
+
+    state = play(scene())
+
+    assert state.status is Status.COMPENSATED
+    assert "SubSagaAbandoned" in (state.cause or "")
