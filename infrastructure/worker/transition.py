@@ -93,6 +93,9 @@ class Transition:
         self.wake_at: datetime | None = None
         self.call_off: tuple[str, ...] = ()
         """Sagas of its own that have to turn back before it can."""
+        self.leaves = False
+        """Whether the worker lets go of the saga after this: it ended, waits for a person, or for long. Decided once,
+        since the append says so: what settles in the same batch may change what it would be now."""
         self._worker_id = worker_id
         self._now = now
         self._draining = draining
@@ -111,6 +114,7 @@ class Transition:
             if self._is_open(run):
                 self._record(outcome_fact(self.definition, self.state, run, outcome, self._now))
         self._advance(may_perform=not self._draining)
+        self.leaves = self._may_leave
         return self
 
     def append(self) -> Append:
@@ -122,8 +126,7 @@ class Transition:
         return self.draft.append(self._due(), [wake])
 
     @property
-    def leaves(self) -> bool:
-        """Whether the worker lets go of the saga after this: it ended, waits for a person, or for long."""
+    def _may_leave(self) -> bool:
         if self.more or self.state.in_flight:
             return False
         return self._is_settled or self._waits_long
