@@ -90,12 +90,8 @@ class Choreography:
             self._declare(stage.done, Meaning(Role.DONE, stage))
             self._declare(stage.failed, Meaning(Role.FAILED, stage))
             self._declare(stage.undone, Meaning(Role.UNDONE, stage))
+        self.topics = frozenset(type_.schema.name for type_ in self.meanings)
         self.fingerprint = self._fingerprint()
-
-    @property
-    def topics(self) -> frozenset[str]:
-        """The stored names of the events that mean something for this process."""
-        return frozenset(type_.schema.name for type_ in self.meanings)
 
     def process_id(self, key: str) -> str:
         """The correlation id of the process about a business key."""

@@ -1,0 +1,96 @@
+"""Processes for the tests: the command line, and a NATS server from its wheel."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PROGRAM = Path(sys.executable).with_name("sagaledger")
+NATS_SERVER = Path(sys.executable).with_name("nats-server")
+PATIENCE_SECONDS = 60.0
+
+
+class Nats:
+    """A NATS server with JetStream, on a port and in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = _free_port()
+        self._lives = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"nats://127.0.0.1:{self._port}"
+
+    def start(self, *, wiped: bool = False) -> None:
+        """Start it, with what it had stored or with nothing."""
+        if wiped or self._lives == 0:
+            self._lives += 1
+        store = self._folder / f"jetstream-{self._lives}"
+        words = ["-js", "-a", "127.0.0.1", "-p", str(self._port), "-sd", str(store)]
+        self._process = subprocess.Popen(
+            [NATS_SERVER, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self._folder
+        )
+        until(self._is_up)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _is_up(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self._port), timeout=0.2):
+                return True
+        except OSError:
+            return False
+
+
+class Participant:
+    """One service in a process of its own."""
+
+    def __init__(self, name: str, ledger_url: str, broker_url: str) -> None:
+        environment = {**os.environ, "SAGALEDGER_DB": ledger_url}
+        self.name = name
+        words = (
+            ("participants", "run", name, "--broker", broker_url)
+            if name != "relay"
+            else ("participants", "relay", "--broker", broker_url)
+        )
+        self._process = subprocess.Popen(
+            [PROGRAM, *words], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        self._process.terminate()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+def until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait for a condition, within reason."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,133 @@
+"""Both styles on the same real orders: the same outcomes, the same sums, the same rows."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagaledger.infrastructure.intake import SLICE
+from sagaledger.infrastructure.ledger import Ledger
+from sagaledger.infrastructure.log.verify import verify
+from sagaledger.infrastructure.projector.drift import drift
+from sagaledger.infrastructure.reference import APP
+
+from .processes import PROGRAM
+
+STYLES = ("orchestration", "choreography")
+VIEWS = {
+    "orders": ("saga_id", "closed_at", "reason"),
+    "inventory": (),
+    "payments": ("updated_at",),
+    "shipments": ("prepared_at", "cancelled_at"),
+    "loyalty": ("updated_at",),
+}
+"""What each view says of its process and of its time differs by nature, and is left out."""
+
+
+@pytest.fixture(scope="module")
+def ledgers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Ledger]:
+    """Ledgers into which the bundled orders were taken, by style and opening stock."""
+    folder = tmp_path_factory.mktemp("styles")
+    opened: dict[tuple[str, str], Ledger] = {}
+
+    def ledger(style: str, opening_stock: str) -> Ledger:
+        if (style, opening_stock) not in opened:
+            url = f"sqlite:///{folder / f'{style}{opening_stock}.db'}"
+            _run(folder, style, url, opening_stock)
+            opened[style, opening_stock] = Ledger.open(url, APP)
+        return opened[style, opening_stock]
+
+    yield ledger
+    for each in opened.values():
+        each.close()
+
+
+def _run(folder: Path, style: str, url: str, opening_stock: str) -> None:
+    words = ["run", str(SLICE), "--style", style, "--seed", "7", "--decline-rate", "0.1", "--db", url]
+    if opening_stock != "as needed":
+        words += ["--opening-stock", opening_stock]
+    subprocess.run([PROGRAM, *words], cwd=folder, check=True, capture_output=True, timeout=100)
+
+
+def _rows(ledger: Ledger, view: str) -> list[dict[str, Any]]:
+    left_out = VIEWS[view]
+    rows = ledger.query(view, limit=5_000).rows
+    return [{name: value for name, value in row.items() if name not in left_out} for row in rows]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_both_styles_leave_the_same_rows(ledgers: Callable[[str, str], Ledger], view: str) -> None:
+    """The same seed gives the same outcomes, whoever decides what comes next."""
+    orchestrated, choreographed = (_rows(ledgers(style, "as needed"), view) for style in STYLES)
+
+    assert orchestrated == choreographed
+    assert orchestrated
+
+
+def test_both_styles_end_the_same_sagas_the_same_way(ledgers: Callable[[str, str], Ledger]) -> None:
+    """Each order's saga, by its key."""
+    ended = [
+        {
+            row["saga_id"].partition("-")[2]: row["status"]
+            for row in ledgers(style, "as needed").query("sagas", limit=5_000).rows
+        }
+        for style in STYLES
+    ]
+
+    assert ended[0] == ended[1]
+    assert set(ended[0].values()) == {"completed", "compensated"}
+
+
+@pytest.mark.parametrize("opening_stock", ["as needed", "20"])
+def test_money_and_goods_are_conserved(ledgers: Callable[[str, str], Ledger], opening_stock: str) -> None:
+    """With scarce stock too, where the outcome depends on who came first."""
+    ledger = ledgers("choreography", opening_stock)
+
+    orders = ledger.query("orders", limit=5_000).rows
+    payments = ledger.query("payments", limit=5_000).rows
+    returned = sum(row["refunded_minor"] for row in payments if row["captured_minor"] == 0)
+
+    completed = sum(row["total_minor"] for row in orders if row["status"] == "completed")
+    assert sum(row["captured_minor"] - row["refunded_minor"] for row in payments) == completed - returned
+    assert {row["status"] for row in orders} == {"completed", "cancelled"}
+    for row in ledger.query("inventory", limit=5_000).rows:
+        assert row["received"] == row["on_hand"] + row["reserved"] + row["shipped"] - row["returned"]
+        assert row["on_hand"] >= 0
+        assert row["reserved"] == 0
+
+
+def test_a_choreographed_ledger_verifies(ledgers: Callable[[str, str], Ledger]) -> None:
+    """The log is whole, each view equals its events, and no process broke its declaration."""
+    ledger = ledgers("choreography", "as needed")
+
+    assert verify(ledger.backend).ok
+    for projection in APP.projections:
+        assert drift(ledger.queries, ledger.backend, ledger.mapper, projection.name).count == 0
+    assert ledger.query("findings").rows == []
+    assert ledger.query("dead_letters").rows == []
+
+
+def test_both_styles_live_in_one_ledger(tmp_path: Path) -> None:
+    """The orders of one style are no business of the other's participants."""
+    url = f"sqlite:///{tmp_path / 'both.db'}"
+    _run(tmp_path, "orchestration", url, "as needed")
+    with Ledger.open(url, APP) as ledger:
+        before = ledger.backend.head().position
+
+    taken_again = subprocess.run(
+        [PROGRAM, "run", str(SLICE), "--style", "choreography", "--seed", "7", "--decline-rate", "0.1", "--db", url],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+    assert taken_again.returncode == 4
+    assert "another process began with it" in taken_again.stderr
+    with Ledger.open(url, APP) as ledger:
+        assert ledger.backend.head().position == before
