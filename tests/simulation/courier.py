@@ -81,13 +81,16 @@ class Courier:
         """What the step's function comes to, as the worker would see it."""
         execution, run, context = dispatch
         try:
-            if self._random.random() < self.trouble / 2:
-                raise Overloaded("busy")
+            self._admit()
             value = execution.definition.read_input(execution.state.input)
             result = execution.definition.step(run.step).invoke(context, value)
             return Success(write_result(run.step, result))
         except (StepRejected, Overloaded, InvalidInput) as error:
             return failure_of(error)
+
+    def _admit(self) -> None:
+        if self._random.random() < self.trouble / 2:
+            raise Overloaded("busy")
 
     def _trouble(self) -> str:
         if self._random.random() >= self.trouble:
