@@ -34,23 +34,30 @@ class Versions:
 
     def check(self, definitions: Iterable[Definition]) -> None:
         """Raise `DefinitionChanged` for the first that is on record with another structure."""
-        recorded = self._record.fingerprints()
-        for definition in definitions:
-            _compare(definition, recorded.get((definition.name, definition.version), definition.fingerprint))
+        doubtful = [definition for definition in definitions if not self.vouched_for(definition)]
+        recorded = self._record.fingerprints() if doubtful else {}
+        for definition in doubtful:
+            fingerprint = recorded.get((definition.name, definition.version))
+            if fingerprint is not None:
+                _compare(definition, fingerprint)
+                self._vouched.add(_identity(definition))
 
     def vouch_for(self, definition: Definition) -> None:
         """Put it on record before a saga starts with it: once, and from then on it costs nothing.
 
         Raises `DefinitionChanged` if it is on record with another structure.
         """
-        known = (definition.name, definition.version, definition.fingerprint)
-        if known not in self._vouched:
-            _compare(definition, self._record.record_fingerprint(*known))
-            self._vouched.add(known)
+        if not self.vouched_for(definition):
+            _compare(definition, self._record.record_fingerprint(*_identity(definition)))
+            self._vouched.add(_identity(definition))
 
     def vouched_for(self, definition: Definition) -> bool:
         """Whether it is known to be on record, so that `vouch_for` has nothing to ask."""
-        return (definition.name, definition.version, definition.fingerprint) in self._vouched
+        return _identity(definition) in self._vouched
+
+
+def _identity(definition: Definition) -> tuple[str, int, str]:
+    return (definition.name, definition.version, definition.fingerprint)
 
 
 def _compare(definition: Definition, recorded: str) -> None:
