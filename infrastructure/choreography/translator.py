@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from ...domain.choreography import Choreography
 from ...domain.derivation import Derived, derive
-from ...domain.recorded import Recorded
+from ...domain.event import Event
+from ...domain.facts import CompensationStarted, StepStarted
+from ...domain.recorded import Meta, Recorded
 from ..log.mapper import Mapper
 from ..log.port import EventLog, StoredRow
 
@@ -85,11 +87,20 @@ def told(flow: Choreography, derived: Derived, recorded: Recorded) -> tuple[Deri
             fact,
             recorded.correlation_id,
             recorded.position,
-            recorded.meta,
+            _meta(flow, fact, recorded.meta),
             recorded.recorded_at,
         )
         for version, fact in enumerate(facts, first)
     ]
+
+
+def _meta(flow: Choreography, fact: Event, meta: Meta) -> Meta:
+    """Who writes a fact: whoever wrote the event that means it; an attempt is its service's own."""
+    if isinstance(fact, StepStarted | CompensationStarted):
+        for stage in flow.stages:
+            if stage.name == fact.step:
+                return Meta(worker=stage.service)
+    return meta
 
 
 def process_history(flow: Choreography, process_id: str, recorded: Sequence[Recorded]) -> list[Recorded]:

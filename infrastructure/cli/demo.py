@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from ...domain.commerce import INTAKE, intake_key
+from ...domain.commerce.flows import order_flow
 from ...domain.errors import SagaledgerError
 from ...domain.state import Status
 from ..app import App
@@ -21,7 +24,7 @@ from .history import timeline
 from .intake_run import Terms
 from .options import DEFAULTS, Options
 from .output import Block, answer
-from .run import drive, report_document, report_text
+from .run import StyleName, drive, report_document, report_text, style_of
 from .table import Table
 from .usage import UsageError
 
@@ -37,7 +40,13 @@ VIEWS = (
 ROWS = 5
 
 
-def demo(*, options: Options = DEFAULTS) -> ExitCode:
+def demo(
+    *,
+    style: Annotated[
+        StyleName, Parameter(help="With a coordinator, or by services that react to each other's events.")
+    ] = "orchestration",
+    options: Options = DEFAULTS,
+) -> ExitCode:
     """Real orders through their sagas, some declined and undone, on a fresh SQLite file; then what to look at.
 
     The file is sagaledger-demo.db in the current folder unless --db names another. A file there is replaced if it is
@@ -55,7 +64,7 @@ def demo(*, options: Options = DEFAULTS) -> ExitCode:
     write_rejects(rejects, intake.rejects)
     shown = Options(db=url, json=options.json)
     with Ledger.open(url, APP) as ledger:
-        outcome, seconds = drive(ledger, intake, TERMS)
+        outcome, seconds = drive(ledger, intake, TERMS._replace(style=style_of(style)))
         report = report_document(intake, outcome, seconds, rejects)
         answer(options, report | _json_look(ledger, shown), lambda: [*report_text(report), *_look(ledger, shown)])
     return ExitCode.OK
@@ -120,9 +129,10 @@ def _commands(saga_id: str, options: Options) -> list[str]:
         ("diff", saga_id, "4", "7"),
         ("list", "--status", "compensated"),
         ("query", "orders", "--where", "status=cancelled"),
-        ("query", "payments", "--at", "1500"),
+        ("query", "payments", "--at", "1000"),
         ("projections",),
         ("projections", "drift", "orders"),
+        *((("participants",),) if saga_id.startswith(order_flow.name) else ()),
         ("verify",),
     )
     return [Options(db=options.db).again(*each) for each in words]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
 from cyclopts import Parameter
@@ -29,6 +29,9 @@ def list_sagas(
     *,
     status: Annotated[StatusName | None, Parameter(help="Only sagas that stand so.")] = None,
     definition: Annotated[str | None, Parameter(help="Only sagas of this definition.")] = None,
+    stalled: Annotated[
+        bool, Parameter(negative="", help="Only choreographed sagas that have been silent for too long.")
+    ] = False,
     since: Annotated[str | None, Parameter(help="Only sagas started at this time or later.")] = None,
     until: Annotated[str | None, Parameter(help="Only sagas started before this time.")] = None,
     limit: Annotated[int, Parameter(help="The most sagas of one page.")] = 50,
@@ -45,7 +48,7 @@ def list_sagas(
     )
     with open_ledger(options) as ledger:
         follow_if_unattended(ledger)
-        page = _page(ledger, asked, _bound(since), _bound(until))
+        page = _page(ledger, asked, _bound(since), _bound(until), datetime.now(UTC) if stalled else None)
         remark = standing_remark(ledger, "sagas", page.position, page.head, options)
     following = _cursor(page.rows[-1]) if len(page.rows) == limit else None
     document = {
@@ -81,7 +84,9 @@ class _Page(NamedTuple):
     head: int
 
 
-def _page(ledger: Ledger, asked: Question, since: datetime | None, until: datetime | None) -> _Page:
+def _page(
+    ledger: Ledger, asked: Question, since: datetime | None, until: datetime | None, stalled_at: datetime | None
+) -> _Page:
     sagas = ledger.queries.projection("sagas")
     started_at = sagas.table.c.started_at
     wanted = statement(sagas.table, asked)
@@ -89,6 +94,8 @@ def _page(ledger: Ledger, asked: Question, since: datetime | None, until: dateti
         wanted = wanted.where(started_at >= since)
     if until is not None:
         wanted = wanted.where(started_at < until)
+    if stalled_at is not None:
+        wanted = wanted.where(sagas.table.c.stalls_at < stalled_at)
     with ledger.queries.snapshot(sagas) as (connection, standing):
         rows = [dict(row) for row in connection.execute(wanted).mappings()]
     return _Page(rows, standing.position, max(ledger.backend.head().position, standing.position))

@@ -59,7 +59,7 @@ def run(
         Invoice lines in the columns of UCI "Online Retail": .csv or .jsonl, either of them also .gz.
     """
     terms = _terms(opening_stock, decline_rate, seed, concurrency, actor)
-    terms = terms._replace(style=_style(style, broker), broker=broker, app=options.app)
+    terms = terms._replace(style=style_of(style, broker), broker=broker, app=options.app)
     with progress(f"reading {file.name}"):
         intake = read_file(file)
     report_path = rejects or Path(f"{_stem(file)}.rejects.csv")
@@ -137,7 +137,8 @@ def _terms(stock: int | None, rate: str, seed: int, concurrency: int, actor: str
     return Terms(seed, decline_rate(rate), stock, concurrency, actor_or_user(actor))
 
 
-def _style(style: StyleName, broker: str | None) -> Style:
+def style_of(style: StyleName, broker: str | None = None) -> Style:
+    """The style as sagas have it. Raises `UsageError` for a broker that nobody would use."""
     if style == "choreography":
         return "choreographed"
     if broker is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from ...domain.facts import CancelRequested, Direction, InterventionResolved, SignalReceived, WaitKind
@@ -12,6 +12,7 @@ from ...domain.state import Progress, SagaState, Status, rebuild
 from ...projections.projection import Row
 from ...projections.saga_steps import saga_steps
 from .documents import state_document
+from .emergent import Emergent
 from .exit_code import ExitCode
 from .history import BACK
 from .instants import show_instant
@@ -40,15 +41,19 @@ def show(saga_id: str, /, *, options: Options = DEFAULTS) -> ExitCode:
     with open_ledger(options) as ledger:
         recorded = ledger.history(saga_id, participants=False)
         state = rebuild(saga_id, (r.event for r in recorded))
-        idle = None if state.end is not None or state.interventions else unattended(ledger, options)
+        flow = ledger.app.flow_of(saga_id)
+        idle = None if flow or state.end or state.interventions else unattended(ledger, options)
     attempts = _attempts(recorded)
-    remedies = [*_remedies(state, options), *([idle] if idle else [])]
+    emergent = None if flow is None else Emergent.of(flow, state, recorded, datetime.now(UTC))
+    possible = _remedies(state, options) if emergent is None else emergent.remedies(state, options)
+    remedies = [*possible, *([idle] if idle else [])]
     document = {
         **state_document(state),
+        **({} if emergent is None else {"choreography": emergent.document()}),
         "attempts": [{name: jsonable(value) for name, value in row.items()} for row in attempts],
         "next": remedies,
     }
-    answer(options, document, lambda: _screen(state, recorded, attempts, remedies))
+    answer(options, document, lambda: _screen(state, recorded, emergent, attempts, remedies))
     return ExitCode.OK
 
 
@@ -59,10 +64,10 @@ def _attempts(recorded: Sequence[Recorded]) -> list[Row]:
 
 
 def _screen(
-    state: SagaState, recorded: Sequence[Recorded], attempts: list[Row], remedies: list[str]
+    state: SagaState, recorded: Sequence[Recorded], emergent: Emergent | None, attempts: list[Row], remedies: list[str]
 ) -> Iterable[Block]:
     yield f"{state.saga_id}  {_standing(state)}"
-    for name, value in _facts(state, recorded):
+    for name, value in (*_facts(state, recorded), *(() if emergent is None else emergent.lines())):
         if value:
             yield f"  {name:<11} {value}"
     if attempts:
@@ -97,7 +102,7 @@ def _standing(state: SagaState) -> str:
 
 
 def _facts(state: SagaState, recorded: Sequence[Recorded]) -> Iterable[tuple[str, str]]:
-    yield "definition", f"{state.definition} version {state.definition_version} ({state.fingerprint})"
+    yield "definition", f"{state.definition} version {state.definition_version} ({state.fingerprint}), {state.style}"
     yield "started", f"{show_instant(state.started_at)} by {recorded[0].meta.actor or 'an unnamed actor'}"
     yield "ended", _ended(state.started_at, state.ended_at)
     yield "begins", show_instant(state.begins_at)

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw
 
+from ...domain.dead_letter import DeliveryFailed
+from ...domain.derivation import ConformanceBroken
 from ...domain.event import Event
 from ...domain.facts import (
     Action,
@@ -61,6 +63,8 @@ def _tone(fact: Event) -> str | None:
     match fact:
         case StepFailed() | StepOutcomeUnknown() | CompensationFailed() | InterventionRequired() | DeadlineExceeded():
             return "bad"
+        case ConformanceBroken() | DeliveryFailed():
+            return "bad"
         case CompensationStarted() | StepCompensated() | CancelRequested() | SagaCompensated():
             return "back"
         case SagaCompleted():
@@ -98,6 +102,8 @@ def _detail(fact: Event) -> str:  # one case for each kind of fact: a table in t
             return f"by {fact.actor}: {_cut(fact.reason)}"
         case InterventionRequired():
             return fact.cause
+        case ConformanceBroken():
+            return f"{fact.topic} at position {fact.position} {fact.problem}"
         case InterventionResolved():
             result = f", result {shown(fact.result)}" if fact.action is Action.RESOLVE else ""
             return f"{fact.action} by {fact.actor}: {_cut(fact.reason)}{result}"
