@@ -7,13 +7,13 @@ a partial restore), the saga would wait for ever, and nobody would notice. A swe
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import islice
 from threading import Event, Thread
 from typing import TypeVar
 from uuid import uuid4
 
-from ...domain.decision import advance
+from ...domain.decision import advance, awaited_sagas
 from ...domain.errors import SagaledgerError
 from ...domain.facts import SagaCompensated, SagaCompleted, SagaStarted
 from ...domain.recorded import Recorded
@@ -67,7 +67,7 @@ class Sweeper:
         restored: list[str] = []
         for saga_ids in _chunks((saga_id for saga_id in begun if saga_id not in due), READ_SAGAS):
             histories = read_histories(self._log, self._ledger.mapper, [(saga_id, 0) for saga_id in saga_ids])
-            missing = [change for history in histories.readable.values() for change in self._missing(history)]
+            missing = [change for history in histories.readable.values() for change in self._missing(history, begun)]
             if missing:
                 # A nudge leaves a row that came back meanwhile with its holder.
                 self._log.append(AppendCall(uuid4(), [Append([], None, missing)]))
@@ -93,15 +93,19 @@ class Sweeper:
             limit = min(2 * limit, READ_EVENTS_MAX) if is_light else READ_EVENTS_MIN
         return {}
 
-    def _missing(self, history: Sequence[Recorded]) -> Iterator[DueChange]:
-        """The due row of a saga, if it should have one: not when it is over, or waits for somebody to write to it."""
+    def _missing(self, history: Sequence[Recorded], begun: Container[str]) -> Iterator[DueChange]:
+        """The due row of a saga, if it should have one: not when it is over, or waits for somebody to write to it.
+
+        A saga of its own that is not under way will not write to it: it never began, or has ended.
+        """
         state = rebuild(history[0].stream_id, (recorded.event for recorded in history))
         name, version = state.definition, state.definition_version
         if (name, version) not in self._known or state.end is not None or state.interventions:
             return
         now = self._ledger.clock.now()
         ahead = advance(self._ledger.app.definition(name, version), state, now)
-        if state.in_flight or ahead.facts or ahead.run or ahead.wake_at is not None:
+        alone = any(saga_id not in begun for saga_id in awaited_sagas(state))
+        if state.in_flight or ahead.facts or ahead.run or ahead.wake_at is not None or alone:
             yield DueChange(state.saga_id, name, version, now, None)
 
     def _run(self) -> None:
