@@ -1,0 +1,178 @@
+"""The command line on choreographed sagas, as a user has it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from sagaledger.domain.commerce import PaymentSucceeded
+from sagaledger.infrastructure.ledger import Ledger
+from sagaledger.infrastructure.log.port import Append, AppendCall
+from sagaledger.infrastructure.reference import APP
+
+from .conftest import Shop, order
+from .processes import PROGRAM
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
+
+
+@pytest.fixture
+def sagaledger(sqlite_url: str, tmp_path: Path) -> Command:
+    """Runs a command on the ledger."""
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [PROGRAM, *words, "--db", sqlite_url],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+
+    return run
+
+
+def _json(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+@pytest.fixture
+def two_orders(sqlite_url: str) -> None:
+    """A ledger with one order that was completed and one that was cancelled."""
+    with Ledger.open(sqlite_url, APP) as ledger:
+        shop = Shop(ledger)
+        shop.stock(sku1=10)
+        shop.place(order("1"), order("2", declined=True))
+        shop.drain()
+
+
+@pytest.fixture
+def silent_order(sqlite_url: str) -> None:
+    """A ledger with an order that was paid out of turn an hour ago, and of which nobody has heard since."""
+    with Ledger.open(sqlite_url, APP) as ledger:
+        shop = Shop(ledger)
+        shop.place(order("1"))
+        [row] = ledger.backend.correlated("order_flow-1")
+        paid = PaymentSucceeded(LONG_AGO, "1", "1", "c1", 500, "GBP")
+        new = ledger.mapper.to_new("payment-1", 1, paid, correlation_id="order_flow-1", causation_position=row.position)
+        ledger.backend.append(AppendCall(uuid4(), [Append([new])]))
+
+
+@pytest.mark.usefixtures("two_orders")
+def test_every_question_about_a_saga_works_on_a_choreographed_one(sagaledger: Command) -> None:
+    """Listed, shown, told, rebuilt and compared like an orchestrated one."""
+    listed = _json(sagaledger("list", "--definition", "order_flow", "--status", "compensated", "--json"))
+    shown = _json(sagaledger("show", "order_flow-2", "--json"))
+    history = _json(sagaledger("history", "order_flow-2", "--json"))
+    early = _json(sagaledger("state", "order_flow-2", "--at", "2", "--json"))
+    diff = _json(sagaledger("diff", "order_flow-2", "2", "8", "--json"))
+    verified = _json(sagaledger("verify", "--json"))
+
+    assert [row["saga_id"] for row in listed["sagas"]] == ["order_flow-2"]
+    assert (shown["style"], shown["status"], shown["choreography"]["findings"]) == ("choreographed", "compensated", [])
+    assert {event["event"] for event in history["events"]} >= {
+        "OrderCreated",
+        "SagaStarted",
+        "PaymentFailed",
+        "StepFailed",
+    }
+    assert (early["status"], early["version"]) == ("running", 2)
+    assert (diff["a"]["status"], diff["b"]["status"], len(diff["events"])) == ("running", "compensated", 6)
+    assert verified["ok"]
+
+
+@pytest.mark.usefixtures("two_orders")
+def test_participants_are_listed_with_their_positions(sagaledger: Command) -> None:
+    """Each service at the head, with nothing that waits."""
+    answer = _json(sagaledger("participants", "--json"))
+
+    assert [row["participant"] for row in answer["participants"]] == [
+        "order",
+        "inventory",
+        "payment",
+        "shipping",
+        "loyalty",
+    ]
+    assert {(row["position"], row["parked"]) for row in answer["participants"]} == {(answer["head_position"], 0)}
+
+
+@pytest.mark.usefixtures("silent_order")
+def test_a_silent_saga_is_shown_as_stalled_with_whom_it_waits_for(sagaledger: Command) -> None:
+    """And the payment that came before its turn is a finding."""
+    shown = sagaledger("show", "order_flow-1")
+    stalled = _json(sagaledger("list", "--stalled", "--json"))
+
+    assert "reserve_inventory, which service inventory owes" in shown.stdout
+    assert "STALLED" in shown.stdout
+    assert "PaymentSucceeded at position 2 came before its turn" in shown.stdout
+    assert [row["saga_id"] for row in stalled["sagas"]] == ["order_flow-1"]
+    assert stalled["sagas"][0]["findings"] == 1
+
+
+@pytest.mark.usefixtures("silent_order")
+def test_parked_events_are_listed_and_replayed(sagaledger: Command, sqlite_url: str) -> None:
+    """The inventory is empty, so the order is cancelled; the refund, already paid out of turn, is in order."""
+    with Ledger.open(sqlite_url, APP) as ledger:
+        wrong = PaymentSucceeded(LONG_AGO, "9", "9", "c1", 500, "GBP")
+        new = ledger.mapper.to_new("payment-9", 1, wrong, correlation_id="order_flow-1")
+        ledger.backend.append(AppendCall(uuid4(), [Append([new])]))
+        Shop(ledger).drain()
+
+    listed = _json(sagaledger("deadletters", "list", "--json"))
+    [letter] = [row for row in listed["letters"] if row["status"] == "parked"]
+    replayed = sagaledger("deadletters", "replay", letter["service"], str(letter["position"]), "--reason", "try again")
+    again = sagaledger("deadletters", "replay", letter["service"], str(letter["position"]), "--reason", "and again")
+
+    assert letter["service"] == "shipping"
+    assert "is about '9'" in letter["error"]
+    assert replayed.returncode == 0, replayed.stderr
+    assert again.returncode == 4
+    assert "not parked" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("participants", "run", "nobody"), 3, "no service 'nobody'"),
+        (("participants", "run", "--broker", "http://x"), 5, "names no NATS server"),
+        (("run", "x.csv", "--broker", "nats://x"), 2, "--style choreography"),
+        (("deadletters", "replay", "payment", "0", "--reason", "x"), 2, "the log begins with 1"),
+        (("deadletters", "replay", "payment", "99", "--reason", "x"), 4, "not parked"),
+        (("cancel", "order_flow-2", "--reason", "x"), 4, "choreographed"),
+    ],
+)
+@pytest.mark.usefixtures("two_orders")
+def test_what_cannot_be_done_is_said_in_one_line(
+    sagaledger: Command, words: tuple[str, ...], code: int, said: str
+) -> None:
+    """With the exit code that says of which kind it is."""
+    done = sagaledger(*words)
+
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("sagaledger:")]) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_the_demo_shows_a_choreographed_order_undone(tmp_path: Path) -> None:
+    """And the commands that it prints work."""
+    words = [PROGRAM, "demo", "--style", "choreography", "--json"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    document = _json(done)
+
+    assert document["cancelled"].startswith("order_flow-")
+    for command in document["commands"]:
+        shown = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert shown.returncode == 0, (command, shown.stderr)
