@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .domain.choreography import Choreography, Stage
     from .domain.errors import (
         CorruptEvent,
         DefinitionError,
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     from .domain.participant import Command, Participant, Refused
     from .domain.recorded import Meta, Recorded
     from .domain.saga import Saga
+    from .domain.service import NothingToDo, Service, Story
     from .domain.state import SagaState, Status
     from .domain.step import LocalResult, OnUnknown, Retry, Step, StepContext
     from .infrastructure.app import App
+    from .infrastructure.choreography.embedded import EmbeddedBus
     from .infrastructure.errors import (
         NotOurs,
         OutcomeUnknown,
@@ -45,6 +48,10 @@ if TYPE_CHECKING:
     from .projections.projection import Projection, Row
 
 _HOMES = {
+    ".domain.choreography": (
+        "Choreography",
+        "Stage",
+    ),
     ".domain.errors": (
         "CorruptEvent",
         "DefinitionError",
@@ -73,6 +80,11 @@ _HOMES = {
         "Recorded",
     ),
     ".domain.saga": ("Saga",),
+    ".domain.service": (
+        "NothingToDo",
+        "Service",
+        "Story",
+    ),
     ".domain.state": (
         "SagaState",
         "Status",
@@ -85,6 +97,7 @@ _HOMES = {
         "StepContext",
     ),
     ".infrastructure.app": ("App",),
+    ".infrastructure.choreography.embedded": ("EmbeddedBus",),
     ".infrastructure.errors": (
         "NotOurs",
         "OutcomeUnknown",
@@ -116,10 +129,12 @@ __all__ = [
     "Action",
     "Answer",
     "App",
+    "Choreography",
     "Command",
     "CorruptEvent",
     "DefinitionError",
     "Direction",
+    "EmbeddedBus",
     "Event",
     "InvalidInput",
     "Ledger",
@@ -127,6 +142,7 @@ __all__ = [
     "Meta",
     "NotOurs",
     "NotSerialisable",
+    "NothingToDo",
     "OnUnknown",
     "OutcomeUnknown",
     "Participant",
@@ -142,11 +158,14 @@ __all__ = [
     "SagaNotFound",
     "SagaState",
     "SagaledgerError",
+    "Service",
+    "Stage",
     "Started",
     "Status",
     "Step",
     "StepContext",
     "StepRejected",
+    "Story",
     "TimedOut",
     "Unavailable",
     "UnknownDefinition",
