@@ -23,11 +23,11 @@ def bank(shell: Shell) -> Shell:
     return shell
 
 
-def begin(bank: Shell, *numbers: int, **more: str) -> None:
+def begin(shell: Shell, /, *numbers: int, **more: str) -> None:
     """Start payouts."""
     for number in numbers:
         asked = json.dumps({"number": str(number), **more})
-        assert bank("start", "payout", "--input", asked).returncode == 0
+        assert shell("start", "payout", "--input", asked).returncode == 0
 
 
 def work(bank: Shell) -> None:
