@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from .infrastructure.app import App
     from .infrastructure.choreography.embedded import EmbeddedBus
     from .infrastructure.errors import (
+        DefinitionChanged,
         NotOurs,
+        NotSupported,
         OutcomeUnknown,
         SagaConflict,
         SagaNotFound,
@@ -99,7 +101,9 @@ _HOMES = {
     ".infrastructure.app": ("App",),
     ".infrastructure.choreography.embedded": ("EmbeddedBus",),
     ".infrastructure.errors": (
+        "DefinitionChanged",
         "NotOurs",
+        "NotSupported",
         "OutcomeUnknown",
         "SagaConflict",
         "SagaNotFound",
@@ -132,6 +136,7 @@ __all__ = [
     "Choreography",
     "Command",
     "CorruptEvent",
+    "DefinitionChanged",
     "DefinitionError",
     "Direction",
     "EmbeddedBus",
@@ -142,6 +147,7 @@ __all__ = [
     "Meta",
     "NotOurs",
     "NotSerialisable",
+    "NotSupported",
     "NothingToDo",
     "OnUnknown",
     "OutcomeUnknown",
