@@ -90,25 +90,21 @@ def no_step_counts_twice(world: World) -> Iterator[str]:
 
 
 def what_was_undone_was_undone_in_reverse(world: World) -> Iterator[str]:
-    """A step is undone only after every step that was built on it (G8)."""
-    succeeded: defaultdict[str, list[str]] = defaultdict(list)
-    undone: defaultdict[str, list[str]] = defaultdict(list)
+    """A step is undone only once every step that was built on it, and had to be undone, is (G8)."""
+    begun: defaultdict[str, set[str]] = defaultdict(set)
     for recorded in world.events:
+        if isinstance(recorded.event, CompensationStarted):
+            begun[recorded.stream_id].add(recorded.event.step)
+    undone: defaultdict[str, set[str]] = defaultdict(set)
+    for recorded in world.events:
+        saga_id = recorded.stream_id
         match recorded.event:
-            case StepSucceeded(step=step):
-                succeeded[recorded.stream_id].append(step)
+            case StepCompensated(step=step):
+                undone[saga_id].add(step)
             case CompensationStarted(step=step):
-                succeeded[recorded.stream_id].append("")
-                if step in undone[recorded.stream_id]:
-                    continue
-                undone[recorded.stream_id].append(step)
-    for saga_id, steps in undone.items():
-        definition = world.ledger.definition_of(saga_id.partition("-")[0])
-        order = [step.name for step in definition.steps]
-        parallel = {"insure", "book"}
-        places = [order.index("insure" if step in parallel else step) for step in steps]
-        if places != sorted(places, reverse=True):
-            yield f"{saga_id} undid {steps}"
+                built_on_it = world.ledger.definition_of(saga_id.partition("-")[0]).dependents[step]
+                if left := built_on_it & begun[saga_id] - undone[saga_id]:
+                    yield f"{saga_id} undid {step} before {sorted(left)}"
 
 
 def keys_and_effects_match(world: World) -> Iterator[str]:
