@@ -11,9 +11,11 @@ import pytest
 from msgspec import Raw
 
 from sagaledger.domain.commerce import PARTICIPANTS
+from sagaledger.domain.dead_letter import LETTERS
 from sagaledger.domain.errors import CorruptEvent, DefinitionError, NotSerialisable, UnknownEvent
 from sagaledger.domain.event import Event, Registry, event
 from sagaledger.domain.facts import SAGA_FACTS, StepSucceeded
+from sagaledger.domain.service import ABSTENTIONS
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
 GOLDEN = Path(__file__).with_name("golden_log.jsonl")
@@ -106,7 +108,8 @@ def test_what_a_user_put_in_is_kept_byte_for_byte() -> None:
 
 
 def _registry() -> Registry:
-    return Registry([*SAGA_FACTS, *(type_ for participant in PARTICIPANTS for type_ in participant.events)])
+    participants = (*PARTICIPANTS, ABSTENTIONS, LETTERS)
+    return Registry([*SAGA_FACTS, *(type_ for participant in participants for type_ in participant.events)])
 
 
 def test_every_golden_event_still_reads() -> None:
