@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from signal import SIGTERM, default_int_handler, signal
 from typing import Annotated, Final, Literal
 
 from cyclopts import App, Parameter
@@ -71,7 +70,6 @@ def main(
     plot: Annotated[Path | None, Parameter(help="Draw the ratios into this SVG file.")] = None,
 ) -> None:
     """Run all benchmarks, or those named; under ten minutes unless --full."""
-    signal(SIGTERM, default_int_handler)  # as Ctrl-C, so that the server and the files go away
     told = Console(stderr=True, highlight=False)
     changes = {
         "rounds": rounds,
