@@ -97,6 +97,7 @@ def test_an_id_used_with_another_input_is_a_conflict(sqlite_shell: Shell) -> Non
         ("orders.txt", b"x", "no known format"),
         ("cut.csv.gz", gzip.compress(b"InvoiceNo," * 1000)[:40], "damaged"),
     ],
+    ids=["empty", "columns", "unknown", "cut"],  # a compressed file holds the time, and names no test
 )
 def test_a_file_that_is_no_file_of_orders_is_refused(sqlite_shell: Shell, name: str, content: bytes, says: str) -> None:
     """The file as a whole cannot be used: exit code 2, and no ledger is made."""
