@@ -117,12 +117,13 @@ class Relay:
             for row in rows
         ]
         results = await asyncio.gather(*sending, return_exceptions=True)
-        for error in results:
-            if isinstance(error, NatsError | JetStreamError | OSError | TimeoutError):
-                raise BrokerUnavailable(f"not every event was taken: {error}") from error
-            if isinstance(error, BaseException):
-                raise error
-        self._seen_sequence += sum(1 for ack in results if not getattr(ack, "duplicate", False))
+        for result in results:
+            if isinstance(result, NatsError | JetStreamError | OSError | TimeoutError):
+                raise BrokerUnavailable(f"not every event was taken: {result}") from result
+            if isinstance(result, BaseException):
+                raise result
+            if result is not None:
+                self._seen_sequence = max(self._seen_sequence, result.seq)
 
     def _read(self, position: int, head: int) -> list[StoredRow]:
         return self._backend.read(position, limit=BATCH_EVENTS_MAX, upto=head)
