@@ -22,6 +22,8 @@ from sagaledger.infrastructure import boundary
 from .inspection import Outcome, inspect
 from .life import live
 
+LIFE_SECONDS_MAX = 60
+"""A life that takes longer never ends, and is ended."""
 MADE_WRONG = 70
 """The exit code of a life that ended with an error."""
 
@@ -112,6 +114,7 @@ def _fork(run: Callable[[], None], place: Path) -> int:
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1]
+    signal.alarm(LIFE_SECONDS_MAX)
     try:
         run()
         code = 0
