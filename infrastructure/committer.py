@@ -25,6 +25,8 @@ from .log.port import Snapshot, StoredRow
 
 __all__ = ["Committer", "Draft", "StreamsMissing", "StreamsUnsettled", "Undecidable"]
 
+READ_STREAMS_MAX = 50
+"""The most streams of one query: each may have hundreds of events beyond its snapshot."""
 STREAMS_CACHED_MAX = 50_000
 LOADS_MAX = 20
 SNAPSHOT_EVERY_EVENTS = 500
@@ -54,10 +56,13 @@ T = TypeVar("T")
 class Committer:
     """Drafts appends against the participants' cached state. Belongs to one thread."""
 
-    def __init__(self, app: App, log: Streams, mapper: Mapper) -> None:
+    def __init__(
+        self, app: App, log: Streams, mapper: Mapper, *, between_reads: Callable[[], None] = lambda: None
+    ) -> None:
         self.app = app
         self.mapper = mapper
         self._log = log
+        self._between_reads = between_reads
         self._cache: OrderedDict[str, Known] = OrderedDict()
         self._snapshots_due: dict[str, Known] = {}
         self._schemas: dict[str, str] = {}
@@ -149,6 +154,12 @@ class Committer:
             self._log.put_snapshots(due)
 
     def _load(self, stream_ids: Sequence[str]) -> None:
+        """Read these streams' ends, so many at a time: what has to go on meanwhile goes on in between."""
+        for begin in range(0, len(stream_ids), READ_STREAMS_MAX):
+            self._read(stream_ids[begin : begin + READ_STREAMS_MAX])
+            self._between_reads()
+
+    def _read(self, stream_ids: Sequence[str]) -> None:
         """Read these streams' ends, from what is known of them; one that cannot be read fails who asks for it."""
         loaded = {stream_id: self._cache[stream_id] for stream_id in stream_ids if stream_id in self._cache}
         loaded |= self._from_snapshots([stream_id for stream_id in stream_ids if stream_id not in loaded])

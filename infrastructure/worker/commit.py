@@ -45,7 +45,7 @@ class GroupCommit:
         self._lease = lease
         self._watches = watches
         self._outbox = outbox
-        self._committer = Committer(ledger.app, ledger.backend, ledger.mapper)
+        self._committer = Committer(ledger.app, ledger.backend, ledger.mapper, between_reads=lease.keep)
         self._starting: dict[str, Start] = {}
         self._sub_sagas = SubSagas(ledger, self._start_nested)
         self.requests = RequestDesk(ledger)

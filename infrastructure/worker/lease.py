@@ -38,13 +38,19 @@ class Lease:
         if self._lost:
             self._queue.retire(self.epoch)
             self._take()
-        elif began >= self._renew_at:
-            self._queue.renew(self.epoch, lease_seconds=self._lease_seconds)
-            self._renewed(began)
+        else:
+            self.keep()
         if began >= self._look_at:
             self._queue.take_over()
             self._end_the_gone()
             self._look_at = began + LOOK_SECONDS
+
+    def keep(self) -> None:
+        """Extend it in the middle of long work, if it is time to. Raises `SupersededWorker` if it was taken over."""
+        began = self._monotonic()
+        if began >= self._renew_at:
+            self._queue.renew(self.epoch, lease_seconds=self._lease_seconds)
+            self._renewed(began)
 
     def lose(self) -> None:
         """It was taken over: `hold` takes a new one, with an epoch above every earlier one."""
