@@ -14,7 +14,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from ...domain.service import Service
-from ..choreography.desk import BATCH_REACTIONS_MAX, Desk, consumer_of
+from ..choreography.desk import BATCH_COMMANDS_MAX, BATCH_REACTIONS_MAX, Desk, consumer_of
 from ..choreography.handling import Planned
 from ..errors import PositionConflict, Unavailable
 from ..ledger import Ledger
@@ -95,8 +95,9 @@ class Receiver:
     def _plans(self, left: dict[str, int]) -> list[Planned]:
         """A plan for each process with something outstanding; the others are struck from `left`."""
         plans: list[Planned] = []
+        commands = 0
         for process_id, position in list(left.items()):
-            if len(plans) == BATCH_REACTIONS_MAX:
+            if len(plans) == BATCH_REACTIONS_MAX or commands >= BATCH_COMMANDS_MAX:
                 break
             chronicle = self._desk.handling.chronicle(process_id)
             rows = self._desk.handling.outstanding(chronicle, position)
@@ -105,6 +106,7 @@ class Receiver:
                 self._remember(row.position for row in chronicle.rows if row.position in chronicle.handled)
                 del left[process_id]
             else:
+                commands += len(planned.commands)
                 plans.append(planned)
         return plans
 

@@ -20,6 +20,8 @@ from .handling import Chronicle, Handling, Planned
 from .letters import LETTER_TOPICS, PAGE_EVENTS, OpenLetters
 
 BATCH_REACTIONS_MAX = 500
+BATCH_COMMANDS_MAX = 5_000
+"""A batch ends with the reaction that reaches this many commands; one has a few hundred at most."""
 REPLIES_LOST_MAX = 5
 
 

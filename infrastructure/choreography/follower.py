@@ -14,13 +14,11 @@ from ..committer import Draft
 from ..errors import OutcomeUnknown, PositionConflict, Unavailable
 from ..ledger import Ledger
 from ..log.port import Advance, StoredRow
-from .desk import BATCH_REACTIONS_MAX, Desk, consumer_of
+from .desk import BATCH_COMMANDS_MAX, BATCH_REACTIONS_MAX, Desk, consumer_of
 from .handling import Planned
 from .letters import LETTER_TOPICS
 
 READ_EVENTS_MAX = 4_000
-BATCH_COMMANDS_MAX = 5_000
-"""A batch ends with the reaction that reaches this many commands; one has a few hundred at most."""
 CONFLICTS_MAX = 100
 
 

@@ -127,3 +127,17 @@ def test_the_checkpoint_moves_to_the_first_event_that_is_outstanding(sqlite_shop
     assert (
         sqlite_shop.ledger.backend.consumer_position("service:inventory") == sqlite_shop.ledger.backend.head().position
     )
+
+
+def test_more_events_than_one_append_may_have_are_handled_in_several(sqlite_shop: Shop) -> None:
+    """A crowd of large orders arrives at once."""
+    articles = {f"a{number}": 1_000 for number in range(150)}
+    sqlite_shop.stock(**articles)
+    orders = [order(str(number), *((sku, 1) for sku in articles)) for number in range(80)]
+    sqlite_shop.place(*orders)
+    rows = [sqlite_shop.ledger.backend.correlated(f"order_flow-{each.order_id}")[0] for each in orders]
+
+    rejections = Receiver(sqlite_shop.ledger, inventory).receive([_notice(row) for row in rows])
+
+    assert rejections == []
+    assert sum(len(sqlite_shop.topics(f"order_flow-{each.order_id}")) - 1 for each in orders) == 80 * 150
