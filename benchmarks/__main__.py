@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from msgspec.structs import replace
 from rich.console import Console
 
+from sagaledger.infrastructure.collector import spare_the_collector
 from sagaledger.infrastructure.intake import SLICE
 
 from .databases import POSTGRES, SQLITE, databases
@@ -107,4 +108,5 @@ def _sizes(sizes: Sizes, changes: Mapping[str, object]) -> Sizes:
 
 
 if __name__ == "__main__":
+    spare_the_collector()  # as the command line does for a worker
     app()

@@ -35,7 +35,7 @@ from .step import Step
 NULL = Raw(b"null")
 
 
-class Run(Struct, frozen=True):
+class Run(Struct, frozen=True, gc=False):
     """An attempt to make: of a step's action, or of its compensation."""
 
     step: str
@@ -44,7 +44,7 @@ class Run(Struct, frozen=True):
     key: str
 
 
-class Decision(Struct, frozen=True):
+class Decision(Struct, frozen=True, gc=False):
     """What to record, what to run, and when to decide again if nothing happens before."""
 
     record: tuple[Event, ...] = ()
@@ -54,7 +54,7 @@ class Decision(Struct, frozen=True):
     """Sagas started by this one that have to turn back before it can."""
 
 
-class Advance(Struct, frozen=True):
+class Advance(Struct, frozen=True, gc=False):
     """A decision carried as far as it goes without running anything: its facts are folded into `state`."""
 
     facts: tuple[Event, ...]

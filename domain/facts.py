@@ -47,7 +47,7 @@ class WaitKind(StrEnum):
     SAGA = "saga"
 
 
-class Wait(Struct, frozen=True, omit_defaults=True):
+class Wait(Struct, frozen=True, omit_defaults=True, gc=False):
     """What a step waits for, instead of running something."""
 
     kind: WaitKind
@@ -57,7 +57,7 @@ class Wait(Struct, frozen=True, omit_defaults=True):
     """When the timer comes due, or the waiting ends; None: never."""
 
 
-class Parent(Struct, frozen=True):
+class Parent(Struct, frozen=True, gc=False):
     """The saga that started this one as one of its steps."""
 
     saga_id: str
@@ -65,7 +65,7 @@ class Parent(Struct, frozen=True):
     definition_version: int
 
 
-class Failure(Struct, frozen=True):
+class Failure(Struct, frozen=True, gc=False):
     """Why an attempt failed: the exception's type name, and its text."""
 
     type: str

@@ -32,13 +32,13 @@ FINAL = (StepRejected, DefinitionError, InvalidInput, NotSerialisable, PayloadTo
 """Trying again would not help."""
 
 
-class Success(Struct, frozen=True):
+class Success(Struct, frozen=True, gc=False):
     """The attempt returned."""
 
     result: Raw
 
 
-class Failed(Struct, frozen=True):
+class Failed(Struct, frozen=True, gc=False):
     """The attempt raised, or ran out of time."""
 
     error: Failure

@@ -69,7 +69,7 @@ class Progress(StrEnum):
     """A person decided to go on without it."""
 
 
-class Track(Struct, frozen=True):
+class Track(Struct, frozen=True, gc=False):
     """One direction of one step: its action, or its compensation."""
 
     progress: Progress = Progress.PENDING
@@ -91,21 +91,21 @@ class Track(Struct, frozen=True):
         return self.progress is Progress.DONE or self.progress is Progress.SKIPPED
 
 
-class Signal(Struct, frozen=True):
+class Signal(Struct, frozen=True, gc=False):
     """What someone told the saga."""
 
     payload: Raw
     refused: bool
 
 
-class StepState(Struct, frozen=True):
+class StepState(Struct, frozen=True, gc=False):
     """A step's action and its compensation."""
 
     forward: Track = Track()
     compensation: Track = Track()
 
 
-class Intervention(Struct, frozen=True):
+class Intervention(Struct, frozen=True, gc=False):
     """A step that waits for a person."""
 
     step: str
@@ -116,7 +116,7 @@ class Intervention(Struct, frozen=True):
 UNTOUCHED = StepState()
 
 
-class SagaState(Struct, frozen=True):
+class SagaState(Struct, frozen=True, gc=False):
     """Everything that is known of a saga, from its facts alone."""
 
     saga_id: str

@@ -123,6 +123,8 @@ class Step:
         self.undo_retry = Retry(attempts=10, backoff_seconds_max=30.0)
         self.undo_timeout = timeout
         self.result_type: Any = Any
+        self._action_is_async = inspect.iscoroutinefunction(action)
+        self._undo_is_async = False
         self._sealed = False
 
     def compensation(
@@ -144,6 +146,7 @@ class Step:
                 raise DefinitionError(f"step {self.name!r} has two compensations: keep one")
             must_take(undo, 3, "input, result, context", f"the compensation of step {self.name!r}")
             self.undo = undo
+            self._undo_is_async = inspect.iscoroutinefunction(undo)
             self.undo_retry = retry or self.undo_retry
             self.undo_timeout = timeout if timeout is not None else self.timeout
             return undo
@@ -168,7 +171,7 @@ class Step:
 
     def is_async(self, direction: Direction) -> bool:
         """Whether that direction is a coroutine function."""
-        return inspect.iscoroutinefunction(self.action if direction is Direction.FORWARD else self.undo)
+        return self._action_is_async if direction is Direction.FORWARD else self._undo_is_async
 
     @property
     def nested(self) -> Saga[Any]:

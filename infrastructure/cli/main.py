@@ -6,11 +6,13 @@ import os
 import sys
 from typing import NoReturn
 
+from ..collector import spare_the_collector
 from .exit_code import ExitCode
 
 
 def main() -> NoReturn:
     """Run the command line of this process."""
+    spare_the_collector()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail

@@ -53,6 +53,8 @@ async def _call(step: Step, dispatch: Dispatch, value: Any, threads: StepThreads
     context = dispatch.context
     timeout_seconds = step.timeout_of(context.direction)
     if step.is_async(context.direction):
+        if timeout_seconds is None:
+            return await step.invoke(context, value)
         async with asyncio.timeout(timeout_seconds):
             return await step.invoke(context, value)
     result = await threads.run(partial(step.invoke, context, value), timeout_seconds)
