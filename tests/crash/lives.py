@@ -39,6 +39,7 @@ def main(url: str, folder: Path, sample: int) -> None:
         place.mkdir()
         wrong = _die_and_go_on(_ledger_at(url, place), place, death, expected)
         found += [f"killed at crossing {death} ({crossings[death - 1]}): {violation}" for violation in wrong]
+        print(f"crossing {death} of {len(crossings)}: {wrong or 'well'}", file=sys.stderr, flush=True)
     print(json.dumps({"crossings": len(crossings), "deaths": len(deaths), "found": found}))
 
 
