@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 DUPLICATE_WINDOW_SECONDS = 120.0
 MESSAGE_AGE_SECONDS_MAX = 7 * 86_400.0
 """The broker may forget after this: the log has everything."""
-CONNECT_SECONDS_MAX = 5
-GRACE_SECONDS = 5.0
+CONNECT_SECONDS_MAX = 3
+GRACE_SECONDS = 1.0
+"""How long a farewell may take: what was not acknowledged comes again."""
 
 
 def stream_of(ledger: Ledger) -> str:

@@ -171,7 +171,7 @@ def test_the_demo_shows_a_choreographed_order_undone(tmp_path: Path) -> None:
     document = _json(done)
 
     assert document["cancelled"].startswith("order_flow-")
-    for command in document["commands"]:
+    for command in (line for line in document["commands"] if line.split()[1] in ("show", "participants", "verify")):
         shown = subprocess.run(
             ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
         )
