@@ -114,6 +114,8 @@ class Handling:
         except (Unavailable, OutcomeUnknown):
             raise
         except Exception as error:  # noqa: BLE001 -- whatever a reaction raises is the outcome of its delivery
+            if not is_letter and row.position in (chronicle or self.chronicle(_process_of(row))).handled:
+                return None  # it failed before, and is a letter by now
             return Planned(row, failure=_failure(error), is_letter=is_letter)
 
     def draft(self, plans: Sequence[Planned], now: datetime) -> list[Draft]:
