@@ -24,9 +24,10 @@ def _patient() -> Saga[int]:
 
 
 def _in_memory() -> int:
-    """How many sagas this process has in its hands, or in its memory."""
+    """How many of the crowd this process has in its hands, or in its memory."""
     gc.collect()
-    return sum(isinstance(found, Execution | SagaState) for found in gc.get_objects())
+    held = (found for found in gc.get_objects() if isinstance(found, Execution))
+    return sum(execution.saga_id.startswith("patient-") for execution in held)
 
 
 async def _begin(ledger: Ledger) -> None:
