@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from itertools import count
@@ -23,6 +24,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seeds", type=int, default=200, help="how many seeds are simulated (default: 200)")
     group.addoption("--seed", type=int, help="the one seed to simulate: a failing one is printed")
     group.addoption("--all-crashes", action="store_true", help="crash at every crossing of the boundary, not at a few")
+
+
+def pytest_configure() -> None:
+    """Give the PostgreSQL of the wheel a folder of this user's own: it keeps a lock in one that all users share."""
+    runtime = Path(tempfile.gettempdir()) / f"sagaledger-tests-{os.getuid()}"
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    (runtime / "python_PostgresServer").mkdir(exist_ok=True)
+    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
 
 
 @pytest.fixture(scope="session")
