@@ -7,7 +7,6 @@ have been executed*, are compensated in reverse dependency order.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from datetime import datetime
 
 from msgspec import Raw, Struct
@@ -260,10 +259,3 @@ def _kind(track: Track) -> str:
 def results(state: SagaState) -> dict[str, Raw]:
     """The results of the steps that succeeded, by step."""
     return {name: step.forward.result for name, step in state.steps.items() if step.forward.result is not None}
-
-
-def fold_all(state: SagaState, facts: Iterable[Event]) -> SagaState:
-    """The state after several more facts."""
-    for fact in facts:
-        state = evolve(state, fact)
-    return state

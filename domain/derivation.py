@@ -7,7 +7,7 @@ recorded, happened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -368,11 +368,3 @@ _SERVICE_NOTES: dict[type[Event], Callable[[_Reading, Any], None]] = {
     DeliveryReplayed: _Reading.delivery_replayed,
     DeliverySettled: _Reading.delivery_settled,
 }
-
-
-def derive_all(flow: Choreography, process_id: str, events: Sequence[Recorded]) -> Derived:
-    """The process as all of its events tell it."""
-    derived = Derived.nothing(process_id)
-    for recorded in events:
-        derived, _ = derive(flow, derived, recorded)
-    return derived

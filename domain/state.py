@@ -198,9 +198,13 @@ class SagaState(Struct, frozen=True, gc=False):
 
 def rebuild(saga_id: str, events: Iterable[Event]) -> SagaState:
     """The state that a saga's facts add up to."""
-    state = SagaState(saga_id)
-    for event in events:
-        state = evolve(state, event)
+    return fold_all(SagaState(saga_id), events)
+
+
+def fold_all(state: SagaState, facts: Iterable[Event]) -> SagaState:
+    """The state after several more facts."""
+    for fact in facts:
+        state = evolve(state, fact)
     return state
 
 

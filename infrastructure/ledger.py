@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from ..domain.decision import fold_all
 from ..domain.definition import Definition
 from ..domain.event import Event
 from ..domain.facts import (
@@ -23,7 +22,7 @@ from ..domain.facts import (
 from ..domain.participant import Refused
 from ..domain.recorded import Meta, Recorded
 from ..domain.saga import Saga
-from ..domain.state import SagaState, evolve, rebuild
+from ..domain.state import SagaState, evolve, fold_all, rebuild
 from .app import App
 from .choreography.translator import process_history
 from .clock import SYSTEM_CLOCK, Clock

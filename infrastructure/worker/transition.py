@@ -13,14 +13,14 @@ from typing import Any, cast
 import msgspec
 from msgspec import Raw
 
-from ...domain.decision import Run, advance, awaited_sagas, fold_all, results, started
+from ...domain.decision import Run, advance, awaited_sagas, results, started
 from ...domain.definition import Definition
 from ...domain.event import Event
 from ...domain.facts import Direction, InterventionRequired, SagaCompensated, SagaCompleted
 from ...domain.outcome import Outcome, Success, failure_of, orphaned, outcome_fact
 from ...domain.participant import Command
 from ...domain.recorded import Recorded
-from ...domain.state import Progress, SagaState, evolve
+from ...domain.state import Progress, SagaState, evolve, fold_all
 from ...domain.step import LocalResult, Step, StepContext
 from ..draft import Draft, Undecidable
 from ..log.port import Append, Appended, DueChange

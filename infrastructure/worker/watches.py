@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence
 from functools import partial
 
-from ...domain.decision import fold_all
-from ...domain.state import SagaState
+from ...domain.state import SagaState, fold_all
 from ..errors import SagaNotFound
 from .histories import Histories
 from .message import Watch

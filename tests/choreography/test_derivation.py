@@ -21,7 +21,7 @@ from sagaledger.domain.commerce import (
     StockReceived,
 )
 from sagaledger.domain.commerce.flows import order_flow
-from sagaledger.domain.derivation import Derived, awaited, derive_all, stalls_at
+from sagaledger.domain.derivation import Derived, awaited, derive, stalls_at
 from sagaledger.domain.errors import DefinitionError
 from sagaledger.domain.event import Event
 from sagaledger.domain.facts import Direction
@@ -45,11 +45,11 @@ REFUNDED = PaymentRefunded(NOON, "1", "1", "c1", 500, "GBP")
 
 def told(*events: Event) -> Derived:
     """The process `order_flow-1`, as these events tell it."""
-    recorded = [
-        Recorded(position, "any-1", position, event, "order_flow-1", None, Meta(), NOON)
-        for position, event in enumerate(events, 1)
-    ]
-    return derive_all(order_flow, "order_flow-1", recorded)
+    derived = Derived.nothing("order_flow-1")
+    for position, event in enumerate(events, 1):
+        recorded = Recorded(position, "any-1", position, event, "order_flow-1", None, Meta(), NOON)
+        derived, _ = derive(order_flow, derived, recorded)
+    return derived
 
 
 def test_a_process_that_went_forward_is_completed() -> None:
