@@ -7,16 +7,20 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from ...domain.recorded import Meta
-from ..errors import SupersededWorker
+from ..errors import Unavailable
 from ..log.port import Epoch, WorkQueue
 from .place import is_gone, place
 
 LOOK_SECONDS = 0.5
 """How often a worker looks for leases of others that have run out."""
+TAKES_MAX = 5
 
 
 class Lease:
     """A lease, renewed when a third of it has passed. Time is measured by a clock that nobody can set."""
+
+    epoch: Epoch
+    meta: Meta
 
     def __init__(self, queue: WorkQueue, lease_seconds: float, monotonic: Callable[[], float]) -> None:
         self._queue = queue
@@ -25,7 +29,7 @@ class Lease:
         self._safe_until = 0.0
         self._renew_at = 0.0
         self._look_at = 0.0
-        self._lost = False
+        self._lost = True
         self._place = place()
         self._take()
 
@@ -84,15 +88,21 @@ class Lease:
                 self._queue.retire(Epoch(worker.worker_id, worker.epoch))
 
     def _take(self) -> None:
-        began = self._monotonic()
-        self.epoch: Epoch = self._queue.register(host=self._place, pid=os.getpid(), lease_seconds=self._lease_seconds)
-        self.meta = Meta(worker=self.epoch.worker_id, epoch=self.epoch.epoch)
-        self._lost = False
-        mine = next((row for row in self._queue.workers() if row.worker_id == self.epoch.worker_id), None)
-        if mine is None:  # this process was stopped for longer than the lease, just here
-            raise SupersededWorker(*self.epoch)
-        self._registered_at, self._registered = mine.started_at, self._monotonic()
-        self._renewed(began)
+        """Take a new one; another, if this process was stopped just here, for so long that the first has ended."""
+        for _ in range(TAKES_MAX):
+            began = self._monotonic()
+            self.epoch = self._queue.register(host=self._place, pid=os.getpid(), lease_seconds=self._lease_seconds)
+            mine = next((row for row in self._queue.workers() if row.worker_id == self.epoch.worker_id), None)
+            if mine is not None:
+                self.meta = Meta(worker=self.epoch.worker_id, epoch=self.epoch.epoch)
+                self._registered_at, self._registered = mine.started_at, self._monotonic()
+                self._renewed(began)
+                self._lost = False
+                return
+            self._queue.retire(self.epoch)
+        raise Unavailable(
+            f"a lease of {self._lease_seconds:g} s ended {TAKES_MAX} times before it could be used: take a longer one"
+        )
 
     def _renewed(self, began: float) -> None:
         self._renew_at = began + self._lease_seconds / 3

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, cast
 
 from sagaledger.infrastructure.app import App
-from sagaledger.infrastructure.errors import OutcomeUnknown, SagaledgerError, SupersededWorker, Unavailable
+from sagaledger.infrastructure.errors import OutcomeUnknown, SagaledgerError, Unavailable
 from sagaledger.infrastructure.ledger import Ledger
 from sagaledger.infrastructure.worker.engine import Engine
 from sagaledger.infrastructure.worker.message import Attempted, Drain, Message, Reply
@@ -104,7 +104,7 @@ class Process:
         if self._engine is None:
             try:
                 self._engine = Engine(self._ledger, concurrency=CONCURRENCY, lease_seconds=self._lease_seconds)
-            except (Unavailable, SupersededWorker):
+            except Unavailable:
                 return WAKE_SECONDS_MAX  # its supervisor starts it again
         messages, self._inbox = self._inbox, []
         turn = self._engine.turn(messages)
