@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 from sagaledger.domain.errors import InvalidInput
 from sagaledger.domain.state import Status
 from sagaledger.infrastructure.app import App
-from sagaledger.infrastructure.errors import NotOurs, NotSupported
+from sagaledger.infrastructure.errors import NotOurs, NotSupported, Unavailable
 from sagaledger.infrastructure.ledger import Ledger
 from sagaledger.infrastructure.log.requests import Request
 
@@ -167,6 +168,37 @@ def test_requests_of_a_worker_that_died_are_taken_by_the_next(ledger: Ledger, mi
     play(scene())
     work(ledger)
     assert ledger.state(saga_id).status is Status.COMPLETED
+
+
+def test_requests_whose_answer_was_lost_are_asked_for_again(
+    ledger: Ledger, mine: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database noted that this worker has them, and went away before it could say so: others may not take them."""
+    saga_id = ledger.start_in(mine, trip, ROME)
+    mine.commit()
+    requests = ledger.backend.requests
+    take = requests.take if requests is not None else None
+    lost: list[Request] = []
+
+    def take_and_lose_the_answer(*given: Any, **named: Any) -> list[Request]:
+        assert take is not None
+        taken = take(*given, **named)
+        if taken and not lost:
+            lost.extend(taken)
+            raise Unavailable("the answer was lost")
+        return taken
+
+    monkeypatch.setattr(requests, "take", take_and_lose_the_answer)
+
+    async def scene() -> None:
+        async with worker_on(ledger):
+            await until(lambda: not requests_of(ledger))
+
+    play(scene())
+
+    assert [request.saga_id for request in lost] == [saga_id]
+    facts = [type(r.event).__name__ for r in ledger.history(saga_id, participants=False)]
+    assert facts.count("SagaStarted") == 1
 
 
 def test_a_request_may_be_for_later(ledger: Ledger, mine: psycopg.Connection) -> None:
