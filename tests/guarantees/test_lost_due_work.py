@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from sagaledger import App, Ledger, Retry, Saga, StepContext, Worker
-from sagaledger.infrastructure.log.port import DueChange
+from sagaledger.infrastructure.log.port import DueChange, StoredRow
 from sagaledger.infrastructure.worker.sweeper import Sweeper
 
 PATIENCE_SECONDS = 30.0
@@ -34,10 +35,29 @@ def fail_at_the_pivot(_value: int, _ctx: StepContext) -> None:
 patient.sleep("rest", seconds=3600)
 endless.wait_for("word")
 
+stay = Saga("stay", input=int)
+trip = Saga("trip", input=int)
+
+
+@stay.step(pivot=True, retry=Retry(attempts=1))
+def book(_value: int, _ctx: StepContext) -> None:
+    """Nobody knows whether it is booked."""
+    raise OSError("no answer")
+
+
+@trip.sub_saga(stay, name="rest")
+def input_of_stay(value: int, _ctx: StepContext) -> int:
+    return value
+
+
+@input_of_stay.compensation
+def nothing(_value: int, _result: None, _ctx: StepContext) -> None:
+    """There is nothing to undo."""
+
 
 @pytest.fixture
 def ledger(url: str) -> Iterator[Ledger]:
-    with Ledger.open(url, App(sagas=[plain, parked, patient, endless]), create=True) as ledger:
+    with Ledger.open(url, App(sagas=[plain, parked, patient, endless, stay, trip]), create=True) as ledger:
         yield ledger
 
 
@@ -66,6 +86,68 @@ def test_a_sweep_restores_exactly_what_wants_a_worker(ledger: Ledger) -> None:
     assert sorted(restored) == ["patient-before", "plain-after"]
     assert sorted(change.saga_id for change in ledger.backend.due()) == sorted(restored)
     assert Sweeper(ledger).sweep() == []
+
+
+def test_a_saga_whose_own_saga_was_abandoned_is_restored(ledger: Ledger) -> None:
+    """The row that would have told it is lost at that very moment: nobody will write to it any more."""
+    ledger.start(trip, 1, key="1")
+    asyncio.run(settle(ledger))
+    sweeper = Sweeper(ledger)
+    lose_the_due_work(ledger)
+    assert sweeper.sweep() == []
+    ledger.intervene("stay-trip-1.rest", "abandon", actor="ann", reason="the hotel is gone")
+    lose_the_due_work(ledger)
+
+    assert sweeper.sweep() == ["trip-1"]
+    assert Sweeper(ledger).sweep() == []
+    asyncio.run(settle(ledger))
+    assert ledger.state("trip-1").status == "compensated"
+
+
+def test_a_saga_at_rest_that_is_written_to_is_looked_at_again(ledger: Ledger) -> None:
+    """It waited for a word; the word came, and its due row was lost with it."""
+    ledger.start(endless, 1, key="1")
+    asyncio.run(settle(ledger))
+    sweeper = Sweeper(ledger)
+    assert sweeper.sweep() == []
+    ledger.signal("endless-1", "word", actor="ann")
+    lose_the_due_work(ledger)
+
+    assert sweeper.sweep() == ["endless-1"]
+
+
+def test_a_sweep_reads_what_is_new_and_remembers_what_is_open(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the log, and however many sagas wait for somebody."""
+    for number in range(20):
+        ledger.start(plain, number, key=str(number))
+        ledger.start(endless, number, key=str(number))
+    asyncio.run(settle(ledger))
+    sweeper = Sweeper(ledger)
+    sweeper.sweep()
+    head = ledger.backend.head().position
+    seen: list[StoredRow] = []
+    for name in ("read", "streams", "stream"):
+        monkeypatch.setattr(ledger.backend, name, _noted(getattr(ledger.backend, name), seen))
+
+    assert sweeper.sweep() == []
+    assert seen == []
+    assert len(sweeper.open_sagas) == 20
+    for number in range(20):
+        ledger.cancel(f"endless-{number}", actor="ann", reason="no word")
+    asyncio.run(settle(ledger))
+    seen.clear()
+    assert sweeper.sweep() == []
+    assert min(row.position for row in seen) > head
+    assert len(sweeper.open_sagas) == 0
+
+
+def _noted(read: Callable[..., list[StoredRow]], seen: list[StoredRow]) -> Callable[..., list[StoredRow]]:
+    def note(*arguments: Any, **options: Any) -> list[StoredRow]:
+        rows = read(*arguments, **options)
+        seen.extend(rows)
+        return rows
+
+    return note
 
 
 def test_a_worker_sweeps_by_itself(ledger: Ledger) -> None:
