@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ...domain.choreography import Choreography
+from ...domain.choreography import is_whole
 from ...domain.errors import SagaledgerError
 from ...domain.service import Service
 from ..errors import Unavailable
@@ -76,7 +76,7 @@ class Attendant:
         from nats.js.api import ConsumerConfig  # noqa: PLC0415
 
         config = ConsumerConfig(
-            filter_subjects=sorted(subject_of(stream, flow, topic) for flow, topic in _wanted(self.service)),
+            filter_subjects=sorted(subjects(stream, self.service)),
             ack_wait=ACK_SECONDS_MAX,
             max_ack_pending=PENDING_MESSAGES_MAX,
         )
@@ -161,10 +161,12 @@ async def _undecoded(_: Any) -> None:
     """The messages stay bytes: what is no JSON must not fail before it can be told."""
 
 
-def _wanted(service: Service) -> Iterable[tuple[str, str]]:
-    """The processes and stored names of the events that a service reacts to."""
-    return [(flow.name, topic) for flow in service.flows for topic in _topics(service, flow)]
-
-
-def _topics(service: Service, flow: Choreography) -> list[str]:
-    return [topic for topic in service.topics if service.response_to(flow.name, topic) is not None]
+def subjects(stream: str, service: Service) -> Iterable[str]:
+    """The subjects of the events that a service reacts to: of what is told in parts, only the whole if that will do."""
+    for flow in service.flows:
+        for topic in service.topics:
+            response = service.response_to(flow.name, topic)
+            if response is not None:
+                yield subject_of(stream, flow.name, topic)
+                if response.when is not is_whole:
+                    yield subject_of(stream, flow.name, topic, is_whole=False)

@@ -24,12 +24,13 @@ class Notice(NamedTuple):
     position: int
     topic: str
     process_id: str
-    data: bytes
+    data: bytes | None
+    """The event's bytes; None if the message only refers to the event, which was too large for the broker."""
 
 
-def subject_of(stream: str, flow: str, topic: str) -> str:
-    """The subject of an event type of a process."""
-    return f"{stream}.{flow}.{topic}"
+def subject_of(stream: str, flow: str, topic: str, *, is_whole: bool = True) -> str:
+    """The subject of an event type of a process; what only tells a part of something has one of its own."""
+    return f"{stream}.{flow}.{topic}{'' if is_whole else '.part'}"
 
 
 def source_of(stream: str) -> str:
@@ -37,8 +38,12 @@ def source_of(stream: str) -> str:
     return f"/sagaledger/{stream}"
 
 
-def headers_of(stream: str, row: StoredRow) -> dict[str, str]:
-    """An event's attributes as a message's headers."""
+def headers_of(stream: str, row: StoredRow, *, by_reference: bool = False) -> dict[str, str]:
+    """An event's attributes as a message's headers.
+
+    `by_reference`: the message has no data, but says where they are (the extension `dataref`, a claim check:
+    https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/dataref.md).
+    """
     message_id = f"{stream}:{row.position}"
     headers = {
         "ce-specversion": SPEC_VERSION,
@@ -51,6 +56,8 @@ def headers_of(stream: str, row: StoredRow) -> dict[str, str]:
         "content-type": CONTENT_TYPE,
         MESSAGE_ID: message_id,
     }
+    if by_reference:
+        headers["ce-dataref"] = _reference(stream, row.position)
     if row.causation_position is not None:
         headers["ce-causationposition"] = str(row.causation_position)
     return headers
@@ -73,4 +80,11 @@ def read(stream: str, headers: Mapping[str, str] | None, data: bytes) -> Notice:
         raise MessageRejected(f"ce-position {position[:40]!r} is no position of a log")
     if given["ce-id"] != f"{stream}:{int(position)}":
         raise MessageRejected(f"ce-id {given['ce-id'][:80]!r} does not name position {int(position)} of {stream}")
-    return Notice(int(position), given["ce-type"], given["ce-subject"], data)
+    reference = given.get("ce-dataref")
+    if reference is not None and (data or reference != _reference(stream, int(position))):
+        raise MessageRejected(f"ce-dataref {reference[:80]!r} stands for the data of position {int(position)}, alone")
+    return Notice(int(position), given["ce-type"], given["ce-subject"], data if reference is None else None)
+
+
+def _reference(stream: str, position: int) -> str:
+    return f"{source_of(stream)}/{position}"

@@ -122,7 +122,7 @@ class Receiver:
         ):
             if said != is_:
                 raise MessageRejected(f"{name} is {said[:80]!r}, and the event at position {row.position} has {is_!r}")
-        if notice.data != row.state:
+        if notice.data is not None and notice.data != row.state:
             raise MessageRejected(f"its data is not that of the event at position {row.position}")
         return row
 

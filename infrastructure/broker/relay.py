@@ -1,8 +1,9 @@
 """The outbox relay: the log's choreographed events, in order, to the broker.
 
-The log is the outbox. The relay's position moves on when the broker has acknowledged; what is sent twice bears the
-same message id, and the broker drops it. When the broker has lost its stream, the relay begins again from the first
-event that some service has yet to handle.
+The log is the outbox. The relay's position moves on when the broker has acknowledged, and only then: so a position on
+record means that the broker's stream had something, and an empty stream that it was lost. The relay then begins again
+from the first event that some service has yet to handle. What is sent twice bears the same message id, and the broker
+drops it.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import uuid4
 
+from ...domain.choreography import is_whole
 from ..choreography.desk import consumer_of
 from ..errors import PositionConflict, Unavailable
 from ..ledger import Ledger
+from ..log.mapper import UnreadableEvent
 from ..log.port import Advance, AppendCall, StoredRow
 from .cloud_event import headers_of, subject_of
 from .connection import broker_at, jetstream, started, stream_of
@@ -28,6 +31,10 @@ if TYPE_CHECKING:
 BATCH_EVENTS_MAX = 500
 IDLE_SECONDS = 0.2
 PUBLISH_SECONDS_MAX = 5.0
+HEADER_BYTES_MAX = 4_096
+
+Message: TypeAlias = tuple[StoredRow, str]
+"""An event and its subject."""
 
 _log = logging.getLogger("sagaledger.broker")
 
@@ -39,6 +46,8 @@ class Relay:
         self._ledger = ledger
         self._backend = ledger.backend
         self._url = url
+        self._nothing_between = (0, 0)
+        """A position on record, and how far beyond it there is nothing to send."""
         self._seen_sequence = 0
         """How long the broker's stream has been; one that is shorter has been lost."""
 
@@ -68,14 +77,16 @@ class Relay:
     async def _relay(self, broker: NatsBroker, stream: str, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             position = await self._position(broker, stream)
-            head = (await asyncio.to_thread(self._backend.head)).position
-            if head <= position:
-                await asyncio.to_thread(self._backend.wait_beyond, head, IDLE_SECONDS)
-                continue
-            rows = await asyncio.to_thread(self._read, position, head)
-            await self._publish(broker, stream, [row for row in rows if self._is_relayed(row)])
-            upto = rows[-1].position if rows else head
-            await asyncio.to_thread(self._advance, stream, position, upto)
+            begin, end = self._nothing_between
+            after = end if begin == position else position
+            messages, upto = await asyncio.to_thread(self._messages, stream, after)
+            if messages:
+                await self._publish(broker, stream, messages)
+                await asyncio.to_thread(self._advance, stream, position, upto)
+            elif upto > after:
+                self._nothing_between = position, upto
+            else:
+                await asyncio.to_thread(self._backend.wait_beyond, upto, IDLE_SECONDS)
 
     async def _position(self, broker: NatsBroker, stream: str) -> int:
         """From where to go on: from the first unhandled event, if the broker has lost its stream."""
@@ -101,20 +112,21 @@ class Relay:
             raise BrokerUnavailable(f"stream {stream} cannot be asked for: {error}") from error
         return int(info.state.last_seq)
 
-    async def _publish(self, broker: NatsBroker, stream: str, rows: Sequence[StoredRow]) -> None:
+    async def _publish(self, broker: NatsBroker, stream: str, messages: Sequence[Message]) -> None:
         from nats.errors import Error as NatsError  # noqa: PLC0415  # the extra `broker`
         from nats.js.errors import Error as JetStreamError  # noqa: PLC0415
 
+        data_bytes_max = broker.connection.max_payload - HEADER_BYTES_MAX
         sending = [
             broker.publish(
-                row.state,
-                subject_of(stream, (row.correlation_id or "").partition("-")[0], row.topic),
-                headers=headers_of(stream, row),
+                b"" if len(row.state) > data_bytes_max else row.state,
+                subject,
+                headers=headers_of(stream, row, by_reference=len(row.state) > data_bytes_max),
                 correlation_id=row.correlation_id,
                 stream=stream,
                 timeout=PUBLISH_SECONDS_MAX,
             )
-            for row in rows
+            for row, subject in messages
         ]
         results = await asyncio.gather(*sending, return_exceptions=True)
         for result in results:
@@ -125,11 +137,25 @@ class Relay:
             if result is not None:
                 self._seen_sequence = max(self._seen_sequence, result.seq)
 
-    def _read(self, position: int, head: int) -> list[StoredRow]:
-        return self._backend.read(position, limit=BATCH_EVENTS_MAX, upto=head)
+    def _messages(self, stream: str, after: int) -> tuple[list[Message], int]:
+        """What to send of the next events, and up to which position that is."""
+        head = self._backend.head().position
+        if head <= after:
+            return [], after
+        rows = self._backend.read(after, limit=BATCH_EVENTS_MAX, upto=head)
+        messages = [(row, subject) for row in rows if (subject := self._subject(stream, row)) is not None]
+        return messages, rows[-1].position if rows else head
 
-    def _is_relayed(self, row: StoredRow) -> bool:
-        return row.correlation_id is not None and self._ledger.app.flow_of(row.correlation_id) is not None
+    def _subject(self, stream: str, row: StoredRow) -> str | None:
+        """Where an event goes; None for one of no choreographed process. One that cannot be read counts as whole."""
+        flow = None if row.correlation_id is None else self._ledger.app.flow_of(row.correlation_id)
+        if flow is None:
+            return None
+        try:
+            whole = is_whole(self._ledger.mapper.to_recorded(row).event)
+        except UnreadableEvent:
+            whole = True
+        return subject_of(stream, flow.name, row.topic, is_whole=whole)
 
     def _first_unhandled(self) -> int:
         """The position up to which every service has handled everything."""

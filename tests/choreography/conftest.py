@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,8 @@ from sagaledger.infrastructure.choreography.embedded import EmbeddedBus
 from sagaledger.infrastructure.choreography.placing import place_all
 from sagaledger.infrastructure.ledger import Ledger
 from sagaledger.infrastructure.reference import APP
+
+from .processes import Nats
 
 NOON = datetime(2010, 12, 1, 12, tzinfo=UTC)
 
@@ -77,6 +80,15 @@ def sqlite_shop(sqlite_url: str) -> Iterator[Shop]:
         shop = Shop(ledger)
         shop.stock(sku1=100, sku2=100)
         yield shop
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[Nats]:
+    """A NATS server."""
+    server = Nats(tmp_path)
+    server.start()
+    yield server
+    server.kill()
 
 
 MakeOrder = Callable[..., Order]

@@ -19,8 +19,13 @@ PATIENCE_SECONDS = 60.0
 class Nats:
     """A NATS server with JetStream, on a port and in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, message_bytes_max: int | None = None) -> None:
         self._folder = folder
+        self._words: list[str] = []
+        if message_bytes_max is not None:
+            settings = folder / "nats.conf"
+            settings.write_text(f"max_payload: {message_bytes_max}\n")
+            self._words = ["-c", str(settings)]
         self._port = _free_port()
         self._lives = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -31,7 +36,7 @@ class Nats:
         if wiped or self._lives == 0:
             self._lives += 1
         store = self._folder / f"jetstream-{self._lives}"
-        words = ["-js", "-a", "127.0.0.1", "-p", str(self._port), "-sd", str(store)]
+        words = ["-js", "-a", "127.0.0.1", "-p", str(self._port), "-sd", str(store), *self._words]
         self._process = subprocess.Popen(
             [NATS_SERVER, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self._folder
         )

@@ -21,15 +21,6 @@ from .processes import PROGRAM, Nats, Participant, until
 NAMES = ("relay", "order", "inventory", "payment", "shipping", "loyalty")
 
 
-@pytest.fixture
-def nats(tmp_path: Path) -> Iterator[Nats]:
-    """A NATS server."""
-    server = Nats(tmp_path)
-    server.start()
-    yield server
-    server.kill()
-
-
 class Town:
     """A shop whose services are processes, and the broker between them."""
 
