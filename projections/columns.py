@@ -12,6 +12,12 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 INTERNAL = {"internal": True}
 """`Column(..., info=INTERNAL)`: what a view keeps for its own folding; in the table, but not in an answer."""
 
+EVERY_ROW = "every_row"
+"""`Table(..., info={EVERY_ROW: condition})`: what is true of every row of the view, and is asked when nothing else is.
+
+It lets the index of an order alone be a partial one. PostgreSQL would take a whole one for a page with a filter, too,
+and read past everything that does not match."""
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A point in time, UTC: `timestamptz` on PostgreSQL, ISO text of one fixed width (which sorts) on SQLite."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text, text
 
 from ..domain.derivation import ConformanceBroken
 from ..domain.event import Event
@@ -33,12 +33,15 @@ from ..domain.facts import (
 )
 from ..domain.recorded import Recorded
 from ..domain.state import Status
-from .columns import INTERNAL, Names, UtcDateTime
+from .columns import EVERY_ROW, INTERNAL, Names, UtcDateTime
 from .projection import Projection, Row, existing
+
+_EVERY_SAGA = text("events > 0")
+_MAY_STALL = text("stalls_at IS NOT NULL")
 
 sagas = Projection(
     "sagas",
-    version=3,
+    version=4,
     table=Table(
         "sagas",
         MetaData(),
@@ -69,9 +72,13 @@ sagas = Projection(
         Column("parked", Names, nullable=False, info=INTERNAL),
         Column("told_to_turn", Boolean, nullable=False, info=INTERNAL),
         Column("past_pivot", Boolean, nullable=False, info=INTERNAL),
+        Index("sagas_started_at", "started_at", postgresql_where=_EVERY_SAGA, sqlite_where=_EVERY_SAGA),
         Index("sagas_status", "status", "started_at"),
         Index("sagas_definition", "definition", "started_at"),
+        Index("sagas_definition_status", "definition", "status", "started_at"),
+        Index("sagas_stalls_at", "started_at", "stalls_at", postgresql_where=_MAY_STALL, sqlite_where=_MAY_STALL),
         Index("sagas_correlation_id", "correlation_id"),
+        info={EVERY_ROW: _EVERY_SAGA},
     ),
 )
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from cyclopts import Parameter
 
+from ...domain.derivation import CHOREOGRAPHED
 from ...projections.projection import Row
 from ..ledger import Ledger
 from ..projector.question import Question, statement
@@ -39,7 +40,7 @@ def list_sagas(
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Sagas, newest first, by status, definition and time. Times are UTC unless they say otherwise."""
-    where = {"status": status, "definition": definition}
+    where = {"status": status, "definition": definition, "style": CHOREOGRAPHED if stalled else None}
     asked = Question(
         {name: value for name, value in where.items() if value is not None},
         ("-started_at",),

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Select, Table, and_, false, or_, select, true
+from sqlalchemy import Column, ColumnElement, Select, Table, and_, false, or_, select
 
 from ...domain.errors import InvalidInput
-from ...projections.columns import INTERNAL
+from ...projections.columns import EVERY_ROW, INTERNAL
 from ...projections.projection import Row
 
 ROWS_MAX = 10_000
@@ -47,16 +47,23 @@ def statement(table: Table, question: Question) -> Select[Any]:
         column = _column(table, name)
         wanted = _value(table, column, value)
         asked = asked.where(column.is_(None) if wanted is None else column == wanted)
+    if not question.where and EVERY_ROW in table.info:
+        asked = asked.where(table.info[EVERY_ROW])
     if question.after is not None:
         asked = asked.where(_beyond(table, terms, question.after))
-    order = [term.column.desc() if term.descending else term.column.asc() for term in terms]
-    return asked.order_by(*(by.nulls_last() for by in order)).limit(question.limit)
+    return asked.order_by(*(_by(term) for term in terms)).limit(question.limit)
 
 
 def _terms(table: Table, order: Sequence[str]) -> list[_Term]:
     terms = [_Term(_column(table, name.removeprefix("-")), name.startswith("-")) for name in order]
     named = {term.column.name for term in terms}
     return terms + [_Term(column, False) for column in table.primary_key.columns if column.name not in named]
+
+
+def _by(term: _Term) -> ColumnElement[Any]:
+    """The term in an ORDER BY. Nulls are last only where there may be some: PostgreSQL reads no index so."""
+    by = term.column.desc() if term.descending else term.column.asc()
+    return by.nulls_last() if term.column.nullable else by
 
 
 def _column(table: Table, name: str) -> Column[Any]:
@@ -67,20 +74,25 @@ def _column(table: Table, name: str) -> Column[Any]:
 
 
 def _beyond(table: Table, terms: list[_Term], row: Row) -> ColumnElement[bool]:
-    """The rows that come after one in an order in which nulls are last."""
-    beyond: list[ColumnElement[bool]] = []
-    equal: ColumnElement[bool] = true()
-    for column, descending in terms:
+    """The rows that come after one in an order in which nulls are last.
+
+    Where a column has no nulls, its bound stands outside of the alternatives (`a <= X AND (a < X OR …)`): there a
+    database finds it, and begins to read an index at the row instead of far in front of it.
+    """
+    beyond: ColumnElement[bool] = false()
+    for column, descending in reversed(terms):
         if column.name not in row:
             raise InvalidInput(f"the row to begin after lacks {column.name!r}, by which view {table.name!r} is ordered")
         value = _value(table, column, row[column.name])
         if value is None:
-            equal = and_(equal, column.is_(None))
+            beyond = and_(column.is_(None), beyond)
             continue
         later = column < value if descending else column > value
-        beyond.append(and_(equal, or_(later, column.is_(None) if column.nullable else false())))
-        equal = and_(equal, column == value)
-    return or_(false(), *beyond)
+        if column.nullable:
+            beyond = or_(later, column.is_(None), and_(column == value, beyond))
+        else:
+            beyond = and_(column <= value if descending else column >= value, or_(later, beyond))
+    return beyond
 
 
 def _value(table: Table, column: Column[Any], value: Any) -> Any:
