@@ -200,6 +200,14 @@ class WorkerRow(NamedTuple):
     """How many sagas it holds."""
 
 
+class Sending(Protocol):
+    """An append call on its way."""
+
+    def receipt(self) -> Receipt:
+        """Wait until the call is over, and give what `append` would; once."""
+        ...
+
+
 class EventLog(Protocol):
     """The append-only log."""
 
@@ -209,6 +217,13 @@ class EventLog(Protocol):
         Raises `SupersededWorker` when the epoch no longer holds, `PositionConflict` when a consumer's position is
         not as expected (then nothing of the call is written), `Unavailable` when nothing was written for a reason
         outside, and `OutcomeUnknown` when that could not be learned.
+        """
+        ...
+
+    def send(self, call: AppendCall) -> Sending:
+        """Begin to append, and return as soon as can be: a server goes on by itself, SQLite has appended by then.
+
+        Raises what `append` raises, now or when the receipt is asked for.
         """
         ...
 

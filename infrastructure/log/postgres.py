@@ -5,13 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from threading import Condition, Lock
 from typing import Final
 
-import psycopg
-from psycopg import Connection
-
-from ..errors import OutcomeUnknown, Unavailable
 from .outcome import as_sent, recall
 from .port import (
     AppendCall,
@@ -23,15 +20,17 @@ from .port import (
     StoredRow,
     check_size,
 )
-from .postgres_append import Answer, parameters, receipt
+from .postgres_append import Answer, receipt
 from .postgres_database import SQL, PostgresDatabase, Row
+from .postgres_pool import Pool
 from .postgres_requests import PostgresRequests
+from .postgres_sending import PostgresSending
 from .postgres_work import PostgresWorkQueue
 
 _EVERYTHING: Final = 2**63 - 1
 _LEARN_SECONDS: Final = 10.0
 """How long to try to learn what became of an append whose answer was lost."""
-_RECONNECT_SECONDS: Final = 0.2
+_SENDERS_IDLE_MAX: Final = 2
 _POLL_SECONDS_MIN: Final = 0.01
 _POLL_SECONDS_MAX: Final = 0.25
 
@@ -45,55 +44,30 @@ class PostgresLog(PostgresWorkQueue):
         self.requests = PostgresRequests(self._database)
         self._learn_seconds = learn_seconds
         self._appending = Lock()
-        self._appender: Connection[Row] | None = None
+        self._senders = Pool(self._database.connect, idle_max=_SENDERS_IDLE_MAX)
         self._grown = Condition()
 
     def close(self) -> None:
-        with self._appending:
-            if self._appender is not None:
-                self._appender.close()
+        self._senders.close()
         self._database.close()
 
     def append(self, call: AppendCall) -> Receipt:
+        with self._appending:  # one at a time, as in the database: it takes one connection, not one for each caller
+            return self.send(call).receipt()
+
+    def send(self, call: AppendCall) -> PostgresSending:
         check_size(call)
-        with self._appending:
-            answer = self._ask(call)
+        return PostgresSending(
+            self._database, self._senders, call, partial(self._read_answer, call), self._learn_seconds
+        )
+
+    def _read_answer(self, call: AppendCall, answer: Answer) -> Receipt:
         if answer.status == "known":
             return self._recall(call, answer)
         appended = receipt(call, answer)
         with self._grown:
             self._grown.notify_all()
         return appended
-
-    def _ask(self, call: AppendCall) -> Answer:
-        """Call the function; when its answer is lost, call it again, which appends nothing twice, to learn it."""
-        sent = parameters(call)
-        deadline: float | None = None
-        while True:
-            try:
-                connection = self._appending_connection()
-            except Unavailable as error:
-                if deadline is None:
-                    raise
-                reason: Exception = error
-            else:
-                try:
-                    with self._database.explained_unless_lost():
-                        row = connection.execute(SQL["append"], sent, prepare=True, binary=True).fetchone()
-                    assert row is not None  # noqa: S101  # a function call has one row
-                    return Answer(*row)
-                except psycopg.Error as error:
-                    connection.close()
-                    reason = error
-            deadline = deadline or time.monotonic() + self._learn_seconds
-            if time.monotonic() >= deadline:
-                raise OutcomeUnknown(str(call.append_id), f"{self._database.place}: {reason}") from reason
-            time.sleep(_RECONNECT_SECONDS)
-
-    def _appending_connection(self) -> Connection[Row]:
-        if self._appender is None or self._appender.closed:
-            self._appender = self._database.connect()
-        return self._appender
 
     def _recall(self, call: AppendCall, answer: Answer) -> Receipt:
         bounds = {"after": answer.first_position - 1, "upto": answer.last_position, "limit": None}

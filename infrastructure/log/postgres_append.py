@@ -1,8 +1,4 @@
-"""An append call as the parameters of the SQL function `append_events`, and its answer as a receipt.
-
-Arrays of text and bytes go in binary; arrays of integers as array literals, whose type does not change with the
-largest element, so that the server keeps one prepared statement.
-"""
+"""An append call as the parameters of the SQL function `append_events`, and its answer as a receipt."""
 
 from __future__ import annotations
 
@@ -12,8 +8,8 @@ from typing import Any, NamedTuple
 
 from ..errors import SupersededWorker
 from .outcome import moved
-from .port import AppendCall, Appended, Conflict, NewEvent, Outcome, Receipt
-from .postgres_work import due_columns
+from .port import AppendCall, Appended, Conflict, DueChange, NewEvent, Outcome, Receipt
+from .postgres_wire import BINARY, Parameter, boolean, byteas, instants, int8, integers, texts
 
 
 class Answer(NamedTuple):
@@ -32,7 +28,7 @@ class Answer(NamedTuple):
     moved_position: int | None
 
 
-def parameters(call: AppendCall) -> list[object]:
+def parameters(call: AppendCall) -> list[Parameter]:
     """What `append_events` is called with, in order."""
     events = [new for append in call.appends for new in append.events]
     openings, suspect = _openings(events)
@@ -40,29 +36,44 @@ def parameters(call: AppendCall) -> list[object]:
     streams, versions, topics, schema_versions, states, correlations, causations, metas, digests = columns
     due = [(place, append.due) for place, append in enumerate(call.appends, 1) if append.due]
     nudges = [(place, nudge) for place, append in enumerate(call.appends, 1) for nudge in append.nudge]
+    worker_id, epoch = call.epoch or (None, None)
     return [
-        call.append_id,
-        *(call.epoch or (None, None)),
-        _literal(len(append.events) for append in call.appends),
-        suspect,
-        [stream_id for stream_id, _ in openings],
-        _literal(version for _, version in openings),
-        list(streams),
-        _literal(versions),
-        list(topics),
-        _literal(schema_versions),
-        list(states),
-        [correlation or "" for correlation in correlations],
-        _literal(causations),
-        list(metas),
-        b"".join(digests),
-        _literal(place for place, _ in due),
-        *due_columns([change for _, change in due]),
-        _literal(place for place, _ in nudges),
-        *due_columns([nudge for _, nudge in nudges])[:3],
-        [advance.consumer for advance in call.advances],
-        _literal(advance.expected for advance in call.advances),
-        _literal(advance.position for advance in call.advances),
+        (BINARY, call.append_id.bytes),
+        (BINARY, None if worker_id is None else worker_id.encode()),
+        (BINARY, None if epoch is None else int8(epoch)),
+        integers([len(append.events) for append in call.appends]),
+        (BINARY, boolean(suspect)),
+        texts([stream_id for stream_id, _ in openings]),
+        integers([version for _, version in openings]),
+        texts(streams),
+        integers(versions),
+        texts(topics),
+        integers(schema_versions),
+        byteas(states),
+        texts([correlation or "" for correlation in correlations]),
+        integers(causations),
+        texts(metas),
+        (BINARY, b"".join(digests)),
+        *_due_columns(due),
+        *_due_columns(nudges)[:4],
+        texts([advance.consumer for advance in call.advances]),
+        integers([advance.expected for advance in call.advances]),
+        integers([advance.position for advance in call.advances]),
+    ]
+
+
+def _due_columns(changes: Sequence[tuple[int, DueChange]]) -> list[Parameter]:
+    """Changes of the due work, each with the place of its append in the call."""
+    places: Sequence[int] = [place for place, _ in changes]
+    columns: Sequence[Sequence[Any]] = list(zip(*(change for _, change in changes), strict=True)) or [()] * 5
+    saga_ids, definitions, versions, due_at, worker_ids = columns
+    return [
+        integers(places),
+        texts(saga_ids),
+        texts(definitions),
+        integers(versions),
+        instants(due_at),
+        texts(worker_ids),
     ]
 
 
@@ -106,7 +117,3 @@ def _openings(events: Iterable[NewEvent]) -> tuple[list[tuple[str, int]], bool]:
             openings.append((new.stream_id, new.version))
         reached[new.stream_id] = new.version
     return openings, suspect
-
-
-def _literal(integers: Iterable[int | None]) -> str:
-    return "{" + ",".join("NULL" if integer is None else str(integer) for integer in integers) + "}"

@@ -2,26 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg import generators
 from psycopg.abc import PQGen
+from psycopg.adapt import Transformer
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
 
 from .. import boundary
 from ..boundary import crossing
+from .postgres_wire import BINARY, Parameter
 
 T = TypeVar("T")
 
 
 class BoundaryConnection(psycopg.Connection[tuple[Any, ...]]):
     """A connection whose exchanges can be watched: psycopg sends and awaits everything in `wait`, statements as well as
-    the beginning and the end of transactions."""
+    the beginning and the end of transactions.
+
+    What psycopg has not: a statement can be sent, and its answer received later. Nothing else may be done with the
+    connection in between.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._known: set[str] = set()
+        """The statements that were prepared by `send`."""
 
     def wait(self, gen: PQGen[T], *arguments: Any, **options: Any) -> T:
         if boundary.watcher is None:
             return super().wait(gen, *arguments, **options)
         with crossing(f"postgres {getattr(gen, '__name__', 'exchange').strip('_')}"):
             return super().wait(gen, *arguments, **options)
+
+    def send(self, name: str, statement: str, parameters: Sequence[Parameter]) -> None:
+        """Send a statement, prepared under its name when it is sent for the first time. Raises `psycopg.Error`."""
+        if name not in self._known:
+            self.pgconn.send_prepare(name.encode(), statement.encode())
+            self.wait(generators.send(self.pgconn))
+            self._result(ExecStatus.COMMAND_OK)
+            self._known.add(name)
+        formats, values = zip(*parameters, strict=True)
+        self.pgconn.send_query_prepared(name.encode(), values, formats, BINARY)
+        self.wait(generators.send(self.pgconn))
+
+    def receive(self) -> tuple[Any, ...]:
+        """The one row that the statement answers. Raises `psycopg.Error`."""
+        transformer = Transformer.from_context(self)
+        transformer.set_pgresult(self._result(ExecStatus.TUPLES_OK))
+        row = transformer.load_row(0, tuple)
+        assert row is not None  # noqa: S101  # a function call has one row
+        return row
+
+    def _result(self, expected: ExecStatus) -> PGresult:
+        result: PGresult
+        (*_, result) = self.wait(generators.fetch_many(self.pgconn))
+        if result.status != expected:
+            raise psycopg.errors.error_from_result(result, self.info.encoding)
+        return result
 
 
 def connect(conninfo: str, *, autocommit: bool = False) -> BoundaryConnection:

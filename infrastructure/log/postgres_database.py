@@ -6,10 +6,8 @@ Everything lives in the connection's current schema, so that a tenant is a schem
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
 from typing import Any, Final
 
 import psycopg
@@ -18,7 +16,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ...domain.errors import InvalidInput, SagaledgerError
 from ..errors import NotOurs, Unavailable
-from .postgres_connection import connect
+from .postgres_connection import BoundaryConnection, connect
+from .postgres_pool import Pool
 from .schema import check_version
 from .statements import migrations, queries, schema_version
 
@@ -61,9 +60,7 @@ class PostgresDatabase:
         self._conninfo = make_conninfo(url, **{key: value for key, value in _DEFAULTS.items() if key not in given})
         self.place = f"database {given.get('dbname', '')!r} at {given.get('host', 'localhost')}"
         self._shown_url = _PASSWORD.sub("***", url)
-        self._idle: deque[Connection[Row]] = deque()
-        self._idle_lock = Lock()
-        self._closed = False
+        self._pool = Pool(self.connect, idle_max=_IDLE_MAX)
         try:
             if create:
                 self._migrate()
@@ -74,11 +71,9 @@ class PostgresDatabase:
 
     def close(self) -> None:
         """Close every connection; the object is of no use afterwards."""
-        self._closed = True
-        while self._idle:
-            self._idle.popleft().close()
+        self._pool.close()
 
-    def connect(self) -> Connection[Row]:
+    def connect(self) -> BoundaryConnection:
         """A new connection in autocommit. Raises `Unavailable`."""
         with self.explained():
             connection = connect(self._conninfo, autocommit=True)
@@ -93,7 +88,7 @@ class PostgresDatabase:
                     return connection.execute(SQL[name], parameters, binary=True).fetchall()
             except psycopg.Error as error:
                 if attempt == _READ_ATTEMPTS or not lost(error):
-                    raise self._explain(error) from error
+                    raise self.explain(error) from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     @contextmanager
@@ -108,37 +103,15 @@ class PostgresDatabase:
         try:
             yield
         except psycopg.Error as error:
-            raise self._explain(error) from error
+            raise self.explain(error) from error
 
     @contextmanager
-    def explained_unless_lost(self) -> Iterator[None]:
-        """The same, but let the loss of the connection through: its caller has to learn what happened."""
-        try:
-            yield
-        except psycopg.Error as error:
-            if lost(error):
-                raise
-            raise self._explain(error) from error
-
-    @contextmanager
-    def _borrowed(self) -> Iterator[Connection[Row]]:
-        connection = self._take() or self.connect()
+    def _borrowed(self) -> Iterator[BoundaryConnection]:
+        connection = self._pool.borrow()
         try:
             yield connection
         finally:
-            self._give_back(connection)
-
-    def _take(self) -> Connection[Row] | None:
-        with self._idle_lock:
-            return self._idle.pop() if self._idle else None
-
-    def _give_back(self, connection: Connection[Row]) -> None:
-        with self._idle_lock:
-            keep = not (self._closed or connection.closed or len(self._idle) >= _IDLE_MAX)
-            if keep:
-                self._idle.append(connection)
-        if not keep:
-            connection.close()
+            self._pool.give_back(connection)
 
     def _check(self) -> None:
         check_version(self._stored_version(), schema_version("postgres"), place=self.place, url=self._shown_url)
@@ -168,7 +141,8 @@ class PostgresDatabase:
                     connection.execute(migration.sql)
                     connection.execute(SQL["migrated"], (migration.version,))
 
-    def _explain(self, error: psycopg.Error) -> SagaledgerError:
+    def explain(self, error: psycopg.Error) -> SagaledgerError:
+        """What an error of PostgreSQL means here, with the place and the remedy."""
         detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if isinstance(error, psycopg.DataError):
             return InvalidInput(f"a value cannot be stored in {self.place}: {detail}")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from threading import Condition
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from ..errors import SupersededWorker
@@ -38,6 +38,16 @@ _LOOK_SECONDS: Final = 0.05
 _EVERYTHING: Final = 2**63 - 1
 
 
+class Sent(NamedTuple):
+    """An append call that is over already (a `port.Sending`)."""
+
+    appended: Receipt
+
+    def receipt(self) -> Receipt:
+        """What became of it."""
+        return self.appended
+
+
 class SqliteLog(SqliteWorkQueue):
     """A ledger in a SQLite file (see `port.Backend` for what each method promises)."""
 
@@ -61,6 +71,9 @@ class SqliteLog(SqliteWorkQueue):
         with self._grown:
             self._grown.notify_all()
         return receipt
+
+    def send(self, call: AppendCall) -> Sent:
+        return Sent(self.append(call))
 
     def _fetch(self, name: str, wanted: Mapping[str, Any]) -> list[StoredRow]:
         with self._file.reading() as connection:

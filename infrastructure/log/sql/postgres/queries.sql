@@ -26,14 +26,15 @@ SELECT position FROM head FOR UPDATE
 SELECT position, hash, recorded_at FROM head
 
 -- name: append
+-- Sent as it stands, with its parameters in the server's own format: see postgres_append.py.
 SELECT * FROM append_events(
-    %b, %b, %b,
-    %t::integer[], %b, %b::text[], %t::bigint[],
-    %b::text[], %t::bigint[], %b::text[], %t::integer[], %b::bytea[],
-    %b::text[], %t::bigint[], %b::text[], %b,
-    %t::integer[], %t::text[], %t::text[], %t::integer[], %t::timestamptz[], %t::text[],
-    %t::integer[], %t::text[], %t::text[], %t::integer[],
-    %t::text[], %t::bigint[], %t::bigint[]
+    $1::uuid, $2::text, $3::bigint,
+    $4::integer[], $5::boolean, $6::text[], $7::bigint[],
+    $8::text[], $9::bigint[], $10::text[], $11::integer[], $12::bytea[],
+    $13::text[], $14::bigint[], $15::text[], $16::bytea,
+    $17::integer[], $18::text[], $19::text[], $20::integer[], $21::timestamptz[], $22::text[],
+    $23::integer[], $24::text[], $25::text[], $26::integer[],
+    $27::text[], $28::bigint[], $29::bigint[]
 )
 
 -- name: end_before

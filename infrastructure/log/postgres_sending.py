@@ -1,0 +1,92 @@
+"""An append call on its way to PostgreSQL: sent at once, answered when somebody waits for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import psycopg
+
+from ..errors import OutcomeUnknown, Unavailable
+from .port import AppendCall, Receipt
+from .postgres_append import Answer, parameters
+from .postgres_connection import BoundaryConnection
+from .postgres_database import SQL, PostgresDatabase, lost
+from .postgres_pool import Pool
+
+_RECONNECT_SECONDS: Final = 0.2
+
+
+class PostgresSending:
+    """One call of the function `append_events`, under way on a connection of its own (a `port.Sending`)."""
+
+    def __init__(
+        self,
+        database: PostgresDatabase,
+        connections: Pool,
+        call: AppendCall,
+        read: Callable[[Answer], Receipt],
+        learn_seconds: float,
+    ) -> None:
+        self._database = database
+        self._connections = connections
+        self._read = read
+        self._learn_seconds = learn_seconds
+        self._append_id = call.append_id
+        self._parameters = parameters(call)
+        self._connection: BoundaryConnection | None = None
+        self._in_doubt = False
+        """It may have been sent."""
+        self._error: Exception
+        self._send()
+
+    def receipt(self) -> Receipt:
+        """Wait for the answer; when it is lost, call the function again, which appends nothing twice, to learn it."""
+        deadline: float | None = None
+        while True:
+            answer = self._receive()
+            if answer is not None:
+                return self._read(answer)
+            if not self._in_doubt:
+                raise self._error
+            deadline = deadline or time.monotonic() + self._learn_seconds
+            if time.monotonic() >= deadline:
+                reason = f"{self._database.place}: {self._error}"
+                raise OutcomeUnknown(str(self._append_id), reason) from self._error
+            time.sleep(_RECONNECT_SECONDS)
+            self._send()
+
+    def _send(self) -> None:
+        try:
+            self._connection = self._connections.borrow()
+        except Unavailable as error:
+            self._error = error
+            return
+        self._in_doubt = True
+        try:
+            self._connection.send("append_events", SQL["append"], self._parameters)
+        except psycopg.Error as error:
+            self._fail(self._connection, error)
+
+    def _receive(self) -> Answer | None:
+        """The answer; None when it is lost. Raises what the server says instead of one."""
+        connection = self._connection
+        if connection is None:
+            return None
+        try:
+            answer = Answer(*connection.receive())
+        except psycopg.Error as error:
+            self._fail(connection, error)
+            return None
+        self._connections.give_back(connection)
+        return answer
+
+    def _fail(self, connection: BoundaryConnection, error: psycopg.Error) -> None:
+        """Note that the connection is lost. Raises what any other error means."""
+        if not lost(error):
+            self._connections.give_back(connection)
+            raise self._database.explain(error) from error
+        connection.close()
+        self._connection = None
+        self._error = error
