@@ -39,7 +39,8 @@ class UtcDateTime(TypeDecorator[datetime]):
             raise ValueError(f"{value} names no moment without a time zone: give it one (UTC)")
         if dialect.name != "sqlite":
             return value
-        return value.astimezone(UTC).isoformat(" ", "microseconds")
+        utc = value if value.tzinfo is UTC else value.astimezone(UTC)
+        return utc.isoformat(" ", "microseconds")
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         if value is None:

@@ -30,6 +30,8 @@ Handler: TypeAlias = Callable[[Any, Any, Recorded], Row | None]
 leaves it (None: there is none any more)."""
 KeyOf: TypeAlias = Callable[[Any], Any]
 """Which rows a recorded event touches: one value, or a tuple for a composite key; a list for several; None for none."""
+Touch: TypeAlias = tuple[Handler, Key, Recorded]
+"""One event meeting one row: what to do, which row, the event. A plain tuple, of which a batch makes thousands."""
 H = TypeVar("H", bound=Handler)
 
 NAME_CHARACTERS_MAX = 40
@@ -52,14 +54,6 @@ class PoisonEvent(SagaledgerError):
 
 class MissingRow(SagaledgerError):
     """An event is about a row that the view does not have."""
-
-
-class Touch(NamedTuple):
-    """One event meeting one row."""
-
-    handler: Handler
-    key: Key
-    recorded: Recorded
 
 
 class Change(NamedTuple):
@@ -137,8 +131,10 @@ class Projection:
                 keys = key_of(recorded)
             except Exception as error:
                 raise self._poison(recorded, error) from error
-            several = keys if isinstance(keys, list) else () if keys is None else (keys,)
-            touches += [Touch(handler, key if isinstance(key, tuple) else (key,), recorded) for key in several]
+            if isinstance(keys, list):
+                touches += [(handler, key if isinstance(key, tuple) else (key,), recorded) for key in keys]
+            elif keys is not None:
+                touches.append((handler, keys if isinstance(keys, tuple) else (keys,), recorded))
         return touches
 
     def fold(self, touches: Iterable[Touch], rows: Mapping[Key, Row]) -> Change:
@@ -146,21 +142,21 @@ class Projection:
 
         Raises `PoisonEvent` at the first event whose handler fails or gives what the table does not take.
         """
-        folded: dict[Key, Row | None] = {}
+        folded: dict[Key, Row | None] = dict(rows)
         width = len(self.columns)
+        initial = self.initial
         for handler, key, recorded in touches:
-            before = folded[key] if key in folded else rows.get(key)
+            before = folded.get(key)
             try:
-                given = before if before is not None or self.initial is None else self.initial(*key)
+                given = before if before is not None or initial is None else initial(*key)
                 after = handler(given, recorded.event, recorded)
                 if after is not None and (before is None or len(after) != width):
                     after = self._complete(key, after)
             except Exception as error:
                 raise self._poison(recorded, error) from error
-            if after is not before:
-                folded[key] = after
+            folded[key] = after
         return Change(
-            [row for row in folded.values() if row is not None],
+            [row for key, row in folded.items() if row is not None and row is not rows.get(key)],
             [key for key, row in folded.items() if row is None and key in rows],
         )
 

@@ -82,6 +82,8 @@ sagas = Projection(
     ),
 )
 
+RUNNING, WAITING = Status.RUNNING.value, Status.WAITING.value
+COMPENSATING, NEEDS_INTERVENTION = Status.COMPENSATING.value, Status.NEEDS_INTERVENTION.value
 ENDED = frozenset({Status.COMPLETED.value, Status.COMPENSATED.value, Status.ABANDONED.value})
 
 PROGRESS = ("running", "waiting", "retrying", "given_up")
@@ -102,19 +104,22 @@ def fact(row: Row | None, happened: Event, recorded: Recorded) -> Row:
     """Every fact counts, and may change where its saga stands."""
     if row is None and isinstance(happened, SagaStarted):
         return _new(recorded, happened)
-    row = existing(row)
+    after = existing(row).copy()
+    after["events"] += 1
+    after["updated_at"] = happened.at
     fold = _FOLDS.get(type(happened))
-    changes = fold(row, happened) if fold is not None else {}
-    after = {**row, "events": row["events"] + 1, "updated_at": happened.at, **changes}
-    if "status" not in changes and row["status"] not in ENDED:
+    changes = fold(after, happened) if fold is not None else {}
+    after.update(changes)
+    if "status" not in changes and after["status"] not in ENDED:
         after["status"] = _status(after)
-    after["stalls_at"] = _stalls_at(after)
+    if after["silence_seconds"] is not None:
+        after["stalls_at"] = _stalls_at(after)
     return after
 
 
 def _stalls_at(row: Row) -> datetime | None:
     """From when on a choreographed saga's silence means that it is stalled; None if it waits for no service."""
-    if row["silence_seconds"] is None or row["status"] in ENDED or row["parked"]:
+    if row["status"] in ENDED or row["parked"]:
         return None
     silent_since: datetime = row["updated_at"]
     return silent_since + timedelta(seconds=row["silence_seconds"])
@@ -123,13 +128,13 @@ def _stalls_at(row: Row) -> datetime | None:
 def _status(row: Row) -> str:
     """Where an open saga stands: the same as `SagaState.status`."""
     if row["parked"]:
-        return Status.NEEDS_INTERVENTION.value
+        return NEEDS_INTERVENTION
     if not row["past_pivot"] and (row["told_to_turn"] or row["given_up"] or row["compensations"]):
-        return Status.COMPENSATING.value
+        return COMPENSATING
     scheduled = row["begins_at"] is not None and not row["begun"]
     if scheduled or ((row["retrying"] or row["waiting"]) and not row["running"]):
-        return Status.WAITING.value
-    return Status.RUNNING.value
+        return WAITING
+    return RUNNING
 
 
 def _new(recorded: Recorded, started: SagaStarted) -> Row:
@@ -152,7 +157,8 @@ def _new(recorded: Recorded, started: SagaStarted) -> Row:
         "past_pivot": False,
     }
     row["status"] = _status(row)
-    return {**row, "stalls_at": _stalls_at(row)}
+    row["stalls_at"] = None if started.silence_seconds is None else _stalls_at(row)
+    return row
 
 
 def _on(*types: type[Event]) -> Callable[[Fold], Fold]:
@@ -173,8 +179,14 @@ def _without(names: tuple[str, ...], name: str) -> tuple[str, ...]:
 
 def _forward(row: Row, step: str, progress: str | None) -> Row:
     """The step's action stands in one of the columns of its progress, or in none of them."""
-    moved = {column: (_among if column == progress else _without)(row[column], step) for column in PROGRESS}
-    return {**moved, "begun": True}
+    changes: Row = {"begun": True}
+    for column in PROGRESS:
+        names: tuple[str, ...] = row[column]
+        if column == progress:
+            changes[column] = _among(names, step)
+        elif step in names:
+            changes[column] = _without(names, step)
+    return changes
 
 
 def _back(row: Row, step: str) -> Row:

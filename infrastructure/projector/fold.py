@@ -66,7 +66,7 @@ def fold(connection: Connection, view: View, batch: Batch) -> Folded:
 
 def _change(connection: Connection, view: View, batch: Batch) -> Change:
     touches = view.projection.touches(batch.events)
-    rows = view.table.load(connection, {touch.key for touch in touches}) if touches else {}
+    rows = view.table.load(connection, {key for _, key, _ in touches}) if touches else {}
     return view.projection.fold(touches, rows)
 
 
@@ -104,7 +104,7 @@ def _write(connection: Connection, view: View, change: Change) -> str | None:
     try:
         with connection.begin_nested():
             view.table.write(connection, change)
-    except (StatementError, OverflowError, TypeError, ValueError) as error:
+    except (StatementError, AttributeError, OverflowError, TypeError, ValueError) as error:
         if is_unavailability(error):
             raise
         return f"{type(error).__name__}: {first_line(error)}"

@@ -26,9 +26,12 @@ from .view_table import ViewTable
 
 IDLE_SECONDS = 0.5
 """How long it waits for events before it looks for views that were resumed or rebuilt meanwhile, or for its end."""
-PACE_SECONDS = 0.05
-"""How long a batch that is not full takes at least, so that a busy log is folded in fewer, larger batches; a lone
-event after a pause is folded at once."""
+PACE_SECONDS_MIN = 0.05
+PACE_SECONDS_MAX = 0.2
+PACE_SHARE = 0.2
+"""After a batch that reached the head there is a pause, so that a busy log is folded in fewer, larger batches, in
+which a saga's many events write its row once. Together they take as long as keeps folding to this share of the time,
+within these bounds; a lone event after a pause is folded at once."""
 BACKOFF_SECONDS_MIN = 0.1
 BACKOFF_SECONDS_MAX = 5.0
 
@@ -52,7 +55,6 @@ class Projector:
     ) -> None:
         self.engine: Engine = create_engine_for(backend.url)
         self._backend = backend
-        self._batch_events_max = batch_events_max
         self._views = {p.name: View(p, ViewTable(p.table, self.engine.dialect)) for p in projections}
         topics = frozenset(topic for projection in projections for topic in projection.topics)
         self._reader = BatchReader(backend, mapper, topics, events_max=batch_events_max, bytes_max=batch_bytes_max)
@@ -102,11 +104,11 @@ class Projector:
         """Fold what there is, or wait for more; gives for how many seconds to pause."""
         began = monotonic()
         head = self._backend.head().position
-        folded = self.run_once()
+        folded, there_is_more = self._fold_next()
         if not folded:
             self._backend.wait_beyond(head, IDLE_SECONDS)
             return 0.0
-        return 0.0 if folded >= self._batch_events_max else max(began + PACE_SECONDS - monotonic(), 0.0)
+        return 0.0 if there_is_more else _pause(monotonic() - began)
 
     # Step by step
 
@@ -115,15 +117,22 @@ class Projector:
 
         0: every view that is not stopped has reached the head of the log. Raises `Unavailable`.
         """
+        folded, _ = self._fold_next()
+        return folded
+
+    def _fold_next(self) -> tuple[int, bool]:
+        """Fold one batch into each group of views; gives how many events that was, and whether it left some."""
         self._install()
         head = self._backend.head().position
         behind = sorted((s for s in self.standings() if s.status == LIVE and s.position < head), key=_position)
         folded = 0
+        there_is_more = False
         for position, group in groupby(behind, key=_position):
             batch = self._reader.read(position, head)
             self._fold(batch, [self._views[standing.name] for standing in group])
             folded += batch.upto - batch.after
-        return folded
+            there_is_more |= batch.upto < head
+        return folded, there_is_more
 
     def catch_up(self, upto: int | None = None, *, timeout_seconds: float = 3600.0) -> int:
         """Fold until every view that is not stopped has reached a position, by default the head as it is now.
@@ -212,6 +221,12 @@ class Projector:
 
 def _position(standing: Standing) -> int:
     return standing.position
+
+
+def _pause(folding_seconds: float) -> float:
+    """How long to let events gather after a batch that took so long."""
+    pace_seconds = min(max(folding_seconds / PACE_SHARE, PACE_SECONDS_MIN), PACE_SECONDS_MAX)
+    return max(pace_seconds - folding_seconds, 0.0)
 
 
 def _longer(seconds: float) -> float:

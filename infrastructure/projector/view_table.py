@@ -46,32 +46,40 @@ class ViewTable:
         self._key_names = tuple(column.name for column in self._key)
         self._key_at = tuple(self.columns.index(column.name) for column in self._key)
         self._as_json = dialect.name == "postgresql"
-        self._to_json = _processors(table, dialect)
+        self._processors = _processors(table, dialect)
         wanted = self._wanted()
         key = tuple_(*self._key) if len(self._key) > 1 else self._key[0]
         self._select = select(table).where(key.in_(wanted))
         self._delete = delete(table).where(key.in_(wanted))
-        self._upsert = self._upsert_json() if self._as_json else self._overwriting(sqlite.insert(table))
+        self._upsert_json = self._overwriting_json()
+        self._upsert_each = str(self._overwriting(sqlite.insert(table)).compile(dialect=sqlite.dialect()))
 
     def load(self, connection: Connection, keys: Iterable[Key]) -> dict[Key, Row]:
         """The rows that exist of these keys."""
         rows: dict[Key, Row] = {}
         for chunk in _chunks(list(keys), KEYS_MAX):
-            for values in connection.execute(self._select, self._key_parameters(chunk)):
+            for values in connection.execute(self._select, self._key_parameters(chunk)).all():
                 rows[tuple(values[at] for at in self._key_at)] = dict(zip(self.columns, values, strict=True))
         return rows
 
     def write(self, connection: Connection, change: Change) -> None:
         """Write what a batch left: each changed row whole, whether it is new or not."""
         for rows in _chunks(change.written, ROWS_MAX):
-            connection.execute(self._upsert, {"rows": self._json(rows)} if self._as_json else rows)
+            if self._as_json:
+                connection.execute(self._upsert_json, {"rows": msgspec.json.encode(self._stored(rows)).decode()})
+            else:  # the driver is given its tuples here: SQLAlchemy's way to make them costs as much as the writing
+                values = [tuple(row.values()) for row in self._stored(rows)]
+                connection.exec_driver_sql(self._upsert_each, values)
         for keys in _chunks(change.deleted, KEYS_MAX):
             connection.execute(self._delete, self._key_parameters(keys))
 
-    def _json(self, rows: list[Row]) -> str:
-        if self._to_json:
-            rows = [{**row, **{name: to_json(row[name]) for name, to_json in self._to_json}} for row in rows]
-        return msgspec.json.encode(rows).decode()
+    def _stored(self, rows: list[Row]) -> list[Row]:
+        """The rows with their values as the database takes them, in the order of the columns."""
+        stored = [{name: row[name] for name in self.columns} for row in rows]
+        for name, process in self._processors:
+            for row in stored:
+                row[name] = process(row[name])
+        return stored
 
     def _key_parameters(self, keys: Sequence[Key]) -> dict[str, Any]:
         named = [dict(zip(self._key_names, key, strict=True)) for key in keys] if self._as_json else keys
@@ -84,7 +92,7 @@ class ViewTable:
         each = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
         return select(*(func.json_extract(each.c.value, f"$[{at}]") for at in range(len(self._key))))
 
-    def _upsert_json(self) -> Insert:
+    def _overwriting_json(self) -> Insert:
         rows = _recordset("rows", tuple(self.table.columns))
         return self._overwriting(postgresql.insert(self.table).from_select(self.columns, rows))
 
