@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from .errors import DefinitionError
 from .event import Event
+from .participant import Command
 
 
 class Stage(Struct, frozen=True):
@@ -55,6 +56,7 @@ class Choreography:
     """A process, declared: its stages one after the other, and the events that begin, turn and complete it.
 
     - `key`: the business key that an event is about, so that one in another process's name is noticed;
+    - `cancel`: the command, from that key and a reason, by which a person turns the process back;
     - `closing`: the service that completes or turns the process;
     - `silence_seconds`: after so long without news the process shows as stalled.
 
@@ -70,6 +72,7 @@ class Choreography:
         stages: Iterable[Stage],
         completes: type[Event],
         turns: type[Event] | None = None,
+        cancel: Callable[[str, str], Command] | None = None,
         closing: str,
         key: Callable[[Any], str],
         silence_seconds: float = 60.0,
@@ -78,6 +81,7 @@ class Choreography:
         self.version = version
         self.stages = tuple(stages)
         self.begins, self.turns, self.completes = begins, turns, completes
+        self.cancel = cancel
         self.closing = closing
         self.key = key
         self.silence_seconds = silence_seconds
@@ -96,6 +100,10 @@ class Choreography:
     def process_id(self, key: str) -> str:
         """The correlation id of the process about a business key."""
         return f"{self.name}-{key}"
+
+    def key_of(self, process_id: str) -> str:
+        """The business key that a process is about."""
+        return process_id.removeprefix(f"{self.name}-")
 
     def stage_of(self, service: str) -> Stage | None:
         """The stage that a service takes; None if it takes none."""
@@ -120,6 +128,8 @@ class Choreography:
             values = [getattr(stage, attribute) for stage in self.stages]
             if len(set(values)) != len(values):
                 raise DefinitionError(f"{where} has two stages of one {attribute} in {values}: give each its own")
+        if self.cancel is not None and self.turns is None:
+            raise DefinitionError(f"{where} can be cancelled, and has no event that turns it: give `turns`")
         if self.silence_seconds <= 0:
             raise DefinitionError(f"{where}: silence_seconds must be above 0, not {self.silence_seconds}")
 

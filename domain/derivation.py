@@ -8,62 +8,32 @@ recorded, happened.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 from msgspec.structs import replace
 
 from .choreography import Choreography, Role, Stage, is_whole
 from .dead_letter import DeliveryDeferred, DeliveryFailed, DeliveryReplayed, DeliverySettled
-from .decision import NULL, idempotency_key
-from .event import Event, event
+from .decision import NULL
+from .derived import Derived, awaited
+from .event import Event
 from .facts import (
     Action,
     CompensationFailed,
-    CompensationStarted,
     Direction,
     Effect,
     Failure,
     InterventionRequired,
     InterventionResolved,
-    SagaCompensated,
     SagaCompleted,
-    SagaStarted,
-    StepCompensated,
     StepFailed,
-    StepStarted,
-    StepSucceeded,
 )
 from .recorded import Recorded
 from .service import Abstained
-from .state import Progress, SagaState, evolve
-
-CHOREOGRAPHED = "choreographed"
-
-
-@event("ConformanceBroken")
-class ConformanceBroken(Event, frozen=True):
-    """An event of the process is not one that its declaration allows there."""
-
-    position: int
-    topic: str
-    problem: str
-
-
-class Derived(Struct, frozen=True):
-    """A process as far as its events were read."""
-
-    state: SagaState
-    findings: tuple[ConformanceBroken, ...] = ()
-    turned_because: str | None = None
-    """The reason in the event that turned it back; None until then."""
-
-    @classmethod
-    def nothing(cls, process_id: str) -> Derived:
-        """A process of which no event was read yet."""
-        return cls(SagaState(process_id))
+from .state import Progress
+from .telling import Telling
 
 
 def derive(flow: Choreography, derived: Derived, recorded: Recorded) -> tuple[Derived, tuple[Event, ...]]:
@@ -73,39 +43,8 @@ def derive(flow: Choreography, derived: Derived, recorded: Recorded) -> tuple[De
     return reading.derived, tuple(reading.facts)
 
 
-def awaited(flow: Choreography, state: SagaState) -> tuple[str, str] | None:
-    """What an open process waits for: the step, or the event that ends it, and the service that owes it."""
-    if state.end is not None:
-        return None
-    for stage in flow.stages:
-        tracks = state.step(stage.name)
-        waits = tracks.compensation if state.turned else tracks.forward
-        if waits.progress in (Progress.RUNNING, Progress.RETRYING):
-            return stage.name, stage.service
-    ending = flow.turns if state.turned and flow.turns is not None else flow.completes
-    return ending.schema.name, flow.closing
-
-
-def stalls_at(flow: Choreography, state: SagaState) -> datetime | None:
-    """From when on the silence of a process means that it is stalled; None if it waits for nobody."""
-    if state.end is not None or state.interventions or state.updated_at is None:
-        return None
-    return state.updated_at + timedelta(seconds=flow.silence_seconds)
-
-
-class _Reading:
+class _Reading(Telling):
     """One event, read against what came before it."""
-
-    def __init__(self, flow: Choreography, derived: Derived, recorded: Recorded) -> None:
-        self.flow = flow
-        self.derived = derived
-        self.recorded = recorded
-        self.event = recorded.event
-        self.facts: list[Event] = []
-
-    @property
-    def state(self) -> SagaState:
-        return self.derived.state
 
     def read(self) -> None:
         meaning = self.flow.meanings.get(type(self.event))
@@ -162,9 +101,12 @@ class _Reading:
         if self.derived.turned_because is not None:
             self.find("came again: the process had turned back")
             return
-        self.derived = replace(self.derived, turned_because=str(getattr(self.event, "reason", "turned back")))
+        reason = str(getattr(self.event, "reason", "turned back"))
+        self.derived = replace(self.derived, turned_because=reason)
         if self.state.past_pivot:
             self.find("came after the pivot: there is no way back")
+        elif self.recorded.meta.actor is not None or not self.state.turned:
+            self.cancel(reason)
         for stage in reversed(self.flow.stages):
             if self.state.step(stage.name).forward.over:
                 self.start_back(stage)
@@ -202,10 +144,13 @@ class _Reading:
         if stage is None or stage.name != said.step or self.state.end is not None:
             return
         tracks = self.state.step(stage.name)
+        turned = self.derived.turned_because is not None
         if said.direction is Direction.FORWARD and not tracks.forward.over:
             if tracks.forward.progress is Progress.PENDING:
+                if turned and not tracks.forward.attempt:
+                    return
                 self.start_forward(stage)
-            if self.derived.turned_because is None:
+            if not turned:
                 self.succeed(stage)
             else:
                 self.refuse(stage, Failure(Abstained.schema.name, said.reason))
@@ -223,7 +168,8 @@ class _Reading:
             step, direction = owed
             kind = StepFailed if direction is Direction.FORWARD else CompensationFailed
             attempt = self.state.track(step, direction).attempt
-            self.tell(kind(self.at, step, attempt, failed.error, Effect.NONE, not parked, failed.retry_at))
+            retryable = not parked or failed.attempt > 1
+            self.tell(kind(self.at, step, attempt, failed.error, Effect.NONE, retryable, failed.retry_at))
         if parked:
             step, direction = owed or (failed.service, Direction.FORWARD)
             cause = (
@@ -244,6 +190,7 @@ class _Reading:
     def delivery_settled(self, settled: DeliverySettled) -> None:
         if self.state.end is None:
             self.try_again(settled.service)
+            self.end_if_undone()
 
     def try_again(self, service: str) -> None:
         """The next attempt at the step of a service whose last one failed."""
@@ -255,77 +202,7 @@ class _Reading:
             if track.attempt and track.progress in (Progress.RETRYING, Progress.PENDING):
                 start(stage)
 
-    # The facts
-
-    @property
-    def at(self) -> datetime:
-        return self.event.at
-
-    def begin(self, value: Raw) -> None:
-        flow = self.flow
-        silence = flow.silence_seconds
-        self.tell(
-            SagaStarted(
-                self.at, flow.name, flow.version, flow.fingerprint, value, style=CHOREOGRAPHED, silence_seconds=silence
-            )
-        )
-
-    def start_forward(self, stage: Stage) -> None:
-        attempt = self.state.step(stage.name).forward.attempt + 1
-        self.tell(StepStarted(self.at, stage.name, attempt, self.key(stage, Direction.FORWARD)))
-
-    def start_back(self, stage: Stage) -> None:
-        if stage.undone is None:
-            return
-        attempt = self.state.step(stage.name).compensation.attempt + 1
-        self.tell(CompensationStarted(self.at, stage.name, attempt, self.key(stage, Direction.COMPENSATION)))
-
-    def succeed(self, stage: Stage) -> None:
-        """The stage is done: the next one is waited for, or this one is undone if the process has turned back."""
-        attempt = self.state.step(stage.name).forward.attempt
-        self.tell(StepSucceeded(self.at, stage.name, attempt, NULL, pivot=stage.pivot))
-        if self.derived.turned_because is not None:
-            self.start_back(stage)
-            return
-        following = self.flow.stages[self.flow.stages.index(stage) + 1 :]
-        if following and self.state.step(following[0].name).forward.progress is Progress.PENDING:
-            self.start_forward(following[0])
-
-    def refuse(self, stage: Stage, error: Failure) -> None:
-        attempt = self.state.step(stage.name).forward.attempt
-        self.tell(StepFailed(self.at, stage.name, attempt, error, Effect.NONE, retryable=False))
-        self.end_if_undone()
-
-    def compensate(self, stage: Stage) -> None:
-        attempt = self.state.step(stage.name).compensation.attempt
-        self.tell(StepCompensated(self.at, stage.name, attempt, NULL))
-        self.end_if_undone()
-
-    def end_if_undone(self) -> None:
-        cause = self.derived.turned_because
-        if cause is None:
-            return
-        for stage in self.flow.stages:
-            tracks = self.state.step(stage.name)
-            if tracks.forward.progress is Progress.RUNNING:
-                return
-            if tracks.forward.over and stage.undone is not None and not tracks.compensation.over:
-                return
-        self.tell(SagaCompensated(self.at, cause))
-
-    def find(self, problem: str) -> None:
-        finding = ConformanceBroken(self.at, self.recorded.position, type(self.event).schema.name, problem)
-        self.derived = replace(self.derived, findings=(*self.derived.findings, finding))
-        if self.state.version == 0:
-            self.begin(NULL)
-        self.tell(finding)
-
-    def tell(self, fact: Event) -> None:
-        self.facts.append(fact)
-        self.derived = replace(self.derived, state=evolve(self.state, fact))
-
-    def key(self, stage: Stage, direction: Direction) -> str:
-        return idempotency_key(self.state.saga_id, stage.name, direction)
+    # What it is read against
 
     def expected(self) -> str:
         waited = awaited(self.flow, self.state)

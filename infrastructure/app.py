@@ -8,7 +8,7 @@ from typing import Any
 from ..domain.choreography import Choreography, process_name
 from ..domain.dead_letter import LETTERS
 from ..domain.definition import Definition
-from ..domain.derivation import ConformanceBroken
+from ..domain.derived import ConformanceBroken
 from ..domain.errors import DefinitionError
 from ..domain.event import Event, Registry
 from ..domain.facts import SAGA_FACTS

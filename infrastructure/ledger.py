@@ -24,6 +24,7 @@ from ..domain.recorded import Meta, Recorded
 from ..domain.saga import Saga
 from ..domain.state import SagaState, evolve, fold_all, rebuild
 from .app import App
+from .choreography.cancelling import cancel_process
 from .choreography.translator import process_history
 from .clock import SYSTEM_CLOCK, Clock
 from .committer import Committer
@@ -219,8 +220,13 @@ class Ledger:
     def cancel(self, saga_id: str, *, actor: str, reason: str) -> int:
         """Ask a saga to turn back and undo what it did; gives the position of that request.
 
+        One without a coordinator turns by the event that its choreography declares for that.
+
         Raises `SagaNotFound`, and `WrongState` when it is over, already turning back, or past its pivot.
         """
+        flow = self.app.flow_of(saga_id)
+        if flow is not None:
+            return cancel_process(self.app, self.backend, self.mapper, flow, saga_id, actor=actor, reason=reason)
         return self._operate(saga_id, cancelling(actor, reason), actor)
 
     def intervene(
@@ -311,8 +317,8 @@ class Ledger:
         """Append one fact to a saga from outside, and wake whoever holds it."""
         if self.app.flow_of(saga_id) is not None:
             raise WrongState(
-                f"saga {saga_id!r} is choreographed: no coordinator could act on that; its services react to events "
-                "alone (`sagaledger deadletters replay` lets one try a parked event again)"
+                f"saga {saga_id!r} is choreographed: no coordinator could act on that. `sagaledger deadletters replay` "
+                "lets a service try a parked event again, `sagaledger cancel` turns the saga back"
             )
         for _ in range(CONFLICTS_MAX):
             state = rebuild(saga_id, (r.event for r in self._stream(saga_id)))

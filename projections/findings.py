@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, MetaData, Table, Text
 
-from ..domain.derivation import ConformanceBroken
+from ..domain.derived import ConformanceBroken
 from ..domain.recorded import Recorded
 from .columns import UtcDateTime
 from .projection import Key, Projection, Row

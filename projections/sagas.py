@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text, text
 
-from ..domain.derivation import ConformanceBroken
+from ..domain.derived import ConformanceBroken
 from ..domain.event import Event
 from ..domain.facts import (
     SAGA_FACTS,

@@ -7,7 +7,7 @@ from typing import Any
 from ..choreography import Choreography, Stage
 from .inventory import InventoryReleased, InventoryReservationFailed, InventoryReserved, ItemsRestocked
 from .loyalty import LoyaltyPointsAwarded, LoyaltyPointsDeducted
-from .order import OrderCancelled, OrderCompleted, OrderCreated
+from .order import CancelOrder, OrderCancelled, OrderCompleted, OrderCreated
 from .payment import PaymentFailed, PaymentRefunded, PaymentSucceeded
 from .returns import ReturnCompleted, ReturnRequested
 from .shipping import ShipmentCancelled, ShipmentPrepared
@@ -36,6 +36,7 @@ order_flow = Choreography(
     ),
     completes=OrderCompleted,
     turns=OrderCancelled,
+    cancel=CancelOrder,
     closing="order",
     key=_order,
 )

@@ -52,8 +52,13 @@ class Chronicle:
         self._own = {row.position for row in rows if _worker_of(row.meta) == service}
         self.handled = {row.causation_position for row in rows if row.position in self._own}
 
-    def known_at(self, row: StoredRow) -> Iterable[StoredRow]:
-        """What the service knows when an event reaches it: all before it, and whatever it did itself."""
+    def known_at(self, row: StoredRow, *, is_letter: bool) -> Iterable[StoredRow]:
+        """What the service knows when an event reaches it: all before it, and whatever it did itself.
+
+        One that had to wait reaches it late: meanwhile the process went on, and all of that is known.
+        """
+        if is_letter:
+            return self.rows
         return (other for other in self.rows if other.position < row.position or other.position in self._own)
 
 
@@ -110,7 +115,7 @@ class Handling:
             known = chronicle or self.chronicle(_process_of(row))
             if row.position in known.handled and not is_letter:
                 return None
-            return Planned(row, self._react(response, event, row, known), is_letter=is_letter)
+            return Planned(row, self._react(response, event, row, known, is_letter=is_letter), is_letter=is_letter)
         except (Unavailable, OutcomeUnknown):
             raise
         except Exception as error:  # noqa: BLE001 -- whatever a reaction raises is the outcome of its delivery
@@ -155,15 +160,18 @@ class Handling:
                 return draft
         return self._fail(planned.row, failure, now)
 
-    def _react(self, response: Response, event: Event, row: StoredRow, chronicle: Chronicle) -> Sequence[Command]:
+    def _react(
+        self, response: Response, event: Event, row: StoredRow, chronicle: Chronicle, *, is_letter: bool
+    ) -> Sequence[Command]:
         flow, process_id = response.flow, _process_of(row)
         if type(event) in flow.meanings and flow.process_id(flow.key(event)) != process_id:
             raise Misdirected(
                 f"{row.topic} at position {row.position} is about {flow.key(event)!r}, not about process "
                 f"{process_id!r} whose correlation id it bears: correct whoever wrote it"
             )
-        known = (self._mapper.to_recorded(other) for other in chronicle.known_at(row) if other.topic in flow.topics)
-        story = Story(process_id, (recorded.event for recorded in known))
+        rows = chronicle.known_at(row, is_letter=is_letter)
+        known = (self._mapper.to_recorded(other).event for other in rows if other.topic in flow.topics)
+        story = Story(process_id, known)
         wanted = response.react(event, story)
         if isinstance(wanted, NothingToDo):
             return [self.service.abstain(flow, event, story, wanted)]

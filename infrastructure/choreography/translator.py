@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...domain.choreography import Choreography
-from ...domain.derivation import Derived, derive
+from ...domain.derivation import derive
+from ...domain.derived import Derived
 from ...domain.event import Event
 from ...domain.facts import CompensationStarted, StepStarted
 from ...domain.recorded import Meta, Recorded

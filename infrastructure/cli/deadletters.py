@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from ...projections.projection import Row
 from ..choreography.replaying import replay as replay_letter
 from .exit_code import ExitCode
 from .options import DEFAULTS, Options
@@ -43,13 +44,18 @@ def list_letters(
         "as_of_position": found.as_of_position,
         "head_position": found.head_position,
     }
-    answer(options, document, lambda: [Table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows])])
+    answer(options, document, lambda: [Table(COLUMNS, [_shown(row) for row in rows])])
     if not options.json:
         for row in rows:
             if row["status"] == "parked":
                 words = ("deadletters", "replay", row["service"], str(row["position"]), "--reason", "WHY")
                 say(f"to try it again: {options.again(*words)}")
     return ExitCode.OK
+
+
+def _shown(row: Row) -> list[Any]:
+    why = f"waits behind event {row['behind']}" if row["status"] == "deferred" else row["error"]
+    return [*(row[name] for name in COLUMNS[:-1]), why]
 
 
 @app.command

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from cyclopts import Parameter
 
@@ -20,7 +20,7 @@ from .standing import follow_if_unattended, standing_remark
 from .table import Table
 from .usage import UsageError
 
-COLUMNS = ("saga_id", "status", "started_at", "seconds", "events", "step", "error")
+COLUMNS = ("saga_id", "status", "started_at", "seconds", "events", "findings", "step", "error")
 StatusName = Literal[
     "running", "waiting", "compensating", "completed", "compensated", "needs_intervention", "abandoned"
 ]
@@ -59,7 +59,7 @@ def list_sagas(
         "lag_events": page.head - page.position,
         "next": following,
     }
-    answer(options, document, lambda: [Table(COLUMNS, [_shown(row) for row in page.rows], flexible=("error", "step"))])
+    answer(options, document, lambda: [_table(page.rows)])
     if not options.json:
         say(remark)
         if following:
@@ -71,10 +71,17 @@ def _bound(text: str | None) -> datetime | None:
     return None if text is None else read_instant(text)
 
 
-def _shown(row: Row) -> tuple[Any, ...]:
-    step = row["current_step"] or row["failed_step"]
+def _table(rows: list[Row]) -> Table:
+    """The sagas; with how many events of theirs their choreography does not allow, if there is one."""
+    shown = [_shown(row) for row in rows]
+    columns = [name for name in COLUMNS if name != "findings" or any(row["findings"] for row in shown)]
+    return Table(columns, [[row[name] for name in columns] for row in shown], flexible=("error", "step"))
+
+
+def _shown(row: Row) -> Row:
     took = None if row["ended_at"] is None else round((row["ended_at"] - row["started_at"]).total_seconds(), 3)
-    return (*(row[name] for name in COLUMNS[:3]), took, row["events"], step, row["error"])
+    step = row["current_step"] or row["failed_step"]
+    return {**row, "seconds": took, "step": step, "findings": row["findings"] or None}
 
 
 class _Page(NamedTuple):

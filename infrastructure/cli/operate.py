@@ -33,7 +33,7 @@ def cancel(
     many: Many = ONE,
     options: Options = DEFAULTS,
 ) -> ExitCode:
-    """Ask a saga, or all that a filter finds, to turn back and undo what they did. A worker does it.
+    """Ask a saga, or all that a filter finds, to turn back and undo what they did: a worker does it, or its services.
 
     Parameters
     ----------
@@ -45,7 +45,10 @@ def cancel(
         return _cancel_many(("running", "waiting") if status is None else (status,), many, reason, actor, options)
     with open_ledger(options) as ledger:
         position = ledger.cancel(saga_id, actor=actor_or_user(actor), reason=_stated(reason))
-        remark = unattended(ledger, options)
+        if ledger.app.flow_of(saga_id) is None:
+            remark = unattended(ledger, options)
+        else:
+            remark = f"its services undo what they did, where they run: {options.again('participants', 'run')}"
     document = {"saga_id": saga_id, "position": position}
     answer(options, document, lambda: [f"{saga_id}: told to turn back, at position {position}"])
     if remark:

@@ -39,12 +39,13 @@ def show(saga_id: str, /, *, options: Options = DEFAULTS) -> ExitCode:
         The saga's id, such as fulfil_order-536365.
     """
     with open_ledger(options) as ledger:
-        recorded = ledger.history(saga_id, participants=False)
-        state = rebuild(saga_id, (r.event for r in recorded))
         flow = ledger.app.flow_of(saga_id)
+        told = ledger.history(saga_id, participants=flow is not None)
+        recorded = [each for each in told if each.stream_id == saga_id]
+        state = rebuild(saga_id, (r.event for r in recorded))
         idle = None if flow or state.end or state.interventions else unattended(ledger, options)
     attempts = _attempts(recorded)
-    emergent = None if flow is None else Emergent.of(flow, state, recorded, datetime.now(UTC))
+    emergent = None if flow is None else Emergent.of(flow, state, told, datetime.now(UTC))
     possible = _remedies(state, options) if emergent is None else emergent.remedies(state, options)
     remedies = [*possible, *([idle] if idle else [])]
     document = {

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from ...domain.dead_letter import DeliveryFailed
-from ...domain.derivation import ConformanceBroken
+from ...domain.derived import ConformanceBroken
 from ...domain.event import Event
 from ...domain.facts import (
     Action,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ...domain.facts import SAGA_FACTS
+from ...domain.derived import DERIVED_FACTS
 from ...domain.recorded import Recorded
 from ...projections.projection import PoisonEvent, Projection
 from ..choreography.translator import Translator
@@ -18,7 +18,7 @@ BATCH_BYTES_MAX = 32 * 1024 * 1024
 """The most bytes of event state that a batch keeps; the events beyond are read again with the next."""
 
 
-_SAGA_TOPICS = frozenset(type_.schema.name for type_ in SAGA_FACTS)
+_SAGA_TOPICS = frozenset(type_.schema.name for type_ in DERIVED_FACTS)
 
 
 class Unreadable(NamedTuple):

@@ -121,6 +121,37 @@ def test_a_silent_saga_is_shown_as_stalled_with_whom_it_waits_for(sagaledger: Co
 
 
 @pytest.mark.usefixtures("silent_order")
+def test_a_ledger_with_findings_verifies_and_keeps_them_through_a_rebuild(sagaledger: Command) -> None:
+    """What was recorded happened; a view folded by itself finds the same in it."""
+    assert sagaledger("projections", "rebuild", "findings").returncode == 0
+
+    verified = _json(sagaledger("verify", "--json"))
+    listed = sagaledger("list")
+
+    assert verified["ok"], verified["problems"]
+    assert len(_json(sagaledger("query", "findings", "--json"))["rows"]) == 1
+    assert "findings" in listed.stdout
+
+
+@pytest.mark.usefixtures("silent_order")
+def test_a_stalled_order_is_turned_back_by_a_person(sagaledger: Command, sqlite_url: str) -> None:
+    """Who and why stays on record; `show` offers it as long as it is possible."""
+    offered = sagaledger("show", "order_flow-1")
+    cancelled = sagaledger("cancel", "order_flow-1", "--reason", "the customer called", "--actor", "ann")
+    twice = sagaledger("cancel", "order_flow-1", "--reason", "and again")
+    with Ledger.open(sqlite_url, APP) as ledger:
+        Shop(ledger).drain()
+    shown = sagaledger("show", "order_flow-1")
+
+    assert "cancel order_flow-1 --reason WHY" in offered.stdout
+    assert (cancelled.returncode, "participants run" in cancelled.stderr) == (0, True)
+    assert (twice.returncode, "already turning back" in twice.stderr) == (4, True)
+    assert "order_flow-1  compensated" in shown.stdout
+    assert "by ann: the customer called" in shown.stdout
+    assert "cancel order_flow-1" not in shown.stdout
+
+
+@pytest.mark.usefixtures("silent_order")
 def test_parked_events_are_listed_and_replayed(sagaledger: Command, sqlite_url: str) -> None:
     """The inventory is empty, so the order is cancelled; the refund, already paid out of turn, is in order."""
     with Ledger.open(sqlite_url, APP) as ledger:
@@ -149,7 +180,8 @@ def test_parked_events_are_listed_and_replayed(sagaledger: Command, sqlite_url: 
         (("run", "x.csv", "--broker", "nats://x"), 2, "--style choreography"),
         (("deadletters", "replay", "payment", "0", "--reason", "x"), 2, "the log begins with 1"),
         (("deadletters", "replay", "payment", "99", "--reason", "x"), 4, "not parked"),
-        (("cancel", "order_flow-2", "--reason", "x"), 4, "choreographed"),
+        (("cancel", "order_flow-2", "--reason", "x"), 4, "it is compensated"),
+        (("intervene", "retry", "order_flow-2", "--reason", "x"), 4, "choreographed"),
     ],
 )
 @pytest.mark.usefixtures("two_orders")

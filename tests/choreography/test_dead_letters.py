@@ -10,6 +10,8 @@ import pytest
 from sagaledger.domain.commerce import PARTICIPANTS, InventoryReserved, OrderCreated, PaymentSucceeded
 from sagaledger.domain.commerce.flows import order_flow, return_flow
 from sagaledger.domain.commerce.services import SERVICES, inventory, loyalty, order, payment, place, shipping
+from sagaledger.domain.derived import awaited
+from sagaledger.domain.facts import StepFailed
 from sagaledger.domain.participant import Command, Refused
 from sagaledger.domain.service import Service, Story
 from sagaledger.domain.state import Status
@@ -116,6 +118,40 @@ def test_a_parked_event_is_handled_when_it_is_replayed(shop: Shop, carrier: Carr
     assert shop.ledger.state("order_flow-1").status is Status.COMPLETED
     assert shop.ledger.query("dead_letters").rows[0]["status"] == "settled"
     assert "DeliveryReplayed" in shop.topics("order_flow-1")
+
+
+def test_an_order_called_off_while_an_event_is_parked_ends_when_that_is_replayed(shop: Shop, carrier: Carrier) -> None:
+    """What reaches a service late reaches it with all that happened meanwhile: no parcel is packed for it."""
+    carrier.broken["1"] = ConnectionError("the carrier does not answer")
+    shop.place(an_order("1"))
+    shop.drain()
+    [letter] = shop.ledger.query("dead_letters").rows
+
+    shop.ledger.cancel("order_flow-1", actor="me", reason="the customer called")
+    shop.drain()
+    undone = shop.ledger.state("order_flow-1")
+    carrier.broken.clear()
+    replay(shop.ledger, "shipping", letter["position"], actor="me", reason="the carrier is back")
+    shop.drain()
+
+    assert undone.status is Status.NEEDS_INTERVENTION
+    assert {"PaymentRefunded", "InventoryReleased"} <= set(shop.topics("order_flow-1"))
+    assert "ShipmentPrepared" not in shop.topics("order_flow-1")
+    assert shop.ledger.state("order_flow-1").status is Status.COMPENSATED
+    assert {row["status"] for row in shop.ledger.query("dead_letters").rows} == {"settled"}
+    assert shop.ledger.query("findings").rows == []
+
+
+def test_a_saga_whose_event_is_parked_waits_for_that_step(shop: Shop, carrier: Carrier) -> None:
+    """Not for the end that it cannot come to; and what was spent in attempts is not told as a refusal."""
+    carrier.broken["1"] = ConnectionError("the carrier does not answer")
+    shop.place(an_order("1"))
+
+    shop.drain()
+
+    assert awaited(order_flow, shop.ledger.state("order_flow-1")) == ("prepare_shipping", "shipping")
+    failures = [each.event for each in shop.ledger.history("order_flow-1") if isinstance(each.event, StepFailed)]
+    assert [failed.retryable for failed in failures] == [True] * QUICK.attempts
 
 
 def test_only_what_is_parked_can_be_replayed(shop: Shop) -> None:

@@ -21,10 +21,12 @@ from sagaledger.domain.commerce import (
     StockReceived,
 )
 from sagaledger.domain.commerce.flows import order_flow
-from sagaledger.domain.derivation import Derived, awaited, derive, stalls_at
+from sagaledger.domain.dead_letter import DeliveryFailed, DeliverySettled
+from sagaledger.domain.derivation import derive
+from sagaledger.domain.derived import Derived, awaited, stalls_at
 from sagaledger.domain.errors import DefinitionError
 from sagaledger.domain.event import Event
-from sagaledger.domain.facts import Direction
+from sagaledger.domain.facts import Direction, Failure
 from sagaledger.domain.recorded import Meta, Recorded
 from sagaledger.domain.service import Abstained
 from sagaledger.domain.state import Progress, Status
@@ -121,6 +123,21 @@ def test_an_order_cancelled_while_a_service_works_ends_when_that_service_abstain
 
     open_ = told(CREATED, RESERVED, cancelled, RELEASED)
     ended = told(CREATED, RESERVED, cancelled, RELEASED, abstained)
+
+    assert open_.state.end is None
+    assert (ended.state.status, ended.findings) == (Status.COMPENSATED, ())
+
+
+def test_an_order_cancelled_while_a_reaction_is_to_be_tried_again_is_not_over() -> None:
+    """The service may still do it: it ends when that service has answered."""
+    failed = DeliveryFailed(NOON, "payment", 2, "InventoryReserved", 1, Failure("OSError", "no line"), NOON)
+    cancelled = OrderCancelled(NOON, "1", "the customer called")
+    abstained = Abstained(
+        NOON, "payment", "InventoryReserved", "process_payment", Direction.FORWARD, "the order is cancelled"
+    )
+
+    open_ = told(CREATED, RESERVED, failed, cancelled, RELEASED)
+    ended = told(CREATED, RESERVED, failed, cancelled, RELEASED, DeliverySettled(NOON, "payment", 2), abstained)
 
     assert open_.state.end is None
     assert (ended.state.status, ended.findings) == (Status.COMPENSATED, ())

@@ -6,7 +6,7 @@ import pytest
 
 from sagaledger.domain.state import Status
 from sagaledger.infrastructure.choreography.embedded import EmbeddedBus
-from sagaledger.infrastructure.errors import SagaConflict, WrongState
+from sagaledger.infrastructure.errors import SagaConflict
 from sagaledger.infrastructure.projector.drift import drift
 from sagaledger.infrastructure.projector.runner import Projector
 
@@ -162,14 +162,6 @@ def test_a_view_that_lags_by_one_event_at_a_time_says_the_same(shop: Shop) -> No
     ledger = shop.ledger
     assert drift(ledger.queries, ledger.backend, ledger.mapper, "sagas").count == 0
     assert drift(ledger.queries, ledger.backend, ledger.mapper, "saga_steps").count == 0
-
-
-def test_nobody_can_tell_a_choreographed_saga_to_turn_back(shop: Shop) -> None:
-    """There is no coordinator to tell."""
-    shop.place(order("1"))
-
-    with pytest.raises(WrongState, match="choreographed"):
-        shop.ledger.cancel("order_flow-1", actor="me", reason="test")
 
 
 def test_waiting_for_a_choreographed_saga_ends_with_it(shop: Shop) -> None:
