@@ -11,6 +11,9 @@ from .event import Event, event
 from .facts import SAGA_FACTS
 from .state import Progress, SagaState
 
+CHOREOGRAPHED = "choreographed"
+"""The style of such a saga."""
+
 
 @event("ConformanceBroken")
 class ConformanceBroken(Event, frozen=True):

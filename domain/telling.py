@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from .choreography import Choreography, Stage
 from .decision import NULL, idempotency_key
-from .derived import ConformanceBroken, Derived
+from .derived import CHOREOGRAPHED, ConformanceBroken, Derived
 from .event import Event
 from .facts import (
     CancelRequested,
@@ -26,8 +26,6 @@ from .facts import (
 )
 from .recorded import Recorded
 from .state import Progress, SagaState, evolve
-
-CHOREOGRAPHED = "choreographed"
 
 
 class Telling:

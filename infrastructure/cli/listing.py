@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from cyclopts import Parameter
 
-from ...domain.derivation import CHOREOGRAPHED
+from ...domain.derived import CHOREOGRAPHED
 from ...projections.projection import Row
 from ..ledger import Ledger
 from ..projector.question import Question, statement
