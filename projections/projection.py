@@ -13,6 +13,7 @@ has no side effects, and the same events always give the same table.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from sqlalchemy import Integer, String, Table
@@ -86,6 +87,8 @@ class Projection:
         self.initial = initial
         self.columns: tuple[str, ...] = tuple(column.name for column in table.columns)
         self.key_columns: tuple[str, ...] = tuple(column.name for column in table.primary_key.columns)
+        key_columns = self.key_columns
+        self._key_of = itemgetter(*key_columns) if len(key_columns) > 1 else lambda row: (row[key_columns[0]],)
         self._blank: Row = dict.fromkeys(self.columns)
         self._handlers: dict[type[Event], tuple[Handler, KeyOf]] = {}
         self._refuse_unworkable()
@@ -166,7 +169,7 @@ class Projection:
         if len(complete) != len(self.columns):
             unknown = ", ".join(sorted(row.keys() - self._blank.keys()))
             raise DefinitionError(f"its handler gave {unknown}, which view {self.name!r} has no column for")
-        if tuple(complete[column] for column in self.key_columns) != key:
+        if self._key_of(complete) != key:
             raise DefinitionError(f"its handler gave a row of another key than {key!r}")
         return complete
 

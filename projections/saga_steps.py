@@ -52,13 +52,15 @@ FAILED = "failed"
 UNKNOWN = "unknown"
 """It was started, and then its worker died."""
 
+FORWARD, COMPENSATION = Direction.FORWARD.value, Direction.COMPENSATION.value
+
 
 def _forward(recorded: Any) -> Key:
-    return (recorded.stream_id, recorded.event.step, Direction.FORWARD.value, recorded.event.attempt)
+    return (recorded.stream_id, recorded.event.step, FORWARD, recorded.event.attempt)
 
 
 def _back(recorded: Any) -> Key:
-    return (recorded.stream_id, recorded.event.step, Direction.COMPENSATION.value, recorded.event.attempt)
+    return (recorded.stream_id, recorded.event.step, COMPENSATION, recorded.event.attempt)
 
 
 def _either(recorded: Any) -> Key:
@@ -69,12 +71,11 @@ def _either(recorded: Any) -> Key:
 @saga_steps.on(CompensationStarted, key=_back)
 def started(_: Row | None, event: StepStarted | CompensationStarted, recorded: Recorded) -> Row:
     """An attempt began."""
-    direction = Direction.FORWARD if isinstance(event, StepStarted) else Direction.COMPENSATION
     wait = event.wait if isinstance(event, StepStarted) else None
     return {
         "saga_id": recorded.stream_id,
         "step": event.step,
-        "direction": direction.value,
+        "direction": FORWARD if isinstance(event, StepStarted) else COMPENSATION,
         "attempt": event.attempt,
         "status": STARTED if wait is None else WAITING,
         "started_at": event.at,

@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
+from ...projections.columns import Names, UtcDateTime
 from ...projections.projection import Change, Key, Row
 
 KEYS_MAX = 5_000
@@ -76,9 +77,10 @@ class ViewTable:
     def _stored(self, rows: list[Row]) -> list[Row]:
         """The rows with their values as the database takes them, in the order of the columns."""
         stored = [{name: row[name] for name in self.columns} for row in rows]
-        for name, process in self._processors:
+        for name, process, is_ours in self._processors:
+            values = _Processed(process) if is_ours else None
             for row in stored:
-                row[name] = process(row[name])
+                row[name] = process(row[name]) if values is None else values[row[name]]
         return stored
 
     def _key_parameters(self, keys: Sequence[Key]) -> dict[str, Any]:
@@ -104,6 +106,18 @@ class ViewTable:
         return rows.on_conflict_do_update(index_elements=list(self._key), set_=values)
 
 
+class _Processed(dict[Any, Any]):
+    """What a database takes for the values of a column of times or names, which often has the same ones."""
+
+    def __init__(self, process: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._process = process
+
+    def __missing__(self, value: Any) -> Any:
+        processed = self[value] = self._process(value)
+        return processed
+
+
 def _recordset(parameter: str, columns: Sequence[Column[Any]]) -> Select[Any]:
     """The rows of a JSON parameter; each value is taken as text, and read from that as its column's type."""
     json = cast(bindparam(parameter, type_=Text), JSON)
@@ -112,10 +126,15 @@ def _recordset(parameter: str, columns: Sequence[Column[Any]]) -> Select[Any]:
     return select(*(cast(sent.c[column.name], column.type) for column in columns))
 
 
-def _processors(table: Table, dialect: Dialect) -> list[tuple[str, Callable[[Any], Any]]]:
-    """What turns the values of a column into those that its database takes, for the columns that need it."""
-    found = ((column.name, column.type.dialect_impl(dialect).bind_processor(dialect)) for column in table.columns)
-    return [(name, processor) for name, processor in found if processor is not None]
+def _processors(table: Table, dialect: Dialect) -> list[tuple[str, Callable[[Any], Any], bool]]:
+    """What turns the values of a column into those that its database takes, for the columns that need it; and whether
+    equal values are one, as they are in our types."""
+    found = ((column, column.type.dialect_impl(dialect).bind_processor(dialect)) for column in table.columns)
+    return [
+        (column.name, processor, isinstance(column.type, UtcDateTime | Names))
+        for column, processor in found
+        if processor is not None
+    ]
 
 
 def _chunks(items: list[Any], size: int) -> Iterable[list[Any]]:
