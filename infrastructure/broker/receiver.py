@@ -8,14 +8,14 @@ The inbox is in the same transaction as the reaction: `(consumer, message id)` i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import uuid4
 
 from ...domain.service import Service
 from ..choreography.desk import BATCH_COMMANDS_MAX, BATCH_REACTIONS_MAX, Desk, consumer_of
-from ..choreography.handling import Planned
+from ..choreography.handling import Chronicle, Planned
 from ..errors import PositionConflict, Unavailable
 from ..ledger import Ledger
 from ..log.port import Advance, AppendCall, StoredRow
@@ -53,18 +53,19 @@ class Receiver:
         """
         self._open()
         rejections: list[Rejection] = []
+        chronicles: dict[str, Chronicle] = {}
         upto: dict[str, int] = {}
         for notice in notices:
             if notice.position in self._handled:
                 continue
             try:
-                row = self._verified(notice)
+                row = self._verified(notice, chronicles)
             except MessageRejected as error:
                 rejections.append(Rejection(notice, error))
                 continue
             if self._desk.handling.concerns(row):
                 upto[notice.process_id] = max(upto.get(notice.process_id, 0), row.position)
-        self._handle(upto)
+        self._handle(upto, chronicles)
         return rejections
 
     def tick(self) -> int:
@@ -75,31 +76,41 @@ class Receiver:
         self._checkpoint()
         return tried
 
-    def _handle(self, upto: dict[str, int]) -> None:
-        """Handle processes up to these positions: of each the first event that is outstanding, round by round."""
+    def _handle(self, upto: dict[str, int], chronicles: dict[str, Chronicle]) -> None:
+        """Handle processes up to these positions: of each the first event that is outstanding, round by round.
+
+        `chronicles` are those read just now; one that is out of date by then meets a conflict.
+        """
         left = dict(upto)
         for _ in range(ROUNDS_MAX):
-            plans = self._plans(left)
+            plans, last = self._plans(left, chronicles)
             if not plans:
                 return
+            chronicles = {}
             drafts = self._desk.handling.draft(plans, datetime.now(UTC))
             done = [planned.row.position for planned in plans[: len(drafts)]]
             try:
                 if self._desk.commit(drafts, [Advance(self._inbox(position), 0, 1) for position in done]):
                     self._remember(done)
+                    for position in done:
+                        left.pop(last.get(position, ""), None)
             except PositionConflict:  # another instance of this service was faster: the log shows what it did
                 self._desk.handling.committer.forget_all()
                 self._desk.read_letters()
         raise Unavailable(f"service {self.service.name!r} does not get on: others keep writing to its streams")
 
-    def _plans(self, left: dict[str, int]) -> list[Planned]:
-        """A plan for each process with something outstanding; the others are struck from `left`."""
+    def _plans(self, left: dict[str, int], chronicles: Mapping[str, Chronicle]) -> tuple[list[Planned], dict[int, str]]:
+        """A plan for each process with something outstanding; the others are struck from `left`.
+
+        Also the positions that are the last outstanding ones of their processes.
+        """
         plans: list[Planned] = []
+        last: dict[int, str] = {}
         commands = 0
         for process_id, position in list(left.items()):
             if len(plans) == BATCH_REACTIONS_MAX or commands >= BATCH_COMMANDS_MAX:
                 break
-            chronicle = self._desk.handling.chronicle(process_id)
+            chronicle = chronicles.get(process_id) or self._desk.handling.chronicle(process_id)
             rows = self._desk.handling.outstanding(chronicle, position)
             planned = self._desk.plan(rows[0], process_id, chronicle) if rows else None
             if planned is None:
@@ -108,14 +119,21 @@ class Receiver:
             else:
                 commands += len(planned.commands)
                 plans.append(planned)
-        return plans
+                if len(rows) == 1:
+                    last[planned.row.position] = process_id
+        return plans, last
 
-    def _verified(self, notice: Notice) -> StoredRow:
+    def _verified(self, notice: Notice, chronicles: dict[str, Chronicle]) -> StoredRow:
         """The event of the log that a message is about. Raises `MessageRejected` if it is not as the message says."""
-        rows = self._log.read(notice.position - 1, limit=1, upto=notice.position)
-        if not rows:
-            raise MessageRejected(f"the log has no event at position {notice.position}")
-        [row] = rows
+        chronicle = chronicles.get(notice.process_id)
+        if chronicle is None:
+            chronicle = chronicles[notice.process_id] = self._desk.handling.chronicle(notice.process_id)
+        row = chronicle.at(notice.position)
+        if row is None:
+            rows = self._log.read(notice.position - 1, limit=1, upto=notice.position)
+            if not rows:
+                raise MessageRejected(f"the log has no event at position {notice.position}")
+            [row] = rows
         for name, said, is_ in (
             ("ce-type", notice.topic, row.topic),
             ("ce-subject", notice.process_id, row.correlation_id or row.stream_id),

@@ -52,6 +52,10 @@ class Chronicle:
         self._own = {row.position for row in rows if _worker_of(row.meta) == service}
         self.handled = {row.causation_position for row in rows if row.position in self._own}
 
+    def at(self, position: int) -> StoredRow | None:
+        """The event of the process at a position."""
+        return next((row for row in self.rows if row.position == position), None)
+
     def known_at(self, row: StoredRow, *, is_letter: bool) -> Iterable[StoredRow]:
         """What the service knows when an event reaches it: all before it, and whatever it did itself.
 
