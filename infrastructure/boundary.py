@@ -1,14 +1,18 @@
 """The boundary: every place where this process meets the world outside, so that a test can stand there.
 
 Statements, commits and connections cross it inside the connections' own classes (`log/sqlite_connection.py`,
-`log/postgres_connection.py`), whoever uses them; the call of a step and the worker's file lock say so themselves.
+`log/postgres_connection.py`), whoever uses them; the call of a step, the worker's file lock and whatever is asked of
+a broker say so themselves.
 Whoever watches is told before and after each crossing, and may do there what a power cut would.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
 
 Watcher = Callable[[str, bool], None]
 """Told what crosses (`sqlite COMMIT`), and whether that has happened already."""
@@ -33,3 +37,9 @@ def crossing(name: str) -> Iterator[None]:
     yield
     if watcher is not None:
         watcher(name, True)
+
+
+async def crossed(name: str, call: Awaitable[T]) -> T:
+    """Await a call that meets the world outside; a coroutine that is not awaited yet has not begun."""
+    with crossing(name):
+        return await call

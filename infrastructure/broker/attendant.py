@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from ...domain.choreography import is_whole
 from ...domain.errors import SagaledgerError
 from ...domain.service import Service
+from ..boundary import crossed
 from ..errors import Unavailable
 from ..ledger import Ledger
 from .cloud_event import Notice, read, subject_of
@@ -117,17 +118,17 @@ class Attendant:
             trace = not isinstance(error, SagaledgerError)
             _log.warning("service %s: %d messages later: %s", self.service.name, len(messages), error, exc_info=trace)
             for message in (message for same in notices.values() for message in same):
-                await message.nak(delay=RETRY_SECONDS)
+                await crossed("nats nak", message.nak(delay=RETRY_SECONDS))
             return
         for rejection in rejections:
             for message in notices.pop(rejection.notice):
                 await self._reject(message, rejection.error)
         for message in (message for same in notices.values() for message in same):
-            await message.ack()
+            await crossed("nats ack", message.ack())
 
     async def _reject(self, message: Msg, error: MessageRejected) -> None:
         _log.error("service %s rejects a message on %s: %s", self.service.name, message.subject, error)
-        await message.term()
+        await crossed("nats term", message.term())
 
     async def _attend(self, broker: NatsBroker, stream: str, stopping: asyncio.Event) -> None:
         """Handle what arrives, until told to stop; raises if the consumer is gone."""
@@ -149,7 +150,7 @@ class Attendant:
         from nats.js.errors import Error as JetStreamError  # noqa: PLC0415
 
         try:
-            await broker.connection.jetstream().consumer_info(stream, self.service.name)
+            await crossed("nats consumer", broker.connection.jetstream().consumer_info(stream, self.service.name))
         except (NatsError, JetStreamError, OSError, TimeoutError) as error:
             raise BrokerUnavailable(f"the broker does not know the consumer any more ({error})") from error
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+from ..boundary import crossed
 from ..errors import Unavailable
 from ..ledger import Ledger
 from .errors import BrokerUnavailable
@@ -71,10 +72,12 @@ async def started(broker: NatsBroker, url: str) -> AsyncIterator[NatsBroker]:
     from nats.js.errors import Error as JetStreamError  # noqa: PLC0415
 
     try:
-        await asyncio.wait_for(broker.start(), CONNECT_SECONDS_MAX)  # by itself it would try for ever
+        await crossed(
+            "nats connect", asyncio.wait_for(broker.start(), CONNECT_SECONDS_MAX)
+        )  # by itself it would try for ever
     except (NatsError, JetStreamError, OSError, TimeoutError) as error:
         with suppress(NatsError, OSError, TimeoutError):  # what is not connected needs no farewell
-            await asyncio.wait_for(broker.stop(), GRACE_SECONDS)
+            await crossed("nats farewell", asyncio.wait_for(broker.stop(), GRACE_SECONDS))
         raise BrokerUnavailable(
             f"the broker at {_address(url)} cannot be used ({type(error).__name__}): start nats-server with "
             "JetStream (-js); nothing is lost, the log has every event"
@@ -82,7 +85,7 @@ async def started(broker: NatsBroker, url: str) -> AsyncIterator[NatsBroker]:
     try:
         yield broker
     finally:
-        await broker.stop()
+        await crossed("nats farewell", broker.stop())
 
 
 async def check(url: str) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from uuid import uuid4
 
 from ...domain.choreography import is_whole
+from ..boundary import crossed
 from ..choreography.desk import consumer_of
 from ..errors import PositionConflict, Unavailable
 from ..ledger import Ledger
@@ -107,7 +108,7 @@ class Relay:
         from nats.js.errors import Error as JetStreamError  # noqa: PLC0415
 
         try:
-            info = await broker.connection.jetstream().stream_info(stream)
+            info = await crossed("nats stream", broker.connection.jetstream().stream_info(stream))
         except (NatsError, JetStreamError, OSError, TimeoutError) as error:
             raise BrokerUnavailable(f"stream {stream} cannot be asked for: {error}") from error
         return int(info.state.last_seq)
@@ -118,13 +119,16 @@ class Relay:
 
         data_bytes_max = broker.connection.max_payload - HEADER_BYTES_MAX
         sending = [
-            broker.publish(
-                b"" if len(row.state) > data_bytes_max else row.state,
-                subject,
-                headers=headers_of(stream, row, by_reference=len(row.state) > data_bytes_max),
-                correlation_id=row.correlation_id,
-                stream=stream,
-                timeout=PUBLISH_SECONDS_MAX,
+            crossed(
+                "nats publish",
+                broker.publish(
+                    b"" if len(row.state) > data_bytes_max else row.state,
+                    subject,
+                    headers=headers_of(stream, row, by_reference=len(row.state) > data_bytes_max),
+                    correlation_id=row.correlation_id,
+                    stream=stream,
+                    timeout=PUBLISH_SECONDS_MAX,
+                ),
             )
             for row, subject in messages
         ]

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 PROGRAM = Path(sys.executable).with_name("sagaledger")
@@ -60,7 +60,7 @@ class Nats:
 class Participant:
     """One service in a process of its own."""
 
-    def __init__(self, name: str, ledger_url: str, broker_url: str) -> None:
+    def __init__(self, name: str, ledger_url: str, broker_url: str, program: Sequence[str | Path] = (PROGRAM,)) -> None:
         environment = {**os.environ, "SAGALEDGER_DB": ledger_url}
         self.name = name
         words = (
@@ -69,13 +69,17 @@ class Participant:
             else ("participants", "relay", "--broker", broker_url)
         )
         self._process = subprocess.Popen(
-            [PROGRAM, *words], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*program, *words], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
     def kill(self) -> None:
         """End it as a power cut would."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
+
+    def died(self) -> bool:
+        """Wait until it has ended; gives whether it was killed."""
+        return self._process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
 
     def stop(self) -> None:
         """Ask it to end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from sagaledger.infrastructure.reference import APP
 from .conftest import Shop, order
 from .processes import PROGRAM, Nats, Participant, until
 
+DYING = Path(__file__).with_name("dying.py")
 NAMES = ("relay", "order", "inventory", "payment", "shipping", "loyalty")
 
 
@@ -37,6 +39,12 @@ class Town:
     def open_one(self, name: str) -> None:
         """Start the relay or a service."""
         self.participants[name] = Participant(name, self.shop.ledger.backend.url, self.nats.url)
+
+    def open_to_die(self, name: str, crossing: str, moment: str) -> Participant:
+        """Start the relay or a service, which is killed there."""
+        program = [sys.executable, DYING, crossing, moment]
+        self.participants[name] = Participant(name, self.shop.ledger.backend.url, self.nats.url, program)
+        return self.participants[name]
 
     def close(self) -> None:
         """End what runs."""
@@ -86,6 +94,25 @@ def test_orders_survive_kills_of_services_and_a_broker_that_lost_everything(town
 
     until(lambda: town.ended() == orders)
 
+    _everything_holds(town, orders)
+
+
+def test_a_death_at_any_exchange_with_the_broker_changes_no_outcome(town: Town) -> None:
+    """The relay and a service are killed right before and right after they ask, send and acknowledge."""
+    orders = 5
+    town.shop.place(*(order(str(n), ("sku1", 1), declined=n % 5 == 0) for n in range(orders)))
+    for name in NAMES:
+        if name not in ("relay", "order"):
+            town.open_one(name)
+
+    for crossing in ("nats connect", "nats stream", "nats publish"):
+        assert all(town.open_to_die("relay", crossing, moment).died() for moment in ("before", "after"))
+    town.open_one("relay")
+    for crossing in ("nats connect", "nats ack"):
+        assert all(town.open_to_die("order", crossing, moment).died() for moment in ("before", "after"))
+    town.open_one("order")
+
+    until(lambda: town.ended() == orders)
     _everything_holds(town, orders)
 
 

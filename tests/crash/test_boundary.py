@@ -35,6 +35,7 @@ THROUGH_THE_BOUNDARY = {
     "infrastructure/log/sqlite_connection.py": {"sqlite3.connect"},
     "infrastructure/log/sqlite_work.py": {"os.open", "fcntl.flock"},  # the worker's lock
     "infrastructure/engine.py": {"sqlalchemy.create_engine"},  # with connections from the two modules beside
+    "infrastructure/broker/connection.py": {"NatsBroker"},  # not connected yet; see BROKER_CALLS
 }
 """The gateways: they say `crossing` themselves, or give connections that do."""
 NOTHING_TO_LOSE = {
@@ -43,9 +44,15 @@ NOTHING_TO_LOSE = {
         "sqlite3.connect",
     },  # private, and gone with the process
     "infrastructure/log/statements.py": {"read_text"},  # the package's own SQL
-    "infrastructure/broker/connection.py": {"NatsBroker"},  # what goes through it is killed by the broker's own tests
 }
 """What is read only, or seen by nobody else."""
+BROKER_PACKAGES = ("faststream", "nats")
+BROKER_CALLS = {
+    "start", "stop", "connect", "close", "drain", "flush", "publish", "request", "subscribe", "pull_subscribe", "fetch",
+    "ack", "ack_sync", "nak", "term", "in_progress", "reject", "stream_info", "add_stream", "update_stream",
+    "delete_stream", "purge_stream", "consumer_info", "add_consumer", "delete_consumer", "get_msg",
+}  # fmt: skip
+"""Methods that ask something of a broker: each has to be awaited by `boundary.crossed`."""
 USERS_FILES = ("infrastructure/cli/", "infrastructure/intake/")
 """The command line: it reads the user's files, and starts workers as programs of their own."""
 
@@ -73,6 +80,30 @@ def test_a_stray_call_is_found(tmp_path: Path) -> None:
     )
 
     assert [name for name, _ in _calls_outside(stray)] == ["sqlite3.connect", "psycopg.connect", "write_text"]
+
+
+def test_nothing_is_asked_of_a_broker_but_through_the_boundary() -> None:
+    """Where NATS or FastStream is imported, whatever goes over the wire has its hook."""
+    paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    strays = [
+        f"{path.relative_to(ROOT)}:{line} calls {name}: await it by `boundary.crossed`"
+        for path in paths
+        for name, line in _calls_to_a_broker(path)
+    ]
+
+    assert strays == []
+    assert any(_knows_a_broker(ast.parse(path.read_text(encoding="utf-8"))) for path in paths)
+
+
+def test_a_stray_call_to_a_broker_is_found(tmp_path: Path) -> None:
+    """The check itself: it tells what is awaited by the boundary from what is not, and leaves other programs alone."""
+    calls = 'await crossed("nats ack", message.ack())\n    await message.nak()\n    await js().stream_info("x")\n'
+    stray, other = tmp_path / "stray.py", tmp_path / "other.py"
+    other.write_text(f"async def f():\n    {calls}")
+    stray.write_text(f"async def f():\n    from nats.errors import Error\n    {calls}")
+
+    assert [name for name, _ in _calls_to_a_broker(stray)] == ["nak", "stream_info"]
+    assert list(_calls_to_a_broker(other)) == []
 
 
 def test_every_connection_can_be_watched(url: str) -> None:
@@ -131,6 +162,24 @@ def _calls_outside(path: Path) -> Iterator[tuple[str, int]]:
                 yield known if known in OPENS else short, node.lineno
             elif isinstance(node.func, ast.Attribute) and first not in aliases and _is_of_a_path(node.func.attr, node):
                 yield node.func.attr, node.lineno
+
+
+def _calls_to_a_broker(path: Path) -> Iterator[tuple[str, int]]:
+    """The calls in a file that ask something of a broker, and are not awaited by the boundary."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if not _knows_a_broker(tree):
+        return
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    hooked = {inner for call in calls if ast.unparse(call.func) == "crossed" for inner in ast.walk(call)}
+    for call in calls:
+        if isinstance(call.func, ast.Attribute) and call.func.attr in BROKER_CALLS and call not in hooked:
+            yield call.func.attr, call.lineno
+
+
+def _knows_a_broker(tree: ast.AST) -> bool:
+    imported = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    imported += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level]
+    return any(name.partition(".")[0] in BROKER_PACKAGES for name in imported)
 
 
 def _is_of_a_path(method: str, call: ast.Call) -> bool:
