@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -68,18 +68,23 @@ class Committer:
         self._schemas: dict[str, str] = {}
         self._fresh: set[str] = set()
         """The streams that were read since this batch began."""
-        self._sent: set[str] = set()
+        self.written: set[str] = set()
         """The streams that drafts of this batch write to."""
+        self._unsettled: Collection[str] = ()
+        """The streams that batches before it write to still."""
         self._unreadable: dict[str, SagaledgerError] = {}
 
-    def build(self, builders: Iterable[Callable[[], T]]) -> list[T]:
+    def build(self, builders: Iterable[Callable[[], T]], *, unsettled: Collection[str] = ()) -> list[T]:
         """Build drafts, in order as far as can be: those that miss streams come last, after one query for them all.
 
         A builder is called again from its start, so it must have no effect before it returns. One that has to wait
-        until this batch is settled is left out. Raises `Unavailable`, and then what was built must not be sent.
+        until this batch is settled, or the one before, which writes to `unsettled` streams still, is left out. Raises
+        `Unavailable`, and then what was built must not be sent.
         """
-        for seen in (self._fresh, self._sent, self._unreadable):
-            seen.clear()
+        self._fresh.clear()
+        self._unreadable.clear()
+        self.written = set()
+        self._unsettled = unsettled
         built: list[T] = []
         waiting = list(builders)
         for _ in range(LOADS_MAX):
@@ -114,8 +119,9 @@ class Committer:
 
         Raises `Undecidable` unless they were read since this batch began, and nothing of this batch writes to them.
         """
-        if stream_ids & self._sent:
-            raise StreamsUnsettled(f"streams that this batch writes to: {sorted(stream_ids & self._sent)}")
+        unsettled = {id_ for id_ in stream_ids if id_ in self.written or id_ in self._unsettled}
+        if unsettled:
+            raise StreamsUnsettled(f"streams that this batch, or the one before, writes to: {sorted(unsettled)}")
         if not stream_ids <= self._fresh:
             raise StreamsMissing(stream_ids - self._fresh)
 
@@ -126,7 +132,7 @@ class Committer:
             if before is not None and before.version // SNAPSHOT_EVERY_EVENTS != known.version // SNAPSHOT_EVERY_EVENTS:
                 self._snapshots_due[stream_id] = known
             if before is None or before.version != known.version:
-                self._sent.add(stream_id)
+                self.written.add(stream_id)
             self._cache[stream_id] = known
             self._cache.move_to_end(stream_id)
 
@@ -146,12 +152,13 @@ class Committer:
         self._cache.clear()
         self._snapshots_due.clear()
 
-    def snapshot(self) -> None:
-        """Write the snapshots that came due; only when everything sent has been acknowledged."""
-        if self._snapshots_due:
-            due = [self._to_snapshot(stream_id, known) for stream_id, known in self._snapshots_due.items()]
-            self._snapshots_due.clear()
-            self._log.put_snapshots(due)
+    def snapshot(self, *, unsent: Iterable[Container[str]] = ()) -> None:
+        """Write the snapshots that came due, but for streams that drafts not yet acknowledged write to."""
+        due = {id_: known for id_, known in self._snapshots_due.items() if not any(id_ in draft for draft in unsent)}
+        if due:
+            for stream_id in due:
+                del self._snapshots_due[stream_id]
+            self._log.put_snapshots([self._to_snapshot(stream_id, known) for stream_id, known in due.items()])
 
     def _load(self, stream_ids: Sequence[str]) -> None:
         """Read these streams' ends, so many at a time: what has to go on meanwhile goes on in between."""

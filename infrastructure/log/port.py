@@ -207,6 +207,10 @@ class Sending(Protocol):
         """Wait until the call is over, and give what `append` would; once."""
         ...
 
+    def abandon(self) -> None:
+        """Ask for no receipt: whether it is appended or not, nobody here wants to know."""
+        ...
+
 
 class EventLog(Protocol):
     """The append-only log."""

@@ -57,6 +57,11 @@ class PostgresSending:
             time.sleep(_RECONNECT_SECONDS)
             self._send()
 
+    def abandon(self) -> None:
+        """Hang up; the server may go on."""
+        if self._connection is not None:
+            self._connection.close()
+
     def _send(self) -> None:
         try:
             self._connection = self._connections.borrow()

@@ -47,6 +47,9 @@ class Sent(NamedTuple):
         """What became of it."""
         return self.appended
 
+    def abandon(self) -> None:
+        """There is nothing to let go of."""
+
 
 class SqliteLog(SqliteWorkQueue):
     """A ledger in a SQLite file (see `port.Backend` for what each method promises)."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 BATCH_SAGAS_MAX = 500
+BATCH_SAGAS_WHOLE = 128
+"""More than that go in halves of all that are held: one is drafted while the log writes the other."""
 BATCH_EVENTS_MAX = 4_000
 BATCH_BYTES_MAX = 8 * 1024 * 1024
 

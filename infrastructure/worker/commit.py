@@ -1,13 +1,16 @@
-"""Group commit: the sagas in a worker's hands, and one append for all of them that are ready."""
+"""Group commit: the sagas in a worker's hands, and one append for all of them that are ready.
+
+While the log writes one batch, the next one is drafted: never of a saga whose last transition is still under way, but
+on what participants' streams will be once that is written. If it is not, that is a conflict as with anybody else.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime
 from functools import partial
-from uuid import uuid4
 
 from msgspec.structs import replace
 
@@ -18,13 +21,14 @@ from ...domain.state import SagaState
 from ..committer import Committer, Undecidable
 from ..errors import OutcomeUnknown, Unavailable
 from ..ledger import Ledger
-from ..log.port import Append, AppendCall, Appended, Conflict, Outcome
+from ..log.port import Appended, Conflict, Outcome
 from ..opening import Opening, Started
-from .batch import BATCH_SAGAS_MAX, Budget
+from .batch import BATCH_SAGAS_MAX, BATCH_SAGAS_WHOLE, Budget
 from .histories import read_histories
 from .lease import Lease
 from .message import Dispatch, Start, Turn
 from .requests import RequestDesk
+from .sent import Sent
 from .sub_sagas import SubSagas
 from .timers import Timers
 from .transition import Execution, Transition, context_of
@@ -55,6 +59,7 @@ class GroupCommit:
         self.size_bytes = 0
         """Of all of them together."""
         self.timers = Timers()
+        self._sent: Sent | None = None
         self.draining = False
         """Begin nothing new: outcomes are recorded, and nothing follows from them here."""
         self.giving_up = False
@@ -103,28 +108,35 @@ class GroupCommit:
                 self.add(execution)
 
     def commit(self, now: datetime) -> None:
-        """Draft every saga that is ready, append all of it in one call, and settle each.
+        """Draft every saga that is ready, while the log still writes those before; settle these, and send the others.
 
         Raises `SupersededWorker` and `Unavailable`.
         """
-        budget = Budget()
-        ready = list(self.ready.values())[:BATCH_SAGAS_MAX]
-        self._sub_sagas.look(ready)
-        drafted = self._committer.build([partial(self._draft, execution, now, budget) for execution in ready])
-        batch = [transition for transition in drafted if transition is not None]
-        outcomes = iter(self._append([transition.append() for transition in batch if transition.writes]))
-        stale: list[Execution] = []
-        for transition in batch:
-            self.ready.pop(transition.execution.saga_id, None)
-            outcome = next(outcomes) if transition.writes else None
-            if isinstance(outcome, Conflict):
-                stale += self._give_way(transition, outcome)
-            else:
-                self._settle(transition, outcome)
+        drafted = self._draft_ready(now)
+        stale = self._settle_sent(drafted)
+        self._send(drafted)
         self.refresh(stale)
-        if not stale:
-            self._committer.snapshot()
         self._committer.trim()
+
+    def settle(self) -> None:
+        """Wait for what was sent. Raises `SupersededWorker` and `Unavailable`."""
+        self.refresh(self._settle_sent([]))
+
+    def abandon(self) -> None:
+        """Wait no longer for what was sent."""
+        if self._sent is not None:
+            self._sent.abandon()
+        self._sent = None
+
+    @property
+    def under_way(self) -> bool:
+        """Whether something was sent that is not settled."""
+        return self._sent is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to draft, and nothing to settle."""
+        return not self.ready and self._sent is None
 
     def forget(self) -> None:
         """Believe nothing of participants that was not read again: what was drafted may not have been written."""
@@ -135,9 +147,27 @@ class GroupCommit:
         self.starts.extendleft(reversed(self._starting.values()))
         for held in (self.executions, self.ready, self.timers, self._starting, self._outbox.dispatch):
             held.clear()
+        self.abandon()
         self.size_bytes = 0
         self._sub_sagas.forget()
         self.forget()
+
+    def _draft_ready(self, now: datetime) -> list[Transition]:
+        """What follows for the sagas that are ready, of which nothing is under way."""
+        sent = self._sent
+        under_way: Container[str] = () if sent is None else sent.saga_ids
+        ready = [execution for saga_id, execution in self.ready.items() if saga_id not in under_way]
+        if not ready:
+            return []
+        del ready[min(BATCH_SAGAS_MAX, max(BATCH_SAGAS_WHOLE, len(self.executions) // 2)) :]
+        self._sub_sagas.look(ready)
+        budget = Budget()
+        builders = [partial(self._draft, execution, now, budget) for execution in ready]
+        drafted = self._committer.build(builders, unsettled=() if sent is None else sent.stream_ids)
+        batch = [transition for transition in drafted if transition is not None]
+        for transition in batch:
+            self.ready.pop(transition.execution.saga_id, None)
+        return batch
 
     def _draft(self, execution: Execution, now: datetime, budget: Budget) -> Transition | None:
         """The next append of a saga; None when this batch is full, or the saga cannot be drafted at all."""
@@ -158,15 +188,38 @@ class GroupCommit:
         budget.spend(len(draft.events), draft.size_bytes)
         return transition
 
-    def _append(self, appends: list[Append]) -> list[Outcome]:
-        """Append until the outcome is known; the same call again is harmless."""
-        if not appends:
+    def _send(self, batch: list[Transition]) -> None:
+        """Begin to append what was drafted; what writes nothing is settled at once. Raises `SupersededWorker`."""
+        writing = [transition for transition in batch if transition.writes]
+        if writing:
+            self._sent = Sent(self._log, self._lease.epoch, writing, self._committer.written)
+        for transition in batch:
+            if not transition.writes:
+                self._settle(transition, None)
+
+    def _settle_sent(self, drafted: Sequence[Transition]) -> list[Execution]:
+        """Wait for what was sent, and settle it; gives the sagas to which someone else wrote meanwhile."""
+        sent = self._sent
+        if sent is None:
             return []
-        call = AppendCall(uuid4(), appends, self._lease.epoch)
+        outcomes = self._outcomes(sent)
+        self._sent = None
+        stale: list[Execution] = []
+        for transition, outcome in zip(sent.batch, outcomes, strict=True):
+            if isinstance(outcome, Conflict):
+                stale += self._give_way(transition, outcome)
+            else:
+                self._settle(transition, outcome)
+        if not stale:
+            self._committer.snapshot(unsent=[transition.draft.overlay for transition in drafted])
+        return stale
+
+    def _outcomes(self, sent: Sent) -> list[Outcome]:
+        """Wait until the outcome is known; the same call again is harmless."""
         wait_seconds = RETRY_SECONDS_MIN
         while True:
             try:
-                return self._log.append(call).outcomes
+                return sent.receipt().outcomes
             except (Unavailable, OutcomeUnknown) as error:
                 if self.giving_up:
                     raise

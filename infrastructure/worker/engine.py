@@ -49,6 +49,7 @@ class Engine:
         self._definitions = [(d.name, d.version) for d in ledger.app.definitions]
         self._watches = Watches()
         self._idle: list[Idle] = []
+        self._drains: list[Drain] = []
         self._outbox = Turn([], [])
         self._poll_at = 0.0
         self._away_until = 0.0
@@ -87,7 +88,7 @@ class Engine:
         away = self._away_until - self._monotonic()
         if away > 0:
             return away
-        if self._held.ready or (self._held.starts and self._room_for_starts):
+        if not self._held.idle or (self._held.starts and self._room_for_starts):
             return 0.0
         wait = min(max(0.0, self._poll_at - self._monotonic()), self._lease.seconds_to_wait)
         if self._held.timers.next_at is not None:
@@ -102,11 +103,12 @@ class Engine:
         """Record the outcomes there are, and give everything back."""
         self._held.draining = True
         try:
-            rounds = 2 * len(self._held.ready) if record else 0
+            rounds = 2 * len(self._held.ready) + 2 if record else 0
             for _ in range(rounds):
-                if not self._held.ready:
+                if self._held.idle:
                     break
                 self._commit()
+            self._held.abandon()
             self._lease.retire()
         except (Unavailable, OutcomeUnknown, SupersededWorker) as error:
             log.warning("%s: the next worker records as unknown what is not recorded", error)
@@ -126,9 +128,9 @@ class Engine:
             case Idle():
                 self._idle.append(message)
                 self._poll_at = 0.0
-            case Drain(reply):
+            case Drain():
                 self._held.draining = True
-                self._outbox.replies.append(partial(reply.give, None))
+                self._drains.append(message)
 
     @property
     def _room(self) -> int:
@@ -150,6 +152,7 @@ class Engine:
         if self._in_doubt:
             self._ask_again()
         self._poll_at = self._monotonic() + POLL_SECONDS
+        self._held.settle()  # what is read must not be older than what is held
         self._look_at_nudged()
         claims: list[Claim] = []
         self._held.starts.extend(self._held.requests.take(self._lease.epoch, self._room_for_starts))
@@ -218,6 +221,9 @@ class Engine:
         if self._outbox.dispatch and self._lease.safe:
             turn.dispatch.extend(self._outbox.dispatch)
             self._outbox.dispatch.clear()
+        if self._drains and not self._held.under_way:
+            turn.replies.extend(partial(drain.reply.give, None) for drain in self._drains)
+            self._drains.clear()
         return turn
 
     def _wait_for_the_database(self) -> None:

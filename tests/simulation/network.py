@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any, NamedTuple
 
 from sagaledger.infrastructure.clock import Clock
-from sagaledger.infrastructure.errors import OutcomeUnknown, Unavailable
+from sagaledger.infrastructure.errors import OutcomeUnknown, SagaledgerError, Unavailable
+from sagaledger.infrastructure.log.port import AppendCall, Receipt
 
 from .scheduler import Scheduler
 from .store import SimulatedLog
@@ -28,6 +30,8 @@ class Weather(NamedTuple):
 
 
 FAIR = Weather()
+ARRIVING_AT_ONCE = 0.5
+"""The share of appends that are written before their sender goes on; the others, when it waits for them."""
 
 
 class Life:
@@ -70,6 +74,13 @@ class Wire:
     def close(self) -> None:
         """There is nothing to release."""
 
+    def send(self, call: AppendCall) -> Flight:
+        """Send an append; it arrives at once, or not before somebody waits for it."""
+        flight = Flight(self, call)
+        if self._life.random.random() < ARRIVING_AT_ONCE:
+            flight.arrive()
+        return flight
+
     def __getattr__(self, method: str) -> Any:
         ask = getattr(self._log, method)
 
@@ -99,3 +110,35 @@ class Wire:
     def _happens(self, what: str) -> bool:
         share: float = getattr(self._weather(), what)
         return share > 0.0 and self._life.random.random() < share
+
+
+class Flight:
+    """An append under way (a `port.Sending`): what becomes of it is heard when somebody waits for it."""
+
+    def __init__(self, wire: Wire, call: AppendCall) -> None:
+        self._wire = wire
+        self._call = call
+        self._arrived: Callable[[], Receipt] | None = None
+
+    def arrive(self) -> None:
+        """Be appended, unless it is lost."""
+        try:
+            receipt: Receipt = self._wire.append(self._call)
+        except SagaledgerError as error:
+            self._arrived = partial(_raise, error)
+        else:
+            self._arrived = lambda: receipt
+
+    def receipt(self) -> Receipt:
+        """What became of it."""
+        if self._arrived is None:
+            self.arrive()
+        assert self._arrived is not None
+        return self._arrived()
+
+    def abandon(self) -> None:
+        """Whether it arrives is not asked."""
+
+
+def _raise(error: SagaledgerError) -> Receipt:
+    raise error

@@ -26,6 +26,7 @@ from sagaledger.infrastructure.log.port import (
     StoredRow,
     check_size,
 )
+from sagaledger.infrastructure.log.sqlite import Sent
 
 from .due_work import SimulatedQueue
 
@@ -72,6 +73,9 @@ class SimulatedLog(SimulatedQueue):
             for advance in call.advances:
                 self._consumers[advance.consumer] = (advance.position, call.append_id)
         return Receipt(outcomes, now)
+
+    def send(self, call: AppendCall) -> Sent:
+        return Sent(self.append(call))
 
     def head(self) -> Head:
         return self._head

@@ -13,7 +13,7 @@ import signal
 import sys
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sagaledger.domain.errors import StepRejected
 from sagaledger.domain.event import Event, event
@@ -22,7 +22,7 @@ from sagaledger.domain.saga import Saga
 from sagaledger.domain.step import LocalResult, Retry, StepContext
 from sagaledger.infrastructure.app import App
 from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.log.port import AppendCall, Receipt
+from sagaledger.infrastructure.log.port import AppendCall, Receipt, Sending
 from sagaledger.infrastructure.worker import Worker
 
 JOURNEYS = 8
@@ -112,20 +112,30 @@ async def board(number: int, ctx: StepContext) -> None:
 APP = App(sagas=[journey], participants=[MILES])
 
 
-def _deadly(backend: Any) -> None:
-    """Make the backend's `append` kill the process, before or after the one that is counted."""
-    append = backend.append
+class Deadly(NamedTuple):
+    """An append under way, whose answer may be the last thing that this process hears."""
 
-    def append_and_die(call: AppendCall) -> Receipt:
-        last = next(_calls) == _count
-        if last and _moment == "before_append":
-            os.kill(os.getpid(), signal.SIGKILL)
-        receipt: Receipt = append(call)
-        if last and _moment == "after_append":
+    sending: Sending
+    last: bool
+
+    def receipt(self) -> Receipt:
+        receipt = self.sending.receipt()
+        if self.last and _moment == "after_append":
             os.kill(os.getpid(), signal.SIGKILL)
         return receipt
 
-    backend.append = append_and_die
+
+def _deadly(backend: Any) -> None:
+    """Make an append of the backend kill the process, before or after the one that is counted."""
+    send = backend.send
+
+    def send_and_die(call: AppendCall) -> Deadly:
+        last = next(_calls) == _count
+        if last and _moment == "before_append":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Deadly(send(call), last)
+
+    backend.send = send_and_die
 
 
 async def travel(url: str) -> None:

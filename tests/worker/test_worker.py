@@ -19,7 +19,7 @@ from sagaledger.infrastructure.app import App
 from sagaledger.infrastructure.errors import OutcomeUnknown, SagaConflict, SagaNotFound, Unavailable, WorkerRunning
 from sagaledger.infrastructure.ledger import Ledger
 from sagaledger.infrastructure.log.mapper import UnreadableEvent
-from sagaledger.infrastructure.log.port import Append, AppendCall, Backend, DueChange
+from sagaledger.infrastructure.log.port import Append, AppendCall, Backend, DueChange, Sending
 
 from .conftest import OpenLedger, play, told, until, worker_on
 
@@ -191,12 +191,15 @@ def _write(ledger: Ledger, stream_id: str, version: int, topic: str) -> None:
 
 
 class Flaky:
-    """A backend whose calls are interrupted: `trouble(name)` runs before each, `aftermath(name)` after it."""
+    """A backend whose calls are interrupted: `trouble(name)` runs before each, `aftermath(name)` after it.
 
-    def __init__(self, backend: Backend) -> None:
+    So are those of what it sends.
+    """
+
+    def __init__(self, backend: Backend | Sending, sender: Flaky | None = None) -> None:
         self._backend = backend
-        self.trouble: Callable[[str], None] = lambda _: None
-        self.aftermath: Callable[[str], None] = lambda _: None
+        self.trouble: Callable[[str], None] = sender.trouble if sender is not None else lambda _: None
+        self.aftermath: Callable[[str], None] = sender.aftermath if sender is not None else lambda _: None
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._backend, name)
@@ -204,16 +207,23 @@ class Flaky:
             return found
 
         def call(*given: Any, **named: Any) -> Any:
-            self.trouble(name)
-            result = found(*given, **named)
-            self.aftermath(name)
-            return result
+            sending = self._backend if name == "receipt" else None
+            try:
+                self.trouble(name)
+                result = found(*given, **named)
+                sending = result if name == "send" else sending
+                self.aftermath(name)
+            except BaseException:
+                if sending is not None:
+                    sending.abandon()
+                raise
+            return Flaky(result, self) if name == "send" else result
 
         return call
 
 
 @pytest.mark.parametrize("error", ["not written", "answer lost"])
-@pytest.mark.parametrize("name", ["append", "claim", "nudged", "streams", "renew", "snapshots"])
+@pytest.mark.parametrize("name", ["send", "receipt", "claim", "nudged", "streams", "renew", "snapshots"])
 def test_a_database_that_is_away_for_a_while_costs_nothing(open_ledger: OpenLedger, name: str, error: str) -> None:
     """Every third call of a kind fails, before or after it had its effect: each saga still runs once, to its end."""
     gate = Gate()
@@ -224,7 +234,11 @@ def test_a_database_that_is_away_for_a_while_costs_nothing(open_ledger: OpenLedg
     def fail(called: str) -> None:
         calls[called] = calls.get(called, 0) + 1
         if called == name and calls[called] % 3 == 1:
-            raise OutcomeUnknown("it", "lost") if called == "append" and error != "not written" else Unavailable("away")
+            raise (
+                OutcomeUnknown("it", "lost")
+                if called in ("send", "receipt") and error != "not written"
+                else Unavailable("away")
+            )
 
     async def scene() -> None:
         ledger.backend = flaky  # type: ignore[assignment]  # it stands before the real one
