@@ -146,12 +146,11 @@ def _go_on(definition: Definition, state: SagaState, now: datetime) -> Decision:
     wakes: list[datetime] = []
     if state.deadline is not None and not state.past_pivot:
         wakes.append(state.deadline)
-    unfinished = False
+    over = {name for name, step in state.steps.items() if step.forward.over}
     for step in definition.steps:
-        track = state.step(step.name).forward
-        if track.over:
+        if step.name in over:
             continue
-        unfinished = True
+        track = state.step(step.name).forward
         if track.progress is Progress.FAILED:
             return Decision(record=(_needs_person(state, step, Direction.FORWARD, now),))
         if track.progress is Progress.WAITING:
@@ -160,9 +159,9 @@ def _go_on(definition: Definition, state: SagaState, now: datetime) -> Decision:
                 return Decision(record=over)
             if track.wait is not None and track.wait.due_at is not None:
                 wakes.append(track.wait.due_at)
-        elif all(state.step(name).forward.over for name in definition.after[step.name]):
+        elif over.issuperset(definition.after[step.name]):
             _attempt(state, step, Direction.FORWARD, now, runs, wakes)
-    if not unfinished:
+    if over.issuperset(definition.after):
         last = state.step(definition.steps[-1].name).forward.result
         return Decision(record=(SagaCompleted(now, NULL if last is None else last),))
     return Decision(run=tuple(runs), wake_at=min(wakes, default=None))

@@ -160,24 +160,25 @@ class SagaState(Struct, frozen=True, gc=False):
     @property
     def turned(self) -> bool:
         """Whether it goes back: cancelled, out of time, or with a step given up, and not past its pivot."""
-        return not self.past_pivot and (
-            self.cancelled
-            or self.deadline_exceeded
-            or any(
-                s.forward.progress is Progress.FAILED or s.compensation.progress is not Progress.PENDING
-                for s in self.steps.values()
-            )
-        )
+        if self.past_pivot:
+            return False
+        if self.cancelled or self.deadline_exceeded:
+            return True
+        for step in self.steps.values():
+            if step.forward.progress is Progress.FAILED or step.compensation.progress is not Progress.PENDING:
+                return True
+        return False
 
     @property
     def in_flight(self) -> tuple[tuple[str, Direction], ...]:
         """The attempts that were started and have no outcome yet."""
-        return tuple(
-            (name, direction)
-            for name, step in self.steps.items()
-            for direction, track in ((Direction.FORWARD, step.forward), (Direction.COMPENSATION, step.compensation))
-            if track.progress is Progress.RUNNING
-        )
+        attempts: list[tuple[str, Direction]] = []
+        for name, step in self.steps.items():
+            if step.forward.progress is Progress.RUNNING:
+                attempts.append((name, Direction.FORWARD))
+            if step.compensation.progress is Progress.RUNNING:
+                attempts.append((name, Direction.COMPENSATION))
+        return tuple(attempts)
 
     @property
     def status(self) -> Status:

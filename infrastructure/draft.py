@@ -151,7 +151,9 @@ class Draft:
             raise StreamsMissing(missing)
 
     def _add(self, stream_id: str, version: int, event: Event) -> None:
-        self._add_all([self._new(stream_id, version, event)])
+        new = self._new(stream_id, version, event)
+        self.events.append(new)
+        self.size_bytes += len(new.state)
 
     def _new(self, stream_id: str, version: int, event: Event) -> NewEvent:
         return self._memory.mapper.to_new(

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -29,6 +30,15 @@ _NULL: Final = b"\xff\xff\xff\xff"
 _length = struct.Struct(">I").pack
 _integer = struct.Struct(">Iq").pack
 _integer_then_length = struct.Struct(">IqI").pack
+
+
+def _text(value: str) -> bytes:
+    stored = value.encode()
+    return _length(len(stored)) + stored
+
+
+_often = lru_cache(maxsize=4096)(_text)
+"""Of texts that stand on many events."""
 _link = struct.Struct(">qq").pack
 
 
@@ -43,27 +53,17 @@ def digest(
     meta: str,
 ) -> bytes:
     """The digest of an event: 32 bytes over every column that its writer sends."""
-    stream = stream_id.encode()
-    name = topic.encode()
-    about = meta.encode()
-    if correlation_id is None:
-        correlation = _NULL
-    else:
-        correlation = correlation_id.encode()
-        correlation = _length(len(correlation)) + correlation
     return sha256(
         b"".join(
             (
-                _length(len(stream)),
-                stream,
-                _integer_then_length(8, version, len(name)),
-                name,
+                _text(stream_id),
+                _integer(8, version),
+                _often(topic),
                 _integer_then_length(8, schema_version, len(state)),
                 state,
-                correlation,
+                _NULL if correlation_id is None else _text(correlation_id),
                 _NULL if causation_position is None else _integer(8, causation_position),
-                _length(len(about)),
-                about,
+                _often(meta),
             )
         )
     ).digest()

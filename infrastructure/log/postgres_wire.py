@@ -56,10 +56,12 @@ def integers(column: Sequence[int | None]) -> Parameter:
 def _array(oid: int, values: Sequence[bytes | None]) -> Parameter:
     if not values:
         return BINARY, _empty(0, 0, oid)
-    parts: list[bytes] = [b""] * (2 * len(values))
-    parts[::2] = [
-        _NULL if value is None else _LENGTHS[len(value)] if len(value) < len(_LENGTHS) else _length(len(value))
-        for value in values
-    ]
-    parts[1::2] = [value or b"" for value in values]
-    return BINARY, _head(1, None in values, oid, len(values), 1) + b"".join(parts)
+    hasnull = None in values
+    parts: list[bytes] = []
+    for value in values:
+        if value is None:
+            parts.append(_NULL)
+        else:
+            size = len(value)
+            parts += (_LENGTHS[size] if size < 4096 else _length(size), value)
+    return BINARY, _head(1, hasnull, oid, len(values), 1) + b"".join(parts)

@@ -82,11 +82,12 @@ BEGIN
     IF cardinality(p_opening_streams) > 0 THEN
         p_suspect := p_suspect OR EXISTS (
             SELECT FROM unnest(p_opening_streams, p_opening_versions) AS opening (stream_id, version)
-            WHERE NOT CASE
-                WHEN opening.version > 1 THEN EXISTS (
-                    SELECT FROM events AS e WHERE e.stream_id = opening.stream_id AND e.version = opening.version - 1)
-                WHEN opening.version = 0 THEN NOT EXISTS (
-                    SELECT FROM events AS e WHERE e.stream_id = opening.stream_id)
+            WHERE NOT CASE  -- scalar: an EXISTS may be planned as a hash of every event there is
+                WHEN opening.version > 1 THEN (
+                    SELECT e.version FROM events AS e
+                    WHERE e.stream_id = opening.stream_id AND e.version = opening.version - 1) IS NOT NULL
+                WHEN opening.version = 0 THEN (
+                    SELECT max(e.version) FROM events AS e WHERE e.stream_id = opening.stream_id) IS NULL
                 ELSE false
             END
         );
