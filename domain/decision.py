@@ -154,9 +154,9 @@ def _go_on(definition: Definition, state: SagaState, now: datetime) -> Decision:
         if track.progress is Progress.FAILED:
             return Decision(record=(_needs_person(state, step, Direction.FORWARD, now),))
         if track.progress is Progress.WAITING:
-            over = _wait_over(state, step, track, now)
-            if over:
-                return Decision(record=over)
+            facts = _wait_over(state, step, track, now)
+            if facts:
+                return Decision(record=facts)
             if track.wait is not None and track.wait.due_at is not None:
                 wakes.append(track.wait.due_at)
         elif over.issuperset(definition.after[step.name]):
