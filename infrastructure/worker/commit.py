@@ -65,8 +65,16 @@ class GroupCommit:
         self.giving_up = False
         """Stop trying to append to a database that does not answer."""
 
+    def has_begun(self, saga_id: str) -> bool:
+        """Whether it is held, and not only about to be started here."""
+        execution = self.executions.get(saga_id)
+        return execution is not None and execution.opening is None
+
     def add(self, execution: Execution) -> None:
-        """Hold a saga, and decide what it does next."""
+        """Hold a saga, and decide what it does next; a start of it that waits here came too late, and is answered."""
+        start = self._starting.get(execution.saga_id)
+        if start is not None and execution.opening is None:
+            self._already(start)
         self._drop(execution)
         self.size_bytes += execution.size_bytes
         self.executions[execution.saga_id] = self.ready[execution.saga_id] = execution

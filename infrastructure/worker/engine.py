@@ -149,10 +149,10 @@ class Engine:
         """Look for sagas to take, at those held here to which someone else wrote, and at those watched."""
         if self._monotonic() < self._poll_at:
             return
+        self._held.settle()  # what is read must not be older than what is held
         if self._in_doubt:
             self._ask_again()
         self._poll_at = self._monotonic() + POLL_SECONDS
-        self._held.settle()  # what is read must not be older than what is held
         self._look_at_nudged()
         claims: list[Claim] = []
         self._held.starts.extend(self._held.requests.take(self._lease.epoch, self._room_for_starts))
@@ -177,7 +177,7 @@ class Engine:
 
     def _ask_again(self) -> None:
         """After the database was away: answers may have been lost, of claims and of nudges."""
-        self._adopt(self._claimed(lambda saga_id: saga_id not in self._held.executions))
+        self._adopt(self._claimed(lambda saga_id: not self._held.has_begun(saga_id)))
         self._held.refresh(list(self._held.executions.values()))
         self._held.requests.ask_again(self._lease.epoch)
         self._in_doubt = False
