@@ -48,6 +48,8 @@ class SimulatedQueue:
         self._due: dict[str, DueRow] = {}
         self._leases: dict[str, LeaseRow] = {}
         self._epochs = count(1)
+        self.lost_due: set[str] = set()
+        """The sagas whose row was deleted, by whoever may not do that."""
         self.lease_ended: list[Callable[[Epoch], None]] = []
         """Told of each lease when it ends, before anything else happens."""
 
@@ -122,9 +124,19 @@ class SimulatedQueue:
         if not self.holds(epoch):
             raise SupersededWorker(*epoch)
 
+    def lasts(self, worker_id: str) -> bool:
+        """Whether a worker's lease has time left, so that nobody could have ended it by now."""
+        lease = self._leases.get(worker_id)
+        return lease is not None and self._clock() <= lease.lease_until
+
+    def held_by(self, worker_id: str) -> set[str]:
+        """The sagas that are in a worker's hands, as the due work has it."""
+        return {row.saga_id for row in self._held_by(worker_id)}
+
     def lose_due(self, saga_id: str) -> None:
         """What nobody may do, and somebody will: delete a row of the due work."""
         self._due.pop(saga_id, None)
+        self.lost_due.add(saga_id)
 
     def apply_due(self, accepted: Iterable[Append], now: datetime) -> None:
         """What the appends of a call say about the due work."""

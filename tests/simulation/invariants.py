@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from sagaledger.domain.commerce import (
     InventoryReleased,
@@ -24,6 +25,7 @@ from sagaledger.domain.facts import (
     Direction,
     SagaCompensated,
     SagaCompleted,
+    SignalReceived,
     StepCompensated,
     StepStarted,
     StepSucceeded,
@@ -35,6 +37,7 @@ from sagaledger.infrastructure.log.verify import verify
 from .world import World
 
 Check = Callable[[World], Iterator[str]]
+HEARD_SECONDS_MAX = 1.0
 DELIVERED = {"insurance", "booking", "paper", "ribbon", "parcel", "letter"}
 
 
@@ -105,6 +108,31 @@ def what_was_undone_was_undone_in_reverse(world: World) -> Iterator[str]:
                 built_on_it = world.ledger.definition_of(saga_id.partition("-")[0]).dependents[step]
                 if left := built_on_it & begun[saga_id] - undone[saga_id]:
                     yield f"{saga_id} undid {step} before {sorted(left)}"
+
+
+def nobody_errs_twice_alike(world: World) -> Iterator[str]:
+    """Whoever was told that a stream goes on looks at it before writing to it again."""
+    for error, appends in world.log.errors.items():
+        if len(appends) > 1:
+            end = f"{error.stream_id} ends at version {error.expected_version}"
+            yield f"{error.worker_id} believed {len(appends)} times that {end}"
+
+
+def an_answer_is_heard_at_once(world: World) -> Iterator[str]:
+    """A saga in a worker's hands goes on as soon as somebody writes to it, not only when its time is up."""
+    said: dict[str, datetime] = {}
+    for recorded in world.events:
+        if isinstance(recorded.event, SignalReceived) and recorded.stream_id.startswith("ask-"):
+            said[recorded.stream_id] = recorded.recorded_at
+        elif isinstance(recorded.event, StepSucceeded) and recorded.stream_id in said:
+            seconds = (recorded.recorded_at - said.pop(recorded.stream_id)).total_seconds()
+            if seconds > HEARD_SECONDS_MAX:
+                yield f"{recorded.stream_id} heard its answer after {seconds:.1f} s"
+
+
+def no_process_was_at_fault(world: World) -> Iterator[str]:
+    """Nobody began a step under a lease that was over, or lost sight of what it holds."""
+    yield from world.machine.faults
 
 
 def keys_and_effects_match(world: World) -> Iterator[str]:
@@ -189,6 +217,9 @@ CHECKS: tuple[Check, ...] = (
     no_superseded_worker_wrote,
     no_step_counts_twice,
     what_was_undone_was_undone_in_reverse,
+    nobody_errs_twice_alike,
+    an_answer_is_heard_at_once,
+    no_process_was_at_fault,
     keys_and_effects_match,
     what_stands_fits_the_end,
     goods_and_money_are_conserved,

@@ -7,11 +7,12 @@ from functools import partial
 from random import Random
 from typing import Any, cast
 
+from sagaledger.domain.facts import CompensationStarted, Direction, StepStarted
 from sagaledger.infrastructure.app import App
 from sagaledger.infrastructure.errors import OutcomeUnknown, SagaledgerError, Unavailable
 from sagaledger.infrastructure.ledger import Ledger
 from sagaledger.infrastructure.worker.engine import Engine
-from sagaledger.infrastructure.worker.message import Attempted, Drain, Message, Reply
+from sagaledger.infrastructure.worker.message import Attempted, Dispatch, Drain, Message, Reply
 from sagaledger.infrastructure.worker.sweeper import Sweeper
 
 from .courier import Courier
@@ -46,6 +47,8 @@ class Machine:
         self.courier = courier
         self.app = app
         self.weather: Callable[[], Weather] = Weather
+        self.faults: list[str] = []
+        """What processes were seen to do and must not."""
 
     def ledger(self, life: Life) -> Ledger:
         """The ledger, as a process sees it."""
@@ -108,7 +111,9 @@ class Process:
                 return WAKE_SECONDS_MAX  # its supervisor starts it again
         messages, self._inbox = self._inbox, []
         turn = self._engine.turn(messages)
+        self._look_at_its_hands(self._engine)
         for dispatch in turn.dispatch:
+            self._look_at_its_lease(dispatch)
             self._machine.courier.call(dispatch, self._hear)
         for reply in turn.replies:
             reply()
@@ -120,6 +125,28 @@ class Process:
 
     def _hear(self, attempted: Attempted) -> None:
         self.tell(attempted)
+
+    def _look_at_its_lease(self, dispatch: Dispatch) -> None:
+        """An attempt may begin only while nobody could have ended the lease under which its start was written (G6)."""
+        _, run, _ = dispatch
+        kind = StepStarted if run.direction is Direction.FORWARD else CompensationStarted
+        for row in reversed(self._machine.log.stream(dispatch.execution.saga_id)):
+            fact = self._ledger.mapper.to_recorded(row)
+            if isinstance(fact.event, kind) and (fact.event.step, fact.event.attempt) == (run.step, run.attempt):
+                if not self._machine.log.lasts(fact.meta.worker or ""):
+                    self._machine.faults.append(f"{fact.meta.worker} began {run.key} when its lease was over")
+                return
+
+    def _look_at_its_hands(self, engine: Engine) -> None:
+        """When all is settled it holds what the due work says it holds, unless it knows that an answer was lost."""
+        worker_id = engine._lease.epoch.worker_id
+        if engine._held.under_way or engine._in_doubt or not self._machine.log.lasts(worker_id):
+            return
+        held = set(engine._held.executions) - set(engine._held._starting)
+        known = self._machine.log.held_by(worker_id)
+        for saga_id in (held ^ known) - self._machine.log.lost_due:
+            where = "held, and free for others" if saga_id in held else "not held, and kept from others"
+            self._machine.faults.append(f"{saga_id} is {where} by {worker_id} after {self._scheduler.seconds:.1f} s")
 
     def _sweep(self) -> None:
         if self._scheduler.seconds >= self._sweep_at:

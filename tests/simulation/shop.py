@@ -26,15 +26,21 @@ from .courier import Courier
 
 APPROVAL = "approve"
 APPROVAL_SECONDS_MAX = 6.0
+ANSWER = "answer"
+ANSWER_SECONDS_MAX = 4.0
+"""So short that the worker keeps the saga meanwhile, and has to hear of the answer."""
 PATIENT = Retry(attempts=4, backoff_seconds=0.1, backoff_seconds_max=1.0)
 STUBBORN = Retry(attempts=6, backoff_seconds=0.1, backoff_seconds_max=1.0)
 """What this does not bring about needs a person."""
 
 
 def app_with(courier: Courier) -> App:
-    """The shop, and `deliver`: local steps, calls in parallel, an approval, a rest, a saga of its own, and a pivot."""
+    """The shop, and `deliver`: local steps, calls in parallel, an approval, a rest, a saga of its own, and a pivot;
+    and `ask`, which waits for an answer."""
     wrap = _wrap(courier)
-    return App(sagas=[*SAGAS, wrap, _deliver(courier, wrap)], participants=PARTICIPANTS)
+    ask = Saga("ask", input=str, key=lambda question: question)
+    ask.wait_for(ANSWER, timeout=ANSWER_SECONDS_MAX)
+    return App(sagas=[*SAGAS, wrap, _deliver(courier, wrap), ask], participants=PARTICIPANTS)
 
 
 def _wrap(courier: Courier) -> Saga[Order]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sagaledger.infrastructure.log.digest import GENESIS, chain
@@ -18,9 +19,11 @@ from sagaledger.infrastructure.log.port import (
     AppendCall,
     Appended,
     AppendRow,
+    Conflict,
     Head,
     Misplaced,
     NewEvent,
+    Outcome,
     Receipt,
     Snapshot,
     StoredRow,
@@ -31,6 +34,14 @@ from sagaledger.infrastructure.log.sqlite import Sent
 from .due_work import SimulatedQueue
 
 NOBODY = UUID(int=0)
+
+
+class Error(NamedTuple):
+    """Who believed which stream to end at which version."""
+
+    worker_id: str
+    stream_id: str
+    expected_version: int
 
 
 class SimulatedLog(SimulatedQueue):
@@ -50,6 +61,8 @@ class SimulatedLog(SimulatedQueue):
         self._snapshots: dict[str, Snapshot] = {}
         self._consumers: dict[str, tuple[int, UUID]] = {}
         self._fingerprints: dict[tuple[str, int], str] = {}
+        self.errors: defaultdict[Error, set[UUID]] = defaultdict(set)
+        """The appends in which a worker believed that a stream ended where it did not end any more."""
 
     def close(self) -> None:
         """There is nothing to release."""
@@ -64,6 +77,7 @@ class SimulatedLog(SimulatedQueue):
         self._check_advances(call)
         now = max(self._clock(), self._head.recorded_at or self._clock())
         outcomes = decide(call.appends, self._ends(call.appends), self._head.position)
+        self._note_errors(call, outcomes)
         accepted = [a for a, outcome in zip(call.appends, outcomes, strict=True) if isinstance(outcome, Appended)]
         if accepted or not call.appends:
             written = [new for append in accepted for new in append.events]
@@ -134,6 +148,12 @@ class SimulatedLog(SimulatedQueue):
 
     def wait_beyond(self, position: int, timeout_seconds: float) -> int:  # noqa: ARG002 -- nobody else runs meanwhile
         return self._head.position
+
+    def _note_errors(self, call: AppendCall, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            if call.epoch and isinstance(outcome, Conflict) and outcome.actual_version > outcome.expected_version:
+                error = Error(call.epoch.worker_id, outcome.stream_id, outcome.expected_version)
+                self.errors[error].add(call.append_id)
 
     def _ends(self, appends: Sequence[Append]) -> dict[str, int]:
         wanted = {new.stream_id for append in appends for new in append.events}

@@ -22,13 +22,15 @@ from .courier import Courier
 from .network import FAIR, Weather
 from .process import Machine, People, Process
 from .scheduler import Scheduler
-from .shop import APPROVAL, app_with
+from .shop import ANSWER, APPROVAL, app_with
 from .store import SimulatedLog
 
 STORM_SECONDS = 15.0
 CALM_SECONDS_MAX = 120.0
 """Within this time after the storm every saga must have come to rest; the longest deadline is half of it."""
 LOOK_SECONDS = 2.0
+SETTLING_SECONDS = 7.0
+"""After the storm: who was paused goes on, leases of the dead have ended."""
 EVERYTHING = 1_000_000
 ARTICLES = ("lamp", "teapot")
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -71,6 +73,7 @@ class World:
         self.scheduler.let_pass(STORM_SECONDS)
         self._weather = FAIR
         self.courier.trouble = 0.0
+        self._ask_questions()
         until = self.scheduler.seconds + CALM_SECONDS_MAX
         while self.scheduler.seconds < until and not self._rests():
             self.scheduler.let_pass(LOOK_SECONDS)
@@ -125,6 +128,14 @@ class World:
                 self._cancel(f"deliver-{order.order_id}", begins + self.random.uniform(0.2, 14.0))
         for number in range(self.random.randint(0, 2)):
             self._start_some_time("return_goods", self._return(f"R-{number}"))
+
+    def _ask_questions(self) -> None:
+        """In the calm: sagas that are answered while a worker keeps them."""
+        for number in range(2):
+            seconds = SETTLING_SECONDS + self.random.uniform(0.0, 2.0)
+            self.people.will(seconds, partial(Ledger.start, saga="ask", value=f"Q-{number}"))
+            answer = partial(Ledger.signal, saga_id=f"ask-Q-{number}", name=ANSWER, actor="zoe")
+            self.people.will(seconds + self.random.uniform(0.5, 2.0), answer)
 
     def _order(self, order_id: str) -> Order:
         lines = tuple(
