@@ -125,6 +125,7 @@ class GroupCommit:
         self._send(drafted)
         self.refresh(stale)
         self._committer.trim()
+        self._sub_sagas.ask_to_turn_back()
 
     def settle(self) -> None:
         """Wait for what was sent. Raises `SupersededWorker` and `Unavailable`."""
@@ -151,8 +152,13 @@ class GroupCommit:
         self._committer.forget_all()
 
     def start_afresh(self) -> None:
-        """The lease was lost: others go on with everything held here. Starts that were not written are kept."""
-        self.starts.extendleft(reversed(self._starting.values()))
+        """The lease was lost: others go on with everything held here. Starts that were not written are kept.
+
+        Not those of sub-sagas: whoever goes on with the saga that one is a step of starts it, or has turned back.
+        """
+        waiting = [*self._starting.values(), *self.starts]
+        self.starts.clear()
+        self.starts.extend(start for start in waiting if start.opening.parent is None)
         for held in (self.executions, self.ready, self.timers, self._starting, self._outbox.dispatch):
             held.clear()
         self.abandon()
@@ -267,8 +273,13 @@ class GroupCommit:
 
     def _already(self, start: Start) -> None:
         """Answer a start whose saga is there: the same one again is one saga."""
+        saga_id = start.opening.saga_id
         try:
-            answer = start.opening.already(self._ledger.history(start.opening.saga_id, participants=False))
+            answer = start.opening.already(self._ledger.history(saga_id, participants=False))
+        except Unavailable:  # nobody may take that for an answer: it is tried again
+            if self._starting.get(saga_id) is start:
+                del self._starting[saga_id]
+            self.starts.append(start)
         except SagaledgerError as error:
             self._answer(start, error)
         else:
@@ -293,11 +304,12 @@ class GroupCommit:
 
     def _leave_alone(self, execution: Execution, error: Exception) -> None:
         """Let go of a saga that nothing can be decided for, until someone writes to it or another worker tries."""
-        self._drop(execution)
         start = self._starting.get(execution.saga_id)
+        # Participants that began with this saga refuse to begin again, if it is there already.
+        is_there = start is not None and isinstance(error, Refused) and self._log.stream(execution.saga_id, upto=1)
+        self._drop(execution)
         if start is not None:
-            # Participants that began with this saga refuse to begin again, if it is there already.
-            if isinstance(error, Refused) and self._log.stream(execution.saga_id, upto=1):
+            if is_there:
                 self._already(start)
             else:
                 self._answer(start, error)

@@ -6,7 +6,9 @@ append; whatever is lost on the way is found again by looking at it, whenever th
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from msgspec import Raw
 
@@ -30,6 +32,8 @@ class SubSagas:
         self._start = start
         self._expecting: dict[str, Execution] = {}
         """Who waits for a start that was asked for and is not answered yet."""
+        self._calling_off: deque[tuple[str, str]] = deque()
+        """Those that have to be asked to turn back, each with the saga that it is a step of."""
 
     def look(self, executions: Sequence[Execution]) -> None:
         """Take the ends of sub-sagas as outcomes; start those that are not there."""
@@ -61,14 +65,17 @@ class SubSagas:
         return execution
 
     def call_off(self, transition: Transition) -> None:
-        """Ask the sub-sagas of one that turns back to do so first; those past their pivot go on to their end."""
-        for saga_id in transition.call_off:
-            try:
-                self._ledger.cancel(
-                    saga_id, actor=f"saga {transition.execution.saga_id}", reason="the saga it is a step of turns back"
-                )
-            except (SagaNotFound, WrongState):
-                continue  # it is not there, over, turning back already, or past its pivot: all of which `look` sees
+        """The sub-sagas of one that turns back have to do so first; those past their pivot go on to their end."""
+        self._calling_off.extend((saga_id, transition.execution.saga_id) for saga_id in transition.call_off)
+
+    def ask_to_turn_back(self) -> None:
+        """Ask those that were called off. Raises `Unavailable` and `OutcomeUnknown`; the rest is asked next time."""
+        while self._calling_off:
+            saga_id, parent = self._calling_off[0]
+            # One that is not there, over, turning back already, or past its pivot, cannot: all of which `look` sees.
+            with suppress(SagaNotFound, WrongState):
+                self._ledger.cancel(saga_id, actor=f"saga {parent}", reason="the saga it is a step of turns back")
+            self._calling_off.popleft()
 
     def forget(self) -> None:
         """The sagas held here are with others now."""

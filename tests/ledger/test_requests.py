@@ -201,6 +201,30 @@ def test_requests_whose_answer_was_lost_are_asked_for_again(
     assert facts.count("SagaStarted") == 1
 
 
+def test_a_database_that_is_away_is_no_reason_to_refuse(
+    ledger: Ledger, mine: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its saga is there already, which could not be seen at first: the request is granted all the same."""
+    ledger.start(trip, ROME)
+    ledger.start_in(mine, trip, ROME)
+    mine.commit()
+    look = ledger.history
+    looked: list[str] = []
+
+    def look_later(saga_id: str, **how: Any) -> Any:
+        looked.append(saga_id)
+        if len(looked) == 1:
+            raise Unavailable("away")
+        return look(saga_id, **how)
+
+    monkeypatch.setattr(ledger, "history", look_later)
+
+    work(ledger)
+
+    assert looked == ["trip-Rome.2", "trip-Rome.2"]
+    assert requests_of(ledger) == []
+
+
 def test_a_request_may_be_for_later(ledger: Ledger, mine: psycopg.Connection) -> None:
     """Its saga is there at once, and begins at its time."""
     begins_at = datetime.now(UTC) + timedelta(hours=1)

@@ -1,0 +1,119 @@
+"""Sagas that turn back while those that are steps of theirs are on their way, and the database is away just then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import monotonic, sleep
+
+import pytest
+
+from sagaledger import App, Ledger, Retry, Saga, StepContext
+from sagaledger.domain.outcome import failure_of
+from sagaledger.domain.recorded import Meta
+from sagaledger.domain.state import Status
+from sagaledger.infrastructure.errors import Unavailable
+from sagaledger.infrastructure.log.port import Epoch
+from sagaledger.infrastructure.opening import Opening
+from sagaledger.infrastructure.worker.engine import Engine
+from sagaledger.infrastructure.worker.message import Attempted, Dispatch, Message, Start
+
+PATIENCE_SECONDS = 20.0
+AGAIN = Retry(attempts=3, backoff_seconds=0.1)
+
+
+class Journey:
+    """A trip whose stay is a saga that waits for a word; and an errand that has nothing to do with either."""
+
+    def __init__(self) -> None:
+        self.stays_begun = 0
+        self.stay = Saga("stay", input=int)
+        self.stay.wait_for("word")
+        self.trip = Saga("trip", input=int)
+        self.trip.sub_saga(self.stay, name="rest")(self._input_of_stay).compensation(_nothing)
+        self.errand = Saga("errand", input=int)
+        self.errand.step(name="run", compensable=False, retry=AGAIN)(_nothing)
+        self.app = App(sagas=[self.trip, self.stay, self.errand])
+
+    def start(self, saga: Saga[int]) -> Start:
+        """To be started by an engine."""
+        return Start(Opening.of(saga.definition, 1, "1"), Meta(), None)
+
+    def _input_of_stay(self, number: int, _: StepContext) -> int:
+        self.stays_begun += 1
+        return number
+
+
+def drive(engine: Engine, until: Callable[[], bool], messages: Sequence[Message] = ()) -> list[Dispatch]:
+    """Turn by turn, until something is so or a step is to be run; gives the steps that are."""
+    dispatched: list[Dispatch] = []
+    deadline = monotonic() + PATIENCE_SECONDS
+    while True:
+        dispatched += engine.turn(messages).dispatch
+        messages = ()
+        if until() or dispatched:
+            return dispatched
+        assert monotonic() < deadline, "waited too long"
+        sleep(min(engine.seconds_to_wait(), 0.02))
+
+
+def test_what_settles_beside_a_saga_that_turns_back_is_settled(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its stay cannot be called off at first: the errand in the same batch is run again, and then the stay ends."""
+    journey = Journey()
+    with Ledger.open(url, journey.app, create=True) as ledger, Ledger.open(url, journey.app) as shell:
+        engine = Engine(ledger, concurrency=10, lease_seconds=60.0)
+        drive(engine, lambda: bool(shell.backend.stream("stay-trip-1.rest")), [journey.start(journey.trip)])
+        drive(engine, lambda: shell.backend.due() == [])
+        [first] = drive(engine, lambda: False, [journey.start(journey.errand)])
+        failed = Attempted(first.execution, first.run, failure_of(OSError("no answer")))
+        drive(engine, lambda: "StepFailed" in topics(shell, "errand-1"), [failed])
+        cancel = ledger.cancel
+        asked: list[str] = []
+
+        def cancel_later(saga_id: str, *, actor: str, reason: str) -> object:
+            asked.append(saga_id)
+            if len(asked) == 1:
+                raise Unavailable("away")
+            return cancel(saga_id, actor=actor, reason=reason)
+
+        monkeypatch.setattr(ledger, "cancel", cancel_later)
+        shell.cancel("trip-1", actor="ann", reason="no time")
+        sleep(2 * AGAIN.backoff_seconds)  # both are to be decided on in the next turn
+
+        [second] = drive(engine, lambda: False)
+        drive(engine, lambda: shell.state("trip-1").end is not None)
+
+        assert (second.run.step, second.run.attempt) == ("run", 2)
+        assert shell.state("trip-1").status is Status.COMPENSATED
+        assert shell.state("stay-trip-1.rest").status is Status.COMPENSATED
+        engine.finish()
+
+
+def test_a_worker_that_lost_its_lease_starts_no_saga_of_one_that_others_turned_back(postgres_url: str) -> None:
+    """It was about to start the stay when it was stopped; meanwhile another worker undid the trip."""
+    journey = Journey()
+    with Ledger.open(postgres_url, journey.app, create=True) as ledger, Ledger.open(postgres_url, journey.app) as other:
+        late = Engine(ledger, concurrency=10, lease_seconds=60.0)
+        drive(late, lambda: journey.stays_begun == 1, [journey.start(journey.trip)])
+        assert other.backend.stream("stay-trip-1.rest") == []
+        [stopped] = other.backend.workers()
+        other.backend.retire(Epoch(stopped.worker_id, stopped.epoch))
+        other.cancel("trip-1", actor="ann", reason="no time")
+        quick = Engine(other, concurrency=10, lease_seconds=60.0)
+        drive(quick, lambda: other.state("trip-1").end is not None)
+        quick.finish()
+
+        drive(late, lambda: len(other.backend.workers()) == 1)
+        drive(late, lambda: False, [journey.start(journey.errand)])
+        late.finish()
+
+        assert other.state("trip-1").status is Status.COMPENSATED
+        assert other.backend.stream("stay-trip-1.rest") == []
+
+
+def topics(ledger: Ledger, saga_id: str) -> list[str]:
+    """The stored names of a saga's facts."""
+    return [row.topic for row in ledger.backend.stream(saga_id)]
+
+
+def _nothing(*_: object) -> None:
+    """There is nothing to do."""
