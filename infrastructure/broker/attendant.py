@@ -18,7 +18,7 @@ from ..ledger import Ledger
 from .cloud_event import Notice, read, subject_of
 from .connection import broker_at, jetstream, started, stream_of
 from .errors import BrokerUnavailable, MessageRejected
-from .outage import longer, rest
+from .outage import Outage, rest
 from .receiver import Receiver
 
 if TYPE_CHECKING:
@@ -50,21 +50,20 @@ class Attendant:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Attend until told to stop; outages are waited out. Raises `BrokerUnavailable` if the first try finds none."""
-        backoff_seconds = 0.0
+        outage = Outage(f"service {self.service.name}")
         connected_once = False
         try:
             while not stopping.is_set():
                 try:
                     stream = await self._in_thread(partial(stream_of, self._ledger))
                     async with started(self._subscribed(stream), self._url) as broker:
-                        connected_once, backoff_seconds = True, 0.0
+                        connected_once = True
+                        outage.over()
                         await self._attend(broker, stream, stopping)
                 except Unavailable as error:
                     if isinstance(error, BrokerUnavailable) and not connected_once:
                         raise
-                    backoff_seconds = longer(backoff_seconds)
-                    _log.warning("service %s goes on in %.1f s: %s", self.service.name, backoff_seconds, error)
-                    await rest(stopping, backoff_seconds)
+                    await outage.outlast(stopping, error)
         finally:
             self._thread.shutdown()
 

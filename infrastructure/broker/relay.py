@@ -24,7 +24,7 @@ from ..log.port import Advance, AppendCall, StoredRow
 from .cloud_event import headers_of, subject_of
 from .connection import broker_at, jetstream, started, stream_of
 from .errors import BrokerUnavailable
-from .outage import longer, rest
+from .outage import Outage
 
 if TYPE_CHECKING:
     from faststream.nats import NatsBroker
@@ -54,7 +54,7 @@ class Relay:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Relay until told to stop; outages are waited out. Raises `BrokerUnavailable` if the first try finds none."""
-        backoff_seconds = 0.0
+        outage = Outage("the relay")
         connected_once = False
         while not stopping.is_set():
             try:
@@ -62,18 +62,13 @@ class Relay:
                 broker = broker_at(self._url)
                 broker.publisher(subject_of(stream, "any", "any"), stream=jetstream(stream))  # declares the stream
                 async with started(broker, self._url):
-                    connected_once, backoff_seconds = True, 0.0
+                    connected_once = True
+                    outage.over()
                     await self._relay(broker, stream, stopping)
-            except BrokerUnavailable:
-                if not connected_once:
-                    raise
-                backoff_seconds = longer(backoff_seconds)
-                _log.warning("the broker is away: relaying goes on in %.1f s", backoff_seconds)
-                await rest(stopping, backoff_seconds)
             except Unavailable as error:
-                backoff_seconds = longer(backoff_seconds)
-                _log.warning("relaying goes on in %.1f s: %s", backoff_seconds, error)
-                await rest(stopping, backoff_seconds)
+                if isinstance(error, BrokerUnavailable) and not connected_once:
+                    raise
+                await outage.outlast(stopping, error)
 
     async def _relay(self, broker: NatsBroker, stream: str, stopping: asyncio.Event) -> None:
         while not stopping.is_set():

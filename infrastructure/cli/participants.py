@@ -94,8 +94,10 @@ async def _follow(ledger: Ledger, services: list[Service]) -> signal.Signals | N
 
 async def _attend(ledger: Ledger, services: list[Service], url: str, *, with_relay: bool) -> signal.Signals | None:
     from ..broker.attendant import Attendant
+    from ..broker.connection import check
     from ..broker.relay import Relay
 
+    await check(url)  # at the start no broker is an error; later it is an outage, to be waited out
     stop = StopRequest()
     runners: list[Any] = [Attendant(ledger, service, url) for service in services]
     if with_relay:

@@ -177,6 +177,8 @@ def test_parked_events_are_listed_and_replayed(sagaledger: Command, sqlite_url: 
     [
         (("participants", "run", "nobody"), 3, "no service 'nobody'"),
         (("participants", "run", "--broker", "http://x"), 5, "names no NATS server"),
+        (("participants", "run", "payment", "--broker", "nats://127.0.0.1:1"), 5, "cannot be used"),
+        (("participants", "relay", "--broker", "nats://127.0.0.1:1"), 5, "cannot be used"),
         (("run", "x.csv", "--broker", "nats://x"), 2, "--style choreography"),
         (("deadletters", "replay", "payment", "0", "--reason", "x"), 2, "the log begins with 1"),
         (("deadletters", "replay", "payment", "99", "--reason", "x"), 4, "not parked"),

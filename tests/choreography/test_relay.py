@@ -18,8 +18,11 @@ from sagaledger.domain.state import Status
 from sagaledger.infrastructure.broker.attendant import Attendant, subjects
 from sagaledger.infrastructure.broker.cloud_event import MESSAGE_ID, headers_of, subject_of
 from sagaledger.infrastructure.broker.connection import stream_of
+from sagaledger.infrastructure.broker.outage import rest
 from sagaledger.infrastructure.broker.relay import Relay
+from sagaledger.infrastructure.ledger import Ledger
 from sagaledger.infrastructure.log.port import Advance, AppendCall, StoredRow
+from sagaledger.infrastructure.reference import APP
 
 from .conftest import Shop, order
 from .processes import PATIENCE_SECONDS, Nats
@@ -144,6 +147,30 @@ def test_a_log_that_begins_with_nothing_to_send_is_no_lost_stream(
 
     assert caplog.messages == []
     assert _stream(sqlite_shop, nats).messages == 1
+
+
+def test_an_empty_ledger_is_waited_with_and_that_is_told_once(
+    sqlite_url: str, nats: Nats, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There is nothing to relay yet, and no reason to say so again and again."""
+    with Ledger.open(sqlite_url, APP) as ledger, caplog.at_level(logging.WARNING):
+        shop = Shop(ledger)
+
+        async def relay() -> None:
+            stopping = asyncio.Event()
+            running = asyncio.create_task(Relay(ledger, nats.url).run(stopping))
+            await rest(stopping, 1.0)  # enough for several tries
+            shop.place(order("1"))
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while _position(shop) == 0:
+                    await rest(stopping, 0.05)
+            stopping.set()
+            await running
+
+        asyncio.run(relay())
+
+    assert [message for message in caplog.messages if "empty" in message] == caplog.messages[:1]
+    assert caplog.messages[1:] == ["the relay goes on"]
 
 
 def test_a_stream_that_was_lost_is_sent_again_from_the_first_event_that_somebody_has_to_handle(
