@@ -1,0 +1,31 @@
+"""The page of guarantees is public: each has tests, named one by one, and every one of them is there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROWS = [line for line in (ROOT / "docs" / "guarantees.md").read_text().splitlines() if re.match(r"\| G\d+ \|", line)]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.split("|")[1].strip())
+def test_every_guarantee_names_tests_that_exist(row: str) -> None:
+    """`folder/test_file.py::test_name`; the file may be left out where it is that of the one before."""
+    tests = row.rsplit("|", 2)[1]
+    path = ""
+    for named, name in re.findall(r"`([\w/]*(?:\.py)?)::(\w+)`", tests):
+        path = named or path
+        functions = ast.walk(ast.parse((ROOT / "tests" / path).read_text()))
+        assert name in {node.name for node in functions if isinstance(node, ast.FunctionDef)}, f"{path}::{name}"
+
+    assert path
+    assert not re.search(r"test_\w+\.py`", tests), "name the test, not only its file"
+
+
+def test_no_guarantee_is_left_out() -> None:
+    """G1 to G16, in order."""
+    assert [row.split("|")[1].strip() for row in ROWS] == [f"G{number}" for number in range(1, 17)]
