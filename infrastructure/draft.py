@@ -79,11 +79,13 @@ class Draft:
         self.last_own = len(self.events)
         self._add(self._correlation_id, version, fact)
 
-    def perform(self, commands: Sequence[Command], at: datetime) -> int:
+    def perform(self, commands: Sequence[Command], at: datetime, *, beginning: bool = False) -> int:
         """Decide commands one after the other and add their events; gives how many.
 
         All or nothing: when a participant raises `Refused`, only the facts of the refusal are added. Raises
         `StreamsMissing`, for `Committer.build`, when a stream has to be loaded before.
+
+        `beginning`: a refusal means that nothing begins, and nothing is recorded.
         """
         self._require(commands)
         overlay: dict[str, Known] = {}
@@ -95,7 +97,7 @@ class Draft:
             try:
                 events = participant.decide(state, command, at)
             except StepRejected as refusal:
-                self._refuse(participant, stream_id, refusal)
+                self._refuse(participant, stream_id, refusal, recorded=not beginning)
                 raise
             for event in events:
                 version += 1
@@ -111,9 +113,9 @@ class Draft:
         """The append, for the log."""
         return Append(self.events, due, nudge)
 
-    def _refuse(self, participant: Participant[Any], stream_id: str, refusal: StepRejected) -> None:
-        """Add the facts of a refusal; one without facts has to rest on what the stream holds now."""
-        facts = refusal.events if isinstance(refusal, Refused) else ()
+    def _refuse(self, participant: Participant[Any], stream_id: str, refusal: StepRejected, *, recorded: bool) -> None:
+        """Add the facts of a refusal; one that records nothing has to rest on what the stream holds now."""
+        facts = refusal.events if recorded and isinstance(refusal, Refused) else ()
         if not facts:
             self._memory.ascertain({stream_id} - self._written)
         version, state = self._known(stream_id)

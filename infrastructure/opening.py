@@ -60,7 +60,7 @@ class Opening(NamedTuple):
         """The append that starts it, with what its participants record at that moment; nobody holds it yet."""
         draft = committer.draft(self.saga_id, meta)
         draft.fact(1, self.fact(at))
-        draft.perform(self.commands(), at)
+        draft.perform(self.commands(), at, beginning=True)
         return draft.append(self.due(at, None))
 
     def fact(self, at: datetime) -> SagaStarted:

@@ -28,7 +28,7 @@ from .histories import read_histories
 from .lease import Lease
 from .message import Dispatch, Start, Turn
 from .requests import RequestDesk
-from .sent import Sent
+from .sent import Sent, divided
 from .sub_sagas import SubSagas
 from .timers import Timers
 from .transition import Execution, Transition, context_of
@@ -86,7 +86,8 @@ class GroupCommit:
             self.ready[saga_id] = execution
 
     def refresh(self, executions: Sequence[Execution]) -> None:
-        """Fold what others wrote to these sagas, and decide again. Raises `Unavailable`."""
+        """Fold what others wrote to these sagas, those that are held still, and decide again. Raises `Unavailable`."""
+        executions = [execution for execution in executions if execution.saga_id in self.executions]
         begun = [execution for execution in executions if execution.opening is None]
         after = [(execution.saga_id, execution.state.version) for execution in begun]
         histories = read_histories(self._log, self._ledger.mapper, after)
@@ -122,14 +123,14 @@ class GroupCommit:
         """
         drafted = self._draft_ready(now)
         stale = self._settle_sent(drafted)
-        self._send(drafted)
-        self.refresh(stale)
+        self._send(drafted if not stale else self._still_true(drafted, stale))
+        self.refresh([transition.execution for transition in stale])
         self._committer.trim()
         self._sub_sagas.ask_to_turn_back()
 
     def settle(self) -> None:
         """Wait for what was sent. Raises `SupersededWorker` and `Unavailable`."""
-        self.refresh(self._settle_sent([]))
+        self.refresh([transition.execution for transition in self._settle_sent([])])
 
     def abandon(self) -> None:
         """Wait no longer for what was sent."""
@@ -202,7 +203,7 @@ class GroupCommit:
         budget.spend(len(draft.events), draft.size_bytes)
         return transition
 
-    def _send(self, batch: list[Transition]) -> None:
+    def _send(self, batch: Sequence[Transition]) -> None:
         """Begin to append what was drafted; what writes nothing is settled at once. Raises `SupersededWorker`."""
         writing = [transition for transition in batch if transition.writes]
         if writing:
@@ -211,22 +212,31 @@ class GroupCommit:
             if not transition.writes:
                 self._settle(transition, None)
 
-    def _settle_sent(self, drafted: Sequence[Transition]) -> list[Execution]:
-        """Wait for what was sent, and settle it; gives the sagas to which someone else wrote meanwhile."""
+    def _settle_sent(self, drafted: Sequence[Transition]) -> list[Transition]:
+        """Wait for what was sent, and settle it; gives what was not written, because someone else wrote before."""
         sent = self._sent
         if sent is None:
             return []
         outcomes = self._outcomes(sent)
         self._sent = None
-        stale: list[Execution] = []
+        stale: list[Transition] = []
         for transition, outcome in zip(sent.batch, outcomes, strict=True):
             if isinstance(outcome, Conflict):
-                stale += self._give_way(transition, outcome)
+                self._give_way(transition, outcome)
+                stale.append(transition)
             else:
                 self._settle(transition, outcome)
         if not stale:
             self._committer.snapshot(unsent=[transition.draft.overlay for transition in drafted])
         return stale
+
+    def _still_true(self, drafted: Sequence[Transition], stale: Sequence[Transition]) -> Sequence[Transition]:
+        """What was drafted, without what rests on events that were not written: that is decided again."""
+        kept, untrue = divided(drafted, stale)
+        for transition in untrue:
+            self._committer.forget(transition.draft.overlay)
+            self.ready[transition.execution.saga_id] = transition.execution
+        return kept
 
     def _outcomes(self, sent: Sent) -> list[Outcome]:
         """Wait until the outcome is known; the same call again is harmless."""
@@ -260,16 +270,14 @@ class GroupCommit:
         if transition.more or self._sub_sagas.unseen(transition):
             self.ready[execution.saga_id] = execution
 
-    def _give_way(self, transition: Transition, conflict: Conflict) -> list[Execution]:
-        """Nothing was written: learn what others wrote, and decide again. It costs no attempt."""
+    def _give_way(self, transition: Transition, conflict: Conflict) -> None:
+        """Nothing was written: believe nothing of what it rested on. It costs no attempt."""
         execution = transition.execution
         self._committer.forget(transition.draft.overlay)
         start = self._starting.get(execution.saga_id)
         if start is not None and conflict.stream_id == execution.saga_id:
             self._drop(execution)
             self._already(start)
-            return []
-        return [execution]
 
     def _already(self, start: Start) -> None:
         """Answer a start whose saga is there: the same one again is one saga."""

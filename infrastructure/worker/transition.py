@@ -106,7 +106,7 @@ class Transition:
         execution = self.execution
         if execution.opening is not None:
             self._record(execution.opening.fact(self._now))
-            self.draft.perform(execution.opening.commands(), self._now)
+            self.draft.perform(execution.opening.commands(), self._now, beginning=True)
         if execution.lost:
             for fact in orphaned(self.definition, self.state, execution.previous_worker, self._now):
                 self._record(fact)
