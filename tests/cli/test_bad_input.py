@@ -5,12 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 import sqlite3
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from .shell import ORDER, Shell
+from .shell import ORDER, PROGRAM, Shell
 
+CHUNK_BYTES = 64 * 1024
+HUGE_BYTES = 64 * 1024 * 1024
 FULFIL = ("start", "fulfil_order", "--input")
 
 
@@ -79,6 +83,28 @@ def test_an_input_that_is_too_large_is_refused(sqlite_shell: Shell) -> None:
     assert code == 2
     assert "pass a reference" in message
     assert sqlite_shell.json("projections")["head_position"] == 0
+
+
+def test_a_huge_input_is_refused_without_being_read(sqlite_shell: Shell) -> None:
+    """Of 64 MiB on stdin the command takes a small part, and hangs up on the rest."""
+    taken = 0
+    with subprocess.Popen(
+        [PROGRAM, *FULFIL, "-"],
+        cwd=sqlite_shell.folder,
+        env=sqlite_shell.environment,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        with suppress(BrokenPipeError), process.stdin as stdin:
+            while taken < HUGE_BYTES:
+                taken += stdin.write(b"[" * CHUNK_BYTES)
+        message = process.stderr.read().decode()
+
+    assert process.returncode == 2
+    assert "pass a reference" in message
+    assert taken < HUGE_BYTES // 16
 
 
 def test_an_id_used_with_another_input_is_a_conflict(sqlite_shell: Shell) -> None:
