@@ -30,21 +30,28 @@ from .postgres_work import PostgresWorkQueue
 _EVERYTHING: Final = 2**63 - 1
 _LEARN_SECONDS: Final = 10.0
 """How long to try to learn what became of an append whose answer was lost."""
-_SENDERS_IDLE_MAX: Final = 2
+_CONNECTIONS: Final = 8
+_SENDERS: Final = 2
+"""The worker's, whose append is under way while it drafts the next one, and everybody else's."""
 _POLL_SECONDS_MIN: Final = 0.01
 _POLL_SECONDS_MAX: Final = 0.25
 
 
 class PostgresLog(PostgresWorkQueue):
-    """A ledger in a PostgreSQL schema (see `port.Backend` for what each method promises)."""
+    """A ledger in a PostgreSQL schema (see `port.Backend` for what each method promises).
 
-    def __init__(self, url: str, *, create: bool = False, learn_seconds: float = _LEARN_SECONDS) -> None:
-        super().__init__(PostgresDatabase(url, create=create))
+    `connections`: how many it reads with, and as many, but two at most, to append; further threads wait.
+    """
+
+    def __init__(
+        self, url: str, *, create: bool = False, learn_seconds: float = _LEARN_SECONDS, connections: int = _CONNECTIONS
+    ) -> None:
+        super().__init__(PostgresDatabase(url, create=create, connections=connections))
         self.url = url
         self.requests = PostgresRequests(self._database)
         self._learn_seconds = learn_seconds
         self._appending = Lock()
-        self._senders = Pool(self._database.connect, idle_max=_SENDERS_IDLE_MAX)
+        self._senders = Pool(self._database.connect, most=min(_SENDERS, connections))
         self._grown = Condition()
 
     def close(self) -> None:

@@ -40,7 +40,6 @@ _SESSION: Final = (
     "set_config('lock_timeout', '10s', false)"
 )
 _PASSWORD: Final = re.compile(r"(?<=:)[^:@/]+(?=@)|(?<=[?&]password=)[^&]*")
-_IDLE_MAX: Final = 8
 _READ_ATTEMPTS: Final = 3
 """A read is repeated when its connection turns out to have died; each time on another one."""
 
@@ -52,7 +51,7 @@ class PostgresDatabase:
     for a server that cannot be reached. No message contains the password.
     """
 
-    def __init__(self, url: str, *, create: bool = False) -> None:
+    def __init__(self, url: str, *, create: bool = False, connections: int) -> None:
         try:
             given = conninfo_to_dict(url)
         except psycopg.Error:  # its message repeats the URL, and with it the password
@@ -60,7 +59,7 @@ class PostgresDatabase:
         self._conninfo = make_conninfo(url, **{key: value for key, value in _DEFAULTS.items() if key not in given})
         self.place = f"database {given.get('dbname', '')!r} at {given.get('host', 'localhost')}"
         self._shown_url = _PASSWORD.sub("***", url)
-        self._pool = Pool(self.connect, idle_max=_IDLE_MAX)
+        self._pool = Pool(self.connect, most=connections)
         try:
             if create:
                 self._migrate()

@@ -61,6 +61,7 @@ class PostgresSending:
         """Hang up; the server may go on."""
         if self._connection is not None:
             self._connection.close()
+            self._let_go()
 
     def _send(self) -> None:
         try:
@@ -73,6 +74,9 @@ class PostgresSending:
             self._connection.send("append_events", SQL["append"], self._parameters)
         except psycopg.Error as error:
             self._fail(self._connection, error)
+        except BaseException:
+            self.abandon()
+            raise
 
     def _receive(self) -> Answer | None:
         """The answer; None when it is lost. Raises what the server says instead of one."""
@@ -84,14 +88,22 @@ class PostgresSending:
         except psycopg.Error as error:
             self._fail(connection, error)
             return None
-        self._connections.give_back(connection)
+        except BaseException:
+            self.abandon()
+            raise
+        self._let_go()
         return answer
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connections.give_back(self._connection)
+            self._connection = None
 
     def _fail(self, connection: BoundaryConnection, error: psycopg.Error) -> None:
         """Note that the connection is lost. Raises what any other error means."""
         if not lost(error):
-            self._connections.give_back(connection)
+            self._let_go()
             raise self._database.explain(error) from error
         connection.close()
-        self._connection = None
+        self._let_go()
         self._error = error

@@ -123,10 +123,12 @@ class GroupCommit:
         """
         drafted = self._draft_ready(now)
         stale = self._settle_sent(drafted)
-        self._send(drafted if not stale else self._still_true(drafted, stale))
+        try:
+            self._sub_sagas.ask_to_turn_back()  # it appends: not while something of this worker's is under way
+        finally:
+            self._send(drafted if not stale else self._still_true(drafted, stale))
         self.refresh([transition.execution for transition in stale])
         self._committer.trim()
-        self._sub_sagas.ask_to_turn_back()
 
     def settle(self) -> None:
         """Wait for what was sent. Raises `SupersededWorker` and `Unavailable`."""
@@ -205,12 +207,12 @@ class GroupCommit:
 
     def _send(self, batch: Sequence[Transition]) -> None:
         """Begin to append what was drafted; what writes nothing is settled at once. Raises `SupersededWorker`."""
-        writing = [transition for transition in batch if transition.writes]
-        if writing:
-            self._sent = Sent(self._log, self._lease.epoch, writing, self._committer.written)
         for transition in batch:
             if not transition.writes:
                 self._settle(transition, None)
+        writing = [transition for transition in batch if transition.writes]
+        if writing:
+            self._sent = Sent(self._log, self._lease.epoch, writing, self._committer.written)
 
     def _settle_sent(self, drafted: Sequence[Transition]) -> list[Transition]:
         """Wait for what was sent, and settle it; gives what was not written, because someone else wrote before."""

@@ -1,0 +1,67 @@
+"""A worker with a single connection to read with, and one to append with, and a crowd that wants them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import pytest
+
+from sagaledger.domain.state import Status
+from sagaledger.infrastructure.errors import Unavailable
+from sagaledger.infrastructure.ledger import Ledger
+from sagaledger.infrastructure.log import postgres_pool
+from sagaledger.infrastructure.log.postgres import PostgresLog
+
+from .conftest import worker_on
+from .goods import FILLING, Fill, goods_app
+
+CROWD = 40
+
+
+def _connected(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        counted = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND application_name = 'sagaledger'"
+        )
+        (connections,) = counted.fetchone() or (0,)
+        return int(connections)
+
+
+def test_one_connection_is_enough(postgres_url: str) -> None:
+    """Whoever finds it lent waits: everything is done, with one connection to read and one to append."""
+    log = PostgresLog(postgres_url, create=True, connections=1)
+    ledger = Ledger(log, goods_app())
+
+    async def scene() -> int:
+        async with asyncio.timeout(60), worker_on(ledger, concurrency=CROWD) as worker:
+            own = [worker.start(FILLING, [Fill("a", 1)], key=f"own-{number}") for number in range(CROWD)]
+            others = [
+                asyncio.to_thread(ledger.start, FILLING, [Fill("a", 1)], key=f"other-{number}")
+                for number in range(CROWD)
+            ]
+            started = await asyncio.gather(*own, *others)
+            outcomes = await asyncio.gather(*(worker.outcome(saga.saga_id) for saga in started))
+            assert {state.status for state in outcomes} == {Status.COMPLETED}
+            return await asyncio.to_thread(_connected, postgres_url)
+
+    connected = asyncio.run(scene())
+
+    assert len(log.stream("shelf-a")) == 2 * CROWD
+    assert connected == 2
+    ledger.close()
+
+
+def test_who_waits_too_long_is_told(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is never given back does not hang the others for ever, and they learn why."""
+    monkeypatch.setattr(postgres_pool, "WAIT_SECONDS", 0.01)
+    log = PostgresLog(postgres_url, create=True, connections=1)
+
+    lent = log._database._pool.borrow()  # as a thread that hangs in the middle of its statement
+    with pytest.raises(Unavailable, match="all 1 connections of this process were in use"):
+        log.head()
+    log._database._pool.give_back(lent)
+
+    assert log.head().position == 0
+    log.close()
