@@ -1,24 +1,37 @@
-"""Real orders: a file of them through their sagas by the command line, beside the same events only appended."""
+"""Real orders: a file of them through their sagas by the command line, beside the same events only appended.
+
+On PostgreSQL also by one, two and four worker processes, once they are on record.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
+from decimal import Decimal
 from pathlib import Path
 from statistics import median
+from subprocess import DEVNULL, Popen
 from typing import Any
 
 import msgspec
 
+from sagaledger import Ledger
+from sagaledger.domain.commerce import Return, fulfil_order, return_goods
+from sagaledger.infrastructure.cli.intake_run import Terms, begin
+from sagaledger.infrastructure.intake import read_file, with_payment_method
 from sagaledger.infrastructure.log.open import open_backend
+from sagaledger.infrastructure.reference import APP
 
+from .databases import POSTGRES
 from .findings import Findings
 from .limits import append_again, recorded
 from .setting import Setting
 
 COMMAND = Path(sys.executable).with_name("sagaledger")
 RUN_SECONDS_MAX = 600
+WORKERS = (1, 2, 4)
 
 
 def orders(setting: Setting) -> Findings:
@@ -27,7 +40,45 @@ def orders(setting: Setting) -> Findings:
     for backend in setting.backends:
         setting.say(f"{backend}: the orders of {setting.orders_file.name}")
         _beside_append(setting, backend, found)
+        for workers in WORKERS if backend == POSTGRES else ():
+            setting.say(f"{backend}: the same orders, placed before, by {workers} worker processes")
+            url = setting.databases.fresh(backend)
+            found.figures[f"orders_per_second_{backend}_{workers}_workers"] = _by_workers(
+                url, setting.orders_file, workers
+            )
     return found
+
+
+def _by_workers(url: str, file: Path, workers: int) -> float:
+    """How many orders and returns end in a second, from the first step to the last end, by worker processes alone."""
+    placed = _place(url, file)
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(Popen([COMMAND, "worker", "--until-idle", "--db", url], stderr=DEVNULL, stdout=DEVNULL))
+            for _ in range(workers)
+        ]
+        assert [worker.wait(RUN_SECONDS_MAX) for worker in running] == [0] * workers
+    log = open_backend(url)
+    try:
+        rows = recorded(log)
+    finally:
+        log.close()
+    ends = sum(row.topic in ("SagaCompleted", "SagaCompensated") for row in rows)
+    begun = next(row.recorded_at for row in rows if row.topic == "StepStarted")
+    assert ends == placed
+    return placed / (rows[-1].recorded_at - begun).total_seconds()
+
+
+def _place(url: str, file: Path) -> int:
+    """Put the stock on the shelves and the orders on record, for whoever works them; gives how many."""
+    intake = read_file(file)
+    with Ledger.open(url, APP, create=True) as ledger:
+        begin(ledger, intake, Terms(7, Decimal("0.1"), None, 1, "benchmark"))
+        for invoice in intake.invoices:
+            returned = isinstance(invoice, Return)
+            placed = invoice if returned else with_payment_method(invoice, seed=7, rate=Decimal("0.1"))
+            ledger.start(return_goods if returned else fulfil_order, placed)
+    return len(intake.invoices)
 
 
 def _beside_append(setting: Setting, backend: str, found: Findings) -> None:
