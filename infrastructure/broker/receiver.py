@@ -14,8 +14,9 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from ...domain.service import Service
+from ..choreography.chronicle import Chronicle
 from ..choreography.desk import BATCH_COMMANDS_MAX, BATCH_REACTIONS_MAX, Desk, consumer_of
-from ..choreography.handling import Chronicle, Planned
+from ..choreography.handling import Planned
 from ..errors import PositionConflict, Unavailable
 from ..ledger import Ledger
 from ..log.port import Advance, AppendCall, StoredRow

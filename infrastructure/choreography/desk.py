@@ -16,7 +16,8 @@ from ..committer import Draft
 from ..errors import OutcomeUnknown
 from ..ledger import Ledger
 from ..log.port import Advance, Append, AppendCall, Appended, NewEvent, Receipt, StoredRow
-from .handling import Chronicle, Handling, Planned
+from .chronicle import Chronicle, Chronicles
+from .handling import Handling, Planned
 from .letters import LETTER_TOPICS, PAGE_EVENTS, OpenLetters
 
 BATCH_REACTIONS_MAX = 500
@@ -33,10 +34,10 @@ def consumer_of(service: str) -> str:
 class Desk:
     """Handles events on behalf of one service. Belongs to one thread."""
 
-    def __init__(self, ledger: Ledger, service: Service) -> None:
+    def __init__(self, ledger: Ledger, service: Service, chronicles: Chronicles | None = None) -> None:
         self.service = service
         self.letters = OpenLetters(service.name)
-        self.handling = Handling(ledger, service)
+        self.handling = Handling(ledger, service, chronicles)
         self._log = ledger.backend
         self._mapper = ledger.mapper
         self._letters_read_upto = 0

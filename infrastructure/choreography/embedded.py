@@ -11,6 +11,7 @@ from time import monotonic
 from ...domain.service import Service
 from ..errors import TimedOut, Unavailable
 from ..ledger import Ledger
+from .chronicle import Chronicles
 from .follower import Follower
 
 IDLE_SECONDS = 0.5
@@ -26,7 +27,9 @@ class EmbeddedBus:
 
     def __init__(self, ledger: Ledger, services: Iterable[Service] | None = None) -> None:
         self._backend = ledger.backend
-        self._followers = [Follower(ledger, service) for service in services or ledger.app.services.values()]
+        chosen = services or ledger.app.services.values()
+        chronicles = Chronicles(ledger.backend)
+        self._followers = [Follower(ledger, service, chronicles) for service in chosen]
         self._stopping = Event()
         self._thread: Thread | None = None
 

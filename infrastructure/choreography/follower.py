@@ -14,6 +14,7 @@ from ..committer import Draft
 from ..errors import OutcomeUnknown, PositionConflict, Unavailable
 from ..ledger import Ledger
 from ..log.port import Advance, StoredRow
+from .chronicle import Chronicles
 from .desk import BATCH_COMMANDS_MAX, BATCH_REACTIONS_MAX, Desk, consumer_of
 from .handling import Planned
 from .letters import LETTER_TOPICS
@@ -25,9 +26,9 @@ CONFLICTS_MAX = 100
 class Follower:
     """Follows the log on behalf of one service. Belongs to one thread."""
 
-    def __init__(self, ledger: Ledger, service: Service) -> None:
+    def __init__(self, ledger: Ledger, service: Service, chronicles: Chronicles | None = None) -> None:
         self.service = service
-        self._desk = Desk(ledger, service)
+        self._desk = Desk(ledger, service, chronicles)
         self._log = ledger.backend
         self._consumer = consumer_of(service.name)
         self._topics = (*service.topics, *LETTER_TOPICS)

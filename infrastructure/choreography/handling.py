@@ -6,12 +6,10 @@ A reaction's events, and what became of its delivery, are drafted here against t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache, partial
+from functools import partial
 from typing import NamedTuple
-
-import msgspec
 
 from ...domain.choreography import Choreography
 from ...domain.dead_letter import DeferDelivery, FailDelivery, SettleDelivery
@@ -26,6 +24,7 @@ from ..errors import OutcomeUnknown, Unavailable
 from ..ledger import Ledger
 from ..log.mapper import UnreadableEvent
 from ..log.port import StoredRow
+from .chronicle import Chronicle, Chronicles
 
 
 class Misdirected(SagaledgerError):
@@ -44,35 +43,13 @@ class Planned(NamedTuple):
     """It failed, or waited, before: handling it settles that."""
 
 
-class Chronicle:
-    """The events of one process, and which of them a service has handled: each of those left a trace."""
-
-    def __init__(self, rows: Sequence[StoredRow], service: str) -> None:
-        self.rows = rows
-        self._own = {row.position for row in rows if _worker_of(row.meta) == service}
-        self.handled = {row.causation_position for row in rows if row.position in self._own}
-
-    def at(self, position: int) -> StoredRow | None:
-        """The event of the process at a position."""
-        return next((row for row in self.rows if row.position == position), None)
-
-    def known_at(self, row: StoredRow, *, is_letter: bool) -> Iterable[StoredRow]:
-        """What the service knows when an event reaches it: all before it, and whatever it did itself.
-
-        One that had to wait reaches it late: meanwhile the process went on, and all of that is known.
-        """
-        if is_letter:
-            return self.rows
-        return (other for other in self.rows if other.position < row.position or other.position in self._own)
-
-
 class Handling:
-    """What one service does about events. Belongs to one thread."""
+    """What one service does about events. Belongs to one thread, as `chronicles` does, which others there may share."""
 
-    def __init__(self, ledger: Ledger, service: Service) -> None:
+    def __init__(self, ledger: Ledger, service: Service, chronicles: Chronicles | None = None) -> None:
         self.service = service
+        self._chronicles = chronicles or Chronicles(ledger.backend)
         self.committer = Committer(ledger.app, ledger.backend, ledger.mapper)
-        self._log = ledger.backend
         self._mapper = ledger.mapper
         self._app = ledger.app
         self._meta = Meta(worker=service.name)
@@ -84,7 +61,7 @@ class Handling:
 
     def chronicle(self, process_id: str) -> Chronicle:
         """The process as the log has it now."""
-        return Chronicle(self._log.correlated(process_id), self.service.name)
+        return self._chronicles.of(process_id, self.service.name)
 
     def outstanding(self, chronicle: Chronicle, upto: int) -> list[StoredRow]:
         """The events of a process, up to a position, that the service has yet to handle."""
@@ -173,9 +150,9 @@ class Handling:
                 f"{row.topic} at position {row.position} is about {flow.key(event)!r}, not about process "
                 f"{process_id!r} whose correlation id it bears: correct whoever wrote it"
             )
-        rows = chronicle.known_at(row, is_letter=is_letter)
-        known = (self._mapper.to_recorded(other).event for other in rows if other.topic in flow.topics)
-        story = Story(process_id, known)
+        known = chronicle.known_at(row, is_letter=is_letter)
+        latest = {other.topic: other for other in known if other.topic in flow.topics}
+        story = Story(process_id, (self._mapper.to_recorded(other).event for other in latest.values()))
         wanted = response.react(event, story)
         if isinstance(wanted, NothingToDo):
             return [self.service.abstain(flow, event, story, wanted)]
@@ -232,11 +209,6 @@ class Handling:
 
 def _process_of(row: StoredRow) -> str:
     return row.stream_id if row.correlation_id is None else row.correlation_id
-
-
-@lru_cache(maxsize=4096)
-def _worker_of(meta: str) -> str | None:
-    return msgspec.json.decode(meta, type=Meta).worker
 
 
 def _failure(error: Exception) -> Failed:
