@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sagaledger.infrastructure.intake import SLICE
@@ -64,8 +65,8 @@ def test_run_reports_rejected_lines_beside_it(shop: Shell) -> None:
 def test_an_interrupted_run_goes_on_where_it_stopped(sqlite_shell: Shell) -> None:
     """Ctrl-C exits 130 without a traceback; the same command again ends with the same outcomes."""
     process = sqlite_shell.background("run", str(SLICE), *TERMS, "--concurrency", "1")
-    until(lambda: _head(sqlite_shell) > 300)
-    process.send_signal(signal.SIGINT)
+    with _held_up(sqlite_shell, beyond=300):
+        process.send_signal(signal.SIGINT)
     _, messages = process.communicate()
 
     assert process.returncode == 130
@@ -79,9 +80,9 @@ def test_an_interrupted_run_goes_on_where_it_stopped(sqlite_shell: Shell) -> Non
 def test_a_killed_run_goes_on_where_it_stopped(sqlite_shell: Shell) -> None:
     """SIGKILL in the middle loses nothing and does nothing twice."""
     process = sqlite_shell.background("run", str(SLICE), *TERMS, "--concurrency", "2")
-    until(lambda: _head(sqlite_shell) > 600)
-    process.kill()
-    process.wait()
+    with _held_up(sqlite_shell, beyond=600):
+        process.kill()
+        process.wait()
 
     assert sqlite_shell.json("run", str(SLICE), *TERMS)["sagas"] == {"compensated": 11, "completed": 89}
     assert sqlite_shell("verify").returncode == 0
@@ -95,6 +96,24 @@ def test_run_leaves_the_sagas_to_a_worker_that_has_the_file(sqlite_shell: Shell)
     assert done.returncode == 0, done.stderr
     assert "left to that worker" in done.stderr
     assert json.loads(done.stdout)["sagas"] == {"compensated": 11, "completed": 89}
+
+
+@contextmanager
+def _held_up(shell: Shell, *, beyond: int) -> Iterator[None]:
+    """Wait until the log is beyond a position, and let nobody write meanwhile: a run would be over in a moment."""
+    until(lambda: _head(shell) > 0)
+    with closing(sqlite3.connect(shell.folder / "sagaledger.db", timeout=30, isolation_level=None)) as file:
+
+        def come_so_far() -> bool:
+            file.execute("BEGIN IMMEDIATE")
+            (position,) = file.execute("SELECT position FROM head").fetchone()
+            if position <= beyond:
+                file.execute("ROLLBACK")
+            return bool(position > beyond)
+
+        until(come_so_far)
+        yield
+        file.execute("ROLLBACK")
 
 
 def _head(shell: Shell) -> int:
