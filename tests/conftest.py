@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from itertools import count
@@ -27,7 +28,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Give the PostgreSQL of the wheel a folder of this user's own: it keeps a lock in one that all users share."""
+    """Give the PostgreSQL of the wheel a folder of this user's own: it keeps a lock in one that all users share.
+
+    And hear SIGINT again: a shell makes what it starts in the background deaf to it, and so all that it starts itself.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     runtime = Path(tempfile.gettempdir()) / f"sagaledger-tests-{os.getuid()}"
     runtime.mkdir(mode=0o700, exist_ok=True)
     (runtime / "python_PostgresServer").mkdir(exist_ok=True)
