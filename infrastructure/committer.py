@@ -152,7 +152,7 @@ class Committer:
         self._cache.clear()
         self._snapshots_due.clear()
 
-    def snapshot(self, *, unsent: Iterable[Container[str]] = ()) -> None:
+    def snapshot(self, *, unsent: Collection[Container[str]] = ()) -> None:
         """Write the snapshots that came due, but for streams that drafts not yet acknowledged write to."""
         due = {id_: known for id_, known in self._snapshots_due.items() if not any(id_ in draft for draft in unsent)}
         if due:
