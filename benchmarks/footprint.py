@@ -75,7 +75,8 @@ def _peak_megabytes(*arguments: str) -> float:
 async def _work(url: str, running: int, waiting: int) -> None:
     """Bring a worker to hold so many, and let it go."""
     with Ledger.open(url, App(sagas=[resting, busy]), create=True) as ledger:
-        async with Worker(ledger, project=False, concurrency=running + STARTED_AT_ONCE, drain_seconds=0.0) as worker:
+        room = 2 * running + STARTED_AT_ONCE  # a tenth of it is kept for sagas that others start
+        async with Worker(ledger, project=False, concurrency=room, drain_seconds=0.0) as worker:
             sagas = iter(
                 [(resting, number) for number in range(waiting)] + [(busy, number) for number in range(running)]
             )

@@ -135,15 +135,19 @@ class Engine:
     @property
     def _room(self) -> int:
         """How many more sagas it may hold, by count and by what they may weigh."""
-        if self._held.draining:
-            return 0
-        fitting = max(0, HELD_BYTES_MAX - self._held.size_bytes) // STATE_BYTES_MAX
-        return min(self._concurrency - len(self._held.executions), fitting)
+        return self._room_within(self._concurrency, HELD_BYTES_MAX)
 
     @property
     def _room_for_starts(self) -> int:
         """A tenth stays for sagas that others started, lest a busy program here keeps them waiting for ever."""
-        return max(0, self._room - self._concurrency // 10)
+        sagas = self._concurrency - self._concurrency // 10
+        return self._room_within(sagas, HELD_BYTES_MAX - HELD_BYTES_MAX // 10)
+
+    def _room_within(self, sagas: int, size_bytes: int) -> int:
+        if self._held.draining:
+            return 0
+        fitting = (size_bytes - self._held.size_bytes) // STATE_BYTES_MAX
+        return max(0, min(sagas - len(self._held.executions), fitting))
 
     def _poll(self) -> None:
         """Look for sagas to take, at those held here to which someone else wrote, and at those watched."""

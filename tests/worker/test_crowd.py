@@ -99,3 +99,16 @@ def test_a_saga_for_later_can_be_called_off_before(open_ledger: OpenLedger) -> N
     play(scene())
     state = ledger.state("later-1")
     assert (state.status, state.steps) == (Status.COMPENSATED, {})
+
+
+def test_a_worker_with_room_for_very_many_begins_them(open_ledger: OpenLedger) -> None:
+    """What is kept free for sagas of others is a share of its room, not more than it may ever have at a time."""
+    saga = Saga("soon", input=int)
+    saga.step(name="call", compensable=False)(lambda _, __: "done")
+    ledger = open_ledger(App(sagas=[saga]))
+
+    async def scene() -> SagaState:
+        async with worker_on(ledger, concurrency=20_000) as worker:
+            return await worker.outcome((await worker.start(saga, 1, key="1")).saga_id)
+
+    assert play(scene()).status is Status.COMPLETED
