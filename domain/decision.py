@@ -14,6 +14,8 @@ from msgspec import Raw, Struct
 from .definition import Definition
 from .event import Event
 from .facts import (
+    COMPENSATION,
+    FORWARD,
     CompensationStarted,
     DeadlineExceeded,
     Direction,
@@ -28,7 +30,7 @@ from .facts import (
     TimerFired,
     WaitKind,
 )
-from .state import Progress, SagaState, Track, evolve
+from .state import DONE, FAILED, RUNNING, SKIPPED, UNTOUCHED, WAITING, SagaState, Track, evolve
 from .step import Step
 
 NULL = Raw(b"null")
@@ -79,10 +81,10 @@ def decide(definition: Definition, state: SagaState, now: datetime) -> Decision:
     """
     if state.end is not None or state.interventions:
         return IDLE
-    if _is_late(state, now):
-        assert state.deadline is not None  # noqa: S101 -- what `_is_late` found
+    turned = state.turned
+    if state.deadline is not None and now >= state.deadline and not (state.past_pivot or turned):
         return Decision(record=(DeadlineExceeded(now, state.deadline),))
-    if not state.turned:
+    if not turned:
         if state.begins_at is not None and now < state.begins_at:
             return Decision(wake_at=state.begins_at)
         return _go_on(definition, state, now)
@@ -105,7 +107,7 @@ def advance(definition: Definition, state: SagaState, now: datetime) -> Advance:
 
 def started(definition: Definition, state: SagaState, run: Run, now: datetime) -> StepStarted | CompensationStarted:
     """The fact that an attempt is about to be made, or that the step begins to wait."""
-    if run.direction is Direction.COMPENSATION:
+    if run.direction is COMPENSATION:
         return CompensationStarted(now, run.step, run.attempt, run.key)
     wait = definition.step(run.step).wait(state.saga_id, now)
     return StepStarted(now, run.step, run.attempt, run.key, wait)
@@ -114,13 +116,9 @@ def started(definition: Definition, state: SagaState, run: Run, now: datetime) -
 def turn_cause(state: SagaState) -> str:
     """Why a saga goes back, in words that repeat nothing a user put in."""
     for name, step in state.steps.items():
-        if step.forward.progress is Progress.FAILED:
+        if step.forward.progress is FAILED:
             return f"step {name} failed ({_kind(step.forward)})"
     return "deadline exceeded" if state.deadline_exceeded else "cancelled"
-
-
-def _is_late(state: SagaState, now: datetime) -> bool:
-    return state.deadline is not None and now >= state.deadline and not (state.past_pivot or state.turned)
 
 
 def _pivot_in_doubt(definition: Definition, state: SagaState) -> Step | None:
@@ -133,11 +131,12 @@ def _pivot_in_doubt(definition: Definition, state: SagaState) -> Step | None:
 
 def _settle_pivot(state: SagaState, pivot: Step, now: datetime) -> Decision:
     """Find out whether the pivot happened, by trying it again under its key; in the end a person has to."""
-    if state.step(pivot.name).forward.progress is Progress.FAILED:
-        return Decision(record=(_needs_person(state, pivot, Direction.FORWARD, now),))
+    track = state.step(pivot.name).forward
+    if track.progress is FAILED:
+        return Decision(record=(_needs_person(state, pivot, FORWARD, now),))
     runs: list[Run] = []
     wakes: list[datetime] = []
-    _attempt(state, pivot, Direction.FORWARD, now, runs, wakes)
+    _attempt(state, pivot, FORWARD, track, now, runs, wakes)
     return Decision(run=tuple(runs), wake_at=min(wakes, default=None))
 
 
@@ -146,22 +145,23 @@ def _go_on(definition: Definition, state: SagaState, now: datetime) -> Decision:
     wakes: list[datetime] = []
     if state.deadline is not None and not state.past_pivot:
         wakes.append(state.deadline)
-    over = {name for name, step in state.steps.items() if step.forward.over}
-    for step in definition.steps:
-        if step.name in over:
-            continue
-        track = state.step(step.name).forward
-        if track.progress is Progress.FAILED:
-            return Decision(record=(_needs_person(state, step, Direction.FORWARD, now),))
-        if track.progress is Progress.WAITING:
+    over: set[str] = set()
+    for step in definition.steps:  # a step stands after all that it depends on
+        track = state.steps.get(step.name, UNTOUCHED).forward
+        progress = track.progress
+        if progress is DONE or progress is SKIPPED:
+            over.add(step.name)
+        elif progress is FAILED:
+            return Decision(record=(_needs_person(state, step, FORWARD, now),))
+        elif progress is WAITING:
             facts = _wait_over(state, step, track, now)
             if facts:
                 return Decision(record=facts)
             if track.wait is not None and track.wait.due_at is not None:
                 wakes.append(track.wait.due_at)
         elif over.issuperset(definition.after[step.name]):
-            _attempt(state, step, Direction.FORWARD, now, runs, wakes)
-    if over.issuperset(definition.after):
+            _attempt(state, step, FORWARD, track, now, runs, wakes)
+    if len(over) == len(definition.steps):
         last = state.step(definition.steps[-1].name).forward.result
         return Decision(record=(SagaCompleted(now, NULL if last is None else last),))
     return Decision(run=tuple(runs), wake_at=min(wakes, default=None))
@@ -191,7 +191,7 @@ def _wait_failed(step: Step, track: Track, error: Failure, now: datetime) -> Ste
 
 def _go_back(definition: Definition, state: SagaState, now: datetime) -> Decision:
     """Compensate, latest first; what is still in flight has to settle before."""
-    if any(state.step(step.name).forward.progress is Progress.RUNNING for step in definition.steps):
+    if any(state.step(step.name).forward.progress is RUNNING for step in definition.steps):
         return IDLE
     sub_sagas = awaited_sagas(state)
     if sub_sagas:
@@ -205,9 +205,10 @@ def _go_back(definition: Definition, state: SagaState, now: datetime) -> Decisio
     for step in reversed(owed):
         if definition.dependents[step.name] & names:
             continue
-        if state.step(step.name).compensation.progress is Progress.FAILED:
-            return Decision(record=(_needs_person(state, step, Direction.COMPENSATION, now),))
-        _attempt(state, step, Direction.COMPENSATION, now, runs, wakes)
+        track = state.step(step.name).compensation
+        if track.progress is FAILED:
+            return Decision(record=(_needs_person(state, step, COMPENSATION, now),))
+        _attempt(state, step, COMPENSATION, track, now, runs, wakes)
     return Decision(run=tuple(runs), wake_at=min(wakes, default=None))
 
 
@@ -216,9 +217,9 @@ def awaited_sagas(state: SagaState) -> dict[str, Run]:
     awaited: dict[str, Run] = {}
     for name, step in state.steps.items():
         track = step.forward
-        if track.progress is Progress.WAITING and track.wait is not None and track.wait.kind is WaitKind.SAGA:
-            key = idempotency_key(state.saga_id, name, Direction.FORWARD)
-            awaited[track.wait.target or ""] = Run(name, Direction.FORWARD, track.attempt, key)
+        if track.progress is WAITING and track.wait is not None and track.wait.kind is WaitKind.SAGA:
+            key = idempotency_key(state.saga_id, name, FORWARD)
+            awaited[track.wait.target or ""] = Run(name, FORWARD, track.attempt, key)
     return awaited
 
 
@@ -226,16 +227,21 @@ def _owes_compensation(state: SagaState, step: Step) -> bool:
     if step.undo is None:
         return False
     tracks = state.step(step.name)
-    happened = tracks.forward.progress is Progress.DONE or tracks.forward.possibly_executed
+    happened = tracks.forward.progress is DONE or tracks.forward.possibly_executed
     return happened and not tracks.compensation.over
 
 
 def _attempt(
-    state: SagaState, step: Step, direction: Direction, now: datetime, runs: list[Run], wakes: list[datetime]
+    state: SagaState,
+    step: Step,
+    direction: Direction,
+    track: Track,
+    now: datetime,
+    runs: list[Run],
+    wakes: list[datetime],
 ) -> None:
     """Run it now, or at its time; an attempt in flight is left alone."""
-    track = state.track(step.name, direction)
-    if track.progress is Progress.RUNNING:
+    if track.progress is RUNNING:
         return
     if track.retry_at is not None and track.retry_at > now:
         wakes.append(track.retry_at)
@@ -245,7 +251,7 @@ def _attempt(
 
 def _needs_person(state: SagaState, step: Step, direction: Direction, now: datetime) -> InterventionRequired:
     track = state.track(step.name, direction)
-    what = "step" if direction is Direction.FORWARD else "compensation of step"
+    what = "step" if direction is FORWARD else "compensation of step"
     return InterventionRequired(
         now, step.name, direction, f"{what} {step.name} gave up after attempt {track.attempt} ({_kind(track)})"
     )

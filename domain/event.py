@@ -76,6 +76,7 @@ class Registry:
 
     def __init__(self, types: Iterable[type[Event]] = ()) -> None:
         self._codecs: dict[str, _Codec] = {}
+        self._types: set[type[Event]] = set()
         self._encode = msgspec.json.Encoder().encode
         for type_ in types:
             self.add(type_)
@@ -95,6 +96,7 @@ class Registry:
                 f"give {type_.__module__}.{type_.__qualname__} another one"
             )
         self._codecs[name] = _Codec(type_)
+        self._types.add(type_)
 
     def __contains__(self, name: str) -> bool:
         return name in self._codecs
@@ -109,14 +111,14 @@ class Registry:
 
         Raises `UnknownEvent` if its type is not registered, `NotSerialisable` if a value is not JSON.
         """
-        schema = type(fact).schema
-        codec = self._codecs.get(schema.name)
-        if codec is None or codec.type is not type(fact):
-            raise UnknownEvent(schema.name, schema.version, "register its type with the ledger before using it")
+        if type(fact) not in self._types:
+            raise UnknownEvent(
+                fact.schema.name, fact.schema.version, "register its type with the ledger before using it"
+            )
         try:
             return self._encode(fact)
         except (TypeError, ValueError, OverflowError) as error:
-            raise NotSerialisable(f"event {schema.name!r} cannot be written as JSON: {error}") from error
+            raise NotSerialisable(f"event {fact.schema.name!r} cannot be written as JSON: {error}") from error
 
     def decode(self, name: str, schema_version: int, state: bytes) -> Event:
         """The event that stored bytes mean, upcast to its present schema.

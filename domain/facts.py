@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Raw, Struct
 
@@ -19,6 +20,11 @@ class Direction(StrEnum):
 
     FORWARD = "forward"
     COMPENSATION = "compensation"
+
+
+FORWARD: Final = Direction.FORWARD
+COMPENSATION: Final = Direction.COMPENSATION
+"""Named here, because up to Python 3.11 `Direction.FORWARD` is a search each time, and every decision asks."""
 
 
 class Effect(StrEnum):

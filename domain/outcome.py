@@ -11,6 +11,7 @@ from .definition import Definition
 from .errors import DefinitionError, InvalidInput, NotSerialisable, PayloadTooLarge, StepRejected
 from .event import Event
 from .facts import (
+    FORWARD,
     CompensationFailed,
     Direction,
     Effect,
@@ -62,7 +63,7 @@ def failure_of(error: BaseException, *, local: bool = False) -> Failed:
 
 def outcome_fact(definition: Definition, state: SagaState, run: Run, outcome: Outcome, now: datetime) -> Event:
     """The fact that an outcome is, with the time of the next attempt if there is to be one."""
-    forward = run.direction is Direction.FORWARD
+    forward = run.direction is FORWARD
     if isinstance(outcome, Success):
         if forward:
             return StepSucceeded(now, run.step, run.attempt, outcome.result, pivot=run.step == definition.pivot)
@@ -90,7 +91,7 @@ def orphaned(definition: Definition, state: SagaState, worker: str | None, now: 
 def _retry_at(definition: Definition, state: SagaState, run: Run, outcome: Failed, now: datetime) -> datetime | None:
     policy = definition.step(run.step).retry_of(run.direction)
     spent = state.track(run.step, run.direction).failures + 1 >= policy.attempts
-    given_up = run.direction is Direction.FORWARD and state.turned and run.step != definition.pivot
+    given_up = run.direction is FORWARD and state.turned and run.step != definition.pivot
     if not outcome.retryable or spent or given_up:
         return None
     return now + timedelta(seconds=policy.delay_seconds(run.key, run.attempt))
@@ -100,7 +101,7 @@ def _again(definition: Definition, state: SagaState, step: str, direction: Direc
     """When to try again after an unknown outcome: at once, unless the definition or the limit says otherwise."""
     if state.track(step, direction).unknowns + 1 >= UNKNOWN_OUTCOMES_MAX:
         return None
-    if direction is Direction.FORWARD:
+    if direction is FORWARD:
         settled = state.turned or definition.step(step).on_unknown is OnUnknown.COMPENSATE
         if settled and step != definition.pivot:
             return None

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from .event import Event
 from .facts import (
+    COMPENSATION,
+    FORWARD,
     Action,
     CancelRequested,
     CompensationFailed,
@@ -36,7 +38,6 @@ from .facts import (
     StepOutcomeUnknown,
     StepStarted,
     StepSucceeded,
-    TimerFired,
     Wait,
 )
 
@@ -69,10 +70,19 @@ class Progress(StrEnum):
     """A person decided to go on without it."""
 
 
+PENDING: Final = Progress.PENDING
+RUNNING: Final = Progress.RUNNING
+WAITING: Final = Progress.WAITING
+RETRYING: Final = Progress.RETRYING
+FAILED: Final = Progress.FAILED
+DONE: Final = Progress.DONE
+SKIPPED: Final = Progress.SKIPPED
+
+
 class Track(Struct, frozen=True, gc=False):
     """One direction of one step: its action, or its compensation."""
 
-    progress: Progress = Progress.PENDING
+    progress: Progress = PENDING
     attempt: int = 0
     failures: int = 0
     """Failed attempts since it began, or since a person said to retry."""
@@ -88,7 +98,7 @@ class Track(Struct, frozen=True, gc=False):
     @property
     def over(self) -> bool:
         """It happened, or a person decided to go on without it."""
-        return self.progress is Progress.DONE or self.progress is Progress.SKIPPED
+        return self.progress is DONE or self.progress is SKIPPED
 
 
 class Signal(Struct, frozen=True, gc=False):
@@ -150,7 +160,7 @@ class SagaState(Struct, frozen=True, gc=False):
     def track(self, name: str, direction: Direction) -> Track:
         """One direction of a step."""
         step = self.step(name)
-        return step.forward if direction is Direction.FORWARD else step.compensation
+        return step.forward if direction is FORWARD else step.compensation
 
     @property
     def scheduled(self) -> bool:
@@ -165,7 +175,7 @@ class SagaState(Struct, frozen=True, gc=False):
         if self.cancelled or self.deadline_exceeded:
             return True
         for step in self.steps.values():
-            if step.forward.progress is Progress.FAILED or step.compensation.progress is not Progress.PENDING:
+            if step.forward.progress is FAILED or step.compensation.progress is not PENDING:
                 return True
         return False
 
@@ -174,10 +184,10 @@ class SagaState(Struct, frozen=True, gc=False):
         """The attempts that were started and have no outcome yet."""
         attempts: list[tuple[str, Direction]] = []
         for name, step in self.steps.items():
-            if step.forward.progress is Progress.RUNNING:
-                attempts.append((name, Direction.FORWARD))
-            if step.compensation.progress is Progress.RUNNING:
-                attempts.append((name, Direction.COMPENSATION))
+            if step.forward.progress is RUNNING:
+                attempts.append((name, FORWARD))
+            if step.compensation.progress is RUNNING:
+                attempts.append((name, COMPENSATION))
         return tuple(attempts)
 
     @property
@@ -192,7 +202,7 @@ class SagaState(Struct, frozen=True, gc=False):
         if self.scheduled:
             return Status.WAITING
         progress = {step.forward.progress for step in self.steps.values()}
-        if Progress.RUNNING not in progress and (Progress.RETRYING in progress or Progress.WAITING in progress):
+        if RUNNING not in progress and (RETRYING in progress or WAITING in progress):
             return Status.WAITING
         return Status.RUNNING
 
@@ -212,120 +222,122 @@ def fold_all(state: SagaState, facts: Iterable[Event]) -> SagaState:
 def evolve(state: SagaState, event: Event) -> SagaState:
     """The state after one more fact. A fact of another kind counts, and changes nothing else."""
     fold = _FOLDS.get(type(event))
-    changes = fold(state, event) if fold is not None else {}
-    return replace(state, version=state.version + 1, updated_at=event.at, **changes)
+    return _next(state, event) if fold is None else fold(state, event)
 
 
-Changes = dict[str, Any]
+def _next(state: SagaState, fact: Event, **changes: Any) -> SagaState:
+    return replace(state, version=state.version + 1, updated_at=fact.at, **changes)
 
 
-def _started(_: SagaState, fact: SagaStarted) -> Changes:
-    return {
-        "definition": fact.definition,
-        "definition_version": fact.definition_version,
-        "fingerprint": fact.fingerprint,
-        "input": fact.input,
-        "started_at": fact.at,
-        "deadline": fact.deadline,
-        "begins_at": fact.begins_at,
-        "parent": fact.parent,
-        "style": fact.style,
-    }
-
-
-def _with(state: SagaState, name: str, direction: Direction, **changes: Any) -> Changes:
-    """The steps with one direction of one of them changed."""
+def _with(state: SagaState, fact: Event, name: str, direction: Direction, track: Track) -> SagaState:
+    """The next state, with one direction of one step changed: most facts do no more, so this is spelt out."""
     step = state.steps.get(name, UNTOUCHED)
-    if direction is Direction.FORWARD:
-        step = StepState(replace(step.forward, **changes), step.compensation)
-    else:
-        step = StepState(step.forward, replace(step.compensation, **changes))
-    return {"steps": {**state.steps, name: step}}
+    step = StepState(track, step.compensation) if direction is FORWARD else StepState(step.forward, track)
+    return replace(state, version=state.version + 1, updated_at=fact.at, steps={**state.steps, name: step})
 
 
-def _step_started(state: SagaState, fact: StepStarted) -> Changes:
-    progress = Progress.RUNNING if fact.wait is None else Progress.WAITING
-    return _with(
-        state, fact.step, Direction.FORWARD, progress=progress, attempt=fact.attempt, retry_at=None, wait=fact.wait
-    )
-
-
-def _compensation_started(state: SagaState, fact: CompensationStarted) -> Changes:
-    return _with(
-        state, fact.step, Direction.COMPENSATION, progress=Progress.RUNNING, attempt=fact.attempt, retry_at=None
-    )
-
-
-def _succeeded(state: SagaState, fact: StepSucceeded) -> Changes:
-    done = _with(state, fact.step, Direction.FORWARD, progress=Progress.DONE, result=fact.result, error=None)
-    return {**done, "past_pivot": True} if fact.pivot else done
-
-
-def _compensated(state: SagaState, fact: StepCompensated) -> Changes:
-    return _with(state, fact.step, Direction.COMPENSATION, progress=Progress.DONE, result=fact.result, error=None)
-
-
-def _failed(state: SagaState, fact: StepFailed | CompensationFailed) -> Changes:
-    direction = Direction.FORWARD if type(fact) is StepFailed else Direction.COMPENSATION
-    track = state.track(fact.step, direction)
-    return _with(
+def _started(state: SagaState, fact: SagaStarted) -> SagaState:
+    return _next(
         state,
-        fact.step,
-        direction,
-        progress=Progress.FAILED if fact.retry_at is None else Progress.RETRYING,
+        fact,
+        definition=fact.definition,
+        definition_version=fact.definition_version,
+        fingerprint=fact.fingerprint,
+        input=fact.input,
+        started_at=fact.at,
+        deadline=fact.deadline,
+        begins_at=fact.begins_at,
+        parent=fact.parent,
+        style=fact.style,
+    )
+
+
+def _step_started(state: SagaState, fact: StepStarted) -> SagaState:
+    progress = RUNNING if fact.wait is None else WAITING
+    track = state.steps.get(fact.step, UNTOUCHED).forward
+    track = replace(track, progress=progress, attempt=fact.attempt, retry_at=None, wait=fact.wait)
+    return _with(state, fact, fact.step, FORWARD, track)
+
+
+def _compensation_started(state: SagaState, fact: CompensationStarted) -> SagaState:
+    track = state.steps.get(fact.step, UNTOUCHED).compensation
+    track = replace(track, progress=RUNNING, attempt=fact.attempt, retry_at=None)
+    return _with(state, fact, fact.step, COMPENSATION, track)
+
+
+def _succeeded(state: SagaState, fact: StepSucceeded) -> SagaState:
+    track = state.steps.get(fact.step, UNTOUCHED).forward
+    track = replace(track, progress=DONE, result=fact.result, error=None)
+    done = _with(state, fact, fact.step, FORWARD, track)
+    return replace(done, past_pivot=True) if fact.pivot else done
+
+
+def _compensated(state: SagaState, fact: StepCompensated) -> SagaState:
+    track = state.steps.get(fact.step, UNTOUCHED).compensation
+    track = replace(track, progress=DONE, result=fact.result, error=None)
+    return _with(state, fact, fact.step, COMPENSATION, track)
+
+
+def _failed(state: SagaState, fact: StepFailed | CompensationFailed) -> SagaState:
+    direction = FORWARD if type(fact) is StepFailed else COMPENSATION
+    track = state.track(fact.step, direction)
+    track = replace(
+        track,
+        progress=FAILED if fact.retry_at is None else RETRYING,
         failures=track.failures + 1,
         possibly_executed=track.possibly_executed or fact.effect is Effect.UNKNOWN,
         retry_at=fact.retry_at,
         error=fact.error,
     )
+    return _with(state, fact, fact.step, direction, track)
 
 
-def _outcome_unknown(state: SagaState, fact: StepOutcomeUnknown) -> Changes:
+def _outcome_unknown(state: SagaState, fact: StepOutcomeUnknown) -> SagaState:
     track = state.track(fact.step, fact.direction)
-    return _with(
-        state,
-        fact.step,
-        fact.direction,
-        progress=Progress.FAILED if fact.retry_at is None else Progress.RETRYING,
+    track = replace(
+        track,
+        progress=FAILED if fact.retry_at is None else RETRYING,
         unknowns=track.unknowns + 1,
         possibly_executed=True,
         retry_at=fact.retry_at,
     )
+    return _with(state, fact, fact.step, fact.direction, track)
 
 
-def _intervention_required(state: SagaState, fact: InterventionRequired) -> Changes:
-    return {"interventions": (*state.interventions, Intervention(fact.step, fact.direction, fact.cause))}
+def _signalled(state: SagaState, fact: SignalReceived) -> SagaState:
+    return _next(state, fact, signals={**state.signals, fact.name: Signal(fact.payload, fact.refused)})
 
 
-def _intervention_resolved(state: SagaState, fact: InterventionResolved) -> Changes:
-    rest = tuple(i for i in state.interventions if (i.step, i.direction) != (fact.step, fact.direction))
+def _intervention_required(state: SagaState, fact: InterventionRequired) -> SagaState:
+    required = Intervention(fact.step, fact.direction, fact.cause)
+    return _next(state, fact, interventions=(*state.interventions, required))
+
+
+def _intervention_resolved(state: SagaState, fact: InterventionResolved) -> SagaState:
+    track = state.track(fact.step, fact.direction)
     match fact.action:
         case Action.ABANDON:
-            return {"interventions": (), "end": Status.ABANDONED, "ended_at": fact.at, "cause": fact.reason}
+            return _next(state, fact, interventions=(), end=Status.ABANDONED, ended_at=fact.at, cause=fact.reason)
         case Action.RETRY:
-            changed = _with(
-                state, fact.step, fact.direction, progress=Progress.PENDING, failures=0, unknowns=0, retry_at=None
-            )
+            track = replace(track, progress=PENDING, failures=0, unknowns=0, retry_at=None)
         case Action.RESOLVE:
-            changed = _with(state, fact.step, fact.direction, progress=Progress.DONE, result=fact.result)
+            track = replace(track, progress=DONE, result=fact.result)
         case Action.SKIP:
-            changed = _with(state, fact.step, fact.direction, progress=Progress.SKIPPED)
-    return {**changed, "interventions": rest, "past_pivot": state.past_pivot or fact.pivot}
+            track = replace(track, progress=SKIPPED)
+    rest = tuple(i for i in state.interventions if (i.step, i.direction) != (fact.step, fact.direction))
+    resolved = _with(state, fact, fact.step, fact.direction, track)
+    return replace(resolved, interventions=rest, past_pivot=state.past_pivot or fact.pivot)
 
 
-def _ended(status: Status) -> Callable[[SagaState, Any], Changes]:
-    def fold(_: SagaState, fact: SagaCompleted | SagaCompensated) -> Changes:
-        return {
-            "end": status,
-            "ended_at": fact.at,
-            "result": getattr(fact, "result", None),
-            "cause": getattr(fact, "cause", None),
-        }
-
-    return fold
+def _completed(state: SagaState, fact: SagaCompleted) -> SagaState:
+    return _next(state, fact, end=Status.COMPLETED, ended_at=fact.at, result=fact.result)
 
 
-_FOLDS: dict[type[Event], Callable[[SagaState, Any], Changes]] = {
+def _turned_back(state: SagaState, fact: SagaCompensated) -> SagaState:
+    return _next(state, fact, end=Status.COMPENSATED, ended_at=fact.at, cause=fact.cause)
+
+
+_FOLDS: dict[type[Event], Callable[[SagaState, Any], SagaState]] = {
     SagaStarted: _started,
     StepStarted: _step_started,
     CompensationStarted: _compensation_started,
@@ -334,12 +346,11 @@ _FOLDS: dict[type[Event], Callable[[SagaState, Any], Changes]] = {
     StepFailed: _failed,
     CompensationFailed: _failed,
     StepOutcomeUnknown: _outcome_unknown,
-    SignalReceived: lambda state, fact: {"signals": {**state.signals, fact.name: Signal(fact.payload, fact.refused)}},
-    TimerFired: lambda _, __: {},
-    DeadlineExceeded: lambda _, __: {"deadline_exceeded": True},
-    CancelRequested: lambda _, __: {"cancelled": True},
+    SignalReceived: _signalled,
+    DeadlineExceeded: lambda state, fact: _next(state, fact, deadline_exceeded=True),
+    CancelRequested: lambda state, fact: _next(state, fact, cancelled=True),
     InterventionRequired: _intervention_required,
     InterventionResolved: _intervention_resolved,
-    SagaCompleted: _ended(Status.COMPLETED),
-    SagaCompensated: _ended(Status.COMPENSATED),
+    SagaCompleted: _completed,
+    SagaCompensated: _turned_back,
 }

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from .errors import DefinitionError
-from .facts import Direction, Wait, WaitKind
+from .facts import FORWARD, Direction, Wait, WaitKind
 
 if TYPE_CHECKING:
     from .definition import Definition
@@ -155,15 +155,15 @@ class Step:
 
     def retry_of(self, direction: Direction) -> Retry:
         """The retry policy of its action or of its compensation."""
-        return self.retry if direction is Direction.FORWARD else self.undo_retry
+        return self.retry if direction is FORWARD else self.undo_retry
 
     def timeout_of(self, direction: Direction) -> float | None:
         """How many seconds one attempt may take; None: as long as it likes."""
-        return self.timeout if direction is Direction.FORWARD else self.undo_timeout
+        return self.timeout if direction is FORWARD else self.undo_timeout
 
     def invoke(self, context: StepContext, value: Any) -> Invoked:
         """Call the action or the compensation; an awaitable for an async one."""
-        if context.direction is Direction.FORWARD:
+        if context.direction is FORWARD:
             return self.action(value, context)
         if self.undo is None:
             raise DefinitionError(f"step {self.name!r} has no compensation to run")
@@ -171,7 +171,7 @@ class Step:
 
     def is_async(self, direction: Direction) -> bool:
         """Whether that direction is a coroutine function."""
-        return self._action_is_async if direction is Direction.FORWARD else self._undo_is_async
+        return self._action_is_async if direction is FORWARD else self._undo_is_async
 
     @property
     def nested(self) -> Saga[Any]:

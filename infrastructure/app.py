@@ -37,6 +37,8 @@ class App:
     ) -> None:
         self.registry = Registry(SAGA_FACTS)
         self._definitions: dict[tuple[str, int], Definition] = {}
+        self._newest: dict[str, int] = {}
+        """The latest version of each definition."""
         self._participants: dict[str, Participant[Any]] = {}
         self._by_command: dict[type[Command], Participant[Any]] = {}
         self._projections: dict[str, Projection] = {}
@@ -73,14 +75,15 @@ class App:
 
         Raises `UnknownDefinition`, which says what there is.
         """
-        versions = [v for n, v in self._definitions if n == name]
+        wanted = self._newest.get(name, 0) if version is None else version
+        definition = self._definitions.get((name, wanted))
+        if definition is not None:
+            return definition
+        versions = sorted(v for n, v in self._definitions if n == name)
         if not versions:
             known = sorted({n for n, _ in self._definitions})
             raise UnknownDefinition(f"no saga {name!r} is registered: there are {known} (--app brings your own)")
-        wanted = max(versions) if version is None else version
-        if wanted not in versions:
-            raise UnknownDefinition(f"saga {name!r} has no version {wanted} registered: it has {sorted(versions)}")
-        return self._definitions[name, wanted]
+        raise UnknownDefinition(f"saga {name!r} has no version {wanted} registered: it has {versions}")
 
     @property
     def flows(self) -> Sequence[Choreography]:
@@ -109,6 +112,7 @@ class App:
         if key in self._definitions:
             raise DefinitionError(f"saga {key[0]!r} version {key[1]} is registered twice: raise one's version")
         self._definitions[key] = definition
+        self._newest[definition.name] = max(definition.version, self._newest.get(definition.name, 0))
 
     def _add_participant(self, participant: Participant[Any]) -> None:
         category = participant.category

@@ -9,8 +9,8 @@ Whoever watches is told before and after each crossing, and may do there what a 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Final, TypeVar
 
 T = TypeVar("T")
 
@@ -27,13 +27,17 @@ def watch(new: Watcher | None) -> None:
     watcher = new
 
 
+def crossing(*name: str) -> AbstractContextManager[None]:
+    """Say that the block meets the world outside, in a few words; one that raises has not come back."""
+    return _UNWATCHED if watcher is None else _watched(watcher, " ".join(name))
+
+
+_UNWATCHED: Final = nullcontext()
+
+
 @contextmanager
-def crossing(name: str) -> Iterator[None]:
-    """Say that the block meets the world outside; one that raises has not come back."""
-    if watcher is None:
-        yield
-        return
-    watcher(name, False)
+def _watched(told: Watcher, name: str) -> Iterator[None]:
+    told(name, False)
     yield
     if watcher is not None:
         watcher(name, True)

@@ -66,8 +66,7 @@ class Draft:
     def __init__(self, memory: Memory, correlation_id: str, meta: Meta, causation_position: int | None) -> None:
         self._memory = memory
         self._correlation_id = correlation_id
-        self._meta = meta
-        self._causation_position = causation_position
+        self._envelope = memory.mapper.envelope(correlation_id, causation_position, meta)
         self.events: list[NewEvent] = []
         self.overlay: dict[str, Known] = {}
         self.size_bytes = 0
@@ -76,8 +75,10 @@ class Draft:
 
     def fact(self, version: int, fact: Event) -> None:
         """Add a fact of the process itself, to its own stream."""
+        new = self._envelope.to_new(self._correlation_id, version, fact)
         self.last_own = len(self.events)
-        self._add(self._correlation_id, version, fact)
+        self.events.append(new)
+        self.size_bytes += len(new.state)
 
     def perform(self, commands: Sequence[Command], at: datetime, *, beginning: bool = False) -> int:
         """Decide commands one after the other and add their events; gives how many.
@@ -87,6 +88,8 @@ class Draft:
 
         `beginning`: a refusal means that nothing begins, and nothing is recorded.
         """
+        if not commands:
+            return 0
         self._require(commands)
         overlay: dict[str, Known] = {}
         decided: list[tuple[str, int, Event]] = []
@@ -105,7 +108,7 @@ class Draft:
                 decided.append((stream_id, version, event))
             overlay[stream_id] = Known(version, state)
         self._memory.ascertain(overlay.keys() - {stream_id for stream_id, _, _ in decided} - self._written)
-        self._add_all([self._new(*one) for one in decided])
+        self._add_all([self._envelope.to_new(*one) for one in decided])
         self.overlay |= overlay
         return len(decided)
 
@@ -122,7 +125,9 @@ class Draft:
         for event in facts:
             version += 1
             state = participant.evolve(state, event)
-            self._add(stream_id, version, event)
+            new = self._envelope.to_new(stream_id, version, event)
+            self.events.append(new)
+            self.size_bytes += len(new.state)
         self.overlay[stream_id] = Known(version, state)
 
     @property
@@ -151,18 +156,3 @@ class Draft:
         missing = {s for s in streams if s not in self.overlay and self._memory.known(s) is None}
         if missing:
             raise StreamsMissing(missing)
-
-    def _add(self, stream_id: str, version: int, event: Event) -> None:
-        new = self._new(stream_id, version, event)
-        self.events.append(new)
-        self.size_bytes += len(new.state)
-
-    def _new(self, stream_id: str, version: int, event: Event) -> NewEvent:
-        return self._memory.mapper.to_new(
-            stream_id,
-            version,
-            event,
-            correlation_id=self._correlation_id,
-            causation_position=self._causation_position,
-            meta=self._meta,
-        )

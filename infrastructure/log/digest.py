@@ -29,16 +29,6 @@ GENESIS: Final = bytes(32)
 _NULL: Final = b"\xff\xff\xff\xff"
 _length = struct.Struct(">I").pack
 _integer = struct.Struct(">Iq").pack
-_integer_then_length = struct.Struct(">IqI").pack
-
-
-def _text(value: str) -> bytes:
-    stored = value.encode()
-    return _length(len(stored)) + stored
-
-
-_often = lru_cache(maxsize=4096)(_text)
-"""Of texts that stand on many events."""
 _link = struct.Struct(">qq").pack
 
 
@@ -53,20 +43,54 @@ def digest(
     meta: str,
 ) -> bytes:
     """The digest of an event: 32 bytes over every column that its writer sends."""
+    return digest_about(
+        stream_id, version, topic, schema_version, state, about(correlation_id, causation_position, meta)
+    )
+
+
+def digest_about(
+    stream_id: str, version: int, topic: str, schema_version: int, state: bytes, about_columns: bytes
+) -> bytes:
+    """The same, when the last three columns are encoded before: a batch's events share them."""
+    stored = stream_id.encode()
     return sha256(
         b"".join(
             (
-                _text(stream_id),
+                _length(len(stored)),
+                stored,
                 _integer(8, version),
-                _often(topic),
-                _integer_then_length(8, schema_version, len(state)),
+                _kind(topic, schema_version),
+                _length(len(state)),
                 state,
-                _NULL if correlation_id is None else _text(correlation_id),
-                _NULL if causation_position is None else _integer(8, causation_position),
-                _often(meta),
+                about_columns,
             )
         )
     ).digest()
+
+
+def about(correlation_id: str | None, causation_position: int | None, meta: str) -> bytes:
+    """The columns that say what an event belongs to, what caused it and who wrote it, encoded."""
+    return b"".join(
+        (
+            _NULL if correlation_id is None else _text(correlation_id),
+            _NULL if causation_position is None else _integer(8, causation_position),
+            _often(meta),
+        )
+    )
+
+
+def _text(value: str) -> bytes:
+    stored = value.encode()
+    return _length(len(stored)) + stored
+
+
+_often = lru_cache(maxsize=4096)(_text)
+"""Of texts that stand on many events."""
+
+
+@lru_cache(maxsize=4096)
+def _kind(topic: str, schema_version: int) -> bytes:
+    return _text(topic) + _integer(8, schema_version)
 
 
 def chain(previous_hash: bytes, last_position: int, recorded_at_microseconds: int, digests: Iterable[bytes]) -> bytes:

@@ -12,7 +12,7 @@ from ...domain.choreography import Choreography
 from ...domain.errors import CorruptEvent, PayloadTooLarge, SagaledgerError, UnknownEvent
 from ...domain.event import Event, Registry
 from ...domain.recorded import Meta, Recorded
-from .digest import digest
+from .digest import about, digest_about
 from .port import STATE_BYTES_MAX, NewEvent, StoredRow
 
 _NOBODY: Final = Meta()
@@ -33,6 +33,49 @@ class UnreadableEvent(SagaledgerError):
         self.position = row.position
         self.stream_id = row.stream_id
         self.version = row.version
+
+
+class Envelope:
+    """What the events of one append have in common: the process they belong to, what caused them, who wrote them."""
+
+    __slots__ = ("_about", "_about_own", "_encode", "causation_position", "correlation_id", "meta")
+
+    def __init__(
+        self, registry: Registry, correlation_id: str | None, causation_position: int | None, meta: Meta
+    ) -> None:
+        self._encode = registry.encode
+        self.correlation_id = correlation_id
+        self.causation_position = causation_position
+        self.meta = _meta_text(meta)
+        self._about_own = about(None, causation_position, self.meta)
+        self._about: bytes | None = None
+        """With the correlation; encoded when the first event in a stream of somebody else's needs it."""
+
+    def to_new(self, stream_id: str, version: int, event: Event) -> NewEvent:
+        """An event as it is sent to the log.
+
+        Raises `PayloadTooLarge`, and what `Registry.encode` raises.
+        """
+        state = self._encode(event)
+        schema = type(event).schema
+        if len(state) > STATE_BYTES_MAX:
+            raise PayloadTooLarge(f"event {schema.name!r} of {stream_id}", len(state), STATE_BYTES_MAX)
+        correlation_id = None if self.correlation_id == stream_id else self.correlation_id
+        if correlation_id is None:
+            about_columns = self._about_own
+        else:
+            self._about = about_columns = self._about or about(correlation_id, self.causation_position, self.meta)
+        return NewEvent(
+            stream_id,
+            version,
+            schema.name,
+            schema.version,
+            state,
+            correlation_id,
+            self.causation_position,
+            self.meta,
+            digest_about(stream_id, version, schema.name, schema.version, state, about_columns),
+        )
 
 
 class Mapper:
@@ -59,15 +102,11 @@ class Mapper:
 
         Raises `PayloadTooLarge`, and what `Registry.encode` raises.
         """
-        state = self.registry.encode(event)
-        schema = type(event).schema
-        if len(state) > STATE_BYTES_MAX:
-            raise PayloadTooLarge(f"event {schema.name!r} of {stream_id}", len(state), STATE_BYTES_MAX)
-        if correlation_id == stream_id:
-            correlation_id = None
-        sent = (stream_id, version, schema.name, schema.version, state)
-        about = (correlation_id, causation_position, _meta_text(meta))
-        return NewEvent(*sent, *about, digest(*sent, *about))
+        return self.envelope(correlation_id, causation_position, meta).to_new(stream_id, version, event)
+
+    def envelope(self, correlation_id: str | None, causation_position: int | None, meta: Meta) -> Envelope:
+        """What the events of one append have in common."""
+        return Envelope(self.registry, correlation_id, causation_position, meta)
 
     def to_recorded(self, row: StoredRow) -> Recorded:
         """A stored event, read back. Raises `UnreadableEvent`, naming the place."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..errors import SupersededWorker
 from .outcome import moved
 from .port import AppendCall, Appended, Conflict, DueChange, NewEvent, Outcome, Receipt
-from .postgres_wire import BINARY, Parameter, boolean, byteas, instants, int8, integers, texts
+from .postgres_wire import BINARY, Parameter, bigints, boolean, byteas, instants, int8, integers, texts
 
 
 class Answer(NamedTuple):
@@ -44,21 +44,21 @@ def parameters(call: AppendCall) -> list[Parameter]:
         integers([len(append.events) for append in call.appends]),
         (BINARY, boolean(suspect)),
         texts([stream_id for stream_id, _ in openings]),
-        integers([version for _, version in openings]),
+        bigints([version for _, version in openings]),
         texts(streams),
-        integers(versions),
+        bigints(versions),
         texts(topics),
         integers(schema_versions),
         byteas(states),
         texts([correlation or "" for correlation in correlations]),
-        integers(causations),
+        bigints(causations),
         texts(metas),
         (BINARY, b"".join(digests)),
         *_due_columns(due),
         *_due_columns(nudges)[:4],
         texts([advance.consumer for advance in call.advances]),
-        integers([advance.expected for advance in call.advances]),
-        integers([advance.position for advance in call.advances]),
+        bigints([advance.expected for advance in call.advances]),
+        bigints([advance.position for advance in call.advances]),
     ]
 
 

@@ -7,8 +7,9 @@ format is that of the server's `array_send`, `uuid_send`, `int8send`, `boolsend`
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import repeat
 from typing import Final
 
 TEXT: Final = 0
@@ -17,6 +18,8 @@ Parameter = tuple[int, bytes | None]
 """A parameter as it is sent: its format, and its bytes; None is NULL."""
 
 _BYTEA: Final = 17
+_INT8: Final = 20
+_INT4: Final = 23
 _TEXT: Final = 25
 _TIMESTAMPTZ: Final = 1184
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -25,7 +28,8 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _head: Final = struct.Struct(">iiIii").pack
 _empty: Final = struct.Struct(">iiI").pack
 _length: Final = struct.Struct(">i").pack
-_LENGTHS: Final = [_length(size) for size in range(4096)]
+_length_and_int4: Final = struct.Struct(">ii").pack
+_length_and_int8: Final = struct.Struct(">iq").pack
 _NULL: Final = _length(-1)
 
 int8: Final = struct.Struct(">q").pack
@@ -33,35 +37,42 @@ boolean: Final = struct.Struct(">?").pack
 
 
 def texts(column: Sequence[str | None]) -> Parameter:
-    """A `text[]`."""
-    return _array(_TEXT, [None if value is None else value.encode() for value in column])
+    """A `text[]`. A value that stands in it many times, as most do, is encoded once."""
+    encoded = {value: _NULL if value is None else _framed(value.encode()) for value in set(column)}
+    return _array(_TEXT, column, [encoded[value] for value in column])
 
 
 def byteas(column: Sequence[bytes]) -> Parameter:
     """A `bytea[]`."""
-    return _array(_BYTEA, column)
+    return _array(_BYTEA, column, map(_framed, column))
 
 
 def instants(column: Sequence[datetime | None]) -> Parameter:
     """A `timestamptz[]`."""
-    return _array(_TIMESTAMPTZ, [None if at is None else int8((at - _EPOCH) // _MICROSECOND) for at in column])
+    microseconds = [None if at is None else (at - _EPOCH) // _MICROSECOND for at in column]
+    return _array(_TIMESTAMPTZ, column, _int8_elements(microseconds))
 
 
-def integers(column: Sequence[int | None]) -> Parameter:
-    """An array of integers of any width, as a literal: the statement says of which."""
-    literals = ["NULL" if value is None else str(value) for value in column] if None in column else map(str, column)
-    return TEXT, f"{{{','.join(literals)}}}".encode()
+def integers(column: Sequence[int]) -> Parameter:
+    """An `integer[]`."""
+    return _array(_INT4, column, map(_length_and_int4, repeat(4), column))
 
 
-def _array(oid: int, values: Sequence[bytes | None]) -> Parameter:
-    if not values:
+def bigints(column: Sequence[int | None]) -> Parameter:
+    """A `bigint[]`."""
+    return _array(_INT8, column, _int8_elements(column))
+
+
+def _int8_elements(column: Sequence[int | None]) -> Iterable[bytes]:
+    return (_NULL if value is None else _length_and_int8(8, value) for value in column)
+
+
+def _framed(value: bytes) -> bytes:
+    """An element of an array: its length, then its bytes."""
+    return _length(len(value)) + value
+
+
+def _array(oid: int, column: Sequence[object], elements: Iterable[bytes]) -> Parameter:
+    if not column:
         return BINARY, _empty(0, 0, oid)
-    hasnull = None in values
-    parts: list[bytes] = []
-    for value in values:
-        if value is None:
-            parts.append(_NULL)
-        else:
-            size = len(value)
-            parts += (_LENGTHS[size] if size < 4096 else _length(size), value)
-    return BINARY, _head(1, hasnull, oid, len(values), 1) + b"".join(parts)
+    return BINARY, _head(1, None in column, oid, len(column), 1) + b"".join(elements)

@@ -34,7 +34,7 @@ async def attempt(dispatch: Dispatch, threads: StepThreads) -> Outcome:
     except InvalidInput as error:
         return failure_of(error, local=True)  # the step was not called, which proves that it did nothing
     try:
-        with crossing(f"call {run.step} {run.direction}"):
+        with crossing("call", run.step, run.direction):
             result = await _call(step, dispatch, value, threads)
         return Success(write_result(run.step, result))
     except asyncio.CancelledError as cancelled:

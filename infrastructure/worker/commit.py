@@ -260,7 +260,8 @@ class GroupCommit:
         start = self._starting.pop(execution.saga_id, None)
         if start is not None and outcome is not None:
             self._answer(start, Started(execution.saga_id, outcome.last_position, created=True))
-        self._sub_sagas.call_off(transition)
+        if transition.call_off:
+            self._sub_sagas.call_off(transition)
         for run in transition.dispatch:
             context = context_of(execution.definition, execution.state, run)
             self._outbox.dispatch.append(Dispatch(execution, run, context))

@@ -117,9 +117,9 @@ class Engine:
 
     def _take(self, message: Message) -> None:
         match message:
-            case Attempted(execution, run, outcome):
-                execution.outcomes.append((run, outcome))
-                self._held.wake(execution.saga_id)
+            case Attempted():
+                message.execution.outcomes.append((message.run, message.outcome))
+                self._held.wake(message.execution.saga_id)
             case Start():
                 self._held.starts.append(message)
             case Watch(saga_id):

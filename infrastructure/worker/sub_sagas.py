@@ -51,6 +51,8 @@ class SubSagas:
 
     def unseen(self, transition: Transition) -> bool:
         """Whether it waits for sagas that were neither seen nor asked for yet."""
+        if not transition.definition.nests:
+            return False
         known = transition.execution.children
         return any(saga_id not in known and saga_id not in self._expecting for saga_id in transition.awaits)
 

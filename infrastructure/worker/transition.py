@@ -16,11 +16,11 @@ from msgspec import Raw
 from ...domain.decision import Run, advance, awaited_sagas, results, started
 from ...domain.definition import Definition
 from ...domain.event import Event
-from ...domain.facts import Direction, InterventionRequired, SagaCompensated, SagaCompleted
+from ...domain.facts import FORWARD, InterventionRequired, SagaCompensated, SagaCompleted
 from ...domain.outcome import Outcome, Success, failure_of, orphaned, outcome_fact
 from ...domain.participant import Command
 from ...domain.recorded import Recorded
-from ...domain.state import Progress, SagaState, evolve, fold_all
+from ...domain.state import RUNNING, WAITING, SagaState, evolve, fold_all
 from ...domain.step import LocalResult, Step, StepContext
 from ..draft import Draft, Undecidable
 from ..log.port import Append, Appended, DueChange
@@ -81,6 +81,22 @@ class Execution:
 class Transition:
     """The facts of one step forward of a saga, drafted; nothing happens before the append is acknowledged."""
 
+    __slots__ = (
+        "_draining",
+        "_now",
+        "_recorded",
+        "_worker_id",
+        "call_off",
+        "definition",
+        "dispatch",
+        "draft",
+        "execution",
+        "leaves",
+        "more",
+        "state",
+        "wake_at",
+    )
+
     def __init__(self, execution: Execution, draft: Draft, worker_id: str, now: datetime, *, draining: bool) -> None:
         self.execution = execution
         self.definition = execution.definition
@@ -127,7 +143,7 @@ class Transition:
 
     @property
     def _may_leave(self) -> bool:
-        if self.more or self.state.in_flight:
+        if self.more or self.dispatch or self.state.in_flight:
             return False
         return self._is_settled or self._waits_long
 
@@ -178,7 +194,7 @@ class Transition:
     def _is_open(self, run: Run) -> bool:
         """Whether that attempt is the one in flight; a late outcome of another one changes nothing."""
         track = self.state.track(run.step, run.direction)
-        return track.progress in (Progress.RUNNING, Progress.WAITING) and track.attempt == run.attempt
+        return track.progress in (RUNNING, WAITING) and track.attempt == run.attempt
 
     def _advance(self, *, may_perform: bool) -> None:
         ahead = advance(self.definition, self.state, self._now)
@@ -190,21 +206,24 @@ class Transition:
         self.call_off = ahead.call_off
         if self._draining:
             return
-        local = [run for run in ahead.run if self.definition.step(run.step).local]
-        waits = [run for run in ahead.run if self._only_waits(run)]
+        local: Run | None = None
+        begins_to_wait = False
         for run in ahead.run:
-            if run not in local:
-                self._record(started(self.definition, self.state, run, self._now))
-        self.dispatch += [run for run in ahead.run if run not in local and run not in waits]
-        if local and may_perform:
-            self._perform(local[0])
-        elif not waits:
-            self.more = bool(local)
+            step = self.definition.step(run.step)
+            if step.local:
+                local = local or run
+                continue
+            self._record(started(self.definition, self.state, run, self._now))
+            if step.waiting is not None and run.direction is FORWARD:
+                begins_to_wait = True
+            else:
+                self.dispatch.append(run)
+        if local is not None and may_perform:
+            self._perform(local)
+        elif not begins_to_wait:
+            self.more = local is not None
             return
-        self._advance(may_perform=may_perform and not local)
-
-    def _only_waits(self, run: Run) -> bool:
-        return run.direction is Direction.FORWARD and self.definition.step(run.step).waiting is not None
+        self._advance(may_perform=may_perform and local is None)
 
     def _perform(self, run: Run) -> None:
         """Make an attempt of a local step: decided in place, recorded with its start and its outcome."""
@@ -236,7 +255,7 @@ class Transition:
             raise
         except Exception as error:  # noqa: BLE001 -- the end of a saga may not be lost to its last words
             cause = f"{last_words.__name__} gave up ({type(error).__name__})"
-            self._record(InterventionRequired(self._now, last_words.__name__, Direction.FORWARD, cause))
+            self._record(InterventionRequired(self._now, last_words.__name__, FORWARD, cause))
             return False
         return True
 

@@ -65,7 +65,9 @@ class Worker:
         self._threads = StepThreads(threads)
         self._projector = ledger.projector() if project else None
         self._sweeper = Sweeper(ledger)
-        self._inbox: SimpleQueue[Message | None] = SimpleQueue()
+        self._inbox: SimpleQueue[list[Message] | None] = SimpleQueue()
+        self._outbox: list[Message] = []
+        """What the engine is told next."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._asking: set[asyncio.Future[Any]] = set()
         self._starting = asyncio.Semaphore(concurrency)
@@ -137,21 +139,34 @@ class Worker:
             raise Unavailable("the worker is closed: open another one")
         answer: asyncio.Future[T] = self._loop.create_future()
         self._asking.add(answer)
-        answer.add_done_callback(self._asking.discard)
-        self._inbox.put(question(Reply(answer)))
-        return await answer
+        try:
+            self._tell(question(Reply(answer)))
+            return await answer
+        finally:
+            self._asking.discard(answer)
+
+    def _tell(self, message: Message) -> None:
+        """Let the engine know, at the end of this turn of the event loop: together with what else happens in it."""
+        if not self._outbox:
+            self._loop.call_soon(self._send)
+        self._outbox.append(message)
+
+    def _send(self) -> None:
+        self._inbox.put(self._outbox)
+        self._outbox = []
 
     def _deliver(self, turn: Turn) -> None:
         for reply in turn.replies:
             reply()
         for dispatch in turn.dispatch:
-            task = self._loop.create_task(self._attempt(dispatch))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.add(self._loop.create_task(self._attempt(dispatch)))
 
     async def _attempt(self, dispatch: Dispatch) -> None:
-        outcome = await attempt(dispatch, self._threads)
-        self._inbox.put(Attempted(dispatch.execution, dispatch.run, outcome))
+        try:
+            outcome = await attempt(dispatch, self._threads)
+            self._tell(Attempted(dispatch.execution, dispatch.run, outcome))
+        finally:
+            self._tasks.discard(asyncio.current_task())
 
     async def _close(self) -> None:
         """Begin nothing new, wait a while for the steps that run, record what they came to, give the rest back."""
@@ -214,12 +229,12 @@ class Worker:
         messages: list[Message] = []
         wait_seconds = min(self._engine.seconds_to_wait(), WAKE_SECONDS_MAX)
         try:
-            first = self._inbox.get(timeout=wait_seconds) if wait_seconds > 0 else self._inbox.get_nowait()
-            while first is not None:
-                messages.append(first)
+            told = self._inbox.get(timeout=wait_seconds) if wait_seconds > 0 else self._inbox.get_nowait()
+            while told is not None:
+                messages += told
                 if len(messages) >= MESSAGES_PER_TURN_MAX:
                     return messages, False
-                first = self._inbox.get_nowait()
+                told = self._inbox.get_nowait()
         except Empty:
             return messages, False
         return messages, True
