@@ -310,6 +310,13 @@ class WorkQueue(Protocol):
         """End every lease that has run out and release what it held; gives those workers' ids."""
         ...
 
+    def stirs(self, epoch: Epoch, *, definitions: Sequence[tuple[str, int]]) -> bool:
+        """Whether there is something for this worker: a due saga that nobody holds, a nudge, or a request.
+
+        Asked many times a second and almost always in vain, so it only looks: it waits for no lock and writes nothing.
+        """
+        ...
+
     def claim(self, epoch: Epoch, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[Claim]:
         """Take up to `limit` due sagas of these definitions (name, version) that nobody holds, earliest due first."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ..errors import SupersededWorker
 from .outcome import moved
@@ -64,8 +64,10 @@ def parameters(call: AppendCall) -> list[Parameter]:
 
 def _due_columns(changes: Sequence[tuple[int, DueChange]]) -> list[Parameter]:
     """Changes of the due work, each with the place of its append in the call."""
+    if not changes:
+        return _NO_CHANGES
     places: Sequence[int] = [place for place, _ in changes]
-    columns: Sequence[Sequence[Any]] = list(zip(*(change for _, change in changes), strict=True)) or [()] * 5
+    columns: Sequence[Sequence[Any]] = list(zip(*(change for _, change in changes), strict=True))
     saga_ids, definitions, versions, due_at, worker_ids = columns
     return [
         integers(places),
@@ -75,6 +77,9 @@ def _due_columns(changes: Sequence[tuple[int, DueChange]]) -> list[Parameter]:
         instants(due_at),
         texts(worker_ids),
     ]
+
+
+_NO_CHANGES: Final = [integers(()), texts(()), texts(()), integers(()), instants(()), texts(())]
 
 
 def receipt(call: AppendCall, answer: Answer) -> Receipt:
@@ -102,18 +107,15 @@ def _conflicts(answer: Answer) -> Iterable[Conflict]:
 
 
 def _openings(events: Iterable[NewEvent]) -> tuple[list[tuple[str, int]], bool]:
-    """Where each stream of a call begins in it, unless at version 1; and whether the call contradicts itself.
-
-    The function checks that each opening continues its stream. At version 1 it begins one, or the key finds out.
-    """
+    """Where each stream of a call begins in it, which is checked there; and whether the call contradicts itself."""
     reached: dict[str, int] = {}
     openings: list[tuple[str, int]] = []
     suspect = False
     for new in events:
         end = reached.get(new.stream_id)
-        if end is not None:
-            suspect |= new.version != end + 1
-        elif new.version != 1:
+        if end is None:
             openings.append((new.stream_id, new.version))
+        elif new.version != end + 1:
+            suspect = True
         reached[new.stream_id] = new.version
     return openings, suspect

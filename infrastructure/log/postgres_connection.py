@@ -31,6 +31,8 @@ class BoundaryConnection(psycopg.Connection[tuple[Any, ...]]):
         super().__init__(*arguments, **options)
         self._known: set[str] = set()
         """The statements that were prepared by `send`."""
+        self._transformer = Transformer(self)
+        """Reads what they answer; it keeps how, from one answer to the next."""
 
     def wait(self, gen: PQGen[T], *arguments: Any, **options: Any) -> T:
         if boundary.watcher is None:
@@ -51,9 +53,8 @@ class BoundaryConnection(psycopg.Connection[tuple[Any, ...]]):
 
     def receive(self) -> tuple[Any, ...]:
         """The one row that the statement answers. Raises `psycopg.Error`."""
-        transformer = Transformer.from_context(self)
-        transformer.set_pgresult(self._result(ExecStatus.TUPLES_OK))
-        row = transformer.load_row(0, tuple)
+        self._transformer.set_pgresult(self._result(ExecStatus.TUPLES_OK))
+        row = self._transformer.load_row(0, tuple)
         assert row is not None  # noqa: S101  # a function call has one row
         return row
 

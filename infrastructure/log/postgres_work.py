@@ -1,7 +1,8 @@
 """The due work in PostgreSQL: many workers, each with a lease on the database's clock.
 
 Whatever changes many rows of `due` and waits for locks does so under the lock on `head`, as an append does, so that
-they never wait for each other in a circle; claiming skips what is locked instead.
+they never wait for each other in a circle; claiming skips what is locked instead. A lease ends under that lock, too: an
+append that has it need not lock its worker's row to be sure that the lease holds until it commits.
 """
 
 from __future__ import annotations
@@ -34,17 +35,24 @@ class PostgresWorkQueue:
 
     def retire(self, epoch: Epoch) -> None:
         with self._database.transaction() as connection:
-            connection.execute(SQL["retire"], epoch)
             connection.execute(SQL["lock_head"])
+            connection.execute(SQL["retire"], epoch)
             connection.execute(SQL["release_all"], ([epoch.worker_id],))
 
     def take_over(self) -> list[str]:
+        if not self._database.fetch("has_ended_leases"):
+            return []
         with self._database.transaction() as connection:
+            connection.execute(SQL["lock_head"])
             ended = [worker_id for (worker_id,) in connection.execute(SQL["end_leases"])]
-            if ended:
-                connection.execute(SQL["lock_head"])
-                connection.execute(SQL["release_all"], (ended,))
+            connection.execute(SQL["release_all"], (ended,))
         return ended
+
+    def stirs(self, epoch: Epoch, *, definitions: Sequence[tuple[str, int]]) -> bool:
+        names, versions = _columns(definitions)
+        wanted = {"worker_id": epoch.worker_id, "definitions": names, "versions": versions}
+        ((stirs,),) = self._database.fetch("stirs", wanted)
+        return bool(stirs)
 
     def claim(self, epoch: Epoch, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[Claim]:
         names, versions = _columns(definitions)

@@ -90,6 +90,16 @@ class SqliteWorkQueue:
         """Nothing: the lock admits one worker, and `register` ended the leases of the dead."""
         return []
 
+    def stirs(self, epoch: Epoch, *, definitions: Sequence[tuple[str, int]]) -> bool:
+        wanted = {
+            "worker_id": epoch.worker_id,
+            "now": microseconds_now(),
+            "definitions": json.dumps(list(definitions)),
+        }
+        with self._file.reading() as connection:
+            (stirs,) = connection.execute(SQL["stirs"], wanted).fetchone()
+        return bool(stirs)
+
     def claim(self, epoch: Epoch, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[Claim]:
         with self._file.writing() as connection:
             if connection.execute(SQL["holds_lease"], epoch).fetchone() is None:
@@ -104,9 +114,6 @@ class SqliteWorkQueue:
         return [Claim(*row[:3]) for row in sorted(claimed, key=lambda row: (row[3], row[0]))]
 
     def nudged(self, epoch: Epoch) -> list[str]:
-        with self._file.reading() as connection:
-            if connection.execute(SQL["has_nudged"], (epoch.worker_id,)).fetchone() is None:
-                return []  # asked often, and almost always in vain: keep off the write lock
         with self._file.writing() as connection:
             return [saga_id for (saga_id,) in connection.execute(SQL["nudged"], (epoch.worker_id,)).fetchall()]
 

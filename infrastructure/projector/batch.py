@@ -14,7 +14,7 @@ from ..log.mapper import Mapper, UnreadableEvent
 from ..log.port import STATE_BYTES_MAX, EventLog, StoredRow
 
 BATCH_EVENTS_MAX = 10_000
-BATCH_BYTES_MAX = 32 * 1024 * 1024
+BATCH_BYTES_MAX = 16 * 1024 * 1024
 """The most bytes of event state that a batch keeps; the events beyond are read again with the next."""
 
 

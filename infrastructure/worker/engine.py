@@ -153,10 +153,13 @@ class Engine:
         """Look for sagas to take, at those held here to which someone else wrote, and at those watched."""
         if self._monotonic() < self._poll_at:
             return
+        self._poll_at = self._monotonic() + POLL_SECONDS
+        asked = self._in_doubt or self._idle or self._watches.any_beside(self._held.executions)
+        if not asked and not self._log.stirs(self._lease.epoch, definitions=self._definitions):
+            return
         self._held.settle()  # what is read must not be older than what is held
         if self._in_doubt:
             self._ask_again()
-        self._poll_at = self._monotonic() + POLL_SECONDS
         self._look_at_nudged()
         claims: list[Claim] = []
         self._held.starts.extend(self._held.requests.take(self._lease.epoch, self._room_for_starts))

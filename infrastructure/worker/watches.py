@@ -33,6 +33,10 @@ class Watches:
         self._seen.pop(saga_id, None)
         return [partial(watch.reply.give, answer) for watch in self._open.pop(saga_id, ())]
 
+    def any_beside(self, held: Container[str]) -> bool:
+        """Whether someone waits for a saga that is not held here."""
+        return any(saga_id not in held for saga_id in self._open)
+
     def look(self, held: Container[str], read: Callable[[Sequence[tuple[str, int]]], Histories]) -> Replies:
         """Look at the sagas that are not held here, reading only what is new, and answer what can be answered."""
         self._forget_the_gone()

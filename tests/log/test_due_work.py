@@ -45,6 +45,28 @@ def test_what_is_due_is_claimed_earliest_first_and_once(log: Backend, worker: Ep
     assert [row.worker_id for row in log.due()] == [worker.worker_id, None, worker.worker_id, None, None]
 
 
+def test_something_stirs_while_it_can_be_claimed_or_was_nudged(log: Backend, worker: Epoch, pen: Pen) -> None:
+    """Not for what is due later, is held, or is of a definition that the worker does not know."""
+    log.put_due(
+        [
+            pen.due("future", at=hours(1)),
+            pen.due("held", at=hours(-1), worker_id=worker.worker_id),
+            DueChange("other", "voyage", 1, hours(-3), None),
+        ]
+    )
+    assert not log.stirs(worker, definitions=TRIP)
+
+    log.append(pen.call(Append(pen.events("held", 1), nudge=[pen.due("held")])))
+    assert log.stirs(worker, definitions=TRIP)
+    assert log.nudged(worker) == ["held"]
+    assert not log.stirs(worker, definitions=TRIP)
+
+    log.put_due([pen.due("late", at=hours(-1))])
+    assert log.stirs(worker, definitions=TRIP)
+    assert [claim.saga_id for claim in log.claim(worker, definitions=TRIP, limit=9)] == ["late"]
+    assert not log.stirs(worker, definitions=TRIP)
+
+
 def test_the_next_due_time_is_that_of_a_free_saga(log: Backend, worker: Epoch, pen: Pen) -> None:
     """What a worker may sleep until: held sagas and unknown definitions do not count."""
     soon, later = hours(1), hours(2)

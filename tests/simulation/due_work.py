@@ -77,6 +77,11 @@ class SimulatedQueue:
             self.retire(epoch)
         return [epoch.worker_id for epoch in over]
 
+    def stirs(self, epoch: Epoch, *, definitions: Sequence[tuple[str, int]]) -> bool:
+        now = self._clock()
+        nudged = any(row.nudged for row in self._held_by(epoch.worker_id))
+        return nudged or any(row.due_at <= now for row in self._free(definitions))
+
     def claim(self, epoch: Epoch, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[Claim]:
         self.check_lease(epoch)
         now = self._clock()

@@ -6,14 +6,23 @@ CREATE FUNCTION put_due(
     p_saga_ids text[], p_definitions text[], p_versions integer[], p_due_at timestamptz[], p_worker_ids text[],
     p_now timestamptz
 ) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_over text[] := '{}';
+    v_deleted integer;
 BEGIN
-    DELETE FROM due
-    USING unnest(p_saga_ids, p_due_at) WITH ORDINALITY AS change (saga_id, due_at, place)
-    WHERE due.saga_id = change.saga_id AND change.due_at IS NULL AND NOT due.nudged;
-
-    UPDATE due SET due_at = least(due.due_at, p_now), worker_id = NULL, nudged = false
-    FROM unnest(p_saga_ids, p_due_at) WITH ORDINALITY AS change (saga_id, due_at, place)
-    WHERE due.saga_id = change.saga_id AND change.due_at IS NULL;
+    IF array_position(p_due_at, NULL) IS NOT NULL THEN
+        SELECT array_agg(saga_id) INTO v_over
+        FROM unnest(p_saga_ids, p_due_at) AS change (saga_id, due_at)
+        WHERE due_at IS NULL;
+        DELETE FROM due WHERE saga_id = ANY (v_over) AND NOT nudged;
+        GET DIAGNOSTICS v_deleted = ROW_COUNT;
+        IF v_deleted < cardinality(v_over) THEN
+            UPDATE due SET due_at = least(due_at, p_now), worker_id = NULL, nudged = false WHERE saga_id = ANY (v_over);
+        END IF;
+        IF cardinality(v_over) = cardinality(p_saga_ids) THEN
+            RETURN;
+        END IF;
+    END IF;
 
     INSERT INTO due (saga_id, definition, definition_version, due_at, worker_id)
     SELECT saga_id, definition, definition_version, due_at, worker_id

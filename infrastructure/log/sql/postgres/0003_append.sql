@@ -1,8 +1,8 @@
 -- One append call: the whole transaction, in one round trip.
 --
 -- `p_sizes` has the number of events of each append; the other event arrays have one element for each event, and
--- `p_digests` their digests one after the other. `p_openings_*` are the first events of each stream in the call,
--- except those with version 1; `p_suspect` says that the call contradicts itself, so that some append must conflict.
+-- `p_digests` their digests one after the other. `p_openings_*` are the first events of each stream in the call;
+-- `p_suspect` says that the call contradicts itself, so that some append must conflict.
 -- Due changes and nudges name their append by its place in the call, from 1.
 --
 -- `status`: `appended` (also when every append conflicted), `known` (it was written before), `superseded`, `moved`.
@@ -21,7 +21,7 @@ CREATE FUNCTION append_events(
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    v_leased boolean := true;
+    v_leased boolean;
     v_head bigint;
     v_hash bytea;
     v_now timestamptz;
@@ -37,21 +37,28 @@ DECLARE
 BEGIN
     conflicts := '{}';
 
-    -- The lease, before the head: whoever ends it waits for us, or we for them.
-    IF p_worker_id IS NOT NULL THEN
-        PERFORM FROM workers WHERE worker_id = p_worker_id AND epoch = p_epoch FOR KEY SHARE;
-        v_leased := FOUND;
-    END IF;
-
-    -- From here to the commit we are alone: positions are contiguous, and become visible in order.
+    -- From here to the commit we are alone: positions are contiguous and become visible in order, no stream grows and
+    -- no lease ends (whoever ends one holds this lock, too).
     SELECT h.position, h.hash, greatest(clock_timestamp(), h.recorded_at)
     INTO v_head, v_hash, v_now
     FROM head AS h FOR UPDATE;
 
-    SELECT 'known', a.first_position, a.last_position, a.recorded_at
-    INTO status, first_position, last_position, recorded_at
-    FROM appends AS a WHERE a.append_id = p_append_id;
-    IF FOUND THEN
+    -- A statement of its own: it sees what was committed while we waited for the lock. Was the call written before, does
+    -- the lease hold, and does each stream end just before where the call begins in it?
+    SELECT p_worker_id IS NULL OR w.worker_id IS NOT NULL, a.first_position, a.last_position, a.recorded_at,
+           p_suspect OR EXISTS (
+               SELECT FROM unnest(p_opening_streams, p_opening_versions) AS opening (stream_id, version)
+               WHERE coalesce(version <> 1 + (  -- scalar: a join may be planned as a hash of every event there is
+                   SELECT e.version FROM events AS e WHERE e.stream_id = opening.stream_id
+                   ORDER BY e.version DESC LIMIT 1
+               ), version NOT IN (0, 1))
+           )
+    INTO v_leased, first_position, last_position, recorded_at, p_suspect
+    FROM (SELECT) AS call
+    LEFT JOIN appends AS a ON a.append_id = p_append_id
+    LEFT JOIN workers AS w ON w.worker_id = p_worker_id AND w.epoch = p_epoch;
+    IF first_position IS NOT NULL THEN
+        status := 'known';
         RETURN;
     END IF;
 
@@ -78,33 +85,15 @@ BEGIN
     last_position := v_head;
     recorded_at := v_now;
 
-    -- Optimistically: all of it at once, unless a stream ends elsewhere; the unique key finds who else was there.
-    IF cardinality(p_opening_streams) > 0 THEN
-        p_suspect := p_suspect OR EXISTS (
-            SELECT FROM unnest(p_opening_streams, p_opening_versions) AS opening (stream_id, version)
-            WHERE NOT CASE  -- scalar: an EXISTS may be planned as a hash of every event there is
-                WHEN opening.version > 1 THEN (
-                    SELECT e.version FROM events AS e
-                    WHERE e.stream_id = opening.stream_id AND e.version = opening.version - 1) IS NOT NULL
-                WHEN opening.version = 0 THEN (
-                    SELECT max(e.version) FROM events AS e WHERE e.stream_id = opening.stream_id) IS NULL
-                ELSE false
-            END
-        );
-    END IF;
     IF NOT p_suspect THEN
-        BEGIN
-            INSERT INTO events
-            SELECT v_head + place, stream_id, version, topic, schema_version, state, nullif(correlation_id, ''),
-                   causation_position, meta, v_now, substring(p_digests FROM (place::integer - 1) * 32 + 1 FOR 32)
-            FROM unnest(p_stream_ids, p_versions, p_topics, p_schema_versions, p_states, p_correlation_ids,
-                        p_causation_positions, p_metas) WITH ORDINALITY
-                AS sent (stream_id, version, topic, schema_version, state, correlation_id, causation_position, meta,
-                         place);
-            v_last := v_head + coalesce(cardinality(p_stream_ids), 0);
-        EXCEPTION WHEN unique_violation THEN
-            p_suspect := true;
-        END;
+        INSERT INTO events
+        SELECT v_head + place, stream_id, version, topic, schema_version, state, nullif(correlation_id, ''),
+               causation_position, meta, v_now, substring(p_digests FROM (place::integer - 1) * 32 + 1 FOR 32)
+        FROM unnest(p_stream_ids, p_versions, p_topics, p_schema_versions, p_states, p_correlation_ids,
+                    p_causation_positions, p_metas) WITH ORDINALITY
+            AS sent (stream_id, version, topic, schema_version, state, correlation_id, causation_position, meta,
+                     place);
+        v_last := v_head + coalesce(cardinality(p_stream_ids), 0);
     END IF;
 
     -- Otherwise one after the other, to see whose conflict it is: the neighbours are written all the same. Who counts
@@ -188,8 +177,10 @@ BEGIN
             AS nudged (append, saga_id, definition, definition_version, place)
         WHERE append <> ALL (conflicts);
     END IF;
-    INSERT INTO consumers (consumer, position, append_id)
-    SELECT consumer, position, p_append_id FROM unnest(p_consumers, p_positions) AS advance (consumer, position)
-    ON CONFLICT (consumer) DO UPDATE SET position = excluded.position, append_id = excluded.append_id;
+    IF cardinality(p_consumers) > 0 THEN
+        INSERT INTO consumers (consumer, position, append_id)
+        SELECT consumer, position, p_append_id FROM unnest(p_consumers, p_positions) AS advance (consumer, position)
+        ON CONFLICT (consumer) DO UPDATE SET position = excluded.position, append_id = excluded.append_id;
+    END IF;
 END
 $$;

@@ -142,6 +142,9 @@ WHERE worker_id = %(worker_id)s AND epoch = %(epoch)s
 -- name: retire
 DELETE FROM workers WHERE worker_id = %s AND epoch = %s
 
+-- name: has_ended_leases
+SELECT 1 FROM workers WHERE lease_until < clock_timestamp() LIMIT 1
+
 -- name: end_leases
 DELETE FROM workers WHERE lease_until < clock_timestamp() RETURNING worker_id
 
@@ -153,12 +156,26 @@ WHERE worker_id = ANY(%s::text[])
 -- name: hold_lease
 SELECT 1 FROM workers WHERE worker_id = %s AND epoch = %s FOR KEY SHARE
 
+-- name: stirs
+SELECT EXISTS (SELECT FROM due WHERE worker_id = %(worker_id)s AND nudged)
+    OR EXISTS (
+        SELECT FROM due
+        WHERE worker_id IS NULL
+          AND due_at <= statement_timestamp()
+          AND (definition, definition_version) IN (
+              SELECT * FROM unnest(%(definitions)s::text[], %(versions)s::integer[])))
+    OR EXISTS (
+        SELECT FROM requests
+        WHERE refused_at IS NULL
+          AND (worker_id IS NULL OR NOT EXISTS (SELECT FROM workers AS w WHERE w.worker_id = requests.worker_id)))
+
 -- name: claim
+-- The time is that of the statement, which an index can be searched for; the clock's would be asked for every row.
 WITH free AS (
     SELECT saga_id
     FROM due
     WHERE worker_id IS NULL
-      AND due_at <= clock_timestamp()
+      AND due_at <= statement_timestamp()
       AND (definition, definition_version) IN (
           SELECT * FROM unnest(%(definitions)s::text[], %(versions)s::integer[]))
     ORDER BY due_at

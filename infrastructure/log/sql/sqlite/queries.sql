@@ -168,6 +168,21 @@ UPDATE due
 SET due_at = iif(nudged, min(due_at, :now), due_at), worker_id = NULL, nudged = 0
 WHERE worker_id = :worker_id
 
+-- name: stirs
+SELECT EXISTS (SELECT 1 FROM due WHERE worker_id = :worker_id AND nudged = 1)
+    OR EXISTS (
+        SELECT 1
+        FROM due
+        WHERE worker_id IS NULL
+          AND due_at <= :now
+          AND EXISTS (
+              SELECT 1
+              FROM json_each(:definitions) AS known
+              WHERE json_extract(known.value, '$[0]') = due.definition
+                AND json_extract(known.value, '$[1]') = due.definition_version
+          )
+    )
+
 -- name: claim
 UPDATE due
 SET worker_id = :worker_id
@@ -186,9 +201,6 @@ WHERE saga_id IN (
     LIMIT :limit
 )
 RETURNING saga_id, definition, definition_version, due_at
-
--- name: has_nudged
-SELECT 1 FROM due WHERE worker_id = ? AND nudged = 1 LIMIT 1
 
 -- name: nudged
 UPDATE due SET nudged = 0 WHERE worker_id = ? AND nudged = 1 RETURNING saga_id
