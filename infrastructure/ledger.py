@@ -5,6 +5,7 @@ Synchronous and safe to share between threads; the worker that drives sagas is i
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -37,6 +38,7 @@ from .opening import Opening, Started
 from .operating import Rule, approving, cancelling, intervening, signalling
 from .projector.query import Answer, Queries
 from .projector.runner import Projector
+from .rebuilding import rebuilt
 from .versions import Versions
 
 CONFLICTS_MAX = 100
@@ -195,6 +197,16 @@ class Ledger:
         if not seen:
             raise SagaNotFound(saga_id, f"it began at {recorded[0].recorded_at.isoformat()} with version 1")
         return rebuild(saga_id, (r.event for r in seen))
+
+    def states(self, saga_ids: Iterable[str]) -> Iterator[SagaState]:
+        """The states of many sagas, in the order given: for hundreds or more, several times as fast as one by one.
+
+        Raises `SagaNotFound` for the first that is not there, when its turn comes.
+        """
+        wanted = list(saga_ids)
+        states = rebuilt(self.backend, self.mapper, [id_ for id_ in wanted if self.app.flow_of(id_) is None])
+        for saga_id in wanted:
+            yield next(states) if self.app.flow_of(saga_id) is None else self.state(saga_id)
 
     def wait(self, saga_id: str, timeout_seconds: float) -> SagaState:
         """Block until a saga has ended or needs a person; gives its state then.

@@ -15,6 +15,7 @@ from .port import (
     AppendRow,
     Head,
     Misplaced,
+    Payload,
     Receipt,
     Snapshot,
     StoredRow,
@@ -107,6 +108,9 @@ class PostgresLog(PostgresWorkQueue):
     def streams(self, after: Sequence[tuple[str, int]]) -> list[StoredRow]:
         wanted = {"stream_ids": [stream_id for stream_id, _ in after], "after": [version for _, version in after]}
         return _rows(self._database.fetch("streams", wanted))
+
+    def payloads(self, stream_ids: Sequence[str]) -> list[Payload]:
+        return self._database.fetch("payloads", (list(stream_ids),))
 
     def correlated(self, correlation_id: str, *, after: int = 0, limit: int | None = None) -> list[StoredRow]:
         wanted = {"correlation_id": correlation_id, "after": after, "limit": limit}

@@ -25,6 +25,7 @@ from .port import (
     Misplaced,
     NewEvent,
     Outcome,
+    Payload,
     Receipt,
     Snapshot,
     StoredRow,
@@ -112,6 +113,10 @@ class SqliteLog(SqliteWorkQueue):
 
     def streams(self, after: Sequence[tuple[str, int]]) -> list[StoredRow]:
         return self._fetch("streams", {"after": json.dumps(after)})
+
+    def payloads(self, stream_ids: Sequence[str]) -> list[Payload]:
+        with self._file.reading() as connection:
+            return connection.execute(SQL["payloads"], (json.dumps(list(stream_ids)),)).fetchall()
 
     def correlated(self, correlation_id: str, *, after: int = 0, limit: int | None = None) -> list[StoredRow]:
         wanted = {"correlation_id": correlation_id, "after": after, "limit": -1 if limit is None else limit}

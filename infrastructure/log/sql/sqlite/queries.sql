@@ -68,6 +68,12 @@ CROSS JOIN events AS e  -- CROSS: probe the index for each wanted stream
 WHERE e.stream_id = json_extract(wanted.value, '$[0]') AND e.version > json_extract(wanted.value, '$[1]')
 ORDER BY e.stream_id, e.version
 
+-- name: payloads
+SELECT stream_id, topic, schema_version, state
+FROM events
+WHERE stream_id IN (SELECT value FROM json_each(?))
+ORDER BY stream_id, version
+
 -- name: correlated
 SELECT position, stream_id, version, topic, schema_version, state, correlation_id, causation_position, meta,
        recorded_at, digest
