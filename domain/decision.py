@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 
 from .definition import Definition
 from .event import Event
+from .evolution import evolve
 from .facts import (
     COMPENSATION,
     FORWARD,
@@ -30,7 +31,7 @@ from .facts import (
     TimerFired,
     WaitKind,
 )
-from .state import DONE, FAILED, RUNNING, SKIPPED, UNTOUCHED, WAITING, SagaState, Track, evolve
+from .state import DONE, FAILED, RUNNING, SKIPPED, UNTOUCHED, WAITING, SagaState, Track
 from .step import Step
 
 NULL = Raw(b"null")

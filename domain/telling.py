@@ -11,6 +11,7 @@ from .choreography import Choreography, Stage
 from .decision import NULL, idempotency_key
 from .derived import CHOREOGRAPHED, ConformanceBroken, Derived
 from .event import Event
+from .evolution import evolve
 from .facts import (
     CancelRequested,
     CompensationStarted,
@@ -25,7 +26,7 @@ from .facts import (
     StepSucceeded,
 )
 from .recorded import Recorded
-from .state import Progress, SagaState, evolve
+from .state import Progress, SagaState
 
 
 class Telling:

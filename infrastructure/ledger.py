@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from ..domain.definition import Definition
 from ..domain.event import Event
+from ..domain.evolution import evolve, fold_all, rebuild
 from ..domain.facts import (
     Action,
     SagaStarted,
@@ -23,7 +24,7 @@ from ..domain.facts import (
 from ..domain.participant import Refused
 from ..domain.recorded import Meta, Recorded
 from ..domain.saga import Saga
-from ..domain.state import SagaState, evolve, fold_all, rebuild
+from ..domain.state import SagaState
 from .app import App
 from .choreography.cancelling import cancel_process
 from .choreography.translator import process_history

@@ -8,7 +8,8 @@ from itertools import groupby
 from operator import itemgetter
 
 from ..domain.errors import CorruptEvent, UnknownEvent
-from ..domain.state import SagaState, rebuild
+from ..domain.evolution import rebuild
+from ..domain.state import SagaState
 from .errors import SagaNotFound
 from .log.mapper import Mapper
 from .log.port import EventLog, Payload

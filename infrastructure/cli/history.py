@@ -8,9 +8,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ...domain.evolution import rebuild
 from ...domain.facts import Direction
 from ...domain.recorded import Recorded
-from ...domain.state import rebuild
 from .documents import event_document
 from .exit_code import ExitCode
 from .options import DEFAULTS, Options

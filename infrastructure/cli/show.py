@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from ...domain.evolution import rebuild
 from ...domain.facts import CancelRequested, Direction, InterventionResolved, SignalReceived, WaitKind
 from ...domain.recorded import Recorded
-from ...domain.state import Progress, SagaState, Status, rebuild
+from ...domain.state import Progress, SagaState, Status
 from ...projections.projection import Row
 from ...projections.saga_steps import saga_steps
 from .documents import state_document

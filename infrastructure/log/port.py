@@ -256,7 +256,10 @@ class EventLog(Protocol):
         ...
 
     def payloads(self, stream_ids: Sequence[str]) -> list[Payload]:
-        """What a fold of many whole streams needs and no more: half as dear to read. Ordered by stream and version."""
+        """What a fold of many whole streams needs and no more, which is half as dear to read.
+
+        The events of a stream stand together, in order of version; the streams in any order.
+        """
         ...
 
     def correlated(self, correlation_id: str, *, after: int = 0, limit: int | None = None) -> list[StoredRow]:

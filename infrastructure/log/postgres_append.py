@@ -50,7 +50,7 @@ def parameters(call: AppendCall) -> list[Parameter]:
         texts(topics),
         integers(schema_versions),
         byteas(states),
-        texts([correlation or "" for correlation in correlations]),
+        texts(correlations if any(correlations) else ()),
         bigints(causations),
         texts(metas),
         (BINARY, b"".join(digests)),

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from ...domain.state import rebuild
+from ...domain.evolution import rebuild
 from ..errors import OutcomeUnknown, SupersededWorker, Unavailable
 from ..ledger import Ledger
 from ..log.port import STATE_BYTES_MAX, Claim

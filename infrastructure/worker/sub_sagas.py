@@ -13,10 +13,11 @@ from contextlib import suppress
 from msgspec import Raw
 
 from ...domain.decision import NULL, Run, awaited_sagas
+from ...domain.evolution import rebuild
 from ...domain.facts import Effect, Failure, Parent
 from ...domain.outcome import Failed, Outcome, Success, failure_of
 from ...domain.recorded import Recorded
-from ...domain.state import SagaState, Status, rebuild
+from ...domain.state import SagaState, Status
 from ..errors import SagaNotFound, Unavailable, WrongState
 from ..ledger import Ledger
 from ..opening import Opening

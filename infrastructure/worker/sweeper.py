@@ -14,8 +14,8 @@ from uuid import uuid4
 
 from ...domain.decision import advance, awaited_sagas
 from ...domain.errors import SagaledgerError
+from ...domain.evolution import rebuild
 from ...domain.recorded import Recorded
-from ...domain.state import rebuild
 from ..ledger import Ledger
 from ..log.port import Append, AppendCall, DueChange
 from .histories import read_histories

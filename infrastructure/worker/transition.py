@@ -16,11 +16,12 @@ from msgspec import Raw
 from ...domain.decision import Run, advance, awaited_sagas, results, started
 from ...domain.definition import Definition
 from ...domain.event import Event
+from ...domain.evolution import evolve, fold_all
 from ...domain.facts import FORWARD, InterventionRequired, SagaCompensated, SagaCompleted
 from ...domain.outcome import Outcome, Success, failure_of, orphaned, outcome_fact
 from ...domain.participant import Command
 from ...domain.recorded import Recorded
-from ...domain.state import RUNNING, WAITING, SagaState, evolve, fold_all
+from ...domain.state import RUNNING, WAITING, SagaState
 from ...domain.step import LocalResult, Step, StepContext
 from ..draft import Draft, Undecidable
 from ..log.port import Append, Appended, DueChange

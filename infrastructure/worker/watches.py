@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence
 from functools import partial
 
-from ...domain.state import SagaState, fold_all
+from ...domain.evolution import fold_all
+from ...domain.state import SagaState
 from ..errors import SagaNotFound
 from .histories import Histories
 from .message import Watch

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from sagaledger import Direction, Ledger
 from sagaledger.domain.commerce import OrderCancelled, OrderCompleted, ReturnCompleted
+from sagaledger.domain.evolution import rebuild
 from sagaledger.domain.facts import (
     CompensationStarted,
     SagaCompensated,
@@ -24,7 +25,7 @@ from sagaledger.domain.facts import (
     StepStarted,
     StepSucceeded,
 )
-from sagaledger.domain.state import Status, rebuild
+from sagaledger.domain.state import Status
 
 from .app import APP
 from .client import Acknowledgement

@@ -82,6 +82,15 @@ def test_both_styles_end_the_same_sagas_the_same_way(ledgers: Callable[[str, str
     assert set(ended[0].values()) == {"completed", "compensated"}
 
 
+@pytest.mark.parametrize("style", STYLES)
+def test_states_asked_for_at_once_are_as_the_view_shows_them(ledgers: Callable[[str, str], Ledger], style: str) -> None:
+    """Those of a choreographed saga are derived, the others rebuilt."""
+    ledger = ledgers(style, "as needed")
+    shown = {row["saga_id"]: row["status"] for row in ledger.query("sagas", limit=5_000).rows}
+
+    assert {state.saga_id: str(state.status) for state in ledger.states(shown)} == shown
+
+
 @pytest.mark.parametrize("opening_stock", ["as needed", "20"])
 def test_money_and_goods_are_conserved(ledgers: Callable[[str, str], Ledger], opening_stock: str) -> None:
     """With scarce stock too, where the outcome depends on who came first."""

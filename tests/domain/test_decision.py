@@ -11,6 +11,7 @@ from msgspec import Raw
 from sagaledger.domain.decision import Advance, advance, decide, idempotency_key
 from sagaledger.domain.definition import Definition
 from sagaledger.domain.event import Event
+from sagaledger.domain.evolution import rebuild
 from sagaledger.domain.facts import (
     Action,
     CancelRequested,
@@ -35,7 +36,7 @@ from sagaledger.domain.facts import (
     WaitKind,
 )
 from sagaledger.domain.saga import Saga
-from sagaledger.domain.state import SagaState, Status, rebuild
+from sagaledger.domain.state import SagaState, Status
 from sagaledger.domain.step import Retry
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)

@@ -14,6 +14,7 @@ from sagaledger.domain.decision import Run, advance, started
 from sagaledger.domain.definition import Definition
 from sagaledger.domain.errors import StepRejected
 from sagaledger.domain.event import Event
+from sagaledger.domain.evolution import evolve, fold_all, rebuild
 from sagaledger.domain.facts import (
     Action,
     CancelRequested,
@@ -33,7 +34,7 @@ from sagaledger.domain.facts import (
 )
 from sagaledger.domain.outcome import Success, failure_of, orphaned, outcome_fact
 from sagaledger.domain.saga import Saga
-from sagaledger.domain.state import Progress, SagaState, Status, evolve, fold_all, rebuild
+from sagaledger.domain.state import Progress, SagaState, Status
 from sagaledger.domain.step import Retry
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from sagaledger.domain.errors import InvalidInput, PayloadTooLarge
+from sagaledger.domain.evolution import rebuild
 from sagaledger.domain.saga import Saga
-from sagaledger.domain.state import Status, rebuild
+from sagaledger.domain.state import Status
 from sagaledger.infrastructure.errors import (
     NotOurs,
     SagaConflict,

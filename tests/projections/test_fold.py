@@ -13,6 +13,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, Text
 
 from sagaledger.domain.commerce.order import OrderCancelled, OrderCompleted, OrderCreated
 from sagaledger.domain.event import Event
+from sagaledger.domain.evolution import evolve
 from sagaledger.domain.facts import (
     Action,
     CancelRequested,
@@ -38,7 +39,7 @@ from sagaledger.domain.facts import (
     WaitKind,
 )
 from sagaledger.domain.recorded import Meta, Recorded
-from sagaledger.domain.state import SagaState, evolve
+from sagaledger.domain.state import SagaState
 from sagaledger.infrastructure.log.mapper import Mapper
 from sagaledger.infrastructure.log.open import open_backend
 from sagaledger.infrastructure.log.port import Backend

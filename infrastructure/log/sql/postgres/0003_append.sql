@@ -2,7 +2,8 @@
 --
 -- `p_sizes` has the number of events of each append; the other event arrays have one element for each event, and
 -- `p_digests` their digests one after the other. `p_openings_*` are the first events of each stream in the call;
--- `p_suspect` says that the call contradicts itself, so that some append must conflict.
+-- `p_suspect` says that the call contradicts itself, so that some append must conflict. `p_correlation_ids` may be empty:
+-- every event belongs to its own stream's process.
 -- Due changes and nudges name their append by its place in the call, from 1.
 --
 -- `status`: `appended` (also when every append conflicted), `known` (it was written before), `superseded`, `moved`.
@@ -87,7 +88,7 @@ BEGIN
 
     IF NOT p_suspect THEN
         INSERT INTO events
-        SELECT v_head + place, stream_id, version, topic, schema_version, state, nullif(correlation_id, ''),
+        SELECT v_head + place, stream_id, version, topic, schema_version, state, correlation_id,
                causation_position, meta, v_now, substring(p_digests FROM (place::integer - 1) * 32 + 1 FOR 32)
         FROM unnest(p_stream_ids, p_versions, p_topics, p_schema_versions, p_states, p_correlation_ids,
                     p_causation_positions, p_metas) WITH ORDINALITY
@@ -134,7 +135,7 @@ BEGIN
                 v_lost_versions := v_lost_versions || p_versions[v_begin:v_end];
             ELSE
                 INSERT INTO events
-                SELECT v_last + place, stream_id, version, topic, schema_version, state, nullif(correlation_id, ''),
+                SELECT v_last + place, stream_id, version, topic, schema_version, state, correlation_id,
                        causation_position, meta, v_now,
                        substring(p_digests FROM (v_begin + place::integer - 2) * 32 + 1 FOR 32)
                 FROM unnest(p_stream_ids[v_begin:v_end], p_versions[v_begin:v_end], p_topics[v_begin:v_end],

@@ -1,0 +1,54 @@
+"""The states of many sagas at once."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from sagaledger.infrastructure import rebuilding
+from sagaledger.infrastructure.errors import SagaNotFound
+from sagaledger.infrastructure.ledger import Ledger
+from sagaledger.infrastructure.log.mapper import UnreadableEvent
+from sagaledger.infrastructure.log.port import Append, AppendCall
+
+from .trip import Trip, trip
+
+
+@pytest.fixture
+def started(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Sagas, more than are read at a time, and some of them called off."""
+    monkeypatch.setattr(rebuilding, "SAGAS_PER_READ", 2)
+    ids = [ledger.start(trip, Trip("Rome", seats)).saga_id for seats in range(1, 8)]
+    for saga_id in ids[::3]:
+        ledger.cancel(saga_id, actor="ann", reason="no")
+    return ids
+
+
+def test_they_are_what_each_is_by_itself_in_the_order_asked_for(ledger: Ledger, started: list[str]) -> None:
+    """Also when one is asked for twice; and none, when none is."""
+    asked = [*reversed(started), started[0]]
+
+    assert list(ledger.states(asked)) == [ledger.state(saga_id) for saga_id in asked]
+    assert list(ledger.states([])) == []
+
+
+@pytest.mark.parametrize("missing", ["trip-Nowhere.1", "seats-Rome"])
+def test_one_that_is_not_there_is_named_when_its_turn_comes(ledger: Ledger, started: list[str], missing: str) -> None:
+    """Those before it were given; a participant's stream is no saga."""
+    states = ledger.states([started[0], started[1], started[2], missing, started[3]])
+
+    assert [next(states).saga_id for _ in range(3)] == started[:3]
+    with pytest.raises(SagaNotFound, match=missing):
+        next(states)
+
+
+def test_one_that_cannot_be_read_says_where(ledger: Ledger, started: list[str]) -> None:
+    """The event's position and the saga."""
+    broken = started[1]
+    fact = ledger.history(broken, participants=False)[0].event
+    unknown = ledger.mapper.to_new(broken, 2, fact)._replace(topic="SagaPainted")
+    position = ledger.backend.append(AppendCall(uuid4(), [Append([unknown])])).outcomes[0][1]
+
+    with pytest.raises(UnreadableEvent, match=f"position {position}, {broken} version 2"):
+        list(ledger.states(started))
