@@ -61,6 +61,8 @@ def main(
     growth_events: Annotated[
         list[int] | None, Parameter(negative="", help="A size of the log to grow to; may be given many times.")
     ] = None,
+    running_sagas: Annotated[int | None, Parameter(help="Sagas that run in a worker whose memory is measured.")] = None,
+    waiting_sagas: Annotated[int | None, Parameter(help="Sagas that wait meanwhile.")] = None,
     file: Annotated[Path, Parameter(help="Real orders: UCI Online Retail.")] = SLICE,
     postgres: Annotated[str | None, Parameter(help="A PostgreSQL server to use [default: one from a wheel].")] = None,
     folder: Annotated[Path | None, Parameter(help="Where SQLite files are made: the disk to measure.")] = None,
@@ -79,6 +81,8 @@ def main(
         "projected_events": events,
         "verified_events": events,
         "rebuilt_sagas": rebuilt_sagas,
+        "running_sagas": running_sagas,
+        "waiting_sagas": waiting_sagas,
         "growth_events": tuple(sorted(growth_events)) if growth_events else None,
     }
     with databases(folder, postgres) as made:

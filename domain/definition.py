@@ -43,6 +43,7 @@ class Definition:
         self.dependents = closure(self.after)
         self.nests = any(step.waiting is not None and step.waiting.kind is WaitKind.SAGA for step in steps)
         """Whether a step is a saga of its own."""
+        self.has_local_steps = any(step.local for step in steps)
         self._decoder = msgspec.json.Decoder(self.input_type)
         self.fingerprint = self._fingerprint()
 

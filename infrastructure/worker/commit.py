@@ -28,6 +28,7 @@ from .histories import read_histories
 from .lease import Lease
 from .message import Dispatch, Start, Turn
 from .requests import RequestDesk
+from .rivals import Rivals
 from .sent import Sent, divided
 from .sub_sagas import SubSagas
 from .timers import Timers
@@ -52,6 +53,7 @@ class GroupCommit:
         self._committer = Committer(ledger.app, ledger.backend, ledger.mapper, between_reads=lease.keep)
         self._starting: dict[str, Start] = {}
         self._sub_sagas = SubSagas(ledger, self._start_nested)
+        self.rivals = Rivals(ledger.backend, ledger.mapper, lease, ledger.clock.monotonic)
         self.requests = RequestDesk(ledger)
         self.executions: dict[str, Execution] = {}
         self.ready: dict[str, Execution] = {}
@@ -129,6 +131,8 @@ class GroupCommit:
             self._send(drafted if not stale else self._still_true(drafted, stale))
         self.refresh([transition.execution for transition in stale])
         self._committer.trim()
+        if self.rivals.met():
+            self._hand_back()
 
     def settle(self) -> None:
         """Wait for what was sent. Raises `SupersededWorker` and `Unavailable`."""
@@ -222,12 +226,16 @@ class GroupCommit:
         outcomes = self._outcomes(sent)
         self._sent = None
         stale: list[Transition] = []
+        contested: list[Conflict] = []
         for transition, outcome in zip(sent.batch, outcomes, strict=True):
             if isinstance(outcome, Conflict):
                 self._give_way(transition, outcome)
                 stale.append(transition)
+                if outcome.stream_id != transition.execution.saga_id:
+                    contested.append(outcome)
             else:
                 self._settle(transition, outcome)
+        self.rivals.note(contested, len(sent.batch))
         if not stale:
             self._committer.snapshot(unsent=[transition.draft.overlay for transition in drafted])
         return stale
@@ -312,6 +320,20 @@ class GroupCommit:
         self.starts.append(
             Start(opening, Meta(actor=None if opening.parent is None else f"saga {opening.parent.saga_id}"), None)
         )
+
+    def _hand_back(self) -> None:
+        """Leave to others the sagas with local steps of which nothing is under way here. Raises `Unavailable`."""
+        under_way: Container[str] = () if self._sent is None else self._sent.saga_ids
+        handed = [
+            execution
+            for execution in self.ready.values()
+            if execution.definition.has_local_steps
+            and execution.opening is None
+            and not (execution.outcomes or execution.state.in_flight or execution.saga_id in under_way)
+        ]
+        self._log.release(self._lease.epoch, [execution.saga_id for execution in handed])
+        for execution in handed:
+            self._drop(execution)
 
     def _leave_alone(self, execution: Execution, error: Exception) -> None:
         """Let go of a saga that nothing can be decided for, until someone writes to it or another worker tries."""

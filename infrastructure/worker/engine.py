@@ -47,6 +47,7 @@ class Engine:
         self._monotonic = ledger.clock.monotonic
         self._concurrency = concurrency
         self._definitions = [(d.name, d.version) for d in ledger.app.definitions]
+        self._calling_out = [(d.name, d.version) for d in ledger.app.definitions if not d.has_local_steps]
         self._watches = Watches()
         self._idle: list[Idle] = []
         self._drains: list[Drain] = []
@@ -154,8 +155,9 @@ class Engine:
         if self._monotonic() < self._poll_at:
             return
         self._poll_at = self._monotonic() + POLL_SECONDS
-        asked = self._in_doubt or self._idle or self._watches.any_beside(self._held.executions)
-        if not asked and not self._log.stirs(self._lease.epoch, definitions=self._definitions):
+        definitions = self._definitions_to_claim
+        asked = self._in_doubt or (self._idle and not self._busy) or self._watches.any_beside(self._held.executions)
+        if not asked and not self._log.stirs(self._lease.epoch, definitions=definitions):
             return
         self._held.settle()  # what is read must not be older than what is held
         if self._in_doubt:
@@ -165,14 +167,24 @@ class Engine:
         self._held.starts.extend(self._held.requests.take(self._lease.epoch, self._room_for_starts))
         limit = min(self._room, BATCH_SAGAS_MAX)
         if limit > 0:
-            claims = self._log.claim(self._lease.epoch, definitions=self._definitions, limit=limit)
+            claims = self._log.claim(self._lease.epoch, definitions=definitions, limit=limit)
             self._adopt(claims)
             if len(claims) == limit:
                 self._poll_at = 0.0
         self._outbox.replies.extend(self._watches.look(self._held.executions, self._read))
-        if self._idle and not (claims or self._held.executions or self._held.starts):
+        if self._idle and not (claims or self._busy):
             self._outbox.replies.extend(partial(idle.reply.give, None) for idle in self._idle)
             self._idle.clear()
+
+    @property
+    def _busy(self) -> bool:
+        """Whether it holds anything, or left something to an older worker that may come back."""
+        return bool(self._held.executions or self._held.starts or self._held.rivals.first)
+
+    @property
+    def _definitions_to_claim(self) -> Sequence[tuple[str, int]]:
+        """All of them, but while an older worker goes first those without local steps."""
+        return self._calling_out if self._held.rivals.first else self._definitions
 
     def _look_at_nudged(self) -> None:
         """Decide again on those that someone else wrote to; one that was left alone may be readable now."""
