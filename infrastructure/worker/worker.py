@@ -178,6 +178,7 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         self._engine.give_up()
+        self._send()  # what it is not told before the end, it never learns
         self._inbox.put(None)
         await asyncio.to_thread(self._thread.join)
         await asyncio.to_thread(self._sweeper.stop)
