@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from ..errors import SupersededWorker
 from .outcome import moved
-from .port import AppendCall, Appended, Conflict, DueChange, NewEvent, Outcome, Receipt
+from .port import Advance, AppendCall, Appended, Conflict, DueChange, NewEvent, Outcome, Receipt
 from .postgres_wire import BINARY, Parameter, bigints, boolean, byteas, instants, int8, integers, texts
 
 
@@ -50,15 +50,13 @@ def parameters(call: AppendCall) -> list[Parameter]:
         texts(topics),
         integers(schema_versions),
         byteas(states),
-        texts(correlations if any(correlations) else ()),
+        texts(correlations) if any(correlations) else _NO_TEXTS,
         bigints(causations),
         texts(metas),
         (BINARY, b"".join(digests)),
         *_due_columns(due),
         *_due_columns(nudges)[:4],
-        texts([advance.consumer for advance in call.advances]),
-        bigints([advance.expected for advance in call.advances]),
-        bigints([advance.position for advance in call.advances]),
+        *_advance_columns(call.advances),
     ]
 
 
@@ -79,6 +77,17 @@ def _due_columns(changes: Sequence[tuple[int, DueChange]]) -> list[Parameter]:
     ]
 
 
+def _advance_columns(advances: Sequence[Advance]) -> list[Parameter]:
+    """Consumers' positions."""
+    if not advances:
+        return _NO_ADVANCES
+    consumers, expected, positions = zip(*advances, strict=True)
+    return [texts(consumers), bigints(expected), bigints(positions)]
+
+
+# A lone append has neither, and would spend as long on making these as on its events.
+_NO_TEXTS: Final = texts(())
+_NO_ADVANCES: Final = [texts(()), bigints(()), bigints(())]
 _NO_CHANGES: Final = [integers(()), texts(()), texts(()), integers(()), instants(()), texts(())]
 
 

@@ -129,7 +129,8 @@ class GroupCommit:
             self._sub_sagas.ask_to_turn_back()  # it appends: not while something of this worker's is under way
         finally:
             self._send(drafted if not stale else self._still_true(drafted, stale))
-        self.refresh([transition.execution for transition in stale])
+        if stale:
+            self.refresh([transition.execution for transition in stale])
         self._committer.trim()
         if self.rivals.met():
             self._hand_back()
