@@ -323,7 +323,11 @@ class GroupCommit:
         )
 
     def _hand_back(self) -> None:
-        """Leave to others the sagas with local steps of which nothing is under way here. Raises `Unavailable`."""
+        """Leave to others the sagas with local steps of which nothing is under way here.
+
+        They are let go of first: if the database does not hear of it, it still says who holds them, and is asked again.
+        Raises `Unavailable`.
+        """
         under_way: Container[str] = () if self._sent is None else self._sent.saga_ids
         handed = [
             execution
@@ -332,9 +336,9 @@ class GroupCommit:
             and execution.opening is None
             and not (execution.outcomes or execution.state.in_flight or execution.saga_id in under_way)
         ]
-        self._log.release(self._lease.epoch, [execution.saga_id for execution in handed])
         for execution in handed:
             self._drop(execution)
+        self._log.release(self._lease.epoch, [execution.saga_id for execution in handed])
 
     def _leave_alone(self, execution: Execution, error: Exception) -> None:
         """Let go of a saga that nothing can be decided for, until someone writes to it or another worker tries."""

@@ -170,7 +170,9 @@ SELECT EXISTS (SELECT FROM due WHERE worker_id = %(worker_id)s AND nudged)
     OR EXISTS (
         SELECT FROM requests
         WHERE refused_at IS NULL
-          AND (worker_id IS NULL OR NOT EXISTS (SELECT FROM workers AS w WHERE w.worker_id = requests.worker_id)))
+          AND (worker_id IS NULL OR NOT EXISTS (SELECT FROM workers AS w WHERE w.worker_id = requests.worker_id))
+          AND (definition, definition_version) IN (
+              SELECT * FROM unnest(%(definitions)s::text[], %(versions)s::integer[])))
 
 -- name: claim
 -- The time is that of the statement, which an index can be searched for; the clock's would be asked for every row.
