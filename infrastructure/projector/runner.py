@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import groupby
-from threading import Event, Thread
+from threading import Condition, Event, Thread
 from time import monotonic
 
 from sqlalchemy import Engine
@@ -32,6 +33,9 @@ PACE_SHARE = 0.2
 """After a batch that reached the head there is a pause, so that a busy log is folded in fewer, larger batches, in
 which a saga's many events write its row once. Together they take as long as keeps folding to this share of the time,
 within these bounds; a lone event after a pause is folded at once."""
+BACKLOG_SECONDS = 10.0
+"""Views that are so far behind catch up on old events, and hold up nobody who writes new ones."""
+LEAST_SECONDS = 0.001
 BACKOFF_SECONDS_MIN = 0.1
 BACKOFF_SECONDS_MAX = 5.0
 
@@ -61,6 +65,10 @@ class Projector:
         self._installed = False
         self._stopping = Event()
         self._thread: Thread | None = None
+        self._came_up = Condition()
+        self._current_at: float | None = None
+        """What was in the log then is in the views, and more has come since; None while nothing has, and while they
+        catch up on old events."""
 
     # In a thread of its own
 
@@ -78,7 +86,27 @@ class Projector:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        self._came_up_at(None)
         self.engine.dispose()
+
+    def keep_up(self, lag_seconds_max: float, *, timeout_seconds: float) -> None:
+        """Wait while views fall behind by more than this, but no longer than the timeout.
+
+        Views that cannot be followed now, or catch up on what is more than some seconds old, are not waited for.
+        """
+        if self._lag_seconds > lag_seconds_max:
+            with self._came_up:
+                self._came_up.wait_for(lambda: self._lag_seconds <= lag_seconds_max, timeout_seconds)
+
+    @property
+    def _lag_seconds(self) -> float:
+        current_at = self._current_at
+        return 0.0 if current_at is None else monotonic() - current_at
+
+    def _came_up_at(self, current_at: float | None) -> None:
+        with self._came_up:
+            self._current_at = current_at
+            self._came_up.notify_all()
 
     def _follow(self) -> None:
         pause_seconds = 0.0
@@ -92,6 +120,7 @@ class Projector:
                 pause_seconds = self._follow_once()
                 backoff_seconds = 0.0
             except Exception as error:  # noqa: BLE001  # supervised: whatever it is, the views go on after it
+                self._came_up_at(None)
                 pause_seconds = backoff_seconds = _longer(backoff_seconds)
                 _log.warning(
                     "views are not followed for %.1f s: %s",
@@ -104,11 +133,13 @@ class Projector:
         """Fold what there is, or wait for more; gives for how many seconds to pause."""
         began = monotonic()
         head = self._backend.head().position
-        folded, there_is_more = self._fold_next()
+        folded, left_seconds = self._fold_next()
         if not folded:
+            self._came_up_at(None)
             self._backend.wait_beyond(head, IDLE_SECONDS)
             return 0.0
-        return 0.0 if there_is_more else _pause(monotonic() - began)
+        self._came_up_at(began - left_seconds if left_seconds < BACKLOG_SECONDS else None)
+        return 0.0 if left_seconds else _pause(monotonic() - began)
 
     # Step by step
 
@@ -120,19 +151,21 @@ class Projector:
         folded, _ = self._fold_next()
         return folded
 
-    def _fold_next(self) -> tuple[int, bool]:
-        """Fold one batch into each group of views; gives how many events that was, and whether it left some."""
+    def _fold_next(self) -> tuple[int, float]:
+        """Fold one batch into each group of views; gives how many events that was, and of how many seconds some are
+        left: 0 if none are."""
         self._install()
-        head = self._backend.head().position
-        behind = sorted((s for s in self.standings() if s.status == LIVE and s.position < head), key=_position)
+        head = self._backend.head()
+        behind = sorted((s for s in self.standings() if s.status == LIVE and s.position < head.position), key=_position)
         folded = 0
-        there_is_more = False
+        left_seconds = 0.0
         for position, group in groupby(behind, key=_position):
-            batch = self._reader.read(position, head)
+            batch = self._reader.read(position, head.position)
             self._fold(batch, [self._views[standing.name] for standing in group])
             folded += batch.upto - batch.after
-            there_is_more |= batch.upto < head
-        return folded, there_is_more
+            if batch.upto < head.position:
+                left_seconds = max(left_seconds, _apart_seconds(batch, head.recorded_at))
+        return folded, left_seconds
 
     def catch_up(self, upto: int | None = None, *, timeout_seconds: float = 3600.0) -> int:
         """Fold until every view that is not stopped has reached a position, by default the head as it is now.
@@ -217,6 +250,13 @@ class Projector:
             standing = positions.current(connection, name)
             if standing is not None and standing.status == LIVE and standing.position < position:
                 positions.change(connection, standing, status=STOPPED, error=error, stopped_at_position=position)
+
+
+def _apart_seconds(batch: Batch, recorded_at: datetime | None) -> float:
+    """How much later than a batch's last event something was recorded; never nothing."""
+    if recorded_at is None or not batch.events:
+        return LEAST_SECONDS
+    return max((recorded_at - batch.events[-1].recorded_at).total_seconds(), LEAST_SECONDS)
 
 
 def _position(standing: Standing) -> int:

@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 
 MESSAGES_PER_TURN_MAX = 5_000
 WAKE_SECONDS_MAX = 0.5
+LAG_SECONDS_MAX = 0.4
+"""The views that this worker keeps up share its process: it writes no faster than they follow, give or take this."""
+LAG_WAIT_SECONDS = 0.1
+"""Between two turns, which also keep the lease."""
 
 T = TypeVar("T")
 
@@ -204,6 +208,8 @@ class Worker:
             stopping = False
             while not stopping:
                 messages, stopping = self._receive()
+                if self._projector is not None:
+                    self._projector.keep_up(LAG_SECONDS_MAX, timeout_seconds=LAG_WAIT_SECONDS)
                 turn = self._engine.turn(messages)
                 if turn.dispatch or turn.replies:
                     self._loop.call_soon_threadsafe(self._deliver, turn)

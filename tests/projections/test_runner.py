@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from threading import Thread
 from time import monotonic, sleep
@@ -60,6 +61,34 @@ def test_it_follows_what_is_written_while_it_runs(shop: Shop, projector: Project
     answer = queries.query("orders", wait_for=token, timeout_seconds=20)
     assert len(answer.rows) == 8
     projector.stop()
+
+
+def test_who_writes_can_wait_for_views_that_fall_behind(
+    shop: Shop, projector: Projector, queries: Queries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as they are followed at all: not before it starts, and not after it stopped."""
+    for bound in ("PACE_SECONDS_MIN", "PACE_SECONDS_MAX"):
+        monkeypatch.setattr(runner, bound, 60.0)  # after its first batch it lets events gather, and falls behind
+    token = shop.trade(2)
+    projector.keep_up(0.0, timeout_seconds=60.0)
+    projector.start()
+    queries.query("orders", wait_for=token, timeout_seconds=20)
+
+    with ThreadPoolExecutor(1) as pool:
+        _await(lambda: pool.submit(_waits, projector).result())
+        call = pool.submit(projector.keep_up, 0.0, timeout_seconds=60.0)
+        assert not call.done()
+        projector.stop()
+        call.result(20.0)
+
+    assert not _waits(projector)
+
+
+def _waits(projector: Projector) -> bool:
+    """Whether it takes the whole of a short time to wait for the views."""
+    began = monotonic()
+    projector.keep_up(0.0, timeout_seconds=0.05)
+    return monotonic() - began >= 0.05
 
 
 def test_only_a_batch_that_reached_the_head_is_followed_by_a_pause(
