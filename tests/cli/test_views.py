@@ -40,11 +40,13 @@ def test_an_empty_answer_is_an_empty_list(shop: Shell) -> None:
 
 
 def test_a_view_is_answered_as_it_was(shop: Shell) -> None:
-    """At an earlier position, the order was still pending."""
-    then = shop.json("query", "orders", "--where", "order_id=536366", "--at", "1000")
+    """Where it had only begun, the order was still pending."""
+    history = shop.json("history", "fulfil_order-536366")["events"]
+    began = next(event["position"] for event in history if event["event"] == "OrderCreated")
+    then = shop.json("query", "orders", "--where", "order_id=536366", "--at", str(began))
     now = shop.json("query", "orders", "--where", "order_id=536366")
 
-    assert then["as_of_position"] == 1000
+    assert then["as_of_position"] == began
     assert (then["rows"][0]["status"], now["rows"][0]["status"]) == ("pending", "cancelled")
 
 
