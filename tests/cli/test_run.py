@@ -65,7 +65,7 @@ def test_run_reports_rejected_lines_beside_it(shop: Shell) -> None:
 def test_an_interrupted_run_goes_on_where_it_stopped(sqlite_shell: Shell) -> None:
     """Ctrl-C exits 130 without a traceback; the same command again ends with the same outcomes."""
     process = sqlite_shell.background("run", str(SLICE), *TERMS, "--concurrency", "1")
-    with _held_up(sqlite_shell, beyond=300):
+    with _held_up(sqlite_shell, beyond=600):  # the stock is on record then, and sagas run
         process.send_signal(signal.SIGINT)
     _, messages = process.communicate()
 
