@@ -36,7 +36,10 @@ FLAT = ("append_events_per_second", "claimed_sagas_per_second")
 
 
 def growth(setting: Setting) -> Findings:
-    """What appending, claiming and looking cost at each size of the log; as ratios, the largest beside the smallest."""
+    """What appending, claiming and looking cost at each size of the log; as ratios, the largest beside the smallest.
+
+    And what claiming costs while very many sagas are due.
+    """
     found = Findings()
     history = errand_history(HISTORY_SAGAS)
     for backend in setting.backends:
@@ -50,11 +53,19 @@ def growth(setting: Setting) -> Findings:
                 found.figures[f"bytes_per_saga_at_{events}_events_{backend}"] = _size_bytes(url) / _sagas(
                     ledger, history
                 )
+            _measure_backlog(ledger, setting.sizes.waiting_sagas, backend, found)
         sizes = setting.sizes.growth_events
         for name in FLAT:
             smallest, largest = (found.figures[f"{name}_at_{size}_events_{backend}"] for size in (sizes[0], sizes[-1]))
             found.ratios[f"{name}_largest_vs_smallest_{backend}"] = largest / smallest
     return found
+
+
+def _measure_backlog(ledger: Ledger, waiting_sagas: int, backend: str, found: Findings) -> None:
+    """Claiming some of very many sagas that are due, beside some of few."""
+    few, many = (_claimed_per_second(ledger, due_sagas) for due_sagas in (DUE_SAGAS, waiting_sagas))
+    found.figures[f"claimed_sagas_per_second_of_{waiting_sagas}_due_{backend}"] = many
+    found.ratios[f"claim_of_many_due_vs_few_{backend}"] = many / few
 
 
 def _measure(ledger: Ledger, history: Sequence[StoredRow], looks: int, at: str, found: Findings) -> None:
@@ -75,7 +86,7 @@ def _measure(ledger: Ledger, history: Sequence[StoredRow], looks: int, at: str, 
     pages_seconds = [seconds_of(partial(page_after, row)) for row in rows]
     found.figures[f"history_{at}_p99_ms"] = percentile(histories_seconds, 99) * 1000
     found.figures[f"list_page_{at}_p99_ms"] = percentile(pages_seconds, 99) * 1000
-    found.figures[f"claimed_sagas_per_second_{at}"] = _claimed_per_second(ledger)
+    found.figures[f"claimed_sagas_per_second_{at}"] = _claimed_per_second(ledger, DUE_SAGAS)
     found.figures[f"append_events_per_second_{at}"] = _appended_per_second(ledger, history, looks // LOOKS_PER_APPEND)
 
 
@@ -91,10 +102,10 @@ def _appended_per_second(ledger: Ledger, history: Sequence[StoredRow], calls_num
     return len(history) / percentile(seconds, 50)
 
 
-def _claimed_per_second(ledger: Ledger) -> float:
+def _claimed_per_second(ledger: Ledger, due_sagas: int) -> float:
     log, definition = ledger.backend, four_steps.definition
     due = [
-        DueChange(f"due-{number}", definition.name, definition.version, LONG_DUE, None) for number in range(DUE_SAGAS)
+        DueChange(f"due-{number}", definition.name, definition.version, LONG_DUE, None) for number in range(due_sagas)
     ]
     log.put_due(due)
     epoch = log.register(host="benchmark", pid=os.getpid(), lease_seconds=LEASE_SECONDS)

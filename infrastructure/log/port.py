@@ -340,10 +340,6 @@ class WorkQueue(Protocol):
         """Give sagas back: they stay due, and nobody holds them."""
         ...
 
-    def next_due(self, definitions: Sequence[tuple[str, int]]) -> datetime | None:
-        """When the earliest saga that nobody holds comes due."""
-        ...
-
     def due(self) -> list[DueChange]:
         """Every row of the due work, for the sweeper that recomputes it from the log."""
         ...

@@ -8,7 +8,6 @@ append that has it need not lock its worker's row to be sure that the lease hold
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from ..errors import SupersededWorker
 from .port import Claim, DueChange, Epoch, WorkerRow
@@ -71,11 +70,6 @@ class PostgresWorkQueue:
         with self._database.transaction() as connection:
             connection.execute(SQL["lock_head"])
             connection.execute(SQL["release"], (epoch.worker_id, list(saga_ids)))
-
-    def next_due(self, definitions: Sequence[tuple[str, int]]) -> datetime | None:
-        due_at: datetime | None
-        ((due_at,),) = self._database.fetch("next_due", _columns(definitions))
-        return due_at
 
     def due(self) -> list[DueChange]:
         return [DueChange(*row) for row in self._database.fetch("due")]

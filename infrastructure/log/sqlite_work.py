@@ -7,7 +7,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 from ..boundary import crossing
@@ -121,12 +120,6 @@ class SqliteWorkQueue:
         released = {"worker_id": epoch.worker_id, "saga_ids": json.dumps(list(saga_ids)), "now": microseconds_now()}
         with self._file.writing() as connection:
             connection.execute(SQL["release"], released)
-
-    def next_due(self, definitions: Sequence[tuple[str, int]]) -> datetime | None:
-        with self._file.reading() as connection:
-            wanted = {"definitions": json.dumps(list(definitions))}
-            (due_at,) = connection.execute(SQL["next_due"], wanted).fetchone()
-        return None if due_at is None else instant(due_at)
 
     def due(self) -> list[DueChange]:
         with self._file.reading() as connection:

@@ -45,6 +45,16 @@ def test_what_is_due_is_claimed_earliest_first_and_once(log: Backend, worker: Ep
     assert [row.worker_id for row in log.due()] == [worker.worker_id, None, worker.worker_id, None, None]
 
 
+def test_of_several_definitions_the_earliest_due_is_claimed(log: Backend, worker: Epoch, pen: Pen) -> None:
+    """Whatever its definition: none is served before another."""
+    log.put_due([pen.due("third", at=hours(-2)), DueChange("second", "voyage", 1, hours(-3), None)])
+    log.put_due([pen.due("first", at=hours(-4)), DueChange("fourth", "voyage", 1, hours(-1), None)])
+
+    claims = [log.claim(worker, definitions=[*TRIP, ("voyage", 1)], limit=3) for _ in range(2)]
+
+    assert [[claim.saga_id for claim in claimed] for claimed in claims] == [["first", "second", "third"], ["fourth"]]
+
+
 def test_something_stirs_while_it_can_be_claimed_or_was_nudged(log: Backend, worker: Epoch, pen: Pen) -> None:
     """Not for what is due later, is held, or is of a definition that the worker does not know."""
     log.put_due(
@@ -65,25 +75,6 @@ def test_something_stirs_while_it_can_be_claimed_or_was_nudged(log: Backend, wor
     assert log.stirs(worker, definitions=TRIP)
     assert [claim.saga_id for claim in log.claim(worker, definitions=TRIP, limit=9)] == ["late"]
     assert not log.stirs(worker, definitions=TRIP)
-
-
-def test_the_next_due_time_is_that_of_a_free_saga(log: Backend, worker: Epoch, pen: Pen) -> None:
-    """What a worker may sleep until: held sagas and unknown definitions do not count."""
-    soon, later = hours(1), hours(2)
-    assert log.next_due(TRIP) is None
-
-    log.put_due(
-        [
-            pen.due("soon", at=soon),
-            pen.due("later", at=later),
-            pen.due("held", at=hours(-1), worker_id=worker.worker_id),
-            DueChange("other", "voyage", 1, hours(-1), None),
-        ]
-    )
-
-    assert log.next_due(TRIP) == soon
-    log.put_due([pen.due("soon", at=None)])
-    assert log.next_due(TRIP) == later
 
 
 def test_due_changes_are_written_with_their_append(log: Backend, worker: Epoch, pen: Pen) -> None:

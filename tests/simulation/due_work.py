@@ -102,9 +102,6 @@ class SimulatedQueue:
             if row.saga_id in saga_ids:
                 row.free(self._clock())
 
-    def next_due(self, definitions: Sequence[tuple[str, int]]) -> datetime | None:
-        return min((row.due_at for row in self._free(definitions)), default=None)
-
     def due(self) -> list[DueChange]:
         rows = sorted(self._due.values(), key=lambda row: row.saga_id)
         return [DueChange(r.saga_id, r.definition, r.definition_version, r.due_at, r.worker_id) for r in rows]

@@ -49,7 +49,7 @@ CREATE TABLE due (
     nudged             boolean     NOT NULL DEFAULT false  -- someone else wrote to its stream since the holder looked
 );
 
-CREATE INDEX due_free ON due (due_at, definition, definition_version) WHERE worker_id IS NULL;
+CREATE INDEX due_free ON due (definition, definition_version, due_at) WHERE worker_id IS NULL;
 CREATE INDEX due_held ON due (worker_id) WHERE worker_id IS NOT NULL;
 CREATE INDEX due_nudged ON due (worker_id) WHERE nudged;
 

@@ -175,17 +175,24 @@ SELECT EXISTS (SELECT FROM due WHERE worker_id = %(worker_id)s AND nudged)
               SELECT * FROM unnest(%(definitions)s::text[], %(versions)s::integer[])))
 
 -- name: claim
--- The time is that of the statement, which an index can be searched for; the clock's would be asked for every row.
+-- The first of each definition are read off the index, however many more are due; and the time is that of the statement,
+-- which an index can be searched for: the clock's would be asked for every row.
 WITH free AS (
-    SELECT saga_id
-    FROM due
-    WHERE worker_id IS NULL
-      AND due_at <= statement_timestamp()
-      AND (definition, definition_version) IN (
-          SELECT * FROM unnest(%(definitions)s::text[], %(versions)s::integer[]))
-    ORDER BY due_at
+    SELECT first.saga_id
+    FROM unnest(%(definitions)s::text[], %(versions)s::integer[]) AS mine (definition, definition_version)
+    CROSS JOIN LATERAL (
+        SELECT saga_id, due_at
+        FROM due
+        WHERE worker_id IS NULL
+          AND due.definition = mine.definition
+          AND due.definition_version = mine.definition_version
+          AND due_at <= statement_timestamp()
+        ORDER BY due_at
+        LIMIT %(limit)s
+        FOR UPDATE SKIP LOCKED
+    ) AS first
+    ORDER BY first.due_at
     LIMIT %(limit)s
-    FOR UPDATE SKIP LOCKED
 )
 UPDATE due SET worker_id = %(worker_id)s
 FROM free
@@ -206,12 +213,6 @@ RETURNING due.saga_id
 UPDATE due
 SET due_at = CASE WHEN nudged THEN least(due_at, clock_timestamp()) ELSE due_at END, worker_id = NULL, nudged = false
 WHERE worker_id = %s AND saga_id = ANY(%s::text[])
-
--- name: next_due
-SELECT min(due_at)
-FROM due
-WHERE worker_id IS NULL
-  AND (definition, definition_version) IN (SELECT * FROM unnest(%s::text[], %s::integer[]))
 
 -- name: due
 SELECT saga_id, definition, definition_version, due_at, worker_id FROM due ORDER BY saga_id COLLATE "C"

@@ -216,17 +216,6 @@ UPDATE due
 SET due_at = iif(nudged, min(due_at, :now), due_at), worker_id = NULL, nudged = 0
 WHERE worker_id = :worker_id AND saga_id IN (SELECT value FROM json_each(:saga_ids))
 
--- name: next_due
-SELECT min(due_at)
-FROM due
-WHERE worker_id IS NULL
-  AND EXISTS (
-      SELECT 1
-      FROM json_each(:definitions) AS known
-      WHERE json_extract(known.value, '$[0]') = due.definition
-        AND json_extract(known.value, '$[1]') = due.definition_version
-  )
-
 -- name: due
 SELECT saga_id, definition, definition_version, due_at, worker_id FROM due ORDER BY saga_id
 
