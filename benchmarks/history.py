@@ -102,7 +102,7 @@ def _parts(state: bytes) -> _Parts:
 
 
 def _digested(*sent: Any) -> NewEvent:
-    return NewEvent._make((*sent, digest(*sent)))
+    return NewEvent(*sent, digest(*sent))
 
 
 def grow(log: EventLog, history: Sequence[StoredRow], events: int) -> int:

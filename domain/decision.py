@@ -138,7 +138,7 @@ def _settle_pivot(state: SagaState, pivot: Step, now: datetime) -> Decision:
     runs: list[Run] = []
     wakes: list[datetime] = []
     _attempt(state, pivot, FORWARD, track, now, runs, wakes)
-    return Decision(run=tuple(runs), wake_at=min(wakes, default=None))
+    return Decision((), tuple(runs), min(wakes) if wakes else None)
 
 
 def _go_on(definition: Definition, state: SagaState, now: datetime) -> Decision:
@@ -165,7 +165,7 @@ def _go_on(definition: Definition, state: SagaState, now: datetime) -> Decision:
     if len(over) == len(definition.steps):
         last = state.step(definition.steps[-1].name).forward.result
         return Decision(record=(SagaCompleted(now, NULL if last is None else last),))
-    return Decision(run=tuple(runs), wake_at=min(wakes, default=None))
+    return Decision((), tuple(runs), min(wakes) if wakes else None)
 
 
 def _wait_over(state: SagaState, step: Step, track: Track, now: datetime) -> tuple[Event, ...]:
@@ -210,7 +210,7 @@ def _go_back(definition: Definition, state: SagaState, now: datetime) -> Decisio
         if track.progress is FAILED:
             return Decision(record=(_needs_person(state, step, COMPENSATION, now),))
         _attempt(state, step, COMPENSATION, track, now, runs, wakes)
-    return Decision(run=tuple(runs), wake_at=min(wakes, default=None))
+    return Decision((), tuple(runs), min(wakes) if wakes else None)
 
 
 def awaited_sagas(state: SagaState) -> dict[str, Run]:
@@ -260,8 +260,3 @@ def _needs_person(state: SagaState, step: Step, direction: Direction, now: datet
 
 def _kind(track: Track) -> str:
     return "outcome unknown" if track.error is None else track.error.type
-
-
-def results(state: SagaState) -> dict[str, Raw]:
-    """The results of the steps that succeeded, by step."""
-    return {name: step.forward.result for name, step in state.steps.items() if step.forward.result is not None}

@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 
 from .errors import DefinitionError
 from .facts import FORWARD, Direction, Wait, WaitKind
+from .state import StepState
 
 if TYPE_CHECKING:
     from .definition import Definition
@@ -73,7 +74,7 @@ class LocalResult(Struct, frozen=True):
     events: int
 
 
-class StepContext(Struct, frozen=True):
+class StepContext(Struct, frozen=True, gc=False):
     """What a step may know besides its input."""
 
     saga_id: str
@@ -83,12 +84,14 @@ class StepContext(Struct, frozen=True):
     key: str
     """The idempotency key: the same for every attempt, worker and restart. Pass it to the service you call."""
     definition: Definition
-    results: Mapping[str, Raw]
+    steps: Mapping[str, StepState]
+    """How far each step had come when this attempt was decided."""
 
     def result(self, step: Step | str) -> Any:
         """The result of an earlier step, as the type its action declares; None if it has none."""
         name = step if isinstance(step, str) else step.name
-        raw = self.results.get(name)
+        state = self.steps.get(name)
+        raw = None if state is None else state.forward.result
         return None if raw is None else self.definition.step(name).read_result(raw)
 
 

@@ -91,13 +91,7 @@ class _Streams:
 
     def add(self, new: NewEvent, at: datetime) -> None:
         self.position += 1
-        self.rows[new.stream_id].append(
-            StoredRow(
-                position=self.position,
-                recorded_at=at,
-                **new._asdict(),
-            )
-        )
+        self.rows[new.stream_id].append(new.stored(self.position, at))
 
     def snapshots(self, _: Sequence[str]) -> list[Snapshot]:
         return []

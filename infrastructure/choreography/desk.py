@@ -111,4 +111,4 @@ class Desk:
         raise AssertionError("unreachable")
 
     def _recorded(self, position: int, new: NewEvent, recorded_at: datetime) -> Recorded:
-        return self._mapper.to_recorded(StoredRow(position, *new[:8], recorded_at, new.digest))
+        return self._mapper.to_recorded(new.stored(position, recorded_at))

@@ -11,6 +11,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import UUID
 
+from msgspec import Struct
+from msgspec.structs import astuple
+
 if TYPE_CHECKING:
     from .requests import Requests
 
@@ -20,7 +23,7 @@ APPEND_EVENTS_MAX = 10_000
 """The most events that one append call may carry."""
 
 
-class NewEvent(NamedTuple):
+class NewEvent(Struct, frozen=True, gc=False):
     """An event as its writer sends it. `digest` covers every other column here (see `digest.py`)."""
 
     stream_id: str
@@ -34,6 +37,11 @@ class NewEvent(NamedTuple):
     meta: str
     """A JSON object."""
     digest: bytes
+
+    def stored(self, position: int, recorded_at: datetime) -> StoredRow:
+        """As the log stores it."""
+        *sent, digest = astuple(self)
+        return StoredRow._make((position, *sent, recorded_at, digest))
 
 
 class StoredRow(NamedTuple):
@@ -70,7 +78,7 @@ class DueChange(NamedTuple):
     worker_id: str | None
 
 
-class Append(NamedTuple):
+class Append(Struct, frozen=True, gc=False):
     """One independent append: all of its events, or none.
 
     The events of each stream are in version order; the first one's version says what the writer expects: that the
@@ -117,14 +125,14 @@ def check_size(call: AppendCall) -> None:
         raise ValueError(f"an append call of {events:,} events: split it into calls of at most {APPEND_EVENTS_MAX:,}")
 
 
-class Appended(NamedTuple):
+class Appended(Struct, frozen=True, gc=False):
     """The append's events are durable, at contiguous positions in the order given."""
 
     first_position: int
     last_position: int
 
 
-class Conflict(NamedTuple):
+class Conflict(Struct, frozen=True, gc=False):
     """A stream did not end where the append expected; nothing of that append was written."""
 
     stream_id: str

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
+from msgspec.structs import astuple
+
 from ..errors import SupersededWorker
 from .outcome import moved
 from .port import Advance, AppendCall, Appended, Conflict, DueChange, NewEvent, Outcome, Receipt
@@ -32,7 +34,7 @@ def parameters(call: AppendCall) -> list[Parameter]:
     """What `append_events` is called with, in order."""
     events = [new for append in call.appends for new in append.events]
     openings, suspect = _openings(events)
-    columns: Sequence[Sequence[Any]] = list(zip(*events, strict=True)) or [()] * len(NewEvent._fields)
+    columns: Sequence[Sequence[Any]] = list(zip(*map(astuple, events), strict=True)) or _NO_COLUMNS
     streams, versions, topics, schema_versions, states, correlations, causations, metas, digests = columns
     due = [(place, append.due) for place, append in enumerate(call.appends, 1) if append.due]
     nudges = [(place, nudge) for place, append in enumerate(call.appends, 1) for nudge in append.nudge]
@@ -85,6 +87,7 @@ def _advance_columns(advances: Sequence[Advance]) -> list[Parameter]:
     return [texts(consumers), bigints(expected), bigints(positions)]
 
 
+_NO_COLUMNS: Final = [()] * len(NewEvent.__struct_fields__)
 # A lone append has neither, and would spend as long on making these as on its events.
 _NO_TEXTS: Final = texts(())
 _NO_ADVANCES: Final = [texts(()), bigints(()), bigints(())]

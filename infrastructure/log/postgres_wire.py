@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Final
 
 TEXT: Final = 0
@@ -39,12 +39,13 @@ boolean: Final = struct.Struct(">?").pack
 def texts(column: Sequence[str | None]) -> Parameter:
     """A `text[]`. A value that stands in it many times, as most do, is encoded once."""
     encoded = {value: _NULL if value is None else _framed(value.encode()) for value in set(column)}
-    return _array(_TEXT, column, [encoded[value] for value in column])
+    return _array(_TEXT, column, map(encoded.__getitem__, column))
 
 
 def byteas(column: Sequence[bytes]) -> Parameter:
     """A `bytea[]`."""
-    return _array(_BYTEA, column, map(_framed, column))
+    lengths = map(_length, map(len, column))
+    return _array(_BYTEA, column, chain.from_iterable(zip(lengths, column, strict=True)))
 
 
 def instants(column: Sequence[datetime | None]) -> Parameter:
@@ -64,7 +65,9 @@ def bigints(column: Sequence[int | None]) -> Parameter:
 
 
 def _int8_elements(column: Sequence[int | None]) -> Iterable[bytes]:
-    return (_NULL if value is None else _length_and_int8(8, value) for value in column)
+    if None in column:
+        return (_NULL if value is None else _length_and_int8(8, value) for value in column)
+    return map(_length_and_int8, repeat(8), column)
 
 
 def _framed(value: bytes) -> bytes:

@@ -12,6 +12,8 @@ from threading import Condition
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from msgspec.structs import astuple
+
 from ..errors import SupersededWorker
 from .digest import chain
 from .instant import instant, microseconds
@@ -216,7 +218,7 @@ def _insert(
     last = head_position + len(written)
     connection.executemany(
         SQL["insert_event"],
-        ((position, *new[:8], now, new.digest) for position, new in enumerate(written, head_position + 1)),
+        ((position, *astuple(new)[:-1], now, new.digest) for position, new in enumerate(written, head_position + 1)),
     )
     hash_ = chain(head_hash, last, now, (new.digest for new in written))
     connection.execute(SQL["insert_append"], (append_id.bytes, head_position + 1, last, now, hash_))

@@ -27,7 +27,7 @@ async def attempt(dispatch: Dispatch, threads: StepThreads) -> Outcome:
 
     Whatever a step raises is its outcome. Raises only `CancelledError`, when the attempt itself is cancelled.
     """
-    execution, run, context = dispatch
+    execution, run, context = dispatch.execution, dispatch.run, dispatch.context
     step = execution.definition.step(run.step)
     try:
         value = execution.definition.read_input(execution.state.input)

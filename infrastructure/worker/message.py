@@ -6,6 +6,8 @@ from asyncio import Future
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
+from msgspec import Struct
+
 from ...domain.decision import Run
 from ...domain.outcome import Outcome
 from ...domain.recorded import Meta
@@ -38,7 +40,7 @@ class Reply(Generic[T]):
             self._future.set_result(answer)
 
 
-class Attempted(NamedTuple):
+class Attempted(Struct, frozen=True, gc=False):
     """An attempt came to an end."""
 
     execution: Execution
@@ -46,7 +48,7 @@ class Attempted(NamedTuple):
     outcome: Outcome
 
 
-class Start(NamedTuple):
+class Start(Struct, frozen=True, gc=False):
     """A saga is to be started and held here; nobody waits for one that is a step of another, or was requested."""
 
     opening: Opening
@@ -56,20 +58,20 @@ class Start(NamedTuple):
     """The request that it grants, if it does."""
 
 
-class Watch(NamedTuple):
+class Watch(Struct, frozen=True, gc=False):
     """Someone waits until a saga has ended or needs a person."""
 
     saga_id: str
     reply: Reply[SagaState]
 
 
-class Idle(NamedTuple):
+class Idle(Struct, frozen=True, gc=False):
     """Someone waits until nothing is held and nothing is due."""
 
     reply: Reply[None]
 
 
-class Drain(NamedTuple):
+class Drain(Struct, frozen=True, gc=False):
     """Begin nothing new from here on; answered when nothing more will be dispatched."""
 
     reply: Reply[None]
@@ -78,7 +80,7 @@ class Drain(NamedTuple):
 Message = Attempted | Start | Watch | Idle | Drain
 
 
-class Dispatch(NamedTuple):
+class Dispatch(Struct, frozen=True, gc=False):
     """An attempt to make now: its start is durable."""
 
     execution: Execution

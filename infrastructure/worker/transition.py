@@ -13,7 +13,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import Raw
 
-from ...domain.decision import Run, advance, awaited_sagas, results, started
+from ...domain.decision import Run, advance, awaited_sagas, started
 from ...domain.definition import Definition
 from ...domain.event import Event
 from ...domain.evolution import evolve, fold_all
@@ -67,7 +67,7 @@ class Execution:
         self.lost = bool(state.in_flight)
         """It was taken over with attempts in flight, and their worker is gone."""
         self.previous_worker = previous_worker
-        self.size_bytes = len(state.input) + sum(len(result) for result in results(state).values())
+        self.size_bytes = len(state.input) + sum(len(step.forward.result or b"") for step in state.steps.values())
         """How much of what users put in it keeps in memory, as of when it was taken."""
         self.children: set[str] = set()
         """The sagas of its own that are known to be there."""
@@ -283,4 +283,4 @@ class Transition:
 
 def context_of(definition: Definition, state: SagaState, run: Run) -> StepContext:
     """What an attempt may know besides its input."""
-    return StepContext(state.saga_id, run.step, run.direction, run.attempt, run.key, definition, results(state))
+    return StepContext(state.saga_id, run.step, run.direction, run.attempt, run.key, definition, state.steps)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from sagaledger.domain.commerce import PARTICIPANTS, InventoryReserved, OrderCreated, PaymentSucceeded
 from sagaledger.domain.commerce.flows import order_flow, return_flow
@@ -212,7 +213,7 @@ def test_an_event_in_another_process_s_name_is_parked(shop: Shop) -> None:
 def test_an_event_that_cannot_be_read_is_parked_and_stops_no_service(shop: Shop) -> None:
     """The other processes go on."""
     created = OrderCreated(an_order("1").placed_at, "1", "c1", "France", 1, 500, "GBP", an_order("1").placed_at)
-    bad = shop.ledger.mapper.to_new("order-1", 1, created, correlation_id="order_flow-1")._replace(state=b"{}")
+    bad = replace(shop.ledger.mapper.to_new("order-1", 1, created, correlation_id="order_flow-1"), state=b"{}")
     shop.ledger.backend.append(AppendCall(uuid4(), [Append([bad])]))
     shop.place(an_order("2"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from sagaledger.infrastructure import rebuilding
 from sagaledger.infrastructure.errors import SagaNotFound
@@ -47,8 +48,9 @@ def test_one_that_cannot_be_read_says_where(ledger: Ledger, started: list[str]) 
     """The event's position and the saga."""
     broken = started[1]
     fact = ledger.history(broken, participants=False)[0].event
-    unknown = ledger.mapper.to_new(broken, 2, fact)._replace(topic="SagaPainted")
-    position = ledger.backend.append(AppendCall(uuid4(), [Append([unknown])])).outcomes[0][1]
+    unknown = replace(ledger.mapper.to_new(broken, 2, fact), topic="SagaPainted")
+    ledger.backend.append(AppendCall(uuid4(), [Append([unknown])]))
+    position = ledger.backend.head().position
 
     with pytest.raises(UnreadableEvent, match=f"position {position}, {broken} version 2"):
         list(ledger.states(started))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import astuple
 
 from sagaledger.infrastructure.errors import PositionConflict, SupersededWorker
 from sagaledger.infrastructure.log.port import (
@@ -33,7 +34,7 @@ def test_events_are_read_back_as_they_were_sent(log: Backend, pen: Pen) -> None:
 
     rows = log.read(0, limit=10)
     assert receipt.outcomes == [Appended(1, 3)]
-    assert [(*row[1:9], row.digest) for row in rows] == [tuple(event) for event in sent]
+    assert [(*row[1:9], row.digest) for row in rows] == [astuple(event) for event in sent]
     assert [row.position for row in rows] == [1, 2, 3]
     assert {row.recorded_at for row in rows} == {receipt.recorded_at}
     assert receipt.recorded_at.utcoffset() is not None

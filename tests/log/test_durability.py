@@ -107,7 +107,7 @@ def test_a_full_disk_acknowledges_nothing(sqlite_url: str, pen: Pen) -> None:
     assert (log.head().position, log.due()) == (1, [])
     with log._file.writing() as connection:
         connection.execute("PRAGMA max_page_count = 1000000")
-    assert log.append(call).outcomes == [(2, 2)]
+    assert log.append(call).outcomes == [Appended(2, 2)]
     assert verify(log).ok
     log.close()
 

@@ -12,7 +12,7 @@ import pytest
 from sagaledger.infrastructure.errors import NotOurs, Unavailable
 from sagaledger.infrastructure.ledger import Ledger
 from sagaledger.infrastructure.log.open import open_backend
-from sagaledger.infrastructure.log.port import Backend
+from sagaledger.infrastructure.log.port import Appended, Backend
 from sagaledger.infrastructure.log.sqlite import SqliteLog
 
 from ..ledger.trip import APP, Trip, trip
@@ -84,7 +84,7 @@ def test_an_older_schema_names_init_which_upgrades_it(postgres_url: str, pen: Pe
 
     upgraded = open_backend(postgres_url, create=True)
 
-    assert upgraded.append(pen.call(pen.append("a", 2))).outcomes == [(2, 2)]
+    assert upgraded.append(pen.call(pen.append("a", 2))).outcomes == [Appended(2, 2)]
     upgraded.close()
 
 
@@ -167,7 +167,7 @@ def test_a_locked_file_is_named_after_a_bounded_wait(tmp_path: Path, pen: Pen) -
         log.append(pen.call(pen.append("a", 1)))
 
     holder.execute("ROLLBACK")
-    assert log.append(pen.call(pen.append("a", 1))).outcomes == [(1, 1)]
+    assert log.append(pen.call(pen.append("a", 1))).outcomes == [Appended(1, 1)]
     holder.close()
     log.close()
 

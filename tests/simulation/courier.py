@@ -58,7 +58,7 @@ class Courier:
 
     def call(self, dispatch: Dispatch, tell: Callable[[Attempted], None]) -> None:
         """A call on its way: it arrives, or not, and the answer arrives, or not, or too late."""
-        execution, run, _ = dispatch
+        execution, run = dispatch.execution, dispatch.run
         answered = False
 
         def answer(outcome: Outcome) -> None:
@@ -79,7 +79,7 @@ class Courier:
 
     def _attempt(self, dispatch: Dispatch) -> Outcome:
         """What the step's function comes to, as the worker would see it."""
-        execution, run, context = dispatch
+        execution, run, context = dispatch.execution, dispatch.run, dispatch.context
         try:
             self._admit()
             value = execution.definition.read_input(execution.state.input)

@@ -128,7 +128,7 @@ class Process:
 
     def _look_at_its_lease(self, dispatch: Dispatch) -> None:
         """An attempt may begin only while nobody could have ended the lease under which its start was written (G6)."""
-        _, run, _ = dispatch
+        run = dispatch.run
         kind = StepStarted if run.direction is Direction.FORWARD else CompensationStarted
         for row in reversed(self._machine.log.stream(dispatch.execution.saga_id)):
             fact = self._ledger.mapper.to_recorded(row)

@@ -167,7 +167,7 @@ class SimulatedLog(SimulatedQueue):
     def _write(self, append_id: UUID, written: Sequence[NewEvent], now: datetime) -> None:
         first, last = self._head.position + 1, self._head.position + len(written)
         for position, new in enumerate(written, first):
-            row = StoredRow(position, *new[:8], now, new.digest)
+            row = new.stored(position, now)
             self._rows.append(row)
             self._streams[new.stream_id].append(row)
         hash_ = chain(self._head.hash, last, microseconds(now), (new.digest for new in written))

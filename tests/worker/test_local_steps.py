@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from sagaledger.domain.facts import StepStarted
 from sagaledger.domain.participant import Command, Refused
@@ -185,7 +186,7 @@ def test_a_shelf_that_cannot_be_read_fails_who_needs_it_alone(open_ledger: OpenL
     """An event that nobody here knows, in a participant's stream, is that step's failure; the others go on."""
     ledger = open_ledger(goods_app())
     good = SHELF.decide(0, Fill("bad", 1), datetime.now(UTC))[0]
-    unknown = ledger.mapper.to_new("shelf-bad", 1, good)._replace(topic="ShelfPainted")
+    unknown = replace(ledger.mapper.to_new("shelf-bad", 1, good), topic="ShelfPainted")
     ledger.backend.append(AppendCall(uuid4(), [Append([unknown])]))
 
     async def scene() -> list[str | None]:

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from sagaledger.domain.errors import SagaledgerError
 from sagaledger.domain.facts import StepOutcomeUnknown
@@ -183,7 +184,7 @@ def test_a_running_saga_whose_stream_becomes_unreadable_is_left_alone(open_ledge
 
 def _write(ledger: Ledger, stream_id: str, version: int, topic: str) -> None:
     fact = ledger.history(stream_id)[0].event
-    new = ledger.mapper.to_new(stream_id, version, fact)._replace(topic=topic)
+    new = replace(ledger.mapper.to_new(stream_id, version, fact), topic=topic)
     ledger.backend.append(AppendCall(uuid4(), [Append([new])]))
 
 
