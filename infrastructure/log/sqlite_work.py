@@ -130,9 +130,7 @@ class SqliteWorkQueue:
 
     def put_due(self, changes: Sequence[DueChange]) -> None:
         with self._file.writing() as connection:
-            now = microseconds_now()
-            for change in changes:
-                _put(connection, change, now)
+            _put(connection, changes, microseconds_now())
 
     def workers(self) -> list[WorkerRow]:
         with self._file.reading() as connection:
@@ -144,20 +142,20 @@ class SqliteWorkQueue:
 
 def apply_due(connection: sqlite3.Connection, accepted: Sequence[Append], now: int) -> None:
     """Write what the appends of a call say about the due work, in the call's own transaction."""
-    for append in accepted:
-        if append.due is not None:
-            _put(connection, append.due, now)
+    _put(connection, [append.due for append in accepted if append.due is not None], now)
     for nudge in (nudge for append in accepted for nudge in append.nudge):
         connection.execute(SQL["nudge"], {**nudge._asdict(), "now": now})
 
 
-def _put(connection: sqlite3.Connection, change: DueChange, now: int) -> None:
-    if change.due_at is None:
-        over = {"saga_id": change.saga_id, "now": now}
-        if connection.execute(SQL["remove_due"], over).rowcount == 0:
-            connection.execute(SQL["keep_nudged"], over)
-    else:
-        connection.execute(SQL["put_due"], change._asdict() | {"due_at": microseconds(change.due_at), "now": now})
+def _put(connection: sqlite3.Connection, changes: Sequence[DueChange], now: int) -> None:
+    """Set rows as given; without a due time the row goes. Of two changes of one saga the later one counts."""
+    over = [change.saga_id for change in changes if change.due_at is None]
+    if over and connection.executemany(SQL["remove_due"], ((saga_id,) for saga_id in over)).rowcount < len(over):
+        connection.executemany(SQL["keep_nudged"], ((saga_id, now) for saga_id in over))
+    latest = {change.saga_id: change for change in changes}.values()
+    rows = [(*change[:3], microseconds(change.due_at), change.worker_id, now) for change in latest if change.due_at]
+    if rows:
+        connection.executemany(SQL["put_due"], rows)
 
 
 def _register(connection: sqlite3.Connection, host: str, pid: int, now: int, lease_seconds: float) -> Epoch:

@@ -130,20 +130,20 @@ ON CONFLICT (consumer) DO UPDATE SET position = excluded.position, append_id = e
 -- name: put_due
 -- A release of a saga that was nudged meanwhile leaves it due at once: nobody may sleep through a nudge.
 INSERT INTO due (saga_id, definition, definition_version, due_at, worker_id)
-VALUES (:saga_id, :definition, :definition_version, :due_at, :worker_id)
+VALUES (?1, ?2, ?3, ?4, ?5)
 ON CONFLICT (saga_id) DO UPDATE
 SET definition = excluded.definition,
     definition_version = excluded.definition_version,
-    due_at = iif(nudged AND excluded.worker_id IS NULL, min(excluded.due_at, :now), excluded.due_at),
+    due_at = iif(nudged AND excluded.worker_id IS NULL, min(excluded.due_at, ?6), excluded.due_at),
     worker_id = excluded.worker_id,
     nudged = nudged AND excluded.worker_id IS NOT NULL
 
 -- name: remove_due
-DELETE FROM due WHERE saga_id = :saga_id AND nudged = 0
+DELETE FROM due WHERE saga_id = ? AND nudged = 0
 
 -- name: keep_nudged
 -- What is over may have been nudged meanwhile: then it is due at once.
-UPDATE due SET due_at = min(due_at, :now), worker_id = NULL, nudged = 0 WHERE saga_id = :saga_id
+UPDATE due SET due_at = min(due_at, ?2), worker_id = NULL, nudged = 0 WHERE saga_id = ?1
 
 -- name: nudge
 INSERT INTO due (saga_id, definition, definition_version, due_at)
