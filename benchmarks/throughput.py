@@ -1,4 +1,7 @@
-"""Sagas per second: four steps that call out, at 1, 64 and 512 at once, beside the ledger's limits and DBOS."""
+"""Sagas per second: four steps that call out, at 1, 64 and 512 at once, beside the ledger's limits and DBOS.
+
+Beside DBOS each counts with the number at once that is fastest for it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from sagaledger.infrastructure.log.open import open_backend
 from sagaledger.infrastructure.log.port import StoredRow
 
 from . import dbos_peer
+from .databases import POSTGRES
 from .findings import Findings
+from .fleet import drive_together
 from .limits import append_again, insert_again, recorded
 from .measuring import Rounds, in_turn
 from .setting import Setting
@@ -17,6 +22,7 @@ from .workload import WARM_UP_SAGAS, drive
 
 AT_ONCE = (1, 64, 512)
 MANY = AT_ONCE[-1]
+WORKERS = 2
 Contender = Callable[[], float]
 
 
@@ -30,6 +36,8 @@ def throughput(setting: Setting) -> Findings:
         if setting.with_dbos:
             setting.say(f"{backend}: beside the same sagas as workflows of DBOS")
             contenders |= _dbos(setting, backend)
+        if backend == POSTGRES:
+            contenders |= _fleet(setting)
         contenders |= _limits(setting, backend, sample)
         _note(in_turn(contenders, setting.sizes.rounds), backend, found)
     return found
@@ -64,6 +72,14 @@ def _limits(setting: Setting, backend: str, sample: Sequence[StoredRow]) -> dict
     return {"only_appended": partial(again, append_again), "only_inserted": partial(again, insert_again)}
 
 
+def _fleet(setting: Setting) -> dict[str, Contender]:
+    def together() -> float:
+        url = setting.databases.fresh(POSTGRES)
+        return drive_together(url, setting.sizes.sagas_at_once, MANY, WORKERS)
+
+    return {f"{MANY}_at_once_by_{WORKERS}_workers": together}
+
+
 def _dbos(setting: Setting, backend: str) -> dict[str, Contender]:
     url = setting.databases.for_peer(backend)
     way = dbos_peer.fastest(url, setting.sizes.dbos_sagas)
@@ -82,4 +98,8 @@ def _note(rounds: Rounds, backend: str, found: Findings) -> None:
     found.ratios[f"sagas_vs_append_{backend}"] = rounds.ratio(ours, "only_appended")
     found.ratios[f"append_vs_insert_{backend}"] = rounds.ratio("only_appended", "only_inserted")
     if "dbos" in rounds:
-        found.ratios[f"sagas_vs_dbos_{backend}"] = rounds.ratio(ours, "dbos")
+        fastest = max((f"{at_once}_at_once" for at_once in AT_ONCE), key=rounds.median)
+        found.ratios[f"sagas_vs_dbos_{backend}"] = rounds.ratio(fastest, "dbos")
+    together = f"{ours}_by_{WORKERS}_workers"
+    if together in rounds:
+        found.ratios[f"{WORKERS}_workers_vs_1_{backend}"] = rounds.ratio(together, ours)
