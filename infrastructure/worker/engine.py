@@ -173,8 +173,11 @@ class Engine:
                 self._poll_at = 0.0
         self._outbox.replies.extend(self._watches.look(self._held.executions, self._read))
         if self._idle and not (claims or self._busy):
-            self._outbox.replies.extend(partial(idle.reply.give, None) for idle in self._idle)
-            self._idle.clear()
+            # What somebody else had locked just then was passed over, and is due all the same.
+            passed_over = limit > 0 and self._log.stirs(self._lease.epoch, definitions=definitions)
+            if not passed_over:
+                self._outbox.replies.extend(partial(idle.reply.give, None) for idle in self._idle)
+                self._idle.clear()
 
     @property
     def _busy(self) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from msgspec.structs import replace
 
@@ -161,6 +162,30 @@ def test_a_saga_whose_stream_cannot_be_read_is_left_alone(open_ledger: OpenLedge
 
     play(scene())
     assert [row.saga_id for row in ledger.backend.due()] == ["gated-broken"]
+
+
+def test_what_somebody_has_locked_is_due_all_the_same(postgres_url: str) -> None:
+    """It cannot be claimed just then, and a worker is not idle while it waits to be."""
+    gate = Gate()
+    gate.open.set()
+
+    async def scene(ledger: Ledger, other: psycopg.Connection[Any]) -> None:
+        async with worker_on(ledger) as worker:
+            await worker.start(gate.saga, 1, key="over")
+            await worker.outcome("gated-over")
+        ledger.start(gate.saga, 2, key="locked")
+        other.execute("SELECT FROM due WHERE saga_id = 'gated-locked' FOR UPDATE")
+        async with worker_on(ledger) as worker:
+            idle = asyncio.create_task(worker.idle())
+            for _ in range(2):
+                await worker.outcome("gated-over")  # told when the worker has looked for something to do
+            assert not idle.done()
+            other.rollback()
+            await idle
+        assert ledger.state("gated-locked").status is Status.COMPLETED
+
+    with Ledger.open(postgres_url, gate.app, create=True) as ledger, psycopg.connect(postgres_url) as other:
+        play(scene(ledger, other))
 
 
 def test_a_running_saga_whose_stream_becomes_unreadable_is_left_alone(open_ledger: OpenLedger) -> None:
