@@ -1,7 +1,7 @@
 """What becomes of each append of a call: decided from where its streams end, or recalled from the log.
 
 Pure, and the one place that says when an append conflicts. (On PostgreSQL the same rule stands in SQL, where it is
-needed only after an optimistic insert has failed; one contract suite holds both to it.)
+needed only for a call of which some append does; one contract suite holds both to it.)
 """
 
 from __future__ import annotations

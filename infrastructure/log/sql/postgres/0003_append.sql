@@ -1,3 +1,73 @@
+-- What becomes of each append of a call, in order: the rule of `outcome.py`, for a call of which some append conflicts.
+--
+-- `kept` are the places of the events of those that do not, from 1. `v_lacks` has from which version on a stream lacks
+-- what a conflicting append would have written: who counts on that conflicts, too, even where another writer's event
+-- stands in its place.
+CREATE FUNCTION decide_appends(
+    p_sizes integer[], p_stream_ids text[], p_versions bigint[],
+    OUT kept integer[], OUT conflicts integer[], OUT conflict_streams text[], OUT conflict_expected bigint[],
+    OUT conflict_actual bigint[]
+) LANGUAGE plpgsql AS $$
+DECLARE
+    v_ends jsonb;  -- of each stream that has events, in the log and with what is kept
+    v_written jsonb := '{}';
+    v_lacks jsonb := '{}';
+    v_ahead jsonb;
+    v_stream text;
+    v_version bigint;
+    v_begin integer := 1;
+    v_end integer;
+BEGIN
+    kept := '{}';
+    conflicts := '{}';
+    SELECT coalesce(jsonb_object_agg(stream_id, version), '{}')
+    INTO v_ends
+    FROM (SELECT DISTINCT stream_id FROM unnest(p_stream_ids) AS sent (stream_id)) AS sent
+    CROSS JOIN LATERAL (
+        SELECT e.version FROM events AS e WHERE e.stream_id = sent.stream_id ORDER BY e.version DESC LIMIT 1
+    ) AS latest;
+
+    <<appends>>
+    FOR v_append IN 1 .. cardinality(p_sizes) LOOP
+        v_end := v_begin + p_sizes[v_append] - 1;
+        v_ahead := '{}';
+        FOR v_place IN v_begin .. v_end LOOP
+            v_stream := p_stream_ids[v_place];
+            v_version := p_versions[v_place];
+            IF (NOT v_ahead ? v_stream AND v_version > (v_lacks -> v_stream)::bigint)
+                OR coalesce(v_version <> coalesce(v_ahead -> v_stream, v_ends -> v_stream)::bigint + 1,
+                            v_version NOT IN (0, 1))
+            THEN
+                conflicts := conflicts || v_append;
+                conflict_streams := conflict_streams || v_stream;
+                conflict_expected := conflict_expected || v_version - 1;
+                conflict_actual := conflict_actual || coalesce((v_ends -> v_stream)::bigint, 0);
+                FOR v_lost IN v_begin .. v_end LOOP
+                    v_stream := p_stream_ids[v_lost];
+                    v_version := p_versions[v_lost];
+                    IF v_version > coalesce((v_written -> v_stream)::bigint, -1) THEN
+                        v_lacks := v_lacks
+                            || jsonb_build_object(v_stream, least(v_version, (v_lacks -> v_stream)::bigint));
+                    END IF;
+                END LOOP;
+                v_begin := v_end + 1;
+                CONTINUE appends;
+            END IF;
+            v_ahead := v_ahead || jsonb_build_object(v_stream, v_version);
+        END LOOP;
+        kept := kept || ARRAY(SELECT generate_series(v_begin, v_end));
+        v_ends := v_ends || v_ahead;
+        v_written := v_written || v_ahead;
+        FOR v_place IN v_begin .. v_end LOOP
+            IF p_versions[v_place] >= (v_lacks -> p_stream_ids[v_place])::bigint THEN
+                v_lacks := v_lacks - p_stream_ids[v_place];
+            END IF;
+        END LOOP;
+        v_begin := v_end + 1;
+    END LOOP;
+END
+$$;
+
 -- One append call: the whole transaction, in one round trip.
 --
 -- `p_sizes` has the number of events of each append; the other event arrays have one element for each event, and
@@ -28,13 +98,7 @@ DECLARE
     v_now timestamptz;
     v_digests bytea := p_digests;
     v_last bigint;
-    v_stream text;
-    v_expected bigint;
-    v_actual bigint;
-    v_begin integer := 1;
-    v_end integer;
-    v_lost_streams text[] := '{}';
-    v_lost_versions bigint[] := '{}';
+    v_kept integer[];
 BEGIN
     conflicts := '{}';
 
@@ -97,61 +161,27 @@ BEGIN
         v_last := v_head + coalesce(cardinality(p_stream_ids), 0);
     END IF;
 
-    -- Otherwise one after the other, to see whose conflict it is: the neighbours are written all the same. Who counts
-    -- on an event of one that conflicted, conflicts too, even where another writer's event stands in its place.
+    -- Otherwise whoever conflicts is left out, and the neighbours are written all the same.
     IF p_suspect THEN
-        v_last := v_head;
-        v_digests := '';
-        FOR v_append IN 1 .. cardinality(p_sizes) LOOP
-            v_end := v_begin + p_sizes[v_append] - 1;
-            SELECT stream_id, version - 1, coalesce(stored, 0)
-            INTO v_stream, v_expected, v_actual
-            FROM (
-                SELECT sent.*,
-                       lag(version) OVER (PARTITION BY stream_id ORDER BY place) AS ahead,
-                       (SELECT max(e.version) FROM events AS e WHERE e.stream_id = sent.stream_id) AS stored
-                FROM unnest(p_stream_ids[v_begin:v_end], p_versions[v_begin:v_end]) WITH ORDINALITY
-                    AS sent (stream_id, version, place)
-            ) AS decided
-            WHERE CASE
-                WHEN ahead IS NULL AND EXISTS (
-                    SELECT FROM unnest(v_lost_streams, v_lost_versions) AS lost (stream_id, version)
-                    WHERE lost.stream_id = decided.stream_id AND lost.version < decided.version
-                      AND NOT EXISTS (
-                          SELECT FROM events AS e
-                          WHERE e.stream_id = lost.stream_id AND e.version >= lost.version AND e.position > v_head)
-                ) THEN true
-                WHEN coalesce(ahead, stored) IS NULL THEN version NOT IN (0, 1)
-                ELSE version <> coalesce(ahead, stored) + 1
-            END
-            ORDER BY place
-            LIMIT 1;
-            IF FOUND THEN
-                conflicts := conflicts || v_append;
-                conflict_streams := conflict_streams || v_stream;
-                conflict_expected := conflict_expected || v_expected;
-                conflict_actual := conflict_actual || v_actual;
-                v_lost_streams := v_lost_streams || p_stream_ids[v_begin:v_end];
-                v_lost_versions := v_lost_versions || p_versions[v_begin:v_end];
-            ELSE
-                INSERT INTO events
-                SELECT v_last + place, stream_id, version, topic, schema_version, state, correlation_id,
-                       causation_position, meta, v_now,
-                       substring(p_digests FROM (v_begin + place::integer - 2) * 32 + 1 FOR 32)
-                FROM unnest(p_stream_ids[v_begin:v_end], p_versions[v_begin:v_end], p_topics[v_begin:v_end],
-                            p_schema_versions[v_begin:v_end], p_states[v_begin:v_end],
-                            p_correlation_ids[v_begin:v_end], p_causation_positions[v_begin:v_end],
-                            p_metas[v_begin:v_end]) WITH ORDINALITY
-                    AS sent (stream_id, version, topic, schema_version, state, correlation_id, causation_position,
-                             meta, place);
-                v_last := v_last + p_sizes[v_append];
-                v_digests := v_digests || substring(p_digests FROM (v_begin - 1) * 32 + 1 FOR p_sizes[v_append] * 32);
-            END IF;
-            v_begin := v_end + 1;
-        END LOOP;
+        SELECT decided.kept, decided.conflicts, decided.conflict_streams, decided.conflict_expected,
+               decided.conflict_actual
+        INTO v_kept, conflicts, conflict_streams, conflict_expected, conflict_actual
+        FROM decide_appends(p_sizes, p_stream_ids, p_versions) AS decided;
         IF cardinality(conflicts) = cardinality(p_sizes) THEN
             RETURN;
         END IF;
+        INSERT INTO events
+        SELECT v_head + number, stream_id, version, topic, schema_version, state, correlation_id,
+               causation_position, meta, v_now, substring(p_digests FROM (place::integer - 1) * 32 + 1 FOR 32)
+        FROM unnest(p_stream_ids, p_versions, p_topics, p_schema_versions, p_states, p_correlation_ids,
+                    p_causation_positions, p_metas) WITH ORDINALITY
+            AS sent (stream_id, version, topic, schema_version, state, correlation_id, causation_position, meta,
+                     place)
+        JOIN unnest(v_kept) WITH ORDINALITY AS kept (place, number) USING (place);
+        v_last := v_head + cardinality(v_kept);
+        SELECT string_agg(substring(p_digests FROM (place - 1) * 32 + 1 FOR 32), '' ORDER BY place)
+        INTO v_digests
+        FROM unnest(v_kept) AS kept (place);
     END IF;
 
     IF v_last > v_head THEN
