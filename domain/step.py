@@ -74,7 +74,7 @@ class LocalResult(Struct, frozen=True):
     events: int
 
 
-class StepContext(Struct, frozen=True, gc=False):
+class StepContext(Struct, frozen=True):
     """What a step may know besides its input."""
 
     saga_id: str

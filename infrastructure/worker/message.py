@@ -48,7 +48,7 @@ class Attempted(Struct, frozen=True, gc=False):
     outcome: Outcome
 
 
-class Start(Struct, frozen=True, gc=False):
+class Start(Struct, frozen=True):
     """A saga is to be started and held here; nobody waits for one that is a step of another, or was requested."""
 
     opening: Opening
@@ -58,20 +58,20 @@ class Start(Struct, frozen=True, gc=False):
     """The request that it grants, if it does."""
 
 
-class Watch(Struct, frozen=True, gc=False):
+class Watch(Struct, frozen=True):
     """Someone waits until a saga has ended or needs a person."""
 
     saga_id: str
     reply: Reply[SagaState]
 
 
-class Idle(Struct, frozen=True, gc=False):
+class Idle(Struct, frozen=True):
     """Someone waits until nothing is held and nothing is due."""
 
     reply: Reply[None]
 
 
-class Drain(Struct, frozen=True, gc=False):
+class Drain(Struct, frozen=True):
     """Begin nothing new from here on; answered when nothing more will be dispatched."""
 
     reply: Reply[None]
