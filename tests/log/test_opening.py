@@ -75,7 +75,7 @@ def test_an_older_schema_names_init_which_upgrades_it(postgres_url: str, pen: Pe
     log.close()
     by_hand(
         postgres_url,
-        "DROP FUNCTION append_events",
+        "DROP FUNCTION append_events, decide_appends",
         "DROP TABLE definitions, requests",
         "DELETE FROM sagaledger_schema WHERE version > 2",
     )
