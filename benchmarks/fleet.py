@@ -19,9 +19,12 @@ from .workload import APP, WARM_UP_SAGAS, errands, see_through
 def drive_together(url: str, sagas: int, at_once: int, workers: int) -> float:
     """Divide sagas among workers that begin at the same time; gives how many ended in a second, of all of them."""
     with Ledger.open(url, APP, create=True):
-        share = (str(sagas // workers), str(at_once // workers))
+        share = sagas // workers
     with ExitStack() as stack:
-        running = [stack.enter_context(_running(url, *share, f"errand-{number}")) for number in range(workers)]
+        running = [
+            stack.enter_context(_running(url, str(share), str(at_once // workers), f"errand-{number}"))
+            for number in range(workers)
+        ]
         for worker in running:
             _hear(worker)
         begun = perf_counter()
@@ -29,7 +32,7 @@ def drive_together(url: str, sagas: int, at_once: int, workers: int) -> float:
             _tell(worker)
         for worker in running:
             _hear(worker)
-        return sagas / (perf_counter() - begun)
+        return share * workers / (perf_counter() - begun)
 
 
 @contextmanager

@@ -159,10 +159,7 @@ BEGIN
             AS sent (stream_id, version, topic, schema_version, state, correlation_id, causation_position, meta,
                      place);
         v_last := v_head + coalesce(cardinality(p_stream_ids), 0);
-    END IF;
-
-    -- Otherwise whoever conflicts is left out, and the neighbours are written all the same.
-    IF p_suspect THEN
+    ELSE  -- whoever conflicts is left out, and the neighbours are written all the same
         SELECT decided.kept, decided.conflicts, decided.conflict_streams, decided.conflict_expected,
                decided.conflict_actual
         INTO v_kept, conflicts, conflict_streams, conflict_expected, conflict_actual
