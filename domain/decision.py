@@ -148,10 +148,16 @@ def _go_on(definition: Definition, state: SagaState, now: datetime) -> Decision:
         wakes.append(state.deadline)
     over: set[str] = set()
     for step in definition.steps:  # a step stands after all that it depends on
-        track = state.steps.get(step.name, UNTOUCHED).forward
+        name = step.name
+        touched = state.steps.get(name)
+        if touched is None:
+            if over.issuperset(definition.after[name]):
+                _attempt(state, step, FORWARD, UNTOUCHED.forward, now, runs, wakes)
+            continue
+        track = touched.forward
         progress = track.progress
         if progress is DONE or progress is SKIPPED:
-            over.add(step.name)
+            over.add(name)
         elif progress is FAILED:
             return Decision(record=(_needs_person(state, step, FORWARD, now),))
         elif progress is WAITING:
@@ -160,7 +166,7 @@ def _go_on(definition: Definition, state: SagaState, now: datetime) -> Decision:
                 return Decision(record=facts)
             if track.wait is not None and track.wait.due_at is not None:
                 wakes.append(track.wait.due_at)
-        elif over.issuperset(definition.after[step.name]):
+        elif over.issuperset(definition.after[name]):
             _attempt(state, step, FORWARD, track, now, runs, wakes)
     if len(over) == len(definition.steps):
         last = state.step(definition.steps[-1].name).forward.result

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from .event import Event
 from .facts import (
-    COMPENSATION,
     FORWARD,
     Action,
     CancelRequested,
@@ -59,7 +58,13 @@ def rebuild(saga_id: str, events: Iterable[Event]) -> SagaState:
 
 def evolve(state: SagaState, event: Event) -> SagaState:
     """The state after one more fact. A fact of another kind counts, and changes nothing else."""
-    return fold_all(state, (event,))
+    fact: Any = event
+    about_step = _OF_STEPS.get(type(fact))
+    if about_step is None or (type(fact) is StepSucceeded and fact.pivot):
+        return _take_in(state, fact)
+    steps = {**state.steps}
+    about_step(steps, fact)
+    return replace(state, version=state.version + 1, updated_at=fact.at, steps=steps)
 
 
 def fold_all(state: SagaState, facts: Iterable[Event]) -> SagaState:
@@ -74,32 +79,52 @@ def fold_all(state: SagaState, facts: Iterable[Event]) -> SagaState:
             if run:
                 state = replace(state, version=state.version + run, updated_at=at, steps=steps)
                 run = 0
-            about_saga: Callable[[SagaState, Any], SagaState] = _OF_SAGAS.get(type(fact), _next)
-            state = about_saga(state, fact)
+            state = _take_in(state, fact)
             continue
         if not run:
             steps = {**state.steps}
-        direction, fold = about_step
-        step = steps.get(fact.step, UNTOUCHED)
-        if direction is FORWARD:
-            steps[fact.step] = StepState(fold(step.forward, fact), step.compensation)
-        else:
-            steps[fact.step] = StepState(step.forward, fold(step.compensation, fact))
+        about_step(steps, fact)
         run += 1
         at = fact.at
     return replace(state, version=state.version + run, updated_at=at, steps=steps) if run else state
 
 
-# Facts about one direction of one step
+# Facts about one direction of one step, taken into the steps
+
+Steps = dict[str, StepState]
 
 
-def _started(track: Track, fact: StepStarted) -> Track:
+def _started(steps: Steps, fact: StepStarted) -> None:
+    step = steps.get(fact.step, UNTOUCHED)
     progress = RUNNING if fact.wait is None else WAITING
-    return replace(track, progress=progress, attempt=fact.attempt, retry_at=None, wait=fact.wait)
+    track = replace(step.forward, progress=progress, attempt=fact.attempt, retry_at=None, wait=fact.wait)
+    steps[fact.step] = StepState(track, step.compensation)
 
 
-def _undoing(track: Track, fact: CompensationStarted) -> Track:
-    return replace(track, progress=RUNNING, attempt=fact.attempt, retry_at=None)
+def _succeeded(steps: Steps, fact: StepSucceeded) -> None:
+    step = steps.get(fact.step, UNTOUCHED)
+    steps[fact.step] = StepState(_done(step.forward, fact), step.compensation)
+
+
+def _gave_up(steps: Steps, fact: StepFailed) -> None:
+    step = steps.get(fact.step, UNTOUCHED)
+    steps[fact.step] = StepState(_failed(step.forward, fact), step.compensation)
+
+
+def _undoing(steps: Steps, fact: CompensationStarted) -> None:
+    step = steps.get(fact.step, UNTOUCHED)
+    track = replace(step.compensation, progress=RUNNING, attempt=fact.attempt, retry_at=None)
+    steps[fact.step] = StepState(step.forward, track)
+
+
+def _undone(steps: Steps, fact: StepCompensated) -> None:
+    step = steps.get(fact.step, UNTOUCHED)
+    steps[fact.step] = StepState(step.forward, _done(step.compensation, fact))
+
+
+def _not_undone(steps: Steps, fact: CompensationFailed) -> None:
+    step = steps.get(fact.step, UNTOUCHED)
+    steps[fact.step] = StepState(step.forward, _failed(step.compensation, fact))
 
 
 def _done(track: Track, fact: StepSucceeded | StepCompensated) -> Track:
@@ -117,17 +142,22 @@ def _failed(track: Track, fact: StepFailed | CompensationFailed) -> Track:
     )
 
 
-_OF_STEPS: dict[type[Event], tuple[Direction, Callable[[Track, Any], Track]]] = {
-    StepStarted: (FORWARD, _started),
-    StepSucceeded: (FORWARD, _done),
-    StepFailed: (FORWARD, _failed),
-    CompensationStarted: (COMPENSATION, _undoing),
-    StepCompensated: (COMPENSATION, _done),
-    CompensationFailed: (COMPENSATION, _failed),
+_OF_STEPS: dict[type[Event], Callable[[Steps, Any], None]] = {
+    StepStarted: _started,
+    StepSucceeded: _succeeded,
+    StepFailed: _gave_up,
+    CompensationStarted: _undoing,
+    StepCompensated: _undone,
+    CompensationFailed: _not_undone,
 }
 
 
 # Facts about more than that
+
+
+def _take_in(state: SagaState, fact: Event) -> SagaState:
+    about_saga: Callable[[SagaState, Any], SagaState] = _OF_SAGAS.get(type(fact), _next)
+    return about_saga(state, fact)
 
 
 def _next(state: SagaState, fact: Event, **changes: Any) -> SagaState:
@@ -158,7 +188,8 @@ def _with(state: SagaState, name: str, direction: Direction, track: Track) -> Ma
 
 
 def _pivot_succeeded(state: SagaState, fact: StepSucceeded) -> SagaState:
-    steps = _with(state, fact.step, FORWARD, _done(state.step(fact.step).forward, fact))
+    steps = {**state.steps}
+    _succeeded(steps, fact)
     return _next(state, fact, steps=steps, past_pivot=True)
 
 

@@ -106,7 +106,7 @@ class Committer:
 
     def draft(self, correlation_id: str, meta: Meta, *, causation_position: int | None = None) -> Draft:
         """Begin one append on behalf of a process."""
-        return Draft(self, correlation_id, meta, causation_position)
+        return Draft(self, correlation_id, self.mapper.envelope(correlation_id, causation_position, meta))
 
     def known(self, stream_id: str) -> Known | None:
         """A stream's end, if it is cached. Raises `UnreadableEvent` if it could not be read."""

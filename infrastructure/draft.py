@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
+from msgspec import Struct
+
 from ..domain.errors import DefinitionError, PayloadTooLarge, StepRejected
 from ..domain.event import Event
 from ..domain.participant import Command, Participant, Refused
-from ..domain.recorded import Meta
 from .app import App
-from .log.mapper import Mapper
+from .log.mapper import Envelope, Mapper
 from .log.port import Append, DueChange, NewEvent
 
 STEP_EVENTS_MAX = 2_000
@@ -60,24 +61,24 @@ class Memory(Protocol):
         ...
 
 
-class Draft:
+class Draft(Struct, eq=False):
     """One append in the making: events in order, and the participants' states after them."""
 
-    def __init__(self, memory: Memory, correlation_id: str, meta: Meta, causation_position: int | None) -> None:
-        self._memory = memory
-        self._correlation_id = correlation_id
-        self._envelope = memory.mapper.envelope(correlation_id, causation_position, meta)
-        self.events: list[NewEvent] = []
-        self.overlay: dict[str, Known] = {}
-        self.size_bytes = 0
-        self.last_own: int | None = None
-        """Which of the events is the latest fact of the process itself."""
+    memory: Memory
+    correlation_id: str
+    envelope: Envelope
+    events: list[NewEvent] = []
+    overlay: dict[str, Known] = {}
+    size_bytes: int = 0
+    last_own: int | None = None
+    """Which of the events is the latest fact of the process itself."""
 
     def fact(self, version: int, fact: Event) -> None:
         """Add a fact of the process itself, to its own stream."""
-        new = self._envelope.to_new(self._correlation_id, version, fact)
-        self.last_own = len(self.events)
-        self.events.append(new)
+        new = self.envelope.to_new(self.correlation_id, version, fact)
+        events = self.events
+        self.last_own = len(events)
+        events.append(new)
         self.size_bytes += len(new.state)
 
     def perform(self, commands: Sequence[Command], at: datetime, *, beginning: bool = False) -> int:
@@ -94,7 +95,7 @@ class Draft:
         overlay: dict[str, Known] = {}
         decided: list[tuple[str, int, Event]] = []
         for command in commands:
-            participant = self._memory.app.participant_for(command)
+            participant = self.memory.app.participant_for(command)
             stream_id = participant.stream_of(command)
             version, state = overlay.get(stream_id) or self._known(stream_id)
             try:
@@ -107,8 +108,8 @@ class Draft:
                 state = participant.evolve(state, event)
                 decided.append((stream_id, version, event))
             overlay[stream_id] = Known(version, state)
-        self._memory.ascertain(overlay.keys() - {stream_id for stream_id, _, _ in decided} - self._written)
-        self._add_all([self._envelope.to_new(*one) for one in decided])
+        self.memory.ascertain(overlay.keys() - {stream_id for stream_id, _, _ in decided} - self._written)
+        self._add_all([self.envelope.to_new(*one) for one in decided])
         self.overlay |= overlay
         return len(decided)
 
@@ -120,12 +121,12 @@ class Draft:
         """Add the facts of a refusal; one that records nothing has to rest on what the stream holds now."""
         facts = refusal.events if recorded and isinstance(refusal, Refused) else ()
         if not facts:
-            self._memory.ascertain({stream_id} - self._written)
+            self.memory.ascertain({stream_id} - self._written)
         version, state = self._known(stream_id)
         for event in facts:
             version += 1
             state = participant.evolve(state, event)
-            new = self._envelope.to_new(stream_id, version, event)
+            new = self.envelope.to_new(stream_id, version, event)
             self.events.append(new)
             self.size_bytes += len(new.state)
         self.overlay[stream_id] = Known(version, state)
@@ -145,14 +146,14 @@ class Draft:
         self.size_bytes += size_bytes
 
     def _known(self, stream_id: str) -> Known:
-        known = self.overlay.get(stream_id) or self._memory.known(stream_id)
+        known = self.overlay.get(stream_id) or self.memory.known(stream_id)
         if known is None:
             raise StreamsMissing({stream_id})
         return known
 
     def _require(self, commands: Sequence[Command]) -> None:
-        app = self._memory.app
+        app = self.memory.app
         streams = {app.participant_for(command).stream_of(command) for command in commands}
-        missing = {s for s in streams if s not in self.overlay and self._memory.known(s) is None}
+        missing = {s for s in streams if s not in self.overlay and self.memory.known(s) is None}
         if missing:
             raise StreamsMissing(missing)

@@ -118,7 +118,7 @@ class _Plan(NamedTuple):
             raise planned[attempt - 1]
 
 
-class _RehearsedTransition(Transition):
+class _RehearsedTransition(Transition, kw_only=True):
     plan: _Plan
 
     def invoke(self, step: Step, context: StepContext, value: Any) -> Sequence[Command]:
@@ -168,9 +168,16 @@ class _Stage:
 
         def build() -> Transition:
             draft = self._committer.draft(execution.saga_id, Meta())
-            transition = _RehearsedTransition(execution, draft, "rehearsal", self._now, draining=False)
-            transition.plan = self._plan
-            return transition.build()
+            return _RehearsedTransition(
+                execution,
+                execution.definition,
+                execution.state,
+                draft,
+                "rehearsal",
+                self._now,
+                draining=False,
+                plan=self._plan,
+            ).build()
 
         [transition] = self._committer.build([build])
         self._committer.keep(transition.draft.overlay)

@@ -43,54 +43,41 @@ def digest(
     meta: str,
 ) -> bytes:
     """The digest of an event: 32 bytes over every column that its writer sends."""
-    return digest_about(
-        stream_id, version, topic, schema_version, state, about(correlation_id, causation_position, meta)
+    return digest_of(
+        text(stream_id), version, kind(topic, schema_version), state, about(correlation_id, causation_position, meta)
     )
 
 
-def digest_about(
-    stream_id: str, version: int, topic: str, schema_version: int, state: bytes, about_columns: bytes
-) -> bytes:
-    """The same, when the last three columns are encoded before: a batch's events share them."""
-    stored = stream_id.encode()
-    return sha256(
-        b"".join(
-            (
-                _length(len(stored)),
-                stored,
-                _integer(8, version),
-                _kind(topic, schema_version),
-                _length(len(state)),
-                state,
-                about_columns,
-            )
-        )
-    ).digest()
+def digest_of(stream: bytes, version: int, kind: bytes, state: bytes, about: bytes) -> bytes:
+    """The same of columns that are encoded before, by the functions of those names: a batch's events share them."""
+    return sha256(b"".join((stream, _integer(8, version), kind, _length(len(state)), state, about))).digest()
 
 
 def about(correlation_id: str | None, causation_position: int | None, meta: str) -> bytes:
     """The columns that say what an event belongs to, what caused it and who wrote it, encoded."""
     return b"".join(
         (
-            _NULL if correlation_id is None else _text(correlation_id),
+            _NULL if correlation_id is None else text(correlation_id),
             _NULL if causation_position is None else _integer(8, causation_position),
             _often(meta),
         )
     )
 
 
-def _text(value: str) -> bytes:
+def text(value: str) -> bytes:
+    """A column of text, encoded."""
     stored = value.encode()
     return _length(len(stored)) + stored
 
 
-_often = lru_cache(maxsize=4096)(_text)
+_often = lru_cache(maxsize=4096)(text)
 """Of texts that stand on many events."""
 
 
 @lru_cache(maxsize=4096)
-def _kind(topic: str, schema_version: int) -> bytes:
-    return _text(topic) + _integer(8, schema_version)
+def kind(topic: str, schema_version: int) -> bytes:
+    """The columns that say what kind of event it is, encoded."""
+    return text(topic) + _integer(8, schema_version)
 
 
 def chain(previous_hash: bytes, last_position: int, recorded_at_microseconds: int, digests: Iterable[bytes]) -> bytes:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from ...domain.choreography import Choreography
 from ...domain.errors import CorruptEvent, PayloadTooLarge, SagaledgerError, UnknownEvent
 from ...domain.event import Event, Registry
 from ...domain.recorded import Meta, Recorded
-from .digest import about, digest_about
+from .digest import about, digest_of, kind, text
 from .port import STATE_BYTES_MAX, NewEvent, StoredRow
 
 _NOBODY: Final = Meta()
@@ -25,6 +26,13 @@ def _meta_text(meta: Meta) -> str:
     return _encode_meta(meta).decode()
 
 
+@lru_cache(maxsize=4096)
+def _kind_of(type_: type[Event]) -> tuple[str, int, bytes]:
+    """Under which topic and schema version a type is stored, and these two encoded for a digest."""
+    schema = type_.schema
+    return schema.name, schema.version, kind(schema.name, schema.version)
+
+
 class UnreadableEvent(SagaledgerError):
     """A stored event cannot be read; says which and where, and its cause says why."""
 
@@ -35,47 +43,50 @@ class UnreadableEvent(SagaledgerError):
         self.version = row.version
 
 
-class Envelope:
+class Envelope(Struct, eq=False):
     """What the events of one append have in common: the process they belong to, what caused them, who wrote them."""
 
-    __slots__ = ("_about", "_about_own", "_encode", "causation_position", "correlation_id", "meta")
-
-    def __init__(
-        self, registry: Registry, correlation_id: str | None, causation_position: int | None, meta: Meta
-    ) -> None:
-        self._encode = registry.encode
-        self.correlation_id = correlation_id
-        self.causation_position = causation_position
-        self.meta = _meta_text(meta)
-        self._about_own = about(None, causation_position, self.meta)
-        self._about: bytes | None = None
-        """With the correlation; encoded when the first event in a stream of somebody else's needs it."""
+    encode: Callable[[Event], bytes]
+    correlation_id: str | None
+    causation_position: int | None
+    meta: str
+    own_stream: bytes
+    own_about: bytes
+    """These two are columns of every event in the process's own stream, encoded for its digest."""
+    others_about: bytes | None = None
+    """The same in a stream of somebody else's; encoded when the first event there needs it."""
 
     def to_new(self, stream_id: str, version: int, event: Event) -> NewEvent:
         """An event as it is sent to the log.
 
         Raises `PayloadTooLarge`, and what `Registry.encode` raises.
         """
-        state = self._encode(event)
-        schema = type(event).schema
+        state = self.encode(event)
+        topic, schema_version, kind_columns = _kind_of(type(event))
         if len(state) > STATE_BYTES_MAX:
-            raise PayloadTooLarge(f"event {schema.name!r} of {stream_id}", len(state), STATE_BYTES_MAX)
-        correlation_id = None if self.correlation_id == stream_id else self.correlation_id
-        if correlation_id is None:
-            about_columns = self._about_own
+            raise PayloadTooLarge(f"event {topic!r} of {stream_id}", len(state), STATE_BYTES_MAX)
+        correlation_id = self.correlation_id
+        if correlation_id == stream_id:
+            correlation_id, stream, about_columns = None, self.own_stream, self.own_about
         else:
-            self._about = about_columns = self._about or about(correlation_id, self.causation_position, self.meta)
+            stream, about_columns = text(stream_id), self._about_others()
+        digest = digest_of(stream, version, kind_columns, state, about_columns)
         return NewEvent(
             stream_id,
             version,
-            schema.name,
-            schema.version,
+            topic,
+            schema_version,
             state,
             correlation_id,
             self.causation_position,
             self.meta,
-            digest_about(stream_id, version, schema.name, schema.version, state, about_columns),
+            digest,
         )
+
+    def _about_others(self) -> bytes:
+        if self.others_about is None:
+            self.others_about = about(self.correlation_id, self.causation_position, self.meta)
+        return self.others_about
 
 
 class Mapper:
@@ -106,7 +117,15 @@ class Mapper:
 
     def envelope(self, correlation_id: str | None, causation_position: int | None, meta: Meta) -> Envelope:
         """What the events of one append have in common."""
-        return Envelope(self.registry, correlation_id, causation_position, meta)
+        meta_text = _meta_text(meta)
+        return Envelope(
+            self.registry.encode,
+            correlation_id,
+            causation_position,
+            meta_text,
+            b"" if correlation_id is None else text(correlation_id),
+            about(None, causation_position, meta_text),
+        )
 
     def to_recorded(self, row: StoredRow) -> Recorded:
         """A stored event, read back. Raises `UnreadableEvent`, naming the place."""

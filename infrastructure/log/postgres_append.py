@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, Final, NamedTuple
 
 from msgspec.structs import astuple
@@ -11,7 +11,7 @@ from msgspec.structs import astuple
 from ..errors import SupersededWorker
 from .outcome import moved
 from .port import Advance, AppendCall, Appended, Conflict, DueChange, NewEvent, Outcome, Receipt
-from .postgres_wire import BINARY, Parameter, bigints, boolean, byteas, instants, int8, integers, texts
+from .postgres_wire import BINARY, Parameter, Texts, bigints, boolean, byteas, instants, int8, integers
 
 
 class Answer(NamedTuple):
@@ -39,6 +39,7 @@ def parameters(call: AppendCall) -> list[Parameter]:
     due = [(place, append.due) for place, append in enumerate(call.appends, 1) if append.due]
     nudges = [(place, nudge) for place, append in enumerate(call.appends, 1) for nudge in append.nudge]
     worker_id, epoch = call.epoch or (None, None)
+    texts = Texts()
     return [
         (BINARY, call.append_id.bytes),
         (BINARY, None if worker_id is None else worker_id.encode()),
@@ -56,13 +57,13 @@ def parameters(call: AppendCall) -> list[Parameter]:
         bigints(causations),
         texts(metas),
         (BINARY, b"".join(digests)),
-        *_due_columns(due),
-        *_due_columns(nudges)[:4],
-        *_advance_columns(call.advances),
+        *_due_columns(due, texts),
+        *_due_columns(nudges, texts)[:4],
+        *_advance_columns(call.advances, texts),
     ]
 
 
-def _due_columns(changes: Sequence[tuple[int, DueChange]]) -> list[Parameter]:
+def _due_columns(changes: Sequence[tuple[int, DueChange]], texts: Texts) -> list[Parameter]:
     """Changes of the due work, each with the place of its append in the call."""
     if not changes:
         return _NO_CHANGES
@@ -79,7 +80,7 @@ def _due_columns(changes: Sequence[tuple[int, DueChange]]) -> list[Parameter]:
     ]
 
 
-def _advance_columns(advances: Sequence[Advance]) -> list[Parameter]:
+def _advance_columns(advances: Sequence[Advance], texts: Texts) -> list[Parameter]:
     """Consumers' positions."""
     if not advances:
         return _NO_ADVANCES
@@ -89,9 +90,9 @@ def _advance_columns(advances: Sequence[Advance]) -> list[Parameter]:
 
 _NO_COLUMNS: Final = [()] * len(NewEvent.__struct_fields__)
 # A lone append has neither, and would spend as long on making these as on its events.
-_NO_TEXTS: Final = texts(())
-_NO_ADVANCES: Final = [texts(()), bigints(()), bigints(())]
-_NO_CHANGES: Final = [integers(()), texts(()), texts(()), integers(()), instants(()), texts(())]
+_NO_TEXTS: Final = Texts()(())
+_NO_ADVANCES: Final = [_NO_TEXTS, bigints(()), bigints(())]
+_NO_CHANGES: Final = [integers(()), _NO_TEXTS, _NO_TEXTS, integers(()), instants(()), _NO_TEXTS]
 
 
 def receipt(call: AppendCall, answer: Answer) -> Receipt:
@@ -104,12 +105,13 @@ def receipt(call: AppendCall, answer: Answer) -> Receipt:
     if answer.status == "moved":
         (advance,) = (advance for advance in call.advances if advance.consumer == answer.moved_consumer)
         raise moved(advance, answer.moved_position or 0)
-    refused = dict(zip(answer.conflicts, _conflicts(answer), strict=True))
-    sizes = [0 if place in refused else len(append.events) for place, append in enumerate(call.appends, 1)]
-    outcomes: list[Outcome] = [
-        refused.get(place) or Appended(answer.first_position + end - size, answer.first_position + end - 1)
-        for place, (size, end) in enumerate(zip(sizes, accumulate(sizes), strict=True), 1)
-    ]
+    sizes = [len(append.events) for append in call.appends]
+    for place in answer.conflicts:
+        sizes[place - 1] = 0
+    bounds = pairwise(accumulate(sizes, initial=answer.first_position))
+    outcomes: list[Outcome] = [Appended(begin, end - 1) for begin, end in bounds]
+    for place, conflict in zip(answer.conflicts, _conflicts(answer), strict=True):
+        outcomes[place - 1] = conflict
     return Receipt(outcomes, answer.recorded_at)
 
 
@@ -124,10 +126,11 @@ def _openings(events: Iterable[NewEvent]) -> tuple[list[tuple[str, int]], bool]:
     openings: list[tuple[str, int]] = []
     suspect = False
     for new in events:
-        end = reached.get(new.stream_id)
+        stream_id, version = new.stream_id, new.version
+        end = reached.get(stream_id)
         if end is None:
-            openings.append((new.stream_id, new.version))
-        elif new.version != end + 1:
+            openings.append((stream_id, version))
+        elif version != end + 1:
             suspect = True
-        reached[new.stream_id] = new.version
+        reached[stream_id] = version
     return openings, suspect

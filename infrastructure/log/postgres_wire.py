@@ -36,10 +36,18 @@ int8: Final = struct.Struct(">q").pack
 boolean: Final = struct.Struct(">?").pack
 
 
-def texts(column: Sequence[str | None]) -> Parameter:
-    """A `text[]`. A value that stands in it many times, as most do, is encoded once."""
-    encoded = {value: _NULL if value is None else _framed(value.encode()) for value in set(column)}
-    return _array(_TEXT, column, map(encoded.__getitem__, column))
+class Texts:
+    """Makes the `text[]` of one call. A value that stands in them many times, as most do, is encoded once."""
+
+    def __init__(self) -> None:
+        self._encoded: dict[str | None, bytes] = {None: _NULL}
+
+    def __call__(self, column: Sequence[str | None]) -> Parameter:
+        """A `text[]`."""
+        encoded = self._encoded
+        for value in set(column).difference(encoded):
+            encoded[value] = _framed((value or "").encode())
+        return _array(_TEXT, column, map(encoded.__getitem__, column))
 
 
 def byteas(column: Sequence[bytes]) -> Parameter:

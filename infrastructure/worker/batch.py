@@ -15,13 +15,11 @@ class Budget:
     def __init__(self) -> None:
         self._events = BATCH_EVENTS_MAX
         self._bytes = BATCH_BYTES_MAX
-
-    @property
-    def spent(self) -> bool:
+        self.spent = False
         """Whether it is used up; the last one in may exceed it."""
-        return self._events <= 0 or self._bytes <= 0
 
     def spend(self, events: int, size_bytes: int) -> None:
         """Take this much of it."""
         self._events -= events
         self._bytes -= size_bytes
+        self.spent = self._events <= 0 or self._bytes <= 0

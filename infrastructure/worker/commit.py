@@ -198,7 +198,10 @@ class GroupCommit:
         start = self._starting.get(execution.saga_id)
         meta = self._lease.meta if start is None else replace(self._lease.meta, actor=start.meta.actor)
         draft = self._committer.draft(execution.saga_id, meta, causation_position=execution.position)
-        transition = Transition(execution, draft, self._lease.epoch.worker_id, now, draining=self.draining)
+        worker_id = self._lease.epoch.worker_id
+        transition = Transition(
+            execution, execution.definition, execution.state, draft, worker_id, now, draining=self.draining
+        )
         try:
             transition.build()
         except Undecidable:
@@ -206,16 +209,19 @@ class GroupCommit:
         except Exception as error:  # noqa: BLE001 -- one saga's trouble is not the others': it is said, and answered
             self._leave_alone(execution, error)
             return None
-        self._committer.keep(draft.overlay)
+        if draft.overlay:
+            self._committer.keep(draft.overlay)
         budget.spend(len(draft.events), draft.size_bytes)
         return transition
 
     def _send(self, batch: Sequence[Transition]) -> None:
         """Begin to append what was drafted; what writes nothing is settled at once. Raises `SupersededWorker`."""
+        writing: list[Transition] = []
         for transition in batch:
-            if not transition.writes:
+            if transition.writes:
+                writing.append(transition)
+            else:
                 self._settle(transition, None)
-        writing = [transition for transition in batch if transition.writes]
         if writing:
             self._sent = Sent(self._log, self._lease.epoch, writing, self._committer.written)
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from ...domain.decision import Run, advance, awaited_sagas, started
 from ...domain.definition import Definition
@@ -79,58 +79,44 @@ class Execution:
             self.position = news[-1].position
 
 
-class Transition:
+class Transition(Struct, eq=False):
     """The facts of one step forward of a saga, drafted; nothing happens before the append is acknowledged."""
 
-    __slots__ = (
-        "_draining",
-        "_now",
-        "_recorded",
-        "_worker_id",
-        "call_off",
-        "definition",
-        "dispatch",
-        "draft",
-        "execution",
-        "leaves",
-        "more",
-        "state",
-        "wake_at",
-    )
-
-    def __init__(self, execution: Execution, draft: Draft, worker_id: str, now: datetime, *, draining: bool) -> None:
-        self.execution = execution
-        self.definition = execution.definition
-        self.draft = draft
-        self.state = execution.state
-        self.dispatch: list[Run] = []
-        """Attempts to make once the append is acknowledged."""
-        self.more = False
-        """Whether another local step is ready to follow."""
-        self.wake_at: datetime | None = None
-        self.call_off: tuple[str, ...] = ()
-        """Sagas of its own that have to turn back before it can."""
-        self.leaves = False
-        """Whether the worker lets go of the saga after this: it ended, waits for a person, or for long. Decided once,
-        since the append says so: what settles in the same batch may change what it would be now."""
-        self._worker_id = worker_id
-        self._now = now
-        self._draining = draining
-        self._recorded = len(execution.outcomes)
+    execution: Execution
+    definition: Definition
+    state: SagaState
+    """What the saga comes to with these facts; at first, what it is."""
+    draft: Draft
+    worker_id: str
+    now: datetime
+    draining: bool
+    dispatch: list[Run] = []
+    """Attempts to make once the append is acknowledged."""
+    more: bool = False
+    """Whether another local step is ready to follow."""
+    wake_at: datetime | None = None
+    call_off: tuple[str, ...] = ()
+    """Sagas of its own that have to turn back before it can."""
+    leaves: bool = False
+    """Whether the worker lets go of the saga after this: it ended, waits for a person, or for long. Decided once,
+    since the append says so: what settles in the same batch may change what it would be now."""
+    recorded: int = 0
+    """How many outcomes of attempts are among the facts."""
 
     def build(self) -> Transition:
         """Draft everything. Raises `Undecidable` when participants' streams have to be read before."""
         execution = self.execution
         if execution.opening is not None:
-            self._record(execution.opening.fact(self._now))
-            self.draft.perform(execution.opening.commands(), self._now, beginning=True)
+            self._record(execution.opening.fact(self.now))
+            self.draft.perform(execution.opening.commands(), self.now, beginning=True)
         if execution.lost:
-            for fact in orphaned(self.definition, self.state, execution.previous_worker, self._now):
+            for fact in orphaned(self.definition, self.state, execution.previous_worker, self.now):
                 self._record(fact)
         for run, outcome in execution.outcomes:
             if self._is_open(run):
-                self._record(outcome_fact(self.definition, self.state, run, outcome, self._now))
-        self._advance(may_perform=not self._draining)
+                self._record(outcome_fact(self.definition, self.state, run, outcome, self.now))
+        self.recorded = len(execution.outcomes)
+        self._advance(may_perform=not self.draining)
         self.leaves = self._may_leave
         return self
 
@@ -138,9 +124,9 @@ class Transition:
         """The append, with what it changes in the due work: its own, and its parent's when it has ended."""
         parent = self.state.parent
         if parent is None or self.state.end is None:
-            return self.draft.append(self._due())
-        wake = DueChange(parent.saga_id, parent.definition, parent.definition_version, self._now, None)
-        return self.draft.append(self._due(), [wake])
+            return Append(self.draft.events, self._due())
+        wake = DueChange(parent.saga_id, parent.definition, parent.definition_version, self.now, None)
+        return Append(self.draft.events, self._due(), [wake])
 
     @property
     def _may_leave(self) -> bool:
@@ -166,7 +152,7 @@ class Transition:
         execution.opening = None
         execution.lost = False
         execution.state = self.state
-        del execution.outcomes[: self._recorded]
+        del execution.outcomes[: self.recorded]
 
     @property
     def _is_settled(self) -> bool:
@@ -175,9 +161,9 @@ class Transition:
     @property
     def _waits_long(self) -> bool:
         """Whether nothing happens for long, or until someone else writes to it."""
-        if self._draining or not self.execution.children.issuperset(self.awaits):
+        if self.draining or not self.execution.children.issuperset(self.awaits):
             return False
-        return self.wake_at is None or self.wake_at - self._now > timedelta(seconds=HOLD_SECONDS)
+        return self.wake_at is None or self.wake_at - self.now > timedelta(seconds=HOLD_SECONDS)
 
     def _due(self) -> DueChange | None:
         definition = self.definition
@@ -185,7 +171,7 @@ class Transition:
             due_at = None if self._is_settled else self.wake_at
             return DueChange(self.execution.saga_id, definition.name, definition.version, due_at, None)
         if self.execution.opening is not None:
-            return self.execution.opening.due(self._now, self._worker_id)
+            return self.execution.opening.due(self.now, self.worker_id)
         return None
 
     def _record(self, fact: Event) -> None:
@@ -198,14 +184,14 @@ class Transition:
         return track.progress in (RUNNING, WAITING) and track.attempt == run.attempt
 
     def _advance(self, *, may_perform: bool) -> None:
-        ahead = advance(self.definition, self.state, self._now)
+        ahead = advance(self.definition, self.state, self.now)
         for fact in ahead.facts:
-            if isinstance(fact, SagaCompleted | SagaCompensated) and not self._close(fact):
+            if isinstance(fact, (SagaCompleted, SagaCompensated)) and not self._close(fact):
                 return
             self._record(fact)
         self.wake_at = ahead.wake_at
         self.call_off = ahead.call_off
-        if self._draining:
+        if self.draining:
             return
         local: Run | None = None
         begins_to_wait = False
@@ -214,7 +200,7 @@ class Transition:
             if step.local:
                 local = local or run
                 continue
-            self._record(started(self.definition, self.state, run, self._now))
+            self._record(started(self.definition, self.state, run, self.now))
             if step.waiting is not None and run.direction is FORWARD:
                 begins_to_wait = True
             else:
@@ -228,18 +214,18 @@ class Transition:
 
     def _perform(self, run: Run) -> None:
         """Make an attempt of a local step: decided in place, recorded with its start and its outcome."""
-        self._record(started(self.definition, self.state, run, self._now))
+        self._record(started(self.definition, self.state, run, self.now))
         step = self.definition.step(run.step)
         context = context_of(self.definition, self.state, run)
         try:
             commands = self.invoke(step, context, self.definition.read_input(self.state.input))
-            count = self.draft.perform(commands, self._now)
+            count = self.draft.perform(commands, self.now)
             outcome: Outcome = Success(Raw(msgspec.json.encode(LocalResult(count))))
         except Undecidable:
             raise
         except Exception as error:  # noqa: BLE001 -- whatever a step raises is its outcome, and goes on record
             outcome = failure_of(error, local=True)
-        self._record(outcome_fact(self.definition, self.state, run, outcome, self._now))
+        self._record(outcome_fact(self.definition, self.state, run, outcome, self.now))
 
     def invoke(self, step: Step, context: StepContext, value: Any) -> Sequence[Command]:
         """Call a local step's action or compensation for its commands."""
@@ -251,12 +237,12 @@ class Transition:
         if last_words is None or self.state.step(last_words.__name__).forward.over:
             return True
         try:
-            self.draft.perform(last_words(), self._now)
+            self.draft.perform(last_words(), self.now)
         except Undecidable:
             raise
         except Exception as error:  # noqa: BLE001 -- the end of a saga may not be lost to its last words
             cause = f"{last_words.__name__} gave up ({type(error).__name__})"
-            self._record(InterventionRequired(self._now, last_words.__name__, FORWARD, cause))
+            self._record(InterventionRequired(self.now, last_words.__name__, FORWARD, cause))
             return False
         return True
 
