@@ -1,7 +1,8 @@
 """The peer DBOS: the same four steps as a durable workflow, in a process of its own, as its guides recommend.
 
 `python -m benchmarks.dbos_peer URL SAGAS WAY:AT_ONCE…`, where the way is `asyncio` or `threads`, prints a JSON list
-with one object for each. DBOS records a workflow's start and end, and each step's outcome, one commit each.
+with one object for each; with `share URL SAGAS WAY:AT_ONCE NAME` it does its share beside others (see `together.py`).
+DBOS records a workflow's start and end, and each step's outcome, one commit each.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from time import perf_counter
 from typing import Any
 
 import msgspec
+
+from .together import seconds_together, tell_all, wait_for_all
 
 WAYS = ("asyncio", "threads")
 AT_ONCE = (1, 8, 64)
@@ -51,10 +54,22 @@ def fastest(url: str, sagas: int) -> str:
     return f"{best.way}:{best.at_once}"
 
 
-def _workflows(url: str) -> tuple[Any, Callable[..., Any], Callable[..., None]]:
+def run_together(url: str, sagas: int, way: str, processes: int) -> float:
+    """Divide workflows among processes that each run so many at once; gives how many ended in a second, of all."""
+    share = sagas // processes
+    shares = [("share", url, str(share), way, f"executor-{number}") for number in range(processes)]
+    return share * processes / seconds_together("benchmarks.dbos_peer", shares)
+
+
+def _workflows(url: str, executor: str = "local") -> tuple[Any, Callable[..., Any], Callable[..., None]]:
     from dbos import DBOS, DBOSConfig  # noqa: PLC0415  # only this process needs it
 
-    config: DBOSConfig = {"name": "benchmark", "system_database_url": url, "log_level": "ERROR"}
+    config: DBOSConfig = {
+        "name": "benchmark",
+        "system_database_url": url,
+        "log_level": "ERROR",
+        "executor_id": executor,
+    }
     DBOS(config=config)
 
     @DBOS.step()
@@ -112,15 +127,36 @@ def _by_threads(workflow: Callable[[int], None], sagas: int, at_once: int) -> Ra
 
 
 def _run(url: str, sagas: int, ways: Sequence[str]) -> list[Ran]:
-    dbos, four_steps_async, four_steps = _workflows(url)
+    dbos, *workflows = _workflows(url)
     ran = []
-    for way, _, at_once in (each.partition(":") for each in ways):
-        by, workflow = (_by_asyncio, four_steps_async) if way == "asyncio" else (_by_threads, four_steps)
-        by(workflow, WARM_UP, WARM_UP)
-        ran.append(by(workflow, sagas, int(at_once)))
+    for each in ways:
+        go = _way(each, *workflows)
+        go(WARM_UP)
+        ran.append(go(sagas))
     dbos.destroy()
     return ran
 
 
+def _do_share(url: str, sagas: int, way: str, executor: str) -> None:
+    dbos, *workflows = _workflows(url, executor)
+    go = _way(way, *workflows)
+    go(WARM_UP)
+    wait_for_all()
+    go(sagas)
+    tell_all()
+    dbos.destroy()
+
+
+def _way(each: str, in_asyncio: Callable[..., Any], in_threads: Callable[..., None]) -> Callable[[int], Ran]:
+    """Runs so many workflows in that way, at most so many at once."""
+    way, _, at_once = each.partition(":")
+    if way == "asyncio":
+        return lambda sagas: _by_asyncio(in_asyncio, sagas, int(at_once))
+    return lambda sagas: _by_threads(in_threads, sagas, int(at_once))
+
+
 if __name__ == "__main__":
-    sys.stdout.buffer.write(msgspec.json.encode(_run(sys.argv[1], int(sys.argv[2]), sys.argv[3:])))
+    if sys.argv[1] == "share":
+        _do_share(sys.argv[2], int(sys.argv[3]), *sys.argv[4:])
+    else:
+        sys.stdout.buffer.write(msgspec.json.encode(_run(sys.argv[1], int(sys.argv[2]), sys.argv[3:])))

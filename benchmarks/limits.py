@@ -1,12 +1,15 @@
 """The limits that a ledger's speed is held against: its events appended without the kernel, and plainly inserted.
 
 Both get the events that a worker left in a log, a thousand in each transaction, and write the same bytes again.
+`python -m benchmarks.limits URL SAMPLE NUMBER OF` appends its share of those in another log, beside other processes.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +23,7 @@ from sagaledger.infrastructure.log.port import Append, AppendCall, Appended, Eve
 
 from .databases import SQLITE
 from .measuring import stopwatch
+from .together import seconds_together, tell_all, wait_for_all
 
 EVENTS_PER_TRANSACTION = 1_000
 _READ_EVENTS = 10_000
@@ -38,16 +42,19 @@ def recorded(log: EventLog) -> list[StoredRow]:
 
 def append_again(url: str, rows: Sequence[StoredRow]) -> float:
     """Append events to an empty ledger, each transition an append of its own; gives the events of a second."""
-    calls = [AppendCall(uuid4(), _appends(chunk)) for chunk in _chunks(rows)]
-    backend = open_backend(url, create=True)
-    try:
-        with stopwatch() as watch:
-            for call in calls:
-                outcomes = backend.append(call).outcomes
-                assert all(isinstance(outcome, Appended) for outcome in outcomes)
-    finally:
-        backend.close()
+    calls = _calls(rows)
+    with closing(open_backend(url, create=True)) as backend, stopwatch() as watch:
+        _append_all(backend, calls)
     return len(rows) / watch.seconds
+
+
+def append_together(url: str, sample: str, processes: int) -> float:
+    """The same by processes that each append the events of their share of the sagas, which are in the log `sample`."""
+    with closing(open_backend(sample)) as log:
+        events = log.head().position
+    open_backend(url, create=True).close()
+    shares = [(url, sample, str(number), str(processes)) for number in range(processes)]
+    return events / seconds_together("benchmarks.limits", shares)
 
 
 def insert_again(url: str, rows: Sequence[StoredRow]) -> float:
@@ -91,5 +98,31 @@ def _appends(rows: Sequence[StoredRow]) -> list[Append]:
     return [Append([NewEvent(*row[1:9], row.digest) for row in run]) for _, run in runs]
 
 
+def _append_share(url: str, sample: str, number: int, of: int) -> None:
+    with closing(open_backend(sample)) as log:
+        rows = recorded(log)
+    correlations = dict.fromkeys(row.correlation_id or row.stream_id for row in rows)
+    mine = {correlation for place, correlation in enumerate(correlations) if place % of == number}
+    calls = _calls([row for row in rows if (row.correlation_id or row.stream_id) in mine])
+    with closing(open_backend(url)) as backend:
+        wait_for_all()
+        _append_all(backend, calls)
+        tell_all()
+
+
+def _calls(rows: Sequence[StoredRow]) -> list[AppendCall]:
+    return [AppendCall(uuid4(), _appends(chunk)) for chunk in _chunks(rows)]
+
+
+def _append_all(log: EventLog, calls: Iterable[AppendCall]) -> None:
+    for call in calls:
+        outcomes = log.append(call).outcomes
+        assert all(isinstance(outcome, Appended) for outcome in outcomes)
+
+
 def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
     return (rows[begin : begin + EVENTS_PER_TRANSACTION] for begin in range(0, len(rows), EVENTS_PER_TRANSACTION))
+
+
+if __name__ == "__main__":
+    _append_share(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -1,11 +1,12 @@
 """Sagas per second: four steps that call out, at 1, 64 and 512 at once, beside the ledger's limits and DBOS.
 
-Beside DBOS each counts with the number at once that is fastest for it.
+A ratio is that of the fastest on both sides: of the numbers at once and, on PostgreSQL, of one process and two.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 
 from sagaledger.infrastructure.log.open import open_backend
@@ -15,14 +16,19 @@ from . import dbos_peer
 from .databases import POSTGRES
 from .findings import Findings
 from .fleet import drive_together
-from .limits import append_again, insert_again, recorded
+from .limits import append_again, append_together, insert_again, recorded
 from .measuring import Rounds, in_turn
 from .setting import Setting
 from .workload import WARM_UP_SAGAS, drive
 
 AT_ONCE = (1, 64, 512)
 MANY = AT_ONCE[-1]
-WORKERS = 2
+OURS = f"{MANY}_at_once"
+PROCESSES = 2
+BY_ALL = f"_by_{PROCESSES}_processes"
+APPENDED = "only_appended"
+INSERTED = "only_inserted"
+DBOS = "dbos"
 Contender = Callable[[], float]
 
 
@@ -31,26 +37,14 @@ def throughput(setting: Setting) -> Findings:
     found = Findings()
     for backend in setting.backends:
         setting.say(f"{backend}: sagas, the same events appended, and plainly inserted")
-        sample = _events_of_a_run(setting, backend)
-        contenders = _sagas(setting, backend)
+        sample = setting.databases.fresh(backend)
+        drive(sample, setting.sizes.sagas_at_once, MANY)
+        contenders = _sagas(setting, backend) | _limits(setting, backend, sample)
         if setting.with_dbos:
             setting.say(f"{backend}: beside the same sagas as workflows of DBOS")
             contenders |= _dbos(setting, backend)
-        if backend == POSTGRES:
-            contenders |= _fleet(setting)
-        contenders |= _limits(setting, backend, sample)
         _note(in_turn(contenders, setting.sizes.rounds), backend, found)
     return found
-
-
-def _events_of_a_run(setting: Setting, backend: str) -> list[StoredRow]:
-    url = setting.databases.fresh(backend)
-    drive(url, setting.sizes.sagas_at_once, MANY)
-    log = open_backend(url)
-    try:
-        return recorded(log)
-    finally:
-        log.close()
 
 
 def _sagas(setting: Setting, backend: str) -> dict[str, Contender]:
@@ -58,48 +52,63 @@ def _sagas(setting: Setting, backend: str) -> dict[str, Contender]:
         number = setting.sizes.sagas_alone if at_once == 1 else setting.sizes.sagas_at_once
         return drive(setting.databases.fresh(backend), number, at_once, project=project).sagas_per_second
 
-    with_views: dict[str, Contender] = {f"{MANY}_at_once_with_views": partial(sagas, MANY, project=True)}
-    return with_views | {f"{at_once}_at_once": partial(sagas, at_once) for at_once in AT_ONCE}
+    def together() -> float:
+        return drive_together(setting.databases.fresh(backend), setting.sizes.sagas_at_once, MANY, PROCESSES)
+
+    contenders: dict[str, Contender] = {f"{OURS}_with_views": partial(sagas, MANY, project=True)}
+    contenders |= {f"{at_once}_at_once": partial(sagas, at_once) for at_once in AT_ONCE}
+    return contenders | ({f"{OURS}{BY_ALL}": together} if backend == POSTGRES else {})
 
 
-def _limits(setting: Setting, backend: str, sample: Sequence[StoredRow]) -> dict[str, Contender]:
+def _limits(setting: Setting, backend: str, sample: str) -> dict[str, Contender]:
     """The limits in sagas, too: their events are as many as the sample's sagas had."""
     sagas = setting.sizes.sagas_at_once + WARM_UP_SAGAS
+    with closing(open_backend(sample)) as log:
+        rows = recorded(log)
 
     def again(write: Callable[[str, Sequence[StoredRow]], float]) -> float:
-        return write(setting.databases.fresh(backend), sample) * sagas / len(sample)
+        return write(setting.databases.fresh(backend), rows) * sagas / len(rows)
 
-    return {"only_appended": partial(again, append_again), "only_inserted": partial(again, insert_again)}
-
-
-def _fleet(setting: Setting) -> dict[str, Contender]:
     def together() -> float:
-        url = setting.databases.fresh(POSTGRES)
-        return drive_together(url, setting.sizes.sagas_at_once, MANY, WORKERS)
+        return append_together(setting.databases.fresh(backend), sample, PROCESSES) * sagas / len(rows)
 
-    return {f"{MANY}_at_once_by_{WORKERS}_workers": together}
+    limits: dict[str, Contender] = {APPENDED: partial(again, append_again), INSERTED: partial(again, insert_again)}
+    return limits | ({f"{APPENDED}{BY_ALL}": together} if backend == POSTGRES else {})
 
 
 def _dbos(setting: Setting, backend: str) -> dict[str, Contender]:
     url = setting.databases.for_peer(backend)
-    way = dbos_peer.fastest(url, setting.sizes.dbos_sagas)
+    number = setting.sizes.dbos_sagas
+    way = dbos_peer.fastest(url, number)
 
     def workflows() -> float:
-        (ran,) = dbos_peer.run(url, setting.sizes.dbos_sagas, way)
+        (ran,) = dbos_peer.run(url, number, way)
         return ran.sagas_per_second
 
-    return {"dbos": workflows}
+    def together() -> float:
+        return dbos_peer.run_together(url, number, way, PROCESSES)
+
+    peers: dict[str, Contender] = {DBOS: workflows}
+    return peers | ({f"{DBOS}{BY_ALL}": together} if backend == POSTGRES else {})
 
 
 def _note(rounds: Rounds, backend: str, found: Findings) -> None:
     for name in rounds:
         found.figures[f"sagas_per_second_{backend}_{name}"] = rounds.median(name)
-    ours = f"{MANY}_at_once"
-    found.ratios[f"sagas_vs_append_{backend}"] = rounds.ratio(ours, "only_appended")
-    found.ratios[f"append_vs_insert_{backend}"] = rounds.ratio("only_appended", "only_inserted")
-    if "dbos" in rounds:
-        fastest = max((f"{at_once}_at_once" for at_once in AT_ONCE), key=rounds.median)
-        found.ratios[f"sagas_vs_dbos_{backend}"] = rounds.ratio(fastest, "dbos")
-    together = f"{ours}_by_{WORKERS}_workers"
-    if together in rounds:
-        found.ratios[f"{WORKERS}_workers_vs_1_{backend}"] = rounds.ratio(together, ours)
+    _compare(rounds, list(rounds), backend, found)
+    alone = [name for name in rounds if BY_ALL not in name]
+    if len(alone) < len(rounds):
+        _compare(rounds, alone, f"{backend}_1_process", found)
+        found.ratios[f"{PROCESSES}_processes_vs_1_{backend}"] = rounds.ratio(f"{OURS}{BY_ALL}", OURS)
+    found.ratios[f"append_vs_insert_{backend}"] = rounds.ratio(APPENDED, INSERTED)
+
+
+def _compare(rounds: Rounds, contenders: Sequence[str], where: str, found: Findings) -> None:
+    """Set the fastest way to run sagas beside the fastest of each that they are held against."""
+
+    def fastest(kind: str) -> str:
+        return max((name for name in contenders if kind in name), key=rounds.median)
+
+    for name, kind in (("append", APPENDED), ("dbos", DBOS)):
+        if kind in rounds:
+            found.ratios[f"sagas_vs_{name}_{where}"] = rounds.ratio(fastest("_at_once"), fastest(kind))

@@ -1,0 +1,67 @@
+"""Several processes that each do their share of something, at the same time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from .measuring import seconds_of
+
+
+def seconds_together(module: str, shares: Sequence[Sequence[str]]) -> float:
+    """Run a module once for each share, which are its arguments; gives the seconds until the last one has ended.
+
+    Each must call `wait_for_all` once it is warm, and `tell_all` when it has done its share.
+    """
+    with ExitStack() as stack:
+        members = [stack.enter_context(_running(module, share)) for share in shares]
+        for member in members:
+            _hear(member)
+
+        def work() -> None:
+            for member in members:
+                _tell(member)
+            for member in members:
+                _hear(member)
+
+        return seconds_of(work)
+
+
+def wait_for_all() -> None:
+    """In such a process: wait until the others are ready, too."""
+    tell_all()
+    sys.stdin.readline()
+
+
+def tell_all() -> None:
+    """In such a process: say that it has come so far."""
+    print(flush=True)
+
+
+@contextmanager
+def _running(module: str, share: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-m", module, *share],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _hear(member: subprocess.Popen[str]) -> None:
+    assert member.stdout is not None
+    if not member.stdout.readline():
+        raise RuntimeError("a process of the benchmark ended before it was done: see what it printed above")
+
+
+def _tell(member: subprocess.Popen[str]) -> None:
+    assert member.stdin is not None
+    print(file=member.stdin, flush=True)
