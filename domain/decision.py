@@ -96,14 +96,15 @@ def decide(definition: Definition, state: SagaState, now: datetime) -> Decision:
 def advance(definition: Definition, state: SagaState, now: datetime) -> Advance:
     """Decide again and again until only attempts, or waiting, are left."""
     facts: list[Event] = []
-    for _ in range(2 * len(definition.steps) + 4):
-        decision = decide(definition, state, now)
-        if not decision.record:
-            return Advance(tuple(facts), decision.run, decision.wake_at, decision.call_off, state)
+    decision = decide(definition, state, now)
+    while decision.record:
         for fact in decision.record:
             state = evolve(state, fact)
-            facts.append(fact)
-    raise AssertionError(f"saga {state.saga_id!r} keeps deciding without end: {facts[-3:]}")
+        facts += decision.record
+        if len(facts) > 4 * len(definition.steps) + 8:
+            raise AssertionError(f"saga {state.saga_id!r} keeps deciding without end: {facts[-3:]}")
+        decision = decide(definition, state, now)
+    return Advance(tuple(facts), decision.run, decision.wake_at, decision.call_off, state)
 
 
 def started(definition: Definition, state: SagaState, run: Run, now: datetime) -> StepStarted | CompensationStarted:
@@ -147,11 +148,12 @@ def _go_on(definition: Definition, state: SagaState, now: datetime) -> Decision:
     if state.deadline is not None and not state.past_pivot:
         wakes.append(state.deadline)
     over: set[str] = set()
+    steps, after = state.steps, definition.after
     for step in definition.steps:  # a step stands after all that it depends on
         name = step.name
-        touched = state.steps.get(name)
+        touched = steps.get(name)
         if touched is None:
-            if over.issuperset(definition.after[name]):
+            if over.issuperset(after[name]):
                 _attempt(state, step, FORWARD, UNTOUCHED.forward, now, runs, wakes)
             continue
         track = touched.forward
@@ -166,7 +168,7 @@ def _go_on(definition: Definition, state: SagaState, now: datetime) -> Decision:
                 return Decision(record=facts)
             if track.wait is not None and track.wait.due_at is not None:
                 wakes.append(track.wait.due_at)
-        elif over.issuperset(definition.after[name]):
+        elif over.issuperset(after[name]):
             _attempt(state, step, FORWARD, track, now, runs, wakes)
     if len(over) == len(definition.steps):
         last = state.step(definition.steps[-1].name).forward.result

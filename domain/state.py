@@ -136,7 +136,7 @@ class SagaState(Struct, frozen=True, gc=False):
 
     def track(self, name: str, direction: Direction) -> Track:
         """One direction of a step."""
-        step = self.step(name)
+        step = self.steps.get(name, UNTOUCHED)
         return step.forward if direction is FORWARD else step.compensation
 
     @property

@@ -1,4 +1,4 @@
-"""Parameters as PostgreSQL's protocol has them in binary, made in one pass over each column.
+"""Parameters as PostgreSQL's protocol has them in binary, made column by column.
 
 psycopg adapts values of any type and arrays of any depth; a batch's flat columns of known types need neither. The
 format is that of the server's `array_send`, `uuid_send`, `int8send`, `boolsend` and `timestamptz_send`.
@@ -7,15 +7,17 @@ format is that of the server's `array_send`, `uuid_send`, `int8send`, `boolsend`
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import chain, repeat
-from typing import Final
+from itertools import chain
+from typing import Final, TypeVar
 
 TEXT: Final = 0
 BINARY: Final = 1
 Parameter = tuple[int, bytes | None]
 """A parameter as it is sent: its format, and its bytes; None is NULL."""
+
+T = TypeVar("T")
 
 _BYTEA: Final = 17
 _INT8: Final = 20
@@ -52,30 +54,38 @@ class Texts:
 
 def byteas(column: Sequence[bytes]) -> Parameter:
     """A `bytea[]`."""
-    lengths = map(_length, map(len, column))
-    return _array(_BYTEA, column, chain.from_iterable(zip(lengths, column, strict=True)))
+    lengths = list(map(len, column))
+    return _array(_BYTEA, column, chain.from_iterable(zip(_each(lengths, _length), column, strict=True)))
 
 
 def instants(column: Sequence[datetime | None]) -> Parameter:
     """A `timestamptz[]`."""
     microseconds = [None if at is None else (at - _EPOCH) // _MICROSECOND for at in column]
-    return _array(_TIMESTAMPTZ, column, _int8_elements(microseconds))
+    return _array(_TIMESTAMPTZ, column, _each(microseconds, _int8_element))
 
 
 def integers(column: Sequence[int]) -> Parameter:
     """An `integer[]`."""
-    return _array(_INT4, column, map(_length_and_int4, repeat(4), column))
+    return _array(_INT4, column, _each(column, _int4_element))
 
 
 def bigints(column: Sequence[int | None]) -> Parameter:
     """A `bigint[]`."""
-    return _array(_INT8, column, _int8_elements(column))
+    return _array(_INT8, column, _each(column, _int8_element))
 
 
-def _int8_elements(column: Sequence[int | None]) -> Iterable[bytes]:
-    if None in column:
-        return (_NULL if value is None else _length_and_int8(8, value) for value in column)
-    return map(_length_and_int8, repeat(8), column)
+def _each(column: Sequence[T], encode: Callable[[T], bytes]) -> Iterable[bytes]:
+    """Every value encoded; one that stands there many times, as most do, once."""
+    encoded = {value: encode(value) for value in set(column)}
+    return map(encoded.__getitem__, column)
+
+
+def _int4_element(value: int) -> bytes:
+    return _length_and_int4(4, value)
+
+
+def _int8_element(value: int | None) -> bytes:
+    return _NULL if value is None else _length_and_int8(8, value)
 
 
 def _framed(value: bytes) -> bytes:

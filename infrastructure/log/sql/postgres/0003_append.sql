@@ -190,7 +190,9 @@ BEGIN
         UPDATE head SET position = v_last, hash = v_hash, recorded_at = v_now;
     END IF;
 
-    IF cardinality(p_due_sagas) > 0 THEN
+    IF cardinality(p_due_sagas) > 0 AND cardinality(conflicts) = 0 THEN
+        PERFORM put_due(p_due_sagas, p_due_definitions, p_due_versions, p_due_at, p_due_workers, v_now);
+    ELSIF cardinality(p_due_sagas) > 0 THEN
         PERFORM put_due(array_agg(saga_id ORDER BY place), array_agg(definition ORDER BY place),
                         array_agg(definition_version ORDER BY place), array_agg(due_at ORDER BY place),
                         array_agg(worker_id ORDER BY place), v_now)
