@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from sagaledger import App, Ledger, Saga, StepContext, Worker
+from sagaledger.infrastructure.loop import run_async
 from sagaledger.infrastructure.reference import APP as SHOP
 
 from .findings import Findings
@@ -99,7 +100,7 @@ def _peak_bytes() -> int:
 def _main(what: str, url: str, *numbers: str) -> int:
     if what == "worker":
         running, waiting = map(int, numbers)
-        asyncio.run(_work(url, running, waiting))
+        run_async(_work(url, running, waiting))
     else:
         with Ledger.open(url, SHOP) as ledger:
             catch_up(ledger)

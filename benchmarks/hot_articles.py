@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -12,6 +11,7 @@ from uuid import uuid4
 from sagaledger import Ledger, Worker
 from sagaledger.domain.commerce import INVENTORY, Order, OrderLine, StockReceived, fulfil_order
 from sagaledger.infrastructure.log.port import Append, AppendCall
+from sagaledger.infrastructure.loop import run_async
 from sagaledger.infrastructure.reference import APP as SHOP
 
 from .findings import Findings
@@ -66,7 +66,7 @@ def _orders_per_second(setting: Setting, backend: str, orders: Sequence[Order]) 
                 ran = await see_through(worker, ((fulfil_order, order) for order in orders), AT_ONCE)
                 return ran.sagas_per_second
 
-    return asyncio.run(run())
+    return run_async(run())
 
 
 def _stock(ledger: Ledger, orders: Sequence[Order]) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from sagaledger import App, Ledger, Saga, StepContext, Worker
+from sagaledger.infrastructure.loop import run_async
 
 WARM_UP_SAGAS = 32
 STEPS = ("reserve", "charge", "ship", "award")
@@ -82,7 +83,7 @@ def drive(
                     await see_through(worker, errands("warm", WARM_UP_SAGAS), min(at_once, WARM_UP_SAGAS))
                 return await see_through(worker, errands(name, sagas), at_once, sagas_per_second)
 
-    return asyncio.run(run())
+    return run_async(run())
 
 
 def catch_up(ledger: Ledger) -> None:

@@ -7,6 +7,8 @@ import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from ..loop import run_async
+
 T = TypeVar("T")
 
 
@@ -20,7 +22,7 @@ def run_to_end(work: Coroutine[Any, Any, T]) -> T:
         return await work
 
     try:
-        return asyncio.run(cancellable())
+        return run_async(cancellable())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
 

@@ -15,6 +15,7 @@ from ..choreography.embedded import EmbeddedBus
 from ..choreography.letters import OpenLetters
 from ..errors import UnknownDefinition
 from ..ledger import Ledger
+from ..loop import run_async
 from .exit_code import ExitCode
 from .interrupts import StopRequest
 from .options import DEFAULTS, Options
@@ -61,10 +62,10 @@ def run(
             raise UsageError("the app has no services: App(services=[…]) brings them")
         if broker is None:
             _greet("reacting", chosen, quiet)
-            stopped_by = asyncio.run(_follow(ledger, chosen))
+            stopped_by = run_async(_follow(ledger, chosen))
         else:
             _greet("attending to the broker", chosen, quiet)
-            stopped_by = asyncio.run(_attend(ledger, chosen, broker, with_relay=not names))
+            stopped_by = run_async(_attend(ledger, chosen, broker, with_relay=not names))
     return ExitCode.INTERRUPTED if stopped_by is signal.SIGINT else ExitCode.OK
 
 
@@ -77,7 +78,7 @@ def relay(
     """Send the log's choreographed events to a broker until stopped."""
     with open_ledger(options) as ledger:
         _greet("relaying to the broker", [], quiet=False)
-        stopped_by = asyncio.run(_attend(ledger, [], broker, with_relay=True))
+        stopped_by = run_async(_attend(ledger, [], broker, with_relay=True))
     return ExitCode.INTERRUPTED if stopped_by is signal.SIGINT else ExitCode.OK
 
 

@@ -15,6 +15,7 @@ from ...domain.state import SagaState, Status
 from ..errors import TimedOut
 from ..ledger import Ledger
 from ..log.port import STATE_BYTES_MAX
+from ..loop import run_async
 from ..opening import Started
 from ..worker.worker import Worker
 from .documents import state_document
@@ -51,7 +52,7 @@ def worker(
         raise UsageError(f"--lease-seconds {lease_seconds:g}: from {LEASE_SECONDS_MIN:g} to {LEASE_SECONDS_MAX:g}")
     with open_ledger(options) as ledger:
         working = Worker(ledger, concurrency=concurrency, threads=threads, lease_seconds=lease_seconds)
-        stopped_by = asyncio.run(_work(ledger, working, until_idle))
+        stopped_by = run_async(_work(ledger, working, until_idle))
         head = ledger.backend.head().position
     document = {"stopped_by": None if stopped_by is None else stopped_by.name, "head_position": head}
     answer(options, document, list)
