@@ -9,13 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from .errors import Unavailable
-from .log import postgres_connection, sqlite_connection
+from .log import sqlite_connection
 
 BUSY_SECONDS_MAX = 30.0
 """How long a SQLite transaction waits for those that write before it."""
@@ -94,6 +92,12 @@ def _translated(engine: Engine) -> Iterator[None]:
 
 
 def _postgres_engine(url: str) -> Engine:
+    # Who works on SQLite does not wait for the import of another driver.
+    import psycopg  # noqa: PLC0415
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: PLC0415
+
+    from .log import postgres_connection  # noqa: PLC0415
+
     try:
         given = conninfo_to_dict(url)
     except psycopg.Error:  # its message repeats the URL, and with it the password

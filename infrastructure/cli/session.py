@@ -6,10 +6,10 @@ import getpass
 import os
 
 from ..ledger import Ledger
+from . import settings
 from .apps import load_app
 from .logs import show_warnings
 from .options import Options
-from .settings import Settings
 
 
 def open_ledger(options: Options, *, create: bool = False) -> Ledger:
@@ -18,9 +18,8 @@ def open_ledger(options: Options, *, create: bool = False) -> Ledger:
     Raises `AppNotLoaded`, `Unavailable` and `NotOurs`.
     """
     show_warnings()
-    settings = Settings()
-    app = load_app(options.app or settings.app)
-    return Ledger.open(options.db or settings.db, app, create=create)
+    app = load_app(options.app or settings.app())
+    return Ledger.open(options.db or settings.database(), app, create=create)
 
 
 def actor_or_user(actor: str | None) -> str:

@@ -1,14 +1,17 @@
-"""Settings from the environment, for what the command line does not say."""
+"""Settings from the environment, for what the command line does not say; an empty variable counts as unset."""
 
 from __future__ import annotations
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import os
+
+DEFAULT_DB = "sqlite:///sagaledger.db"
 
 
-class Settings(BaseSettings):
-    """`SAGALEDGER_DB` and `SAGALEDGER_APP`; an empty variable counts as unset."""
+def database() -> str:
+    """The ledger that `SAGALEDGER_DB` names."""
+    return os.environ.get("SAGALEDGER_DB") or DEFAULT_DB
 
-    model_config = SettingsConfigDict(env_prefix="SAGALEDGER_", env_ignore_empty=True)
 
-    db: str = "sqlite:///sagaledger.db"
-    app: str | None = None
+def app() -> str | None:
+    """The app that `SAGALEDGER_APP` names."""
+    return os.environ.get("SAGALEDGER_APP") or None

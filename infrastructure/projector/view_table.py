@@ -7,6 +7,7 @@ planned once, for any number of rows (and the driver's arrays, made in Python, w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -52,8 +53,6 @@ class ViewTable:
         key = tuple_(*self._key) if len(self._key) > 1 else self._key[0]
         self._select = select(table).where(key.in_(wanted))
         self._delete = delete(table).where(key.in_(wanted))
-        self._upsert_json = self._overwriting_json()
-        self._upsert_each = str(self._overwriting(sqlite.insert(table)).compile(dialect=sqlite.dialect()))
 
     def load(self, connection: Connection, keys: Iterable[Key]) -> dict[Key, Row]:
         """The rows that exist of these keys."""
@@ -94,7 +93,12 @@ class ViewTable:
         each = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
         return select(*(func.json_extract(each.c.value, f"$[{at}]") for at in range(len(self._key))))
 
-    def _overwriting_json(self) -> Insert:
+    @cached_property
+    def _upsert_each(self) -> str:
+        return str(self._overwriting(sqlite.insert(self.table)).compile(dialect=sqlite.dialect()))
+
+    @cached_property
+    def _upsert_json(self) -> Insert:
         rows = _recordset("rows", tuple(self.table.columns))
         return self._overwriting(postgresql.insert(self.table).from_select(self.columns, rows))
 
