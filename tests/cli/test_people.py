@@ -120,8 +120,10 @@ def test_many_that_need_a_person_are_retried_at_once(bank: Shell) -> None:
     work(bank)
 
     assert [item["outcome"] for item in preview["items"]] == ["selected"] * 3
-    assert ([item["saga_id"] for item in some["items"]], some["more"]) == (["payout-1", "payout-2"], True)
-    assert [(item["saga_id"], item["outcome"]) for item in rest["items"]] == [("payout-3", "done")]
+    waiting = [item["saga_id"] for item in preview["items"]]  # those whose payment failed first come first
+    assert sorted(waiting) == ["payout-1", "payout-2", "payout-3"]
+    assert ([item["saga_id"] for item in some["items"]], some["more"]) == (waiting[:2], True)
+    assert [(item["saga_id"], item["outcome"]) for item in rest["items"]] == [(waiting[2], "done")]
     assert none["items"] == []
     statuses = {row["saga_id"]: row["status"] for row in bank.json("list")["sagas"]}
     assert statuses == {
