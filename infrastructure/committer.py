@@ -1,8 +1,8 @@
 """Building appends: a saga's facts, and the events of participants that its local steps command.
 
 Commands are decided one after the other, just before the append, against cached participant state. So a thousand
-sagas on one hot article are decided in turn instead of conflicting with each other; a conflict with another process
-makes the cache forget the stream, and the same commands are decided again.
+sagas on one hot article are decided in turn instead of conflicting with each other; after a conflict with another
+process the stream is read on from what is certain of it, and the same commands are decided again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..domain.recorded import Meta
 from .app import App
 from .draft import Draft, Known, StreamsMissing, StreamsUnsettled, Undecidable
 from .log.mapper import Mapper, UnreadableEvent
-from .log.port import Snapshot, StoredRow
+from .log.port import Conflict, Snapshot, StoredRow
 
 __all__ = ["Committer", "Draft", "StreamsMissing", "StreamsUnsettled", "Undecidable"]
 
@@ -63,7 +63,10 @@ class Committer:
         self.mapper = mapper
         self._log = log
         self._between_reads = between_reads
-        self._cache: OrderedDict[str, Known] = OrderedDict()
+        self._certain: OrderedDict[str, Known] = OrderedDict()
+        """Streams as they are in the log, or were: the log only grows, so they need not be read again up to there."""
+        self._believed: dict[str, Known] = {}
+        """What they come to with the drafts that were sent, or will be. One that is in doubt is only in the other."""
         self._snapshots_due: dict[str, Known] = {}
         self._schemas: dict[str, str] = {}
         self._fresh: set[str] = set()
@@ -112,7 +115,7 @@ class Committer:
         """A stream's end, if it is cached. Raises `UnreadableEvent` if it could not be read."""
         if stream_id in self._unreadable:
             raise self._unreadable[stream_id]
-        return self._cache.get(stream_id)
+        return self._believed.get(stream_id)
 
     def ascertain(self, stream_ids: set[str]) -> None:
         """Make sure of streams that a decision rests on without writing to them, which no append would check.
@@ -126,30 +129,43 @@ class Committer:
             raise StreamsMissing(stream_ids - self._fresh)
 
     def keep(self, overlay: dict[str, Known]) -> None:
-        """Believe that an append which was sent will be written; `forget` if it was not."""
+        """Believe that a draft will be written; `confirm` it once it is, `forget` it if it was not."""
         for stream_id, known in overlay.items():
-            before = self._cache.get(stream_id)
+            before = self._believed.get(stream_id)
             if before is not None and before.version // SNAPSHOT_EVERY_EVENTS != known.version // SNAPSHOT_EVERY_EVENTS:
                 self._snapshots_due[stream_id] = known
             if before is None or before.version != known.version:
                 self.written.add(stream_id)
-            self._cache[stream_id] = known
-            self._cache.move_to_end(stream_id)
+            self._believed[stream_id] = known
+            self._certain.move_to_end(stream_id)
+
+    def confirm(self, overlay: dict[str, Known]) -> None:
+        """A draft that was kept is in the log."""
+        for stream_id, known in overlay.items():
+            certain = self._certain.get(stream_id)
+            if certain is not None and certain.version < known.version:
+                self._certain[stream_id] = known
 
     def trim(self) -> None:
         """Forget the streams that were not used for the longest time; between batches only."""
-        while len(self._cache) > STREAMS_CACHED_MAX:
-            self._cache.popitem(last=False)
+        while len(self._certain) > STREAMS_CACHED_MAX:
+            stream_id, _ = self._certain.popitem(last=False)
+            self._believed.pop(stream_id, None)
 
-    def forget(self, stream_ids: Iterable[str]) -> None:
-        """Load these streams again when they are needed next: someone else wrote to them."""
+    def forget(self, stream_ids: Iterable[str], conflict: Conflict | None = None) -> None:
+        """Read on in these streams when they are needed next: what was believed of them was not written."""
         for stream_id in stream_ids:
-            self._cache.pop(stream_id, None)
+            self._believed.pop(stream_id, None)
             self._snapshots_due.pop(stream_id, None)
+        if conflict is not None:
+            certain = self._certain.get(conflict.stream_id)
+            if certain is not None and certain.version > conflict.actual_version:
+                del self._certain[conflict.stream_id]  # the database lost what it had acknowledged: a replica took over
 
     def forget_all(self) -> None:
-        """Load everything again: what was written is in doubt."""
-        self._cache.clear()
+        """Read everything again: what was written is in doubt."""
+        self._certain.clear()
+        self._believed.clear()
         self._snapshots_due.clear()
 
     def snapshot(self, *, unsent: Collection[Container[str]] = ()) -> None:
@@ -167,8 +183,8 @@ class Committer:
             self._between_reads()
 
     def _read(self, stream_ids: Sequence[str]) -> None:
-        """Read these streams' ends, from what is known of them; one that cannot be read fails who asks for it."""
-        loaded = {stream_id: self._cache[stream_id] for stream_id in stream_ids if stream_id in self._cache}
+        """Read these streams' ends, from what is certain of them; one that cannot be read fails who asks for it."""
+        loaded = {stream_id: self._certain[stream_id] for stream_id in stream_ids if stream_id in self._certain}
         loaded |= self._from_snapshots([stream_id for stream_id in stream_ids if stream_id not in loaded])
         for stream_id in stream_ids:
             loaded.setdefault(stream_id, Known(0, self._participant(stream_id).initial))
@@ -181,9 +197,9 @@ class Committer:
                 else:
                     state = self._participant(row.stream_id).evolve(loaded[row.stream_id].state, event)
                     loaded[row.stream_id] = Known(row.version, state)
-        self._cache.update(
-            (stream_id, known) for stream_id, known in loaded.items() if stream_id not in self._unreadable
-        )
+        read = {stream_id: known for stream_id, known in loaded.items() if stream_id not in self._unreadable}
+        self._certain.update(read)
+        self._believed.update(read)
         self._fresh.update(loaded)
 
     def _from_snapshots(self, stream_ids: Sequence[str]) -> dict[str, Known]:

@@ -271,6 +271,8 @@ class GroupCommit:
     def _settle(self, transition: Transition, outcome: Appended | None) -> None:
         """What was drafted is durable: make its attempts, answer who asked, let go of what is over."""
         transition.settle(outcome)
+        if outcome is not None and transition.draft.overlay:
+            self._committer.confirm(transition.draft.overlay)
         execution = transition.execution
         start = self._starting.pop(execution.saga_id, None)
         if start is not None and outcome is not None:
@@ -291,7 +293,7 @@ class GroupCommit:
     def _give_way(self, transition: Transition, conflict: Conflict) -> None:
         """Nothing was written: believe nothing of what it rested on. It costs no attempt."""
         execution = transition.execution
-        self._committer.forget(transition.draft.overlay)
+        self._committer.forget(transition.draft.overlay, conflict)
         start = self._starting.get(execution.saga_id)
         if start is not None and conflict.stream_id == execution.saga_id:
             self._drop(execution)

@@ -9,58 +9,71 @@ CREATE FUNCTION decide_appends(
     OUT conflict_actual bigint[]
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    v_ends jsonb;  -- of each stream that has events, in the log and with what is kept
-    v_written jsonb := '{}';
-    v_lacks jsonb := '{}';
-    v_ahead jsonb;
-    v_stream text;
+    v_streams integer[];  -- the number of each event's stream: what follows has one element for each stream
+    v_versions bigint[] := p_versions;
+    v_ends bigint[];  -- where it ends, in the log and with what is kept; NULL: it has no events
+    v_written bigint[];
+    v_lacks bigint[];
+    v_ahead bigint[];  -- where it ends with the append at hand, if that has events there
+    v_ahead_in integer[];
+    v_stream integer;
     v_version bigint;
+    v_is_ahead boolean;
     v_begin integer := 1;
     v_end integer;
 BEGIN
     kept := '{}';
     conflicts := '{}';
-    SELECT coalesce(jsonb_object_agg(stream_id, version), '{}')
-    INTO v_ends
+    SELECT array_agg(number ORDER BY place)
+    INTO v_streams
+    FROM (
+        SELECT place, dense_rank() OVER (ORDER BY stream_id) AS number
+        FROM unnest(p_stream_ids) WITH ORDINALITY AS sent (stream_id, place)
+    ) AS numbered;
+    SELECT array_agg(latest.version ORDER BY sent.stream_id), array_agg(NULL::bigint), array_agg(NULL::bigint),
+           array_agg(NULL::bigint), array_agg(0)
+    INTO v_ends, v_written, v_lacks, v_ahead, v_ahead_in
     FROM (SELECT DISTINCT stream_id FROM unnest(p_stream_ids) AS sent (stream_id)) AS sent
-    CROSS JOIN LATERAL (
+    LEFT JOIN LATERAL (
         SELECT e.version FROM events AS e WHERE e.stream_id = sent.stream_id ORDER BY e.version DESC LIMIT 1
-    ) AS latest;
+    ) AS latest ON true;
 
     <<appends>>
     FOR v_append IN 1 .. cardinality(p_sizes) LOOP
         v_end := v_begin + p_sizes[v_append] - 1;
-        v_ahead := '{}';
         FOR v_place IN v_begin .. v_end LOOP
-            v_stream := p_stream_ids[v_place];
-            v_version := p_versions[v_place];
-            IF (NOT v_ahead ? v_stream AND v_version > (v_lacks -> v_stream)::bigint)
-                OR coalesce(v_version <> coalesce(v_ahead -> v_stream, v_ends -> v_stream)::bigint + 1,
+            v_stream := v_streams[v_place];
+            v_version := v_versions[v_place];
+            v_is_ahead := v_ahead_in[v_stream] = v_append;
+            IF (NOT v_is_ahead AND v_version > v_lacks[v_stream])
+                OR coalesce(v_version <> CASE WHEN v_is_ahead THEN v_ahead[v_stream] ELSE v_ends[v_stream] END + 1,
                             v_version NOT IN (0, 1))
             THEN
                 conflicts := conflicts || v_append;
-                conflict_streams := conflict_streams || v_stream;
+                conflict_streams := conflict_streams || p_stream_ids[v_place];
                 conflict_expected := conflict_expected || v_version - 1;
-                conflict_actual := conflict_actual || coalesce((v_ends -> v_stream)::bigint, 0);
+                conflict_actual := conflict_actual || coalesce(v_ends[v_stream], 0);
                 FOR v_lost IN v_begin .. v_end LOOP
-                    v_stream := p_stream_ids[v_lost];
-                    v_version := p_versions[v_lost];
-                    IF v_version > coalesce((v_written -> v_stream)::bigint, -1) THEN
-                        v_lacks := v_lacks
-                            || jsonb_build_object(v_stream, least(v_version, (v_lacks -> v_stream)::bigint));
+                    v_stream := v_streams[v_lost];
+                    v_version := v_versions[v_lost];
+                    IF v_version > coalesce(v_written[v_stream], -1) THEN
+                        v_lacks[v_stream] := least(v_version, v_lacks[v_stream]);
                     END IF;
                 END LOOP;
                 v_begin := v_end + 1;
                 CONTINUE appends;
             END IF;
-            v_ahead := v_ahead || jsonb_build_object(v_stream, v_version);
+            v_ahead[v_stream] := v_version;
+            v_ahead_in[v_stream] := v_append;
         END LOOP;
-        kept := kept || ARRAY(SELECT generate_series(v_begin, v_end));
-        v_ends := v_ends || v_ahead;
-        v_written := v_written || v_ahead;
         FOR v_place IN v_begin .. v_end LOOP
-            IF p_versions[v_place] >= (v_lacks -> p_stream_ids[v_place])::bigint THEN
-                v_lacks := v_lacks - p_stream_ids[v_place];
+            v_stream := v_streams[v_place];
+            v_version := v_versions[v_place];
+            kept := kept || v_place;
+            v_ends[v_stream] := v_version;
+            v_written[v_stream] := v_version;
+            IF v_version >= v_lacks[v_stream] THEN
+                v_lacks[v_stream] := NULL;
             END IF;
         END LOOP;
         v_begin := v_end + 1;
