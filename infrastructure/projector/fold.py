@@ -75,11 +75,17 @@ def prepare(connection: Connection, view: View, standing: Standing, batch: Batch
     return Prepared(view, standing, fold(connection, view, batch.beyond(standing.position)))
 
 
-def commit(connection: Connection, prepared: list[Prepared]) -> list[Refused]:
-    """Write what was prepared for the views that still stand where they stood, each whole or not at all.
+class Committed(NamedTuple):
+    """What became of a batch."""
 
-    Gives those that the database refused: they stay where they were.
-    """
+    moved: int
+    """How many views it moved."""
+    refused: list[Refused]
+    """The views that the database did not take it from: they stay where they were."""
+
+
+def commit(connection: Connection, prepared: list[Prepared]) -> Committed:
+    """Write what was prepared for the views that still stand where they stood, each whole or not at all."""
     locked = {_stand(standing) for standing in positions.lock(connection, [step.standing.name for step in prepared])}
     moved: list[tuple[Standing, int]] = []
     refused: list[Refused] = []
@@ -94,7 +100,7 @@ def commit(connection: Connection, prepared: list[Prepared]) -> list[Refused]:
         if step.folded.poison is not None:
             stop(connection, step.standing, step.folded.poison)
     positions.advance(connection, moved)
-    return refused
+    return Committed(len(moved), refused)
 
 
 def _write(connection: Connection, view: View, change: Change) -> str | None:

@@ -103,7 +103,7 @@ class _Rebuild:
                 batch = self._reader.read(standing.position, head)
                 step = prepare(connection, view, standing, batch)
             with writing(self._engine) as connection:
-                refused = commit(connection, [step._replace(folded=step.folded._replace(poison=None))])
+                refused = commit(connection, [step._replace(folded=step.folded._replace(poison=None))]).refused
             _raise_poison(step.folded.poison)
             if refused:
                 raise Unavailable(

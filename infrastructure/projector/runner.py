@@ -23,6 +23,7 @@ from .batch import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Batch, BatchReader
 from .fold import Refused, View, commit, prepare
 from .install import install
 from .positions import BUILDING, LIVE, STOPPED, Standing
+from .standby import LOOK_SECONDS, Standby
 from .view_table import ViewTable
 
 IDLE_SECONDS = 0.5
@@ -45,7 +46,8 @@ _log = logging.getLogger("sagaledger.projector")
 class Projector:
     """Folds the events of a log into the views that stand behind it.
 
-    Several may run on one ledger, in as many processes: each event still counts once in each view.
+    Several may run on one ledger, in as many processes: each event still counts once in each view, and one of them
+    folds while the others stand by.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Projector:
         self._installed = False
         self._stopping = Event()
         self._thread: Thread | None = None
+        self._standby = Standby()
         self._came_up = Condition()
         self._current_at: float | None = None
         """What was in the log then is in the views, and more has come since; None while nothing has, and while they
@@ -99,6 +102,11 @@ class Projector:
                 self._came_up.wait_for(lambda: self._lag_seconds <= lag_seconds_max, timeout_seconds)
 
     @property
+    def stands_by(self) -> bool:
+        """Whether it leaves the views to another projector, and watches that they move."""
+        return self._standby.watching
+
+    @property
     def _lag_seconds(self) -> float:
         current_at = self._current_at
         return 0.0 if current_at is None else monotonic() - current_at
@@ -131,6 +139,8 @@ class Projector:
 
     def _follow_once(self) -> float:
         """Fold what there is, or wait for more; gives for how many seconds to pause."""
+        if self.stands_by:
+            return self._watch()
         began = monotonic()
         head = self._backend.head().position
         folded, left_seconds = self._fold_next()
@@ -140,6 +150,16 @@ class Projector:
             return 0.0
         self._came_up_at(began - left_seconds if left_seconds < BACKLOG_SECONDS else None)
         return 0.0 if left_seconds else _pause(monotonic() - began)
+
+    def _watch(self) -> float:
+        """Leave the views to whoever keeps them up; gives for how many seconds to pause."""
+        head = self._backend.head()
+        stands = [standing.position for standing in self.standings() if standing.status == LIVE]
+        self._standby.look(stands, head.position)
+        waiting = self._backend.read(min(stands, default=head.position), limit=1, upto=head.position)
+        left_seconds = _apart_seconds(waiting[0].recorded_at, head.recorded_at) if waiting else BACKLOG_SECONDS
+        self._came_up_at(monotonic() - left_seconds if left_seconds < BACKLOG_SECONDS else None)
+        return LOOK_SECONDS
 
     # Step by step
 
@@ -164,7 +184,8 @@ class Projector:
             self._fold(batch, [self._views[standing.name] for standing in group])
             folded += batch.upto - batch.after
             if batch.upto < head.position:
-                left_seconds = max(left_seconds, _apart_seconds(batch, head.recorded_at))
+                last = batch.events[-1].recorded_at if batch.events else head.recorded_at
+                left_seconds = max(left_seconds, _apart_seconds(last, head.recorded_at))
         return folded, left_seconds
 
     def catch_up(self, upto: int | None = None, *, timeout_seconds: float = 3600.0) -> int:
@@ -228,9 +249,11 @@ class Projector:
                 and batch.after <= standing[view.projection.name].position < batch.upto
             ]
         if not prepared:
+            self._standby.folded(in_vain=True)
             return
         with writing(self.engine) as connection:
-            refused = commit(connection, prepared)
+            moved, refused = commit(connection, prepared)
+        self._standby.folded(in_vain=not (moved or refused))
         for refusal in refused:
             self._narrow(batch, refusal)
 
@@ -252,11 +275,11 @@ class Projector:
                 positions.change(connection, standing, status=STOPPED, error=error, stopped_at_position=position)
 
 
-def _apart_seconds(batch: Batch, recorded_at: datetime | None) -> float:
-    """How much later than a batch's last event something was recorded; never nothing."""
-    if recorded_at is None or not batch.events:
+def _apart_seconds(earlier: datetime | None, later: datetime | None) -> float:
+    """How much later something was recorded than something before; never nothing."""
+    if earlier is None or later is None:
         return LEAST_SECONDS
-    return max((recorded_at - batch.events[-1].recorded_at).total_seconds(), LEAST_SECONDS)
+    return max((later - earlier).total_seconds(), LEAST_SECONDS)
 
 
 def _position(standing: Standing) -> int:

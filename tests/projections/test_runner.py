@@ -135,6 +135,24 @@ def test_two_runners_count_each_event_once(
         assert drift(queries, log, mapper, view).count == 0
 
 
+def test_of_two_that_follow_one_stands_by_until_it_is_needed(
+    shop: Shop, make_projector: MakeProjector, queries: Queries
+) -> None:
+    """It folds nothing in vain, and takes over from one that is gone."""
+    both = [make_projector(batch_events_max=11) for _ in range(2)]
+    for projector in both:
+        projector.start()
+    _await(lambda: bool(shop.trade(2)) and any(projector.stands_by for projector in both))
+    standing_by, folding = sorted(both, key=lambda projector: not projector.stands_by)
+    assert not folding.stands_by
+
+    folding.stop()
+    token = shop.trade(2)
+
+    queries.query("orders", wait_for=token, timeout_seconds=20)
+    assert not standing_by.stands_by
+
+
 def test_a_runner_that_was_overtaken_writes_nothing(
     shop: Shop,
     log: Backend,

@@ -1,0 +1,113 @@
+"""What a committer is certain of, it does not read again; what it only believed, it does not go on believing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from sagaledger.domain.commerce import ReceiveStock
+from sagaledger.domain.recorded import Meta
+from sagaledger.infrastructure.committer import Committer, Draft
+from sagaledger.infrastructure.ledger import Ledger
+from sagaledger.infrastructure.log.port import Append, AppendCall, Appended, Backend, Conflict, Snapshot, StoredRow
+from sagaledger.infrastructure.reference import APP
+
+from .conftest import OpenLedger
+
+NOON = datetime(2010, 12, 1, 12, tzinfo=UTC)
+STOCK = "stock-71053"
+
+
+class _Watched:
+    """The log of a ledger, and from where streams were read in it."""
+
+    def __init__(self, log: Backend) -> None:
+        self._log = log
+        self.read_after: list[int] = []
+
+    def streams(self, after: Sequence[tuple[str, int]]) -> list[StoredRow]:
+        self.read_after += [version for _, version in after]
+        return self._log.streams(after)
+
+    def snapshots(self, stream_ids: Sequence[str]) -> list[Snapshot]:
+        return self._log.snapshots(stream_ids)
+
+    def put_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
+        self._log.put_snapshots(snapshots)
+
+
+def _deliver(committer: Committer) -> Draft:
+    """A delivery, drafted and believed."""
+
+    def build() -> Draft:
+        draft = committer.draft("delivery", Meta())
+        draft.perform([ReceiveStock("71053", 5)], NOON)
+        return draft
+
+    [draft] = committer.build([build])
+    committer.keep(draft.overlay)
+    return draft
+
+
+def _append(ledger: Ledger, append: Append) -> object:
+    (outcome,) = ledger.backend.append(AppendCall(uuid4(), [append])).outcomes
+    return outcome
+
+
+def _committer(ledger: Ledger) -> tuple[Committer, _Watched]:
+    watched = _Watched(ledger.backend)
+    return Committer(APP, watched, ledger.mapper), watched
+
+
+def test_a_contested_stream_is_read_on_from_what_is_certain(open_ledger: OpenLedger) -> None:
+    """Two writers take turns: each reads what the other wrote, and nothing twice."""
+    ledger = open_ledger(APP)
+    (ours, watched), (theirs, _) = _committer(ledger), _committer(ledger)
+    first = _deliver(ours)
+    assert isinstance(_append(ledger, first.append()), Appended)
+    ours.confirm(first.overlay)
+    second = _deliver(ours)  # believed, and too late
+    assert isinstance(_append(ledger, _deliver(theirs).append()), Appended)
+    conflict = _append(ledger, second.append())
+    assert isinstance(conflict, Conflict)
+    watched.read_after.clear()
+
+    ours.forget(second.overlay, conflict)
+    third = _deliver(ours)
+
+    assert watched.read_after == [first.overlay[STOCK].version]
+    assert isinstance(_append(ledger, third.append()), Appended)
+
+
+def test_what_was_not_confirmed_is_not_certain(open_ledger: OpenLedger) -> None:
+    """A draft that was believed and never written leaves nothing behind."""
+    ledger = open_ledger(APP)
+    ours, watched = _committer(ledger)
+    unwritten = _deliver(ours)
+    watched.read_after.clear()
+
+    ours.forget(unwritten.overlay)
+    written = _deliver(ours)
+
+    assert watched.read_after == [0]
+    assert written.overlay == unwritten.overlay
+    assert isinstance(_append(ledger, written.append()), Appended)
+
+
+def test_a_stream_that_became_shorter_is_read_again(open_ledger: OpenLedger) -> None:
+    """The database lost what it had acknowledged, as when a lagging replica takes over: nothing of it is certain."""
+    ledger = open_ledger(APP)
+    ours, watched = _committer(ledger)
+    lost = _deliver(ours)
+    ours.confirm(lost.overlay)  # acknowledged, and then gone
+    on_top = _deliver(ours)
+    conflict = _append(ledger, on_top.append())
+    assert isinstance(conflict, Conflict)
+    watched.read_after.clear()
+
+    ours.forget(on_top.overlay, conflict)
+    again = _deliver(ours)
+
+    assert watched.read_after == [0]
+    assert isinstance(_append(ledger, again.append()), Appended)
