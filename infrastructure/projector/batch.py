@@ -16,7 +16,8 @@ from ..log.port import STATE_BYTES_MAX, EventLog, StoredRow
 BATCH_EVENTS_MAX = 10_000
 BATCH_BYTES_MAX = 16 * 1024 * 1024
 """The most bytes of event state that a batch keeps; the events beyond are read again with the next."""
-
+GROWTH_MAX = 8
+"""How many times as many events the next read may ask for, when those of the last one were small."""
 
 _SAGA_TOPICS = frozenset(type_.schema.name for type_ in DERIVED_FACTS)
 
@@ -127,5 +128,6 @@ class BatchReader:
             if size_bytes > self._bytes_max and count:
                 self._limit = max(count, 1)
                 return rows[:count]
-        self._limit = min(self._limit * 2, self._events_max)
+        fitting = self._bytes_max // (2 * max(size_bytes, 1))
+        self._limit = min(self._limit * min(max(fitting, 2), GROWTH_MAX), self._events_max)
         return rows
