@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import psycopg
 
+from sagaledger.infrastructure.collector import spare_the_collector
 from sagaledger.infrastructure.log.instant import microseconds
 from sagaledger.infrastructure.log.open import open_backend
 from sagaledger.infrastructure.log.port import Append, AppendCall, Appended, EventLog, NewEvent, StoredRow
@@ -125,4 +126,5 @@ def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 if __name__ == "__main__":
+    spare_the_collector()  # as whoever appends alone does
     _append_share(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -160,7 +160,7 @@ class Committer:
         if conflict is not None:
             certain = self._certain.get(conflict.stream_id)
             if certain is not None and certain.version > conflict.actual_version:
-                del self._certain[conflict.stream_id]  # the database lost what it had acknowledged: a replica took over
+                self.forget_all()  # the database lost what it had acknowledged: a replica took over
 
     def forget_all(self) -> None:
         """Read everything again: what was written is in doubt."""

@@ -6,7 +6,7 @@ A program that has a loop of its own keeps it: a `Worker` runs on any.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -14,9 +14,14 @@ T = TypeVar("T")
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run asynchronous work to its end, as `asyncio.run` does."""
-    try:
-        from uvloop import new_event_loop  # noqa: PLC0415  # most commands need no loop, and do not wait for it
-    except ImportError:  # there is none for Windows, nor for PyPy
-        return asyncio.run(work)
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=_fastest()) as runner:
         return runner.run(work)
+
+
+def _fastest() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the loop; None: asyncio's own. Most commands need none, and do not wait for the import."""
+    try:
+        from uvloop import new_event_loop  # noqa: PLC0415
+    except ImportError:  # there is none for Windows, nor for PyPy
+        return None
+    return new_event_loop

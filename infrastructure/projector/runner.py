@@ -155,11 +155,12 @@ class Projector:
         """Leave the views to whoever keeps them up; gives for how many seconds to pause."""
         head = self._backend.head()
         stands = [standing.position for standing in self.standings() if standing.status == LIVE]
-        self._standby.look(stands, head.position)
-        waiting = self._backend.read(min(stands, default=head.position), limit=1, upto=head.position)
+        hindmost = min(stands, default=head.position)
+        self._standby.look(hindmost, head.position)
+        waiting = self._backend.read(hindmost, limit=1, upto=head.position)
         left_seconds = _apart_seconds(waiting[0].recorded_at, head.recorded_at) if waiting else BACKLOG_SECONDS
         self._came_up_at(monotonic() - left_seconds if left_seconds < BACKLOG_SECONDS else None)
-        return LOOK_SECONDS
+        return LOOK_SECONDS if self.stands_by else 0.0
 
     # Step by step
 
@@ -181,7 +182,8 @@ class Projector:
         left_seconds = 0.0
         for position, group in groupby(behind, key=_position):
             batch = self._reader.read(position, head.position)
-            self._fold(batch, [self._views[standing.name] for standing in group])
+            moved = self._fold(batch, [self._views[standing.name] for standing in group])
+            self._standby.folded(in_vain=not moved)
             folded += batch.upto - batch.after
             if batch.upto < head.position:
                 last = batch.events[-1].recorded_at if batch.events else head.recorded_at
@@ -225,20 +227,23 @@ class Projector:
             install(self.engine, [view.projection for view in self._views.values()])
             self._installed = True
 
-    def _fold(self, batch: Batch, views: list[View]) -> None:
-        """Fold a batch into views; one whose table is not as declared is stopped, and does not hold up the others."""
+    def _fold(self, batch: Batch, views: list[View]) -> bool:
+        """Fold a batch into views; one whose table is not as declared is stopped, and does not hold up the others.
+
+        Gives whether that moved or stopped any: not, if another projector was faster with all of them.
+        """
         try:
-            self._fold_together(batch, views)
+            return self._fold_together(batch, views)
         except DBAPIError as error:
             if len(views) > 1:
-                for view in views:
-                    self._fold(batch, [view])
-                return
+                moved = [self._fold(batch, [view]) for view in views]
+                return any(moved)
             self._stop_outside(
                 views[0].projection.name, batch.after + 1, f"its table cannot be used: {first_line(error)}"
             )
+            return True
 
-    def _fold_together(self, batch: Batch, views: list[View]) -> None:
+    def _fold_together(self, batch: Batch, views: list[View]) -> bool:
         """Fold a batch into views, dividing it for a view that the database refuses it from, down to one event."""
         with reading(self.engine) as connection:
             standing = {s.name: s for s in positions.standings(connection) if s.status == LIVE}
@@ -249,13 +254,12 @@ class Projector:
                 and batch.after <= standing[view.projection.name].position < batch.upto
             ]
         if not prepared:
-            self._standby.folded(in_vain=True)
-            return
+            return False
         with writing(self.engine) as connection:
             moved, refused = commit(connection, prepared)
-        self._standby.folded(in_vain=not (moved or refused))
         for refusal in refused:
             self._narrow(batch, refusal)
+        return bool(moved or refused)
 
     def _narrow(self, batch: Batch, refusal: Refused) -> None:
         """Find the event whose rows the database refuses, and stop the view in front of it."""
