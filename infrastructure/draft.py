@@ -113,9 +113,9 @@ class Draft(Struct, eq=False):
         self.overlay |= overlay
         return len(decided)
 
-    def append(self, due: DueChange | None = None, nudge: Sequence[DueChange] = ()) -> Append:
+    def append(self, due: DueChange | None = None) -> Append:
         """The append, for the log."""
-        return Append(self.events, due, nudge)
+        return Append(self.events, due)
 
     def _refuse(self, participant: Participant[Any], stream_id: str, refusal: StepRejected, *, recorded: bool) -> None:
         """Add the facts of a refusal; one that records nothing has to rest on what the stream holds now."""
@@ -123,12 +123,12 @@ class Draft(Struct, eq=False):
         if not facts:
             self.memory.ascertain({stream_id} - self._written)
         version, state = self._known(stream_id)
+        added: list[NewEvent] = []
         for event in facts:
             version += 1
             state = participant.evolve(state, event)
-            new = self.envelope.to_new(stream_id, version, event)
-            self.events.append(new)
-            self.size_bytes += len(new.state)
+            added.append(self.envelope.to_new(stream_id, version, event))
+        self._add_all(added)
         self.overlay[stream_id] = Known(version, state)
 
     @property

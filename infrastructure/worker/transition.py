@@ -100,8 +100,8 @@ class Transition(Struct, eq=False):
     leaves: bool = False
     """Whether the worker lets go of the saga after this: it ended, waits for a person, or for long. Decided once,
     since the append says so: what settles in the same batch may change what it would be now."""
-    recorded: int = 0
-    """How many outcomes of attempts are among the facts."""
+    dealt_with: int = 0
+    """How many outcomes of attempts it looked at: those are recorded, or came too late."""
 
     def build(self) -> Transition:
         """Draft everything. Raises `Undecidable` when participants' streams have to be read before."""
@@ -115,7 +115,7 @@ class Transition(Struct, eq=False):
         for run, outcome in execution.outcomes:
             if self._is_open(run):
                 self._record(outcome_fact(self.definition, self.state, run, outcome, self.now))
-        self.recorded = len(execution.outcomes)
+        self.dealt_with = len(execution.outcomes)
         self._advance(may_perform=not self.draining)
         self.leaves = self._may_leave
         return self
@@ -152,7 +152,7 @@ class Transition(Struct, eq=False):
         execution.opening = None
         execution.lost = False
         execution.state = self.state
-        del execution.outcomes[: self.recorded]
+        del execution.outcomes[: self.dealt_with]
 
     @property
     def _is_settled(self) -> bool:
