@@ -16,8 +16,9 @@ from sqlalchemy import Connection, Engine
 
 from sagaledger.infrastructure.engine import writing
 from sagaledger.infrastructure.log.mapper import Mapper
-from sagaledger.infrastructure.log.port import Backend
+from sagaledger.infrastructure.log.port import STATE_BYTES_MAX, Backend
 from sagaledger.infrastructure.projector import runner
+from sagaledger.infrastructure.projector.batch import BATCH_BYTES_MAX, GROWTH_MAX, BatchReader
 from sagaledger.infrastructure.projector.drift import drift
 from sagaledger.infrastructure.projector.positions import JOURNAL
 from sagaledger.infrastructure.projector.query import Queries
@@ -212,6 +213,20 @@ def test_a_batch_is_bounded_by_bytes_and_still_moves(
     make_projector(batch_bytes_max=100).catch_up()
 
     assert {standing.position for standing in queries.standings()} == {head}
+
+
+def test_batches_of_small_events_soon_become_large(shop: Shop, log: Backend, mapper: Mapper) -> None:
+    """The first read is so short that events of the largest size would fit; where they are small it is soon over."""
+    head = shop.trade(120)
+    reader = BatchReader(log, mapper, frozenset())
+
+    batches = [reader.read(0, head)]
+    while batches[-1].upto < head:
+        batches.append(reader.read(batches[-1].upto, head))
+
+    first = BATCH_BYTES_MAX // STATE_BYTES_MAX
+    assert head > (1 + GROWTH_MAX) * first
+    assert [batch.upto - batch.after for batch in batches[:2]] == [first, GROWTH_MAX * first]
 
 
 @pytest.mark.parametrize("orders_at_once", [1, 30])

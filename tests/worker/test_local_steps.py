@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
 from msgspec.structs import replace
 
+from sagaledger.domain.event import Event
 from sagaledger.domain.facts import StepStarted
-from sagaledger.domain.participant import Command, Refused
+from sagaledger.domain.participant import Command, Participant, Refused
 from sagaledger.domain.saga import Saga
 from sagaledger.domain.state import Status
 from sagaledger.domain.step import Retry, StepContext
 from sagaledger.infrastructure.app import App
 from sagaledger.infrastructure.draft import STEP_EVENTS_MAX
 from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.log.port import Append, AppendCall
+from sagaledger.infrastructure.log.port import STATE_BYTES_MAX, Append, AppendCall
 
 from .conftest import OpenLedger, in_short, play, told, worker_on
-from .goods import FILLING, SHELF, TAKING, Fill, Take, goods_app
+from .goods import FILLING, SHELF, TAKING, Fill, ShelfFoundShort, Take, goods_app
 
 
 def _pieces(ledger: Ledger, name: str) -> int:
@@ -149,6 +151,32 @@ def test_a_step_that_records_too_much_fails_and_the_others_go_on(open_ledger: Op
 
     assert play(scene()) == [Status.COMPENSATED] + [Status.COMPLETED] * 8
     assert (_pieces(ledger, "a"), _pieces(ledger, "b")) == (0, 8 * STEP_EVENTS_MAX)
+
+
+def test_a_refusal_is_recorded_whole_or_not_at_all(open_ledger: OpenLedger) -> None:
+    """Of two facts the second is too large to be stored: the first one alone would tell half of it."""
+
+    def refuse(_: int, take: Take, at: datetime) -> Sequence[Event]:
+        too_large = ShelfFoundShort(at, take.shelf * STATE_BYTES_MAX, take.pieces)
+        raise Refused("no", ShelfFoundShort(at, take.shelf, take.pieces), too_large)
+
+    strict = Participant(
+        "strict",
+        initial=0,
+        state_type=int,
+        events=(ShelfFoundShort,),
+        commands={Take: lambda take: str(take.shelf)},
+        decide=refuse,
+        evolve=lambda pieces, _: pieces,
+    )
+    ledger = open_ledger(App(sagas=[TAKING], participants=[strict]))
+
+    async def scene() -> str | None:
+        async with worker_on(ledger) as worker:
+            return (await worker.outcome((await worker.start(TAKING, [Take("a", 1)])).saga_id)).cause
+
+    assert play(scene()) == "step take failed (PayloadTooLarge)"
+    assert not ledger.backend.stream("strict-a")
 
 
 @pytest.mark.parametrize("moment", ["completed", "compensated"])
