@@ -215,6 +215,11 @@ class WorkerRow(NamedTuple):
 class Sending(Protocol):
     """An append call on its way."""
 
+    @property
+    def pending(self) -> int | None:
+        """The file descriptor that becomes readable when the answer comes; None when nobody would wait for it."""
+        ...
+
     def receipt(self) -> Receipt:
         """Wait until the call is over, and give what `append` would; once."""
         ...
@@ -226,6 +231,9 @@ class Sending(Protocol):
 
 class EventLog(Protocol):
     """The append-only log."""
+
+    writes_meanwhile: bool
+    """Whether it writes what was sent while the sender goes on."""
 
     def append(self, call: AppendCall) -> Receipt:
         """Append, all of a call in one transaction.

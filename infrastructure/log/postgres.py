@@ -44,6 +44,8 @@ class PostgresLog(PostgresWorkQueue):
     `connections`: how many it reads with, and as many, but two at most, to append; further threads wait.
     """
 
+    writes_meanwhile = True
+
     def __init__(
         self, url: str, *, create: bool = False, learn_seconds: float = _LEARN_SECONDS, connections: int = _CONNECTIONS
     ) -> None:

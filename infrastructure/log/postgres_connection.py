@@ -51,6 +51,15 @@ class BoundaryConnection(psycopg.Connection[tuple[Any, ...]]):
         self.pgconn.send_query_prepared(name.encode(), values, formats, BINARY)
         self.wait(generators.send(self.pgconn))
 
+    @property
+    def pending(self) -> int | None:
+        """The file descriptor to wait on, as long as `receive` would wait for an answer."""
+        try:
+            self.pgconn.consume_input()
+        except psycopg.Error:
+            return None  # it is lost, which `receive` says
+        return self.pgconn.socket if self.pgconn.is_busy() else None
+
     def receive(self) -> tuple[Any, ...]:
         """The one row that the statement answers. Raises `psycopg.Error`."""
         self._transformer.set_pgresult(self._result(ExecStatus.TUPLES_OK))

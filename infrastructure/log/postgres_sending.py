@@ -41,6 +41,11 @@ class PostgresSending:
         self._error: Exception
         self._send()
 
+    @property
+    def pending(self) -> int | None:
+        """The connection's file descriptor, as long as the server has not answered."""
+        return None if self._connection is None else self._connection.pending
+
     def receipt(self) -> Receipt:
         """Wait for the answer; when it is lost, call the function again, which appends nothing twice, to learn it."""
         deadline: float | None = None

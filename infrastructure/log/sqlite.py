@@ -46,6 +46,10 @@ class Sent(NamedTuple):
 
     appended: Receipt
 
+    @property
+    def pending(self) -> None:
+        """Nobody waits for it."""
+
     def receipt(self) -> Receipt:
         """What became of it."""
         return self.appended
@@ -59,6 +63,7 @@ class SqliteLog(SqliteWorkQueue):
 
     requests = None
     """One program writes to the file at a time: a transaction of somebody else's cannot be this ledger's."""
+    writes_meanwhile = False
 
     def __init__(self, path: Path, *, url: str, create: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
         super().__init__(SqliteFile(path, url=url, create=create, busy_seconds=busy_seconds))

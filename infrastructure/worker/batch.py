@@ -1,25 +1,60 @@
-"""How much one append call of the worker may carry."""
+"""Transitions of many sagas that go into one append call, and how much one call may carry."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from itertools import chain
+
+from .transition import Transition
+
 BATCH_SAGAS_MAX = 500
-BATCH_SAGAS_WHOLE = 128
-"""More than that go in halves of all that are held: one is drafted while the log writes the other."""
 BATCH_EVENTS_MAX = 4_000
 BATCH_BYTES_MAX = 8 * 1024 * 1024
 
 
-class Budget:
-    """How much one append call may still carry."""
+class Batch:
+    """What is drafted and not sent: one transition of each saga, in order."""
 
     def __init__(self) -> None:
-        self._events = BATCH_EVENTS_MAX
-        self._bytes = BATCH_BYTES_MAX
-        self.spent = False
-        """Whether it is used up; the last one in may exceed it."""
+        self.transitions: dict[str, Transition] = {}
+        """By their sagas."""
+        self.stream_ids: set[str] = set()
+        """The participants' streams that they write to."""
+        self._events = 0
+        self._size_bytes = 0
 
-    def spend(self, events: int, size_bytes: int) -> None:
-        """Take this much of it."""
-        self._events -= events
-        self._bytes -= size_bytes
-        self.spent = self._events <= 0 or self._bytes <= 0
+    def __len__(self) -> int:
+        return len(self.transitions)
+
+    @property
+    def spent(self) -> bool:
+        """Whether it carries as much as it may; the last one in may exceed that."""
+        return self._events >= BATCH_EVENTS_MAX or self._size_bytes >= BATCH_BYTES_MAX
+
+    def add(self, transition: Transition) -> None:
+        """Send it with those before."""
+        self.transitions[transition.execution.saga_id] = transition
+        self._events += len(transition.draft.events)
+        self._size_bytes += transition.draft.size_bytes
+
+    def withdraw(self, unwritten: Iterable[Transition]) -> Sequence[Transition]:
+        """Take out, and give, those that are not to be written, and what rests on events of such, here or elsewhere.
+
+        The log would not notice: where such an event was to stand, there is somebody else's now.
+        """
+        saga_ids: set[str] = set()
+        stream_ids: set[str] = set()
+        for transition in unwritten:
+            saga_ids.add(transition.execution.saga_id)
+            stream_ids.update(transition.draft.overlay)
+        untrue: list[Transition] = []
+        for saga_id, transition in self.transitions.items():
+            if saga_id in saga_ids or not stream_ids.isdisjoint(transition.draft.overlay):
+                stream_ids.update(transition.draft.overlay)
+                untrue.append(transition)
+        for transition in untrue:
+            del self.transitions[transition.execution.saga_id]
+            self._events -= len(transition.draft.events)
+            self._size_bytes -= transition.draft.size_bytes
+        self.stream_ids &= set(chain.from_iterable(kept.draft.overlay for kept in self.transitions.values()))
+        return untrue

@@ -1,16 +1,18 @@
 """Group commit: the sagas in a worker's hands, and one append for all of them that are ready.
 
-While the log writes one batch, the next one is drafted: never of a saga whose last transition is still under way, but
-on what participants' streams will be once that is written. If it is not, that is a conflict as with anybody else.
+While the log writes one batch, the next one is drafted, of all that becomes ready until the log answers: never of a
+saga whose last transition is still under way, but on what participants' streams will be once that is written. If it is
+not, that is a conflict as with anybody else.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Container, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import islice
 
 from msgspec.structs import replace
 
@@ -18,27 +20,24 @@ from ...domain.errors import SagaledgerError
 from ...domain.participant import Refused
 from ...domain.recorded import Meta
 from ...domain.state import SagaState
-from ..committer import Committer, Undecidable
-from ..errors import OutcomeUnknown, Unavailable
+from ..committer import Committer, StreamsUnsettled, Undecidable
+from ..errors import Unavailable
 from ..ledger import Ledger
-from ..log.port import Appended, Conflict, Outcome
+from ..log.port import Appended, Conflict
 from ..opening import Opening, Started
-from .batch import BATCH_SAGAS_MAX, BATCH_SAGAS_WHOLE, Budget
+from .batch import BATCH_SAGAS_MAX, Batch
 from .histories import read_histories
 from .lease import Lease
 from .message import Dispatch, Start, Turn
+from .pipeline import Pipeline
 from .requests import RequestDesk
 from .rivals import Rivals
-from .sent import Sent, divided
 from .sub_sagas import SubSagas
 from .timers import Timers
 from .transition import Execution, Transition, context_of
 from .watches import Watches
 
 log = logging.getLogger(__name__)
-
-RETRY_SECONDS_MIN = 0.01
-RETRY_SECONDS_MAX = 1.0
 
 
 class GroupCommit:
@@ -57,15 +56,17 @@ class GroupCommit:
         self.requests = RequestDesk(ledger)
         self.executions: dict[str, Execution] = {}
         self.ready: dict[str, Execution] = {}
+        self.disputed: set[str] = set()
+        """The sagas that another worker drives, too: whose they are has to be asked."""
         self.starts: deque[Start] = deque()
         self.size_bytes = 0
         """Of all of them together."""
         self.timers = Timers()
-        self._sent: Sent | None = None
+        self.pipeline = Pipeline(ledger.backend, lease, ledger.clock.sleep)
+        self._undecided: set[str] = set()
+        """The sagas that cannot be drafted before what is under way is written."""
         self.draining = False
         """Begin nothing new: outcomes are recorded, and nothing follows from them here."""
-        self.giving_up = False
-        """Stop trying to append to a database that does not answer."""
 
     def has_begun(self, saga_id: str) -> bool:
         """Whether it is held, and not only about to be started here."""
@@ -77,6 +78,7 @@ class GroupCommit:
         start = self._starting.get(execution.saga_id)
         if start is not None and execution.opening is None:
             self._already(start)
+        self._withdraw([execution.saga_id])
         self._drop(execution)
         self.size_bytes += execution.size_bytes
         self.executions[execution.saga_id] = self.ready[execution.saga_id] = execution
@@ -87,14 +89,28 @@ class GroupCommit:
         if execution is not None:
             self.ready[saga_id] = execution
 
+    def let_go_of_disputed(self) -> set[str]:
+        """Hold no saga any longer that another worker drives, too; gives which those are."""
+        disputed, self.disputed = self.disputed, set()
+        self._withdraw(disputed)
+        for saga_id in disputed & self.executions.keys():
+            self._drop(self.executions[saga_id])
+        return disputed
+
     def refresh(self, executions: Sequence[Execution]) -> None:
         """Fold what others wrote to these sagas, those that are held still, and decide again. Raises `Unavailable`."""
         executions = [execution for execution in executions if execution.saga_id in self.executions]
+        if not executions:
+            return
+        self._withdraw([execution.saga_id for execution in executions])
         begun = [execution for execution in executions if execution.opening is None]
         after = [(execution.saga_id, execution.state.version) for execution in begun]
         histories = read_histories(self._log, self._ledger.mapper, after)
         for execution in begun:
-            execution.fold(histories.readable.get(execution.saga_id, ()))
+            history = histories.readable.get(execution.saga_id, ())
+            execution.fold(history)
+            if any(recorded.meta.worker not in (None, self._lease.epoch.worker_id) for recorded in history):
+                self.disputed.add(execution.saga_id)
         for execution in executions:
             unreadable = histories.unreadable.get(execution.saga_id)
             if unreadable is None:
@@ -119,41 +135,41 @@ class GroupCommit:
                 self.add(execution)
 
     def commit(self, now: datetime) -> None:
-        """Draft every saga that is ready, while the log still writes those before; settle these, and send the others.
+        """Draft every saga that is ready; settle what was sent before, and send this.
+
+        While the log writes, it returns at once, as long as others that are held here may become ready meanwhile; they
+        go out with those that are drafted already. When there is nobody else to see to, it waits for the log.
 
         Raises `SupersededWorker` and `Unavailable`.
         """
-        drafted = self._draft_ready(now)
-        stale = self._settle_sent(drafted)
-        try:
-            self._sub_sagas.ask_to_turn_back()  # it appends: not while something of this worker's is under way
-        finally:
-            self._send(drafted if not stale else self._still_true(drafted, stale))
-        if stale:
-            self.refresh([transition.execution for transition in stale])
+        self._draft_ready(now)
+        if self.pipeline.may_grow(len(self.executions)):
+            return
+        stale = self._settle_sent()
+        self._sub_sagas.ask_to_turn_back()  # it appends: not while something of this worker's is under way
+        self.pipeline.send()
+        self.refresh(stale)
         self._committer.trim()
         if self.rivals.met():
             self._hand_back()
+        if not (self._outbox.dispatch or self._outbox.replies or self.pipeline.may_grow(len(self.executions))):
+            self.settle()
 
     def settle(self) -> None:
         """Wait for what was sent. Raises `SupersededWorker` and `Unavailable`."""
-        self.refresh([transition.execution for transition in self._settle_sent([])])
-
-    def abandon(self) -> None:
-        """Wait no longer for what was sent."""
-        if self._sent is not None:
-            self._sent.abandon()
-        self._sent = None
-
-    @property
-    def under_way(self) -> bool:
-        """Whether something was sent that is not settled."""
-        return self._sent is not None
+        self.refresh(self._settle_sent())
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing to draft, and nothing to settle."""
-        return not self.ready and self._sent is None
+        return not (self.ready or self.pipeline.under_way)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something to do before the log answers, or anything else happens."""
+        if self.pipeline.pending is None:
+            return not self.idle
+        return any(execution.saga_id not in self._undecided for execution in self.pipeline.beside(self.ready))
 
     def forget(self) -> None:
         """Believe nothing of participants that was not read again: what was drafted may not have been written."""
@@ -167,34 +183,29 @@ class GroupCommit:
         waiting = [*self._starting.values(), *self.starts]
         self.starts.clear()
         self.starts.extend(start for start in waiting if start.opening.parent is None)
-        for held in (self.executions, self.ready, self.timers, self._starting, self._outbox.dispatch):
+        for held in (self.executions, self.ready, self.timers, self.disputed, self._starting, self._outbox.dispatch):
             held.clear()
-        self.abandon()
+        self.pipeline.empty()
         self.size_bytes = 0
         self._sub_sagas.forget()
         self.forget()
 
-    def _draft_ready(self, now: datetime) -> list[Transition]:
-        """What follows for the sagas that are ready, of which nothing is under way."""
-        sent = self._sent
-        under_way: Container[str] = () if sent is None else sent.saga_ids
-        ready = [execution for saga_id, execution in self.ready.items() if saga_id not in under_way]
+    def _draft_ready(self, now: datetime) -> None:
+        """Draft what follows for the sagas that are free, as many as have room."""
+        self._undecided.clear()
+        batch = self.pipeline.drafted
+        ready = list(islice(self.pipeline.beside(self.ready), self.pipeline.room(len(self.executions))))
         if not ready:
-            return []
-        del ready[min(BATCH_SAGAS_MAX, max(BATCH_SAGAS_WHOLE, len(self.executions) // 2)) :]
+            return
         self._sub_sagas.look(ready)
-        budget = Budget()
-        builders = [partial(self._draft, execution, now, budget) for execution in ready]
-        drafted = self._committer.build(builders, unsettled=() if sent is None else sent.stream_ids)
-        batch = [transition for transition in drafted if transition is not None]
-        for transition in batch:
-            self.ready.pop(transition.execution.saga_id, None)
-        return batch
+        builders = [partial(self._draft, execution, now, batch) for execution in ready]
+        self._committer.build(builders, unsettled=self.pipeline.stream_ids)
+        batch.stream_ids |= self._committer.written
 
-    def _draft(self, execution: Execution, now: datetime, budget: Budget) -> Transition | None:
-        """The next append of a saga; None when this batch is full, or the saga cannot be drafted at all."""
-        if budget.spent:
-            return None
+    def _draft(self, execution: Execution, now: datetime, batch: Batch) -> None:
+        """Draft the next append of a saga, unless the batch is full, or the saga cannot be drafted at all."""
+        if batch.spent:
+            return
         start = self._starting.get(execution.saga_id)
         meta = self._lease.meta if start is None else replace(self._lease.meta, actor=start.meta.actor)
         draft = self._committer.draft(execution.saga_id, meta, causation_position=execution.position)
@@ -204,37 +215,46 @@ class GroupCommit:
         )
         try:
             transition.build()
+        except StreamsUnsettled:
+            self._undecided.add(execution.saga_id)
+            raise
         except Undecidable:
             raise
         except Exception as error:  # noqa: BLE001 -- one saga's trouble is not the others': it is said, and answered
             self._leave_alone(execution, error)
-            return None
+            return
+        self.ready.pop(execution.saga_id, None)
+        if not transition.writes:
+            self._settle(transition, None)
+            return
         if draft.overlay:
             self._committer.keep(draft.overlay)
-        budget.spend(len(draft.events), draft.size_bytes)
-        return transition
+        batch.add(transition)
 
-    def _send(self, batch: Sequence[Transition]) -> None:
-        """Begin to append what was drafted; what writes nothing is settled at once. Raises `SupersededWorker`."""
-        writing: list[Transition] = []
-        for transition in batch:
-            if transition.writes:
-                writing.append(transition)
-            else:
-                self._settle(transition, None)
-        if writing:
-            self._sent = Sent(self._log, self._lease.epoch, writing, self._committer.written)
+    def _withdraw(self, saga_ids: Iterable[str]) -> None:
+        """Do not send what is drafted of these: it rests on what was known of them before."""
+        drafted = self.pipeline.drafted.transitions
+        withdrawn = [drafted[saga_id] for saga_id in saga_ids if saga_id in drafted]
+        if withdrawn:
+            self._draft_again(withdrawn)
 
-    def _settle_sent(self, drafted: Sequence[Transition]) -> list[Transition]:
-        """Wait for what was sent, and settle it; gives what was not written, because someone else wrote before."""
-        sent = self._sent
-        if sent is None:
+    def _draft_again(self, unwritten: Sequence[Transition]) -> None:
+        """Decide again on what is drafted of these, or rests on events of theirs."""
+        for transition in self.pipeline.drafted.withdraw(unwritten):
+            self._committer.forget(transition.draft.overlay)
+            self.wake(transition.execution.saga_id)
+
+    def _settle_sent(self) -> list[Execution]:
+        """Wait for what was sent, and settle it; gives those to which someone else wrote before.
+
+        What was drafted on events that were not written is decided again.
+        """
+        answered = self.pipeline.receive()
+        if not answered:
             return []
-        outcomes = self._outcomes(sent)
-        self._sent = None
         stale: list[Transition] = []
         contested: list[Conflict] = []
-        for transition, outcome in zip(sent.batch, outcomes, strict=True):
+        for transition, outcome in answered:
             if isinstance(outcome, Conflict):
                 self._give_way(transition, outcome)
                 stale.append(transition)
@@ -242,31 +262,13 @@ class GroupCommit:
                     contested.append(outcome)
             else:
                 self._settle(transition, outcome)
-        self.rivals.note(contested, len(sent.batch))
-        if not stale:
+        self.rivals.note(contested, len(answered))
+        if stale:
+            self._draft_again(stale)
+        else:
+            drafted = self.pipeline.drafted.transitions.values()
             self._committer.snapshot(unsent=[transition.draft.overlay for transition in drafted])
-        return stale
-
-    def _still_true(self, drafted: Sequence[Transition], stale: Sequence[Transition]) -> Sequence[Transition]:
-        """What was drafted, without what rests on events that were not written: that is decided again."""
-        kept, untrue = divided(drafted, stale)
-        for transition in untrue:
-            self._committer.forget(transition.draft.overlay)
-            self.ready[transition.execution.saga_id] = transition.execution
-        return kept
-
-    def _outcomes(self, sent: Sent) -> list[Outcome]:
-        """Wait until the outcome is known; the same call again is harmless."""
-        wait_seconds = RETRY_SECONDS_MIN
-        while True:
-            try:
-                return sent.receipt().outcomes
-            except (Unavailable, OutcomeUnknown) as error:
-                if self.giving_up:
-                    raise
-                log.warning("%s (trying again)", error)
-                self._ledger.clock.sleep(wait_seconds)
-                wait_seconds = min(2 * wait_seconds, RETRY_SECONDS_MAX)
+        return [transition.execution for transition in stale]
 
     def _settle(self, transition: Transition, outcome: Appended | None) -> None:
         """What was drafted is durable: make its attempts, answer who asked, let go of what is over."""
@@ -336,13 +338,12 @@ class GroupCommit:
         They are let go of first: if the database does not hear of it, it still says who holds them, and is asked again.
         Raises `Unavailable`.
         """
-        under_way: Container[str] = () if self._sent is None else self._sent.saga_ids
         handed = [
             execution
-            for execution in self.ready.values()
+            for execution in self.pipeline.beside(self.ready)
             if execution.definition.has_local_steps
             and execution.opening is None
-            and not (execution.outcomes or execution.state.in_flight or execution.saga_id in under_way)
+            and not (execution.outcomes or execution.state.in_flight)
         ]
         for execution in handed:
             self._drop(execution)

@@ -85,31 +85,37 @@ class Engine:
         return self._hand_out()
 
     def seconds_to_wait(self) -> float:
-        """How long there is nothing to do, unless a message comes."""
+        """How long there is nothing to do, unless a message comes, or `pending` becomes readable."""
         away = self._away_until - self._monotonic()
         if away > 0:
             return away
-        if not self._held.idle or (self._held.starts and self._room_for_starts):
+        if self._held.busy or (self._held.starts and self._room_for_starts):
             return 0.0
         wait = min(max(0.0, self._poll_at - self._monotonic()), self._lease.seconds_to_wait)
         if self._held.timers.next_at is not None:
             wait = min(wait, max(0.0, (self._held.timers.next_at - self._clock()).total_seconds()))
         return wait
 
+    @property
+    def pending(self) -> int | None:
+        """The file descriptor that becomes readable when the log answers; None if no answer is awaited."""
+        return self._held.pipeline.pending
+
     def give_up(self) -> None:
         """Stop trying to append to a database that does not answer; from another thread, when the worker closes."""
-        self._held.giving_up = True
+        self._held.pipeline.giving_up = True
 
     def finish(self, *, record: bool = True) -> None:
         """Record the outcomes there are, and give everything back."""
         self._held.draining = True
         try:
-            rounds = 2 * len(self._held.ready) + 2 if record else 0
+            rounds = 2 * len(self._held.executions) + 2 if record else 0
             for _ in range(rounds):
                 if self._held.idle:
                     break
+                self._held.settle()
                 self._commit()
-            self._held.abandon()
+            self._held.pipeline.abandon()
             self._lease.retire()
         except (Unavailable, OutcomeUnknown, SupersededWorker) as error:
             log.warning("%s: the next worker records as unknown what is not recorded", error)
@@ -156,13 +162,15 @@ class Engine:
             return
         self._poll_at = self._monotonic() + POLL_SECONDS
         definitions = self._definitions_to_claim
-        asked = self._in_doubt or (self._idle and not self._busy) or self._watches.any_beside(self._held.executions)
+        asked = self._in_doubt or self._held.disputed or (self._idle and not self._busy)
+        asked = asked or self._watches.any_beside(self._held.executions)
         if not asked and not self._log.stirs(self._lease.epoch, definitions=definitions):
             return
         self._held.settle()  # what is read must not be older than what is held
         if self._in_doubt:
             self._ask_again()
         self._look_at_nudged()
+        self._ask_whose()
         claims: list[Claim] = []
         self._held.starts.extend(self._held.requests.take(self._lease.epoch, self._room_for_starts))
         limit = min(self._room, BATCH_SAGAS_MAX)
@@ -196,6 +204,15 @@ class Engine:
         others = {saga_id for saga_id in nudged if saga_id not in self._held.executions}
         if others:
             self._adopt(self._claimed(others.__contains__))
+
+    def _ask_whose(self) -> None:
+        """Of the sagas that others drive, too, as when rows of the due work were lost: keep this worker's own.
+
+        They are taken as if claimed just now, attempts of the others included, of which nobody may ever hear again.
+        """
+        disputed = self._held.let_go_of_disputed()
+        if disputed:
+            self._adopt(self._claimed(disputed.__contains__))
 
     def _ask_again(self) -> None:
         """After the database was away: answers may have been lost, of claims and of nudges."""
@@ -243,7 +260,7 @@ class Engine:
         if self._outbox.dispatch and self._lease.safe:
             turn.dispatch.extend(self._outbox.dispatch)
             self._outbox.dispatch.clear()
-        if self._drains and not self._held.under_way:
+        if self._drains and not self._held.pipeline.under_way:
             turn.replies.extend(partial(drain.reply.give, None) for drain in self._drains)
             self._drains.clear()
         return turn

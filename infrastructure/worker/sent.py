@@ -28,6 +28,11 @@ class Sent:
         with suppress(Unavailable, OutcomeUnknown):
             self._sending = log.send(self._call)
 
+    @property
+    def pending(self) -> int | None:
+        """What becomes readable when the log answers; None when that is so, or the log answers nobody."""
+        return None if self._sending is None else self._sending.pending
+
     def receipt(self) -> Receipt:
         """What became of it; asked for again, the same call is appended again, which is harmless.
 
@@ -40,22 +45,3 @@ class Sent:
         """Ask for no receipt; the batch may be written or not."""
         if self._sending is not None:
             self._sending.abandon()
-
-
-def divided(
-    drafted: Sequence[Transition], unwritten: Sequence[Transition]
-) -> tuple[list[Transition], list[Transition]]:
-    """Drafts that are true still, and those that rest on events which were not written, or on others that do.
-
-    The log would not notice: where such an event was to stand, there is somebody else's now.
-    """
-    untrue_streams = {stream_id for transition in unwritten for stream_id in transition.draft.overlay}
-    kept: list[Transition] = []
-    untrue: list[Transition] = []
-    for transition in drafted:
-        if untrue_streams.isdisjoint(transition.draft.overlay):
-            kept.append(transition)
-        else:
-            untrue_streams.update(transition.draft.overlay)
-            untrue.append(transition)
-    return kept, untrue

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from queue import Empty, SimpleQueue
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -23,13 +22,13 @@ from ..ledger import Ledger
 from ..opening import Opening, Started
 from .attempt import attempt
 from .engine import Engine
+from .inbox import Inbox
 from .message import Attempted, Dispatch, Drain, Idle, Message, Reply, Start, Turn, Watch
 from .step_threads import StepThreads
 from .sweeper import Sweeper
 
 log = logging.getLogger(__name__)
 
-MESSAGES_PER_TURN_MAX = 5_000
 WAKE_SECONDS_MAX = 0.5
 LAG_SECONDS_MAX = 0.4
 """The views that this worker keeps up share its process: it writes no faster than they follow, give or take this."""
@@ -69,7 +68,6 @@ class Worker:
         self._threads = StepThreads(threads)
         self._projector = ledger.projector() if project else None
         self._sweeper = Sweeper(ledger)
-        self._inbox: SimpleQueue[list[Message] | None] = SimpleQueue()
         self._outbox: list[Message] = []
         """What the engine is told next."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -83,6 +81,7 @@ class Worker:
         self._engine = await asyncio.to_thread(
             Engine, self._ledger, concurrency=self._concurrency, lease_seconds=self._lease_seconds
         )
+        self._inbox = Inbox()
         self._thread = Thread(target=self._drive, name="saga-engine", daemon=True)
         self._thread.start()
         self._sweeper.start()
@@ -185,6 +184,7 @@ class Worker:
         self._send()  # what it is not told before the end, it never learns
         self._inbox.put(None)
         await asyncio.to_thread(self._thread.join)
+        self._inbox.close()
         await asyncio.to_thread(self._sweeper.stop)
         if self._projector is not None:
             await asyncio.to_thread(self._projector.stop)
@@ -232,16 +232,6 @@ class Worker:
             Reply(answer).give(closed)
 
     def _receive(self) -> tuple[Sequence[Message], bool]:
-        """Every message there is, after waiting for one as long as there is nothing to do."""
-        messages: list[Message] = []
+        """What the engine is told, and whether that is all, when it has something to do or time has passed."""
         wait_seconds = min(self._engine.seconds_to_wait(), WAKE_SECONDS_MAX)
-        try:
-            told = self._inbox.get(timeout=wait_seconds) if wait_seconds > 0 else self._inbox.get_nowait()
-            while told is not None:
-                messages += told
-                if len(messages) >= MESSAGES_PER_TURN_MAX:
-                    return messages, False
-                told = self._inbox.get_nowait()
-        except Empty:
-            return messages, False
-        return messages, True
+        return self._inbox.take(wait_seconds, self._engine.pending if wait_seconds > 0 else None)

@@ -33,6 +33,9 @@ FAIR = Weather()
 ARRIVING_AT_ONCE = 0.5
 """The share of appends that are written before their sender goes on; the others, when it waits for them."""
 
+ANSWERING_LATER = 0.8
+"""How often there is no answer yet when one is looked for."""
+
 
 class Life:
     """One life of one process: it ends with a kill, wherever the process is just then."""
@@ -64,6 +67,8 @@ class Life:
 class Wire:
     """A process's connection to the ledger; to the process it is the ledger (a `port.Backend`)."""
 
+    writes_meanwhile = True
+
     def __init__(self, log: SimulatedLog, life: Life, weather: Callable[[], Weather]) -> None:
         self.url = log.url
         self.requests = None
@@ -80,6 +85,10 @@ class Wire:
         if self._life.random.random() < ARRIVING_AT_ONCE:
             flight.arrive()
         return flight
+
+    def is_slow(self) -> bool:
+        """Whether an answer that somebody looks for is not there yet."""
+        return self._life.random.random() < ANSWERING_LATER
 
     def __getattr__(self, method: str) -> Any:
         ask = getattr(self._log, method)
@@ -128,6 +137,11 @@ class Flight:
             self._arrived = partial(_raise, error)
         else:
             self._arrived = lambda: receipt
+
+    @property
+    def pending(self) -> int | None:
+        """Often no answer is there yet when one is looked for; there is no descriptor to wait on."""
+        return -1 if self._wire.is_slow() else None
 
     def receipt(self) -> Receipt:
         """What became of it."""

@@ -25,6 +25,8 @@ CONCURRENCY = 8
 STEP_SECONDS = 0.001
 WAKE_SECONDS_MAX = 0.5
 SWEEP_SECONDS = 5.0
+ANSWER_SECONDS = 0.005
+"""When it looks again for an answer that is not there yet."""
 
 
 class Nobody(Reply[Any]):
@@ -121,7 +123,8 @@ class Process:
             self._engine.finish()
             self.life.end()
         self._sweep()
-        return min(max(self._engine.seconds_to_wait(), STEP_SECONDS), WAKE_SECONDS_MAX)
+        wait_seconds = min(max(self._engine.seconds_to_wait(), STEP_SECONDS), WAKE_SECONDS_MAX)
+        return wait_seconds if self._engine.pending is None else min(wait_seconds, ANSWER_SECONDS)
 
     def _hear(self, attempted: Attempted) -> None:
         self.tell(attempted)
@@ -140,7 +143,7 @@ class Process:
     def _look_at_its_hands(self, engine: Engine) -> None:
         """When all is settled it holds what the due work says it holds, unless it knows that an answer was lost."""
         worker_id = engine._lease.epoch.worker_id
-        if engine._held.under_way or engine._in_doubt or not self._machine.log.lasts(worker_id):
+        if engine._held.pipeline.under_way or engine._in_doubt or not self._machine.log.lasts(worker_id):
             return
         held = set(engine._held.executions) - set(engine._held._starting)
         known = self._machine.log.held_by(worker_id)

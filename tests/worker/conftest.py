@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from time import monotonic, sleep
 from typing import Any, TypeVar
 
 import pytest
@@ -13,6 +14,8 @@ from sagaledger.domain.facts import Direction
 from sagaledger.infrastructure.app import App
 from sagaledger.infrastructure.ledger import Ledger
 from sagaledger.infrastructure.worker import Worker
+from sagaledger.infrastructure.worker.engine import Engine
+from sagaledger.infrastructure.worker.message import Dispatch, Message
 
 T = TypeVar("T")
 
@@ -79,3 +82,16 @@ async def until(condition: Callable[[], bool]) -> None:
     """Wait until something is so; the scene's own patience is the limit."""
     while not condition():  # noqa: ASYNC110 -- what it waits for is in a database
         await asyncio.sleep(0.005)
+
+
+def drive(engine: Engine, until: Callable[[], bool], messages: Sequence[Message] = ()) -> list[Dispatch]:
+    """Turn by turn, until something is so or a step is to be run; gives the steps that are."""
+    dispatched: list[Dispatch] = []
+    deadline = monotonic() + PATIENCE_SECONDS
+    while True:
+        dispatched += engine.turn(messages).dispatch
+        messages = ()
+        if until() or dispatched:
+            return dispatched
+        assert monotonic() < deadline, "waited too long"
+        sleep(min(engine.seconds_to_wait(), 0.02))

@@ -118,6 +118,10 @@ class Deadly(NamedTuple):
     sending: Sending
     last: bool
 
+    @property
+    def pending(self) -> int | None:
+        return self.sending.pending
+
     def receipt(self) -> Receipt:
         receipt = self.sending.receipt()
         if self.last and _moment == "after_append":

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from time import monotonic, sleep
 
+from msgspec import Raw
+
+from sagaledger import App, Ledger, Retry, Saga
 from sagaledger.domain.commerce import Order, OrderLine
+from sagaledger.domain.outcome import Success, failure_of
 from sagaledger.domain.recorded import Meta
 from sagaledger.domain.state import Status
 from sagaledger.infrastructure.errors import Unavailable
 from sagaledger.infrastructure.opening import Opening
 from sagaledger.infrastructure.reference import APP
 from sagaledger.infrastructure.worker.engine import Engine
-from sagaledger.infrastructure.worker.message import Start
+from sagaledger.infrastructure.worker.message import Attempted, Idle, Reply, Start
+from sagaledger.infrastructure.worker.sweeper import Sweeper
 
-from .conftest import OpenLedger
+from .conftest import OpenLedger, drive
 from .test_worker import Flaky
 
 PATIENCE_SECONDS = 10.0
@@ -42,6 +49,42 @@ def test_a_saga_claimed_unheard_while_its_own_start_waits_is_not_lost(open_ledge
     assert elsewhere.state(opening.saga_id).status is Status.COMPENSATED  # there was no stock
     assert elsewhere.backend.due() == []
     engine.finish()
+
+
+def test_a_saga_that_another_worker_drives_too_is_let_go_of(postgres_url: str) -> None:
+    """Its place in the due work was lost and restored, so two hold it: the one that the database says goes on alone."""
+    saga = Saga("errand", input=int)
+    saga.step(name="run", compensable=False, retry=Retry(attempts=3, backoff_seconds=0.0))(lambda _, __: None)
+    app = App(sagas=[saga])
+    with (
+        Ledger.open(postgres_url, app, create=True) as ledger,
+        Ledger.open(postgres_url, app) as other,
+        closing(asyncio.new_event_loop()) as loop,
+    ):
+        first, second = (Engine(one, concurrency=10, lease_seconds=60.0) for one in (ledger, other))
+        start = Start(Opening.of(saga.definition, 1, "1"), Meta(), None)
+        [attempt] = drive(first, lambda: False, [start])
+        [row] = ledger.backend.due()
+        ledger.backend.put_due([row._replace(due_at=None)])
+        assert Sweeper(other).sweep() == ["errand-1"]
+        [again] = drive(second, lambda: False)
+
+        # when the first one learns that its attempt is not the last any more, then it holds nothing, and is idle
+        failed = failure_of(OSError("no answer"))
+        idle = Idle(Reply(loop.create_future()))
+        turn = first.turn([Attempted(attempt.execution, attempt.run, failed), idle])
+        until = monotonic() + PATIENCE_SECONDS
+        while not turn.replies:
+            assert monotonic() < until, "it holds the saga still"
+            turn = first.turn([])
+
+        # and the second one makes every attempt that follows
+        [last] = drive(second, lambda: False, [Attempted(again.execution, again.run, failed)])
+        done = Attempted(last.execution, last.run, Success(Raw(b"null")))
+        drive(second, lambda: ledger.state("errand-1").end is not None, [done])
+        assert [one.run.attempt for one in (attempt, again, last)] == [1, 2, 3]
+        first.finish()
+        second.finish()
 
 
 def _fail_once(name: str) -> Callable[[str], None]:

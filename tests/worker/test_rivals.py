@@ -10,7 +10,7 @@ import pytest
 from sagaledger.domain.state import Status
 from sagaledger.infrastructure.ledger import Ledger
 from sagaledger.infrastructure.log.port import Epoch
-from sagaledger.infrastructure.worker import commit
+from sagaledger.infrastructure.worker import pipeline
 from sagaledger.infrastructure.worker.engine import Engine
 
 from .goods import FILLING, TAKING, Fill, Take, goods_app
@@ -38,7 +38,7 @@ def _engine(url: str, handed_back: list[str]) -> Iterator[Engine]:
 
 def test_the_younger_hands_back_what_it_has_not_begun(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each takes its share at first. Once they have met, the older goes on alone; all of them come to their ends."""
-    monkeypatch.setattr(commit, "BATCH_SAGAS_WHOLE", 1)  # half of what is held waits for the next batch
+    monkeypatch.setattr(pipeline, "BATCH_SAGAS_WHOLE", 1)  # half of what is held waits for the next batch
     by_the_older: list[str] = []
     by_the_younger: list[str] = []
     with Ledger.open(postgres_url, goods_app(), create=True) as ledger:

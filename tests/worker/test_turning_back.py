@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from time import monotonic, sleep
+from time import sleep
 
 import pytest
 
@@ -15,9 +14,10 @@ from sagaledger.infrastructure.errors import Unavailable
 from sagaledger.infrastructure.log.port import Epoch
 from sagaledger.infrastructure.opening import Opening
 from sagaledger.infrastructure.worker.engine import Engine
-from sagaledger.infrastructure.worker.message import Attempted, Dispatch, Message, Start
+from sagaledger.infrastructure.worker.message import Attempted, Start
 
-PATIENCE_SECONDS = 20.0
+from .conftest import drive
+
 AGAIN = Retry(attempts=3, backoff_seconds=0.1)
 
 
@@ -41,19 +41,6 @@ class Journey:
     def _input_of_stay(self, number: int, _: StepContext) -> int:
         self.stays_begun += 1
         return number
-
-
-def drive(engine: Engine, until: Callable[[], bool], messages: Sequence[Message] = ()) -> list[Dispatch]:
-    """Turn by turn, until something is so or a step is to be run; gives the steps that are."""
-    dispatched: list[Dispatch] = []
-    deadline = monotonic() + PATIENCE_SECONDS
-    while True:
-        dispatched += engine.turn(messages).dispatch
-        messages = ()
-        if until() or dispatched:
-            return dispatched
-        assert monotonic() < deadline, "waited too long"
-        sleep(min(engine.seconds_to_wait(), 0.02))
 
 
 def test_what_settles_beside_a_saga_that_turns_back_is_settled(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

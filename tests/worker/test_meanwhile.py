@@ -1,0 +1,191 @@
+"""What becomes ready while the log writes: it is drafted meanwhile, and goes out together once the log has answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic, sleep
+from uuid import uuid4
+
+import psycopg
+import pytest
+from msgspec import Raw
+
+from sagaledger.domain.outcome import Success
+from sagaledger.domain.recorded import Meta
+from sagaledger.domain.saga import Saga
+from sagaledger.domain.state import Status
+from sagaledger.domain.step import StepContext
+from sagaledger.infrastructure.app import App
+from sagaledger.infrastructure.ledger import Ledger
+from sagaledger.infrastructure.log.port import Append, AppendCall
+from sagaledger.infrastructure.opening import Opening
+from sagaledger.infrastructure.worker import engine as engines
+from sagaledger.infrastructure.worker.engine import Engine
+from sagaledger.infrastructure.worker.message import Attempted, Dispatch, Start
+
+from .conftest import drive
+from .goods import FILLING, SHELF, TAKING, Fill, PiecesTaken, Take
+
+HELD_UP_SECONDS_MAX = 10
+"""A turn that waits for the log lasts as long, and finds that nothing holds the log up any more."""
+
+errand = Saga("errand", input=int)
+stay = Saga("stay", input=int)
+trip = Saga("trip", input=int)
+
+
+@errand.step(compensable=False)
+def run(_: int, __: StepContext) -> None:
+    """It is run by the test."""
+
+
+stay.wait_for("word")
+
+
+@trip.sub_saga(stay, name="rest")
+def input_of_stay(number: int, _: StepContext) -> int:
+    return number
+
+
+@input_of_stay.compensation
+def nothing(_: int, __: None, ___: StepContext) -> None:
+    """There is nothing to undo."""
+
+
+APP = App(sagas=[errand, stay, trip, FILLING, TAKING], participants=[SHELF])
+
+
+@pytest.fixture
+def ledger(postgres_url: str) -> Iterator[Ledger]:
+    with Ledger.open(postgres_url, APP, create=True) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def elsewhere(ledger: Ledger) -> Iterator[Ledger]:
+    """The same ledger in another process's hands."""
+    with Ledger.open(ledger.backend.url, APP) as elsewhere:
+        yield elsewhere
+
+
+@pytest.fixture
+def engine(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """An engine that looks in every turn at what others did."""
+    monkeypatch.setattr(engines, "POLL_SECONDS", 0.0)
+    engine = Engine(ledger, concurrency=10, lease_seconds=60.0)
+    yield engine
+    engine.finish()
+
+
+@contextmanager
+def held_up(ledger: Ledger) -> Iterator[None]:
+    """Let no append through meanwhile; what is sent waits for the head's lock."""
+    with psycopg.connect(ledger.backend.url) as connection:
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{HELD_UP_SECONDS_MAX}s'")
+        connection.execute("SELECT FROM head FOR UPDATE")
+        yield
+        connection.execute("SELECT")  # nobody waited so long that the server gave up
+
+
+def start(saga: Saga[object] | Saga[int], value: object, key: str) -> Start:
+    """To be started by an engine."""
+    return Start(Opening.of(saga.definition, value, key), Meta(), None)
+
+
+def done(dispatch: Dispatch) -> Attempted:
+    """The step has done its work."""
+    return Attempted(dispatch.execution, dispatch.run, Success(Raw(b"null")))
+
+
+def on_their_way(engine: Engine, *keys: str) -> list[Dispatch]:
+    """Errands whose step runs."""
+    dispatched = engine.turn([start(errand, 1, key) for key in keys]).dispatch
+    while len(dispatched) < len(keys):
+        dispatched += drive(engine, lambda: False)
+    return dispatched
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Let others go on until something is so, without a turn of the engine."""
+    deadline = monotonic() + HELD_UP_SECONDS_MAX
+    while not condition():
+        assert monotonic() < deadline, "waited too long"
+        sleep(0.005)
+
+
+def has_ended(ledger: Ledger, saga_id: str) -> bool:
+    """Whether a saga was started, and is over."""
+    return bool(ledger.backend.stream(saga_id)) and ledger.state(saga_id).end is not None
+
+
+def test_all_that_becomes_ready_while_the_log_writes_goes_out_together(ledger: Ledger, engine: Engine) -> None:
+    """Three outcomes come one after the other, the second and the third while the first is written: two calls."""
+    first, second, third, _ = on_their_way(engine, "1", "2", "3", "4")
+    calls = len(ledger.backend.appends(0, limit=100))
+
+    with held_up(ledger):
+        for dispatch in (first, second, third):
+            engine.turn([done(dispatch)])
+        assert engine.pending is not None
+        assert len(ledger.backend.appends(0, limit=100)) == calls
+
+    drive(engine, lambda: all(has_ended(ledger, f"errand-{key}") for key in (1, 2, 3)))
+    assert len(ledger.backend.appends(0, limit=100)) == calls + 2
+
+
+@pytest.mark.parametrize("quietly", [False, True])
+def test_what_was_drafted_on_events_that_were_not_written_is_decided_again(
+    ledger: Ledger, elsewhere: Ledger, engine: Engine, quietly: bool
+) -> None:
+    """Somebody else's event stands where the one before was to stand: the log alone would take the next one."""
+    on_their_way(engine, "1")
+    drive(engine, lambda: bool(ledger.backend.stream("shelf-a")), [start(FILLING, [Fill("a", 10)], "1")])
+    # given a shelf that somebody else has emptied, which this worker believes to hold ten
+    fact = ledger.history("filling-1")[0].event
+    emptied = elsewhere.mapper.to_new("shelf-a", 2, PiecesTaken(fact.at, "a", 10))
+    elsewhere.backend.append(AppendCall(uuid4(), [Append([emptied])]))
+
+    # when one saga is sent, and two are drafted, one after the other, before the worker knows
+    with held_up(ledger):
+        for key in "234":
+            engine.turn([start(TAKING, [Take("a", 3, quietly)], key)])
+    drive(engine, lambda: all(has_ended(ledger, f"taking-{key}") for key in (2, 3, 4)))
+
+    # then none of them takes anything
+    assert {ledger.state(f"taking-{key}").status for key in (2, 3, 4)} == {Status.COMPENSATED}
+    taken = [row for row in ledger.backend.stream("shelf-a") if row.topic == "PiecesTaken"]
+    assert [row.version for row in taken] == [2]
+
+
+def test_a_saga_that_somebody_else_started_before_its_draft_was_sent_is_driven(
+    ledger: Ledger, elsewhere: Ledger, engine: Engine
+) -> None:
+    """It is claimed while its own start waits to be sent; what follows is not forgotten with that start."""
+    first, _ = on_their_way(engine, "1", "2")
+    with held_up(ledger):
+        engine.turn([done(first)])
+        engine.turn([start(errand, 1, "3")])
+    elsewhere.start(errand, 1, key="3")
+
+    [third] = drive(engine, lambda: False)
+    drive(engine, lambda: has_ended(elsewhere, "errand-3"), [done(third)])
+
+
+def test_a_saga_is_not_let_go_of_on_what_was_so_before(ledger: Ledger, elsewhere: Ledger, engine: Engine) -> None:
+    """It will wait for its own saga, and be in nobody's hands; somebody turns it back before that is sent."""
+    first, _ = on_their_way(engine, "1", "2")
+    with held_up(ledger):
+        engine.turn([start(trip, 1, "1")])
+    wait_until(lambda: bool(elsewhere.backend.stream("trip-1")))
+    with held_up(ledger):
+        while engine.pending is None:
+            engine.turn([])
+    wait_until(lambda: bool(elsewhere.backend.stream("stay-trip-1.rest")))
+    with held_up(ledger):
+        engine.turn([done(first)])  # it learns that the stay is there, and sends the errand's outcome
+        engine.turn([])  # so the trip may leave: drafted, and not sent
+        assert engine.pending is not None
+    elsewhere.cancel("trip-1", actor="ann", reason="no time")
+
+    drive(engine, lambda: elsewhere.state("trip-1").status is Status.COMPENSATED)
