@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from threading import BoundedSemaphore, Lock
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from ..errors import Unavailable
@@ -20,37 +20,42 @@ class Pool:
     def __init__(self, connect: Callable[[], BoundaryConnection], *, most: int) -> None:
         self._connect = connect
         self._most = most
-        self._places = BoundedSemaphore(most)
+        self._places: SimpleQueue[None] = SimpleQueue()
+        for _ in range(most):
+            self._places.put(None)
         self._idle: deque[BoundaryConnection] = deque()
-        self._lock = Lock()
         self._closed = False
 
     def borrow(self) -> BoundaryConnection:
         """A connection, to be given back in any state. Raises `Unavailable`."""
-        if not self._places.acquire(timeout=WAIT_SECONDS):
+        try:
+            self._places.get(timeout=WAIT_SECONDS)
+        except Empty:
             raise Unavailable(
                 f"all {self._most} connections of this process were in use for {WAIT_SECONDS:g} seconds: retry"
-            )
+            ) from None
         try:
-            with self._lock:
-                idle = self._idle.pop() if self._idle else None
-            return idle or self._connect()
+            return self._take_idle() or self._connect()
         except BaseException:
-            self._places.release()
+            self._places.put(None)
             raise
 
     def give_back(self, connection: BoundaryConnection) -> None:
         """Keep a connection for the next one, unless it is closed."""
-        with self._lock:
-            keep = not (self._closed or connection.closed)
-            if keep:
-                self._idle.append(connection)
-        if not keep:
-            connection.close()
-        self._places.release()
+        if not connection.closed:
+            self._idle.append(connection)
+        if self._closed:
+            self.close()
+        self._places.put(None)
 
     def close(self) -> None:
         """Close every connection that is not lent; those that are, when they are given back."""
         self._closed = True
-        while self._idle:
-            self._idle.popleft().close()
+        while connection := self._take_idle():
+            connection.close()
+
+    def _take_idle(self) -> BoundaryConnection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import chain
 from typing import Final, TypeVar
 
@@ -16,6 +17,9 @@ TEXT: Final = 0
 BINARY: Final = 1
 Parameter = tuple[int, bytes | None]
 """A parameter as it is sent: its format, and its bytes; None is NULL."""
+
+SHORT: Final = 4
+"""Up to so many values in a column it is not worth while to look which are alike."""
 
 T = TypeVar("T")
 
@@ -33,6 +37,7 @@ _length: Final = struct.Struct(">i").pack
 _length_and_int4: Final = struct.Struct(">ii").pack
 _length_and_int8: Final = struct.Struct(">iq").pack
 _NULL: Final = _length(-1)
+_int4_element: Final = partial(_length_and_int4, 4)
 
 int8: Final = struct.Struct(">q").pack
 boolean: Final = struct.Struct(">?").pack
@@ -46,6 +51,8 @@ class Texts:
 
     def __call__(self, column: Sequence[str | None]) -> Parameter:
         """A `text[]`."""
+        if len(column) <= SHORT:
+            return _array(_TEXT, column, [_NULL if value is None else _framed(value.encode()) for value in column])
         encoded = self._encoded
         for value in set(column).difference(encoded):
             encoded[value] = _framed((value or "").encode())
@@ -76,12 +83,10 @@ def bigints(column: Sequence[int | None]) -> Parameter:
 
 def _each(column: Sequence[T], encode: Callable[[T], bytes]) -> Iterable[bytes]:
     """Every value encoded; one that stands there many times, as most do, once."""
+    if len(column) <= SHORT:
+        return map(encode, column)
     encoded = {value: encode(value) for value in set(column)}
     return map(encoded.__getitem__, column)
-
-
-def _int4_element(value: int) -> bytes:
-    return _length_and_int4(4, value)
 
 
 def _int8_element(value: int | None) -> bytes:
