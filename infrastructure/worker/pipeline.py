@@ -59,9 +59,9 @@ class Pipeline:
 
     def may_grow(self, held: int) -> bool:
         """Whether the log has not answered, and of so many sagas others may be drafted before it does."""
-        if self._sent is None or not self.room(held):
+        if self._sent is None or held <= len(self._sent.batch) + len(self.drafted):
             return False
-        return held > len(self._sent.batch) + len(self.drafted) and self.pending is not None
+        return self.room(held) > 0 and self.pending is not None
 
     def beside(self, sagas: Mapping[str, T]) -> Iterator[T]:
         """Of these sagas, by their ids, those of which nothing is drafted or sent."""
