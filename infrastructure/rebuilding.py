@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from operator import itemgetter
 
@@ -14,7 +13,7 @@ from .errors import SagaNotFound
 from .log.mapper import Mapper
 from .log.port import EventLog, Payload
 
-SAGAS_PER_READ = 500
+SAGAS_PER_READ = 100
 
 
 def rebuilt(log: EventLog, mapper: Mapper, saga_ids: Sequence[str]) -> Iterator[SagaState]:
@@ -24,16 +23,12 @@ def rebuilt(log: EventLog, mapper: Mapper, saga_ids: Sequence[str]) -> Iterator[
     `Unavailable`.
     """
     parts = [saga_ids[begin : begin + SAGAS_PER_READ] for begin in range(0, len(saga_ids), SAGAS_PER_READ)]
-    with ThreadPoolExecutor(1, thread_name_prefix="saga-reading") as reading:
-        reads = [reading.submit(log.payloads, part) for part in parts[:1]]
-        for number, part in enumerate(parts):
-            payloads = reads.pop().result()
-            reads = [reading.submit(log.payloads, following) for following in parts[number + 1 : number + 2]]
-            states = _folded(log, mapper, payloads)
-            for saga_id in part:
-                if saga_id not in states:
-                    raise SagaNotFound(saga_id)
-                yield states[saga_id]
+    for part, payloads in zip(parts, log.payloads(parts), strict=True):
+        states = _folded(log, mapper, payloads)
+        for saga_id in part:
+            if saga_id not in states:
+                raise SagaNotFound(saga_id)
+            yield states[saga_id]
 
 
 def _folded(log: EventLog, mapper: Mapper, payloads: Sequence[Payload]) -> Mapping[str, SagaState]:

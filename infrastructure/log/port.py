@@ -6,7 +6,7 @@ independent appends, and one that conflicts does not fail its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import UUID
@@ -271,10 +271,11 @@ class EventLog(Protocol):
         """The events of many streams, each beyond the version given with it, ordered by stream and version."""
         ...
 
-    def payloads(self, stream_ids: Sequence[str]) -> list[Payload]:
-        """What a fold of many whole streams needs and no more, which is half as dear to read.
+    def payloads(self, parts: Sequence[Sequence[str]]) -> Iterator[list[Payload]]:
+        """What a fold of many whole streams needs and no more, which is half as dear to read; part by part.
 
-        The events of a stream stand together, in order of version; the streams in any order.
+        A server reads the next part while the caller deals with one. The events of a stream stand together, in order
+        of version; the streams of a part in any order.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from threading import Condition, Lock
@@ -111,8 +111,8 @@ class PostgresLog(PostgresWorkQueue):
         wanted = {"stream_ids": [stream_id for stream_id, _ in after], "after": [version for _, version in after]}
         return _rows(self._database.fetch("streams", wanted))
 
-    def payloads(self, stream_ids: Sequence[str]) -> list[Payload]:
-        return self._database.fetch("payloads", (list(stream_ids),))
+    def payloads(self, parts: Sequence[Sequence[str]]) -> Iterator[list[Payload]]:
+        return self._database.fetch_ahead("payloads", parts)
 
     def correlated(self, correlation_id: str, *, after: int = 0, limit: int | None = None) -> list[StoredRow]:
         wanted = {"correlation_id": correlation_id, "after": after, "limit": limit}

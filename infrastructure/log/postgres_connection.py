@@ -62,10 +62,14 @@ class BoundaryConnection(psycopg.Connection[tuple[Any, ...]]):
 
     def receive(self) -> tuple[Any, ...]:
         """The one row that the statement answers. Raises `psycopg.Error`."""
-        self._transformer.set_pgresult(self._result(ExecStatus.TUPLES_OK))
-        row = self._transformer.load_row(0, tuple)
-        assert row is not None  # noqa: S101  # a function call has one row
+        [row] = self.receive_all()
         return row
+
+    def receive_all(self) -> list[tuple[Any, ...]]:
+        """The rows that the statement answers. Raises `psycopg.Error`."""
+        result = self._result(ExecStatus.TUPLES_OK)
+        self._transformer.set_pgresult(result)
+        return self._transformer.load_rows(0, result.ntuples, tuple)
 
     def _result(self, expected: ExecStatus) -> PGresult:
         result: PGresult

@@ -6,7 +6,7 @@ Everything lives in the connection's current schema, so that a tenant is a schem
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from ...domain.errors import InvalidInput, SagaledgerError
 from ..errors import NotOurs, Unavailable
 from .postgres_connection import BoundaryConnection, connect
 from .postgres_pool import Pool
+from .postgres_wire import Texts
 from .schema import check_version
 from .statements import migrations, queries, schema_version
 
@@ -90,6 +91,25 @@ class PostgresDatabase:
                     raise self.explain(error) from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
+    def fetch_ahead(self, name: str, columns: Sequence[Sequence[str]]) -> Iterator[list[Row]]:
+        """The rows of a named statement that only reads, for each of these `text[]`; the next runs meanwhile."""
+        done = failures = 0
+        while done < len(columns):
+            try:
+                with self._borrowed() as connection, hanging_up(connection):
+                    connection.send(name, SQL[name], [Texts()(columns[done])])
+                    while done < len(columns):
+                        rows = connection.receive_all()
+                        if done + 1 < len(columns):
+                            connection.send(name, SQL[name], [Texts()(columns[done + 1])])
+                        done += 1
+                        failures = 0
+                        yield rows
+            except psycopg.Error as error:
+                failures += 1
+                if failures == _READ_ATTEMPTS or not lost(error):
+                    raise self.explain(error) from error
+
     @contextmanager
     def transaction(self) -> Iterator[Connection[Row]]:
         """A transaction of several statements, committed when the block ends, rolled back when it raises."""
@@ -160,6 +180,16 @@ class PostgresDatabase:
                 )
             case _:
                 return Unavailable(f"{self.place} cannot be used: {detail}")
+
+
+@contextmanager
+def hanging_up(connection: BoundaryConnection) -> Iterator[None]:
+    """Close a connection when the block is left early: an answer may be on its way still."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def lost(error: psycopg.Error) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from threading import Condition
@@ -121,9 +121,11 @@ class SqliteLog(SqliteWorkQueue):
     def streams(self, after: Sequence[tuple[str, int]]) -> list[StoredRow]:
         return self._fetch("streams", {"after": json.dumps(after)})
 
-    def payloads(self, stream_ids: Sequence[str]) -> list[Payload]:
-        with self._file.reading() as connection:
-            return connection.execute(SQL["payloads"], (json.dumps(list(stream_ids)),)).fetchall()
+    def payloads(self, parts: Sequence[Sequence[str]]) -> Iterator[list[Payload]]:
+        for stream_ids in parts:
+            with self._file.reading() as connection:
+                payloads = connection.execute(SQL["payloads"], (json.dumps(list(stream_ids)),)).fetchall()
+            yield payloads
 
     def correlated(self, correlation_id: str, *, after: int = 0, limit: int | None = None) -> list[StoredRow]:
         wanted = {"correlation_id": correlation_id, "after": after, "limit": -1 if limit is None else limit}

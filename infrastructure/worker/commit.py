@@ -62,7 +62,7 @@ class GroupCommit:
         self.size_bytes = 0
         """Of all of them together."""
         self.timers = Timers()
-        self.pipeline = Pipeline(ledger.backend, lease, ledger.clock.sleep)
+        self.pipeline = Pipeline(ledger.backend, lease, ledger.clock)
         self._undecided: set[str] = set()
         """The sagas that cannot be drafted before what is under way is written."""
         self.draining = False

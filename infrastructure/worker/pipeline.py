@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import TypeVar
 
+from ..clock import Clock
 from ..errors import OutcomeUnknown, Unavailable
 from ..log.port import EventLog, Outcome
 from .batch import BATCH_SAGAS_MAX, Batch
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 BATCH_SAGAS_WHOLE = 32
 """More than that go in halves of all that are held: one is drafted while the log writes the other."""
+GO_ON_SECONDS_MAX = 1.0
+"""A longer wait for an answer is a wait for nothing else: others can take over what a dead connection holds up."""
 RETRY_SECONDS_MIN = 0.01
 RETRY_SECONDS_MAX = 1.0
 
@@ -26,11 +29,12 @@ T = TypeVar("T")
 class Pipeline:
     """A batch that is sent, and the one that goes out when that is answered. Never two transitions of one saga."""
 
-    def __init__(self, log: EventLog, lease: Lease, sleep: Callable[[float], None]) -> None:
+    def __init__(self, log: EventLog, lease: Lease, clock: Clock) -> None:
         self._log = log
         self._lease = lease
-        self._sleep = sleep
+        self._clock = clock
         self._sent: Sent | None = None
+        self._sent_at = 0.0
         self.drafted = Batch()
         self.giving_up = False
         """Stop trying to append to a database that does not answer."""
@@ -61,7 +65,8 @@ class Pipeline:
         """Whether the log has not answered, and of so many sagas others may be drafted before it does."""
         if self._sent is None or held <= len(self._sent.batch) + len(self.drafted):
             return False
-        return self.room(held) > 0 and self.pending is not None
+        in_time = self._clock.monotonic() < self._sent_at + GO_ON_SECONDS_MAX
+        return in_time and self.room(held) > 0 and self.pending is not None
 
     def beside(self, sagas: Mapping[str, T]) -> Iterator[T]:
         """Of these sagas, by their ids, those of which nothing is drafted or sent."""
@@ -73,6 +78,7 @@ class Pipeline:
         """Begin to append what is drafted; nothing may be under way. Raises `SupersededWorker`."""
         if self.drafted:
             batch, self.drafted = self.drafted, Batch()
+            self._sent_at = self._clock.monotonic()
             self._sent = Sent(self._log, self._lease.epoch, list(batch.transitions.values()), batch.stream_ids)
 
     def receive(self) -> list[tuple[Transition, Outcome]]:
@@ -91,7 +97,7 @@ class Pipeline:
                 if self.giving_up:
                     raise
                 log.warning("%s (trying again)", error)
-                self._sleep(wait_seconds)
+                self._clock.sleep(wait_seconds)
                 wait_seconds = min(2 * wait_seconds, RETRY_SECONDS_MAX)
             else:
                 self._sent = None

@@ -6,7 +6,7 @@ What becomes of an append is decided by the very module that decides it on SQLit
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -109,9 +109,10 @@ class SimulatedLog(SimulatedQueue):
     def streams(self, after: Sequence[tuple[str, int]]) -> list[StoredRow]:
         return [row for stream_id, version in sorted(after) for row in self.stream(stream_id, after=version)]
 
-    def payloads(self, stream_ids: Sequence[str]) -> list[Payload]:
-        rows = self.streams([(stream_id, 0) for stream_id in stream_ids])
-        return [(row.stream_id, row.topic, row.schema_version, row.state) for row in rows]
+    def payloads(self, parts: Sequence[Sequence[str]]) -> Iterator[list[Payload]]:
+        for stream_ids in parts:
+            rows = self.streams([(stream_id, 0) for stream_id in stream_ids])
+            yield [(row.stream_id, row.topic, row.schema_version, row.state) for row in rows]
 
     def correlated(self, correlation_id: str, *, after: int = 0, limit: int | None = None) -> list[StoredRow]:
         mine = (r for r in self._rows[after:] if correlation_id in (r.correlation_id, r.stream_id))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from time import monotonic, sleep
 from uuid import uuid4
 
@@ -21,16 +23,18 @@ from sagaledger.infrastructure.ledger import Ledger
 from sagaledger.infrastructure.log.port import Append, AppendCall
 from sagaledger.infrastructure.opening import Opening
 from sagaledger.infrastructure.worker import engine as engines
+from sagaledger.infrastructure.worker import pipeline
 from sagaledger.infrastructure.worker.engine import Engine
 from sagaledger.infrastructure.worker.message import Attempted, Dispatch, Start
 
-from .conftest import drive
+from .conftest import drive, play, until, worker_on
 from .goods import FILLING, SHELF, TAKING, Fill, PiecesTaken, Take
 
 HELD_UP_SECONDS_MAX = 10
 """A turn that waits for the log lasts as long, and finds that nothing holds the log up any more."""
 
 errand = Saga("errand", input=int)
+pause = Saga("pause", input=int)
 stay = Saga("stay", input=int)
 trip = Saga("trip", input=int)
 
@@ -38,6 +42,12 @@ trip = Saga("trip", input=int)
 @errand.step(compensable=False)
 def run(_: int, __: StepContext) -> None:
     """It is run by the test."""
+
+
+@pause.step(compensable=False)
+async def wait(_: int, __: StepContext) -> None:
+    """For ever."""
+    await asyncio.Event().wait()
 
 
 stay.wait_for("word")
@@ -53,7 +63,7 @@ def nothing(_: int, __: None, ___: StepContext) -> None:
     """There is nothing to undo."""
 
 
-APP = App(sagas=[errand, stay, trip, FILLING, TAKING], participants=[SHELF])
+APP = App(sagas=[errand, pause, stay, trip, FILLING, TAKING], participants=[SHELF])
 
 
 @pytest.fixture
@@ -189,3 +199,25 @@ def test_a_saga_is_not_let_go_of_on_what_was_so_before(ledger: Ledger, elsewhere
     elsewhere.cancel("trip-1", actor="ann", reason="no time")
 
     drive(engine, lambda: elsewhere.state("trip-1").status is Status.COMPENSATED)
+
+
+def test_who_waits_too_long_for_the_log_keeps_no_lease(
+    ledger: Ledger, elsewhere: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection may be dead for all it knows, and another one alive: what it holds is for others to take over."""
+    monkeypatch.setattr(pipeline, "GO_ON_SECONDS_MAX", 0.1)
+
+    def lease_is_over() -> bool:
+        [worker] = elsewhere.backend.workers()
+        return worker.lease_until < datetime.now(UTC)
+
+    async def scene() -> None:
+        async with worker_on(ledger, lease_seconds=0.5, drain_seconds=0.0) as worker:
+            await worker.start(pause, 1, key="1")  # the worker holds a saga of which it may hear any moment
+            with held_up(ledger):
+                sent = asyncio.ensure_future(worker.start(errand, 1, key="2"))
+                await until(lease_is_over)
+            await sent
+            assert (await worker.outcome("errand-2")).status is Status.COMPLETED
+
+    play(scene())

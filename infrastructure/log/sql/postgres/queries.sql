@@ -73,7 +73,8 @@ CROSS JOIN LATERAL (
 ORDER BY e.stream_id COLLATE "C", e.version
 
 -- name: payloads
-SELECT stream_id, topic, schema_version, state FROM events WHERE stream_id = ANY(%s::text[]) ORDER BY stream_id, version
+-- Sent as it stands, as `append` is.
+SELECT stream_id, topic, schema_version, state FROM events WHERE stream_id = ANY($1::text[]) ORDER BY stream_id, version
 
 -- name: correlated
 SELECT position, stream_id, version, topic, schema_version, state, correlation_id, causation_position, meta,
