@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from sagaledger.projections.projection import Row
 from .databases import SQLITE
 from .findings import Findings
 from .history import MARK, copies, errand_history, grow
-from .measuring import percentile, seconds_of
+from .measuring import in_turn, percentile, seconds_of
 from .setting import Setting
 from .workload import APP, catch_up, four_steps
 
@@ -31,34 +32,55 @@ PAGE_ROWS = 50
 LEASE_SECONDS = 60.0
 _SCHEMA_BYTES = (Path(__file__).with_name("sql") / "schema_bytes_postgres.sql").read_bytes()
 LONG_DUE = datetime(2000, 1, 1, tzinfo=UTC)
-FLAT = ("append_events_per_second", "claimed_sagas_per_second")
-"""What is to stay the same as the log grows."""
 
 
 def growth(setting: Setting) -> Findings:
     """What appending, claiming and looking cost at each size of the log; as ratios, the largest beside the smallest.
 
-    And what claiming costs while very many sagas are due.
+    For those, another log of the smallest size takes turns with the one that has grown. And what claiming costs while
+    very many sagas are due.
     """
     found = Findings()
     history = errand_history(HISTORY_SAGAS)
     for backend in setting.backends:
-        url = setting.databases.fresh(backend)
-        with Ledger.open(url, APP, create=True) as ledger:
+        url, small_url = (setting.databases.fresh(backend) for _ in range(2))
+        with Ledger.open(url, APP, create=True) as ledger, Ledger.open(small_url, APP, create=True) as small:
             for events in setting.sizes.growth_events:
                 setting.say(f"{backend}: a log of {events:,} events")
-                grow(ledger.backend, history, events)
-                catch_up(ledger)
+                _grow(ledger, url, history, events)
                 _measure(ledger, history, setting.sizes.looks, f"at_{events}_events_{backend}", found)
                 found.figures[f"bytes_per_saga_at_{events}_events_{backend}"] = _size_bytes(url) / _sagas(
                     ledger, history
                 )
+            _grow(small, small_url, history, setting.sizes.growth_events[0])
+            _compare(ledger, small, history, setting, backend, found)
             _measure_backlog(ledger, setting.sizes.waiting_sagas, backend, found)
-        sizes = setting.sizes.growth_events
-        for name in FLAT:
-            smallest, largest = (found.figures[f"{name}_at_{size}_events_{backend}"] for size in (sizes[0], sizes[-1]))
-            found.ratios[f"{name}_largest_vs_smallest_{backend}"] = largest / smallest
     return found
+
+
+def _grow(ledger: Ledger, url: str, history: Sequence[StoredRow], events: int) -> None:
+    """Bring a log to this size, and see to it that the database is done with what so many rows at once leave to do."""
+    grow(ledger.backend, history, events)
+    catch_up(ledger)
+    if not url.startswith(SQLITE):
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("VACUUM (ANALYZE)")
+            with suppress(psycopg.errors.InsufficientPrivilege):
+                connection.execute("CHECKPOINT")
+
+
+def _compare(
+    large: Ledger, small: Ledger, history: Sequence[StoredRow], setting: Setting, backend: str, found: Findings
+) -> None:
+    """Whether the largest log is as quick as the smallest, in the same minutes."""
+    calls = setting.sizes.looks // LOOKS_PER_APPEND
+    flat: dict[str, Callable[[Ledger], float]] = {
+        "append_events_per_second": lambda ledger: _appended_per_second(ledger, history, calls),
+        "claimed_sagas_per_second": lambda ledger: _claimed_per_second(ledger, DUE_SAGAS),
+    }
+    for name, measure in flat.items():
+        rounds = in_turn({"large": partial(measure, large), "small": partial(measure, small)}, setting.sizes.rounds)
+        found.ratios[f"{name}_largest_vs_smallest_{backend}"] = rounds.ratio("large", "small")
 
 
 def _measure_backlog(ledger: Ledger, waiting_sagas: int, backend: str, found: Findings) -> None:
