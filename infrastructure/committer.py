@@ -152,8 +152,11 @@ class Committer:
             stream_id, _ = self._certain.popitem(last=False)
             self._believed.pop(stream_id, None)
 
-    def forget(self, stream_ids: Iterable[str], conflict: Conflict | None = None) -> None:
-        """Read on in these streams when they are needed next: what was believed of them was not written."""
+    def forget(self, stream_ids: Iterable[str], conflict: Conflict | None = None) -> bool:
+        """Read on in these streams when they are needed next: what was believed of them was not written.
+
+        Gives whether everything had to be forgotten.
+        """
         for stream_id in stream_ids:
             self._believed.pop(stream_id, None)
             self._snapshots_due.pop(stream_id, None)
@@ -161,6 +164,8 @@ class Committer:
             certain = self._certain.get(conflict.stream_id)
             if certain is not None and certain.version > conflict.actual_version:
                 self.forget_all()  # the database lost what it had acknowledged: a replica took over
+                return True
+        return False
 
     def forget_all(self) -> None:
         """Read everything again: what was written is in doubt."""

@@ -202,6 +202,8 @@ class Ledger:
     def states(self, saga_ids: Iterable[str]) -> Iterator[SagaState]:
         """The states of many sagas, in the order given: for hundreds or more, several times as fast as one by one.
 
+        On PostgreSQL a connection is lent to it until the last one was read, or the iterator is closed: eight at most.
+
         Raises `SagaNotFound` for the first that is not there, when its turn comes.
         """
         wanted = list(saga_ids)

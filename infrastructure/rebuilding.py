@@ -1,4 +1,4 @@
-"""The states of many sagas at once, rebuilt from their facts: the next ones are read while these are folded."""
+"""The states of many sagas at once, rebuilt from their facts: a server reads the next ones while these are folded."""
 
 from __future__ import annotations
 

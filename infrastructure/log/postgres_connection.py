@@ -69,7 +69,9 @@ class BoundaryConnection(psycopg.Connection[tuple[Any, ...]]):
         """The rows that the statement answers. Raises `psycopg.Error`."""
         result = self._result(ExecStatus.TUPLES_OK)
         self._transformer.set_pgresult(result)
-        return self._transformer.load_rows(0, result.ntuples, tuple)
+        rows = self._transformer.load_rows(0, result.ntuples, tuple)
+        self._transformer.set_pgresult(None)  # it need not stay in memory
+        return rows
 
     def _result(self, expected: ExecStatus) -> PGresult:
         result: PGresult

@@ -61,6 +61,8 @@ class PostgresDatabase:
         self.place = f"database {given.get('dbname', '')!r} at {given.get('host', 'localhost')}"
         self._shown_url = _PASSWORD.sub("***", url)
         self._pool = Pool(self.connect, most=connections)
+        self._ahead = Pool(self.connect, most=connections)
+        """For those who read part by part, and may take their time in between."""
         try:
             if create:
                 self._migrate()
@@ -72,6 +74,7 @@ class PostgresDatabase:
     def close(self) -> None:
         """Close every connection; the object is of no use afterwards."""
         self._pool.close()
+        self._ahead.close()
 
     def connect(self) -> BoundaryConnection:
         """A new connection in autocommit. Raises `Unavailable`."""
@@ -93,22 +96,27 @@ class PostgresDatabase:
 
     def fetch_ahead(self, name: str, columns: Sequence[Sequence[str]]) -> Iterator[list[Row]]:
         """The rows of a named statement that only reads, for each of these `text[]`; the next runs meanwhile."""
+        rows: list[Row] = []
         done = failures = 0
         while done < len(columns):
             try:
-                with self._borrowed() as connection, hanging_up(connection):
+                with self._borrowed(self._ahead) as connection, hanging_up(connection):
                     connection.send(name, SQL[name], [Texts()(columns[done])])
-                    while done < len(columns):
+                    while True:
                         rows = connection.receive_all()
-                        if done + 1 < len(columns):
-                            connection.send(name, SQL[name], [Texts()(columns[done + 1])])
+                        if done + 1 == len(columns):
+                            break
+                        connection.send(name, SQL[name], [Texts()(columns[done + 1])])
                         done += 1
                         failures = 0
                         yield rows
+                    done += 1
             except psycopg.Error as error:
                 failures += 1
                 if failures == _READ_ATTEMPTS or not lost(error):
                     raise self.explain(error) from error
+        if columns:
+            yield rows
 
     @contextmanager
     def transaction(self) -> Iterator[Connection[Row]]:
@@ -125,12 +133,13 @@ class PostgresDatabase:
             raise self.explain(error) from error
 
     @contextmanager
-    def _borrowed(self) -> Iterator[BoundaryConnection]:
-        connection = self._pool.borrow()
+    def _borrowed(self, pool: Pool | None = None) -> Iterator[BoundaryConnection]:
+        pool = pool or self._pool
+        connection = pool.borrow()
         try:
             yield connection
         finally:
-            self._pool.give_back(connection)
+            pool.give_back(connection)
 
     def _check(self) -> None:
         check_version(self._stored_version(), schema_version("postgres"), place=self.place, url=self._shown_url)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
 
 from .transition import Transition
 
@@ -38,23 +37,26 @@ class Batch:
         self._size_bytes += transition.draft.size_bytes
 
     def withdraw(self, unwritten: Iterable[Transition]) -> Sequence[Transition]:
-        """Take out, and give, those that are not to be written, and what rests on events of such, here or elsewhere.
+        """Take out, and give, those that are not to be written, and all that have a stream in common with one of them.
 
-        The log would not notice: where such an event was to stand, there is somebody else's now.
+        Whatever rests on an event that is not written is untrue, and the log would not notice: where that was to stand
+        there is somebody else's now. And what is drafted next on such a stream must find nothing of it here.
         """
         saga_ids: set[str] = set()
         stream_ids: set[str] = set()
         for transition in unwritten:
             saga_ids.add(transition.execution.saga_id)
             stream_ids.update(transition.draft.overlay)
-        untrue: list[Transition] = []
-        for saga_id, transition in self.transitions.items():
-            if saga_id in saga_ids or not stream_ids.isdisjoint(transition.draft.overlay):
-                stream_ids.update(transition.draft.overlay)
-                untrue.append(transition)
-        for transition in untrue:
-            del self.transitions[transition.execution.saga_id]
-            self._events -= len(transition.draft.events)
-            self._size_bytes -= transition.draft.size_bytes
-        self.stream_ids &= set(chain.from_iterable(kept.draft.overlay for kept in self.transitions.values()))
-        return untrue
+        withdrawn: list[Transition] = []
+        more = True
+        while more:
+            more = False
+            for saga_id, transition in list(self.transitions.items()):
+                if saga_id in saga_ids or not stream_ids.isdisjoint(transition.draft.overlay):
+                    stream_ids.update(transition.draft.overlay)
+                    withdrawn.append(self.transitions.pop(saga_id))
+                    self._events -= len(transition.draft.events)
+                    self._size_bytes -= transition.draft.size_bytes
+                    more = True
+        self.stream_ids -= stream_ids
+        return withdrawn

@@ -2,7 +2,7 @@
 
 While the log writes one batch, the next one is drafted, of all that becomes ready until the log answers: never of a
 saga whose last transition is still under way, but on what participants' streams will be once that is written. If it is
-not, that is a conflict as with anybody else.
+not, it is drafted again.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class GroupCommit:
         self.timers = Timers()
         self.pipeline = Pipeline(ledger.backend, lease, ledger.clock)
         self._undecided: set[str] = set()
-        """The sagas that cannot be drafted before what is under way is written."""
+        """The sagas that could not be drafted until more is written; they are tried again after the next answer."""
         self.draining = False
         """Begin nothing new: outcomes are recorded, and nothing follows from them here."""
 
@@ -135,7 +135,7 @@ class GroupCommit:
                 self.add(execution)
 
     def commit(self, now: datetime) -> None:
-        """Draft every saga that is ready; settle what was sent before, and send this.
+        """Draft the sagas that are ready, as many as have room; settle what was sent before, and send these.
 
         While the log writes, it returns at once, as long as others that are held here may become ready meanwhile; they
         go out with those that are drafted already. When there is nobody else to see to, it waits for the log.
@@ -146,7 +146,7 @@ class GroupCommit:
         if self.pipeline.may_grow(len(self.executions)):
             return
         stale = self._settle_sent()
-        self._sub_sagas.ask_to_turn_back()  # it appends: not while something of this worker's is under way
+        self._sub_sagas.ask_to_turn_back()  # it appends: not while this worker waits for an answer
         self.pipeline.send()
         self.refresh(stale)
         self._committer.trim()
@@ -165,6 +165,11 @@ class GroupCommit:
         return not (self.ready or self.pipeline.under_way)
 
     @property
+    def has_starts(self) -> bool:
+        """Whether some saga waits to be taken in that is not about to be started already."""
+        return any(start.opening.saga_id not in self._starting for start in self.starts)
+
+    @property
     def busy(self) -> bool:
         """Whether there is something to do before the log answers, or anything else happens."""
         if self.pipeline.pending is None:
@@ -173,7 +178,12 @@ class GroupCommit:
 
     def forget(self) -> None:
         """Believe nothing of participants that was not read again: what was drafted may not have been written."""
+        self.draft_afresh()
         self._committer.forget_all()
+
+    def draft_afresh(self) -> None:
+        """Decide again on everything that is drafted and not sent."""
+        self._draft_again(list(self.pipeline.drafted.transitions.values()))
 
     def start_afresh(self) -> None:
         """The lease was lost: others go on with everything held here. Starts that were not written are kept.
@@ -192,9 +202,9 @@ class GroupCommit:
 
     def _draft_ready(self, now: datetime) -> None:
         """Draft what follows for the sagas that are free, as many as have room."""
-        self._undecided.clear()
         batch = self.pipeline.drafted
-        ready = list(islice(self.pipeline.beside(self.ready), self.pipeline.room(len(self.executions))))
+        free = (held for held in self.pipeline.beside(self.ready) if held.saga_id not in self._undecided)
+        ready = list(islice(free, self.pipeline.room(len(self.executions))))
         if not ready:
             return
         self._sub_sagas.look(ready)
@@ -250,6 +260,7 @@ class GroupCommit:
         What was drafted on events that were not written is decided again.
         """
         answered = self.pipeline.receive()
+        self._undecided.clear()
         if not answered:
             return []
         stale: list[Transition] = []
@@ -295,7 +306,8 @@ class GroupCommit:
     def _give_way(self, transition: Transition, conflict: Conflict) -> None:
         """Nothing was written: believe nothing of what it rested on. It costs no attempt."""
         execution = transition.execution
-        self._committer.forget(transition.draft.overlay, conflict)
+        if self._committer.forget(transition.draft.overlay, conflict):
+            self.draft_afresh()
         start = self._starting.get(execution.saga_id)
         if start is not None and conflict.stream_id == execution.saga_id:
             self._drop(execution)

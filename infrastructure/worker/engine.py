@@ -1,7 +1,7 @@
 """The engine: everything a worker does but running steps, one turn after the other.
 
-A turn takes in what happened, drafts every saga that is ready, appends all of it in one call (group commit), and says
-which attempts to make next. It is synchronous and belongs to one thread; what is ready is written as soon as the
+A turn takes in what happened, drafts the sagas that are ready, sends them all in one call (group commit) when the one
+before is answered, and says which attempts to make next. It is synchronous and belongs to one thread; what is ready is written as soon as the
 engine is free, so batching never delays a lone saga.
 """
 
@@ -89,7 +89,7 @@ class Engine:
         away = self._away_until - self._monotonic()
         if away > 0:
             return away
-        if self._held.busy or (self._held.starts and self._room_for_starts):
+        if self._held.busy or (self._held.has_starts and self._room_for_starts):
             return 0.0
         wait = min(max(0.0, self._poll_at - self._monotonic()), self._lease.seconds_to_wait)
         if self._held.timers.next_at is not None:
@@ -108,14 +108,17 @@ class Engine:
     def finish(self, *, record: bool = True) -> None:
         """Record the outcomes there are, and give everything back."""
         self._held.draining = True
+        self._held.draft_afresh()
         try:
-            rounds = 2 * len(self._held.executions) + 2 if record else 0
-            for _ in range(rounds):
-                if self._held.idle:
-                    break
-                self._held.settle()
-                self._commit()
-            self._held.pipeline.abandon()
+            try:
+                rounds = 2 * len(self._held.executions) + 2 if record else 0
+                for _ in range(rounds):
+                    if self._held.idle:
+                        break
+                    self._held.settle()
+                    self._commit()
+            finally:
+                self._held.pipeline.abandon()
             self._lease.retire()
         except (Unavailable, OutcomeUnknown, SupersededWorker) as error:
             log.warning("%s: the next worker records as unknown what is not recorded", error)
@@ -137,6 +140,7 @@ class Engine:
                 self._poll_at = 0.0
             case Drain():
                 self._held.draining = True
+                self._held.draft_afresh()
                 self._drains.append(message)
 
     @property

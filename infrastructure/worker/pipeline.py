@@ -17,7 +17,7 @@ from .transition import Transition
 log = logging.getLogger(__name__)
 
 BATCH_SAGAS_WHOLE = 32
-"""More than that go in halves of all that are held: one is drafted while the log writes the other."""
+"""More than twice that are sent in halves of all that are held: one is drafted while the log writes the other."""
 GO_ON_SECONDS_MAX = 1.0
 """A longer wait for an answer is a wait for nothing else: others can take over what a dead connection holds up."""
 RETRY_SECONDS_MIN = 0.01
@@ -75,7 +75,7 @@ class Pipeline:
         return (saga for saga_id, saga in sagas.items() if saga_id not in sent and saga_id not in drafted)
 
     def send(self) -> None:
-        """Begin to append what is drafted; nothing may be under way. Raises `SupersededWorker`."""
+        """Begin to append what is drafted; what was sent before must be answered. Raises `SupersededWorker`."""
         if self.drafted:
             batch, self.drafted = self.drafted, Batch()
             self._sent_at = self._clock.monotonic()

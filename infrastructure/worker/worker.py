@@ -233,5 +233,5 @@ class Worker:
 
     def _receive(self) -> tuple[Sequence[Message], bool]:
         """What the engine is told, and whether that is all, when it has something to do or time has passed."""
-        wait_seconds = min(self._engine.seconds_to_wait(), WAKE_SECONDS_MAX)
-        return self._inbox.take(wait_seconds, self._engine.pending if wait_seconds > 0 else None)
+        answer = self._engine.pending  # asked first: should it come just now, there is something to do
+        return self._inbox.take(min(self._engine.seconds_to_wait(), WAKE_SECONDS_MAX), answer)

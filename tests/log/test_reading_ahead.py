@@ -9,6 +9,7 @@ import pytest
 
 from sagaledger.infrastructure.log.open import open_backend
 from sagaledger.infrastructure.log.port import Backend
+from sagaledger.infrastructure.log.postgres_database import PostgresDatabase
 
 from .conftest import Pen
 
@@ -36,6 +37,23 @@ def test_who_leaves_early_leaves_no_answer_behind(log: Backend) -> None:
 
     assert [[stream_id for stream_id, *_ in part] for part in log.payloads(PARTS)] == [["a"] * 2, ["b"] * 2, ["c"] * 2]
     assert [row.stream_id for row in log.stream("b")] == ["b", "b"]
+
+
+def test_who_reads_to_the_end_leaves_a_connection_for_the_next(
+    postgres_url: str, log: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also who asks for as many parts as there are, and not whether there are more."""
+    opened: list[object] = []
+    connect = PostgresDatabase.connect
+    monkeypatch.setattr(PostgresDatabase, "connect", lambda database: opened.append(database) or connect(database))
+    log = open_backend(postgres_url)
+    before = len(opened)
+    for _ in range(3):
+        reading = log.payloads(PARTS)
+        assert [len(next(reading)) for _ in PARTS] == [2, 2, 2]
+    log.close()
+
+    assert len(opened) == before + 1
 
 
 def test_a_connection_that_dies_meanwhile_loses_no_part(log: Backend, postgres_url: str) -> None:

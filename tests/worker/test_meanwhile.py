@@ -14,6 +14,7 @@ import pytest
 from msgspec import Raw
 
 from sagaledger.domain.outcome import Success
+from sagaledger.domain.participant import Command
 from sagaledger.domain.recorded import Meta
 from sagaledger.domain.saga import Saga
 from sagaledger.domain.state import Status
@@ -35,6 +36,7 @@ HELD_UP_SECONDS_MAX = 10
 
 errand = Saga("errand", input=int)
 pause = Saga("pause", input=int)
+picking = Saga("picking", input=int)
 stay = Saga("stay", input=int)
 trip = Saga("trip", input=int)
 
@@ -50,6 +52,21 @@ async def wait(_: int, __: StepContext) -> None:
     await asyncio.Event().wait()
 
 
+@picking.step(name="ask")
+def _ask(_: int, __: StepContext) -> None:
+    """It is run by the test."""
+
+
+@_ask.compensation
+def _nothing_asked(_: int, __: None, ___: StepContext) -> None:
+    """There is nothing to undo."""
+
+
+@picking.local_step(compensable=False)
+def pick(_: int, __: StepContext) -> list[Command]:
+    return [Take("b", 1)]
+
+
 stay.wait_for("word")
 
 
@@ -63,7 +80,7 @@ def nothing(_: int, __: None, ___: StepContext) -> None:
     """There is nothing to undo."""
 
 
-APP = App(sagas=[errand, pause, stay, trip, FILLING, TAKING], participants=[SHELF])
+APP = App(sagas=[errand, pause, picking, stay, trip, FILLING, TAKING], participants=[SHELF])
 
 
 @pytest.fixture
@@ -199,6 +216,41 @@ def test_a_saga_is_not_let_go_of_on_what_was_so_before(ledger: Ledger, elsewhere
     elsewhere.cancel("trip-1", actor="ann", reason="no time")
 
     drive(engine, lambda: elsewhere.state("trip-1").status is Status.COMPENSATED)
+
+
+def test_what_is_drafted_anew_finds_nothing_of_what_was_drafted_before(
+    ledger: Ledger, elsewhere: Ledger, engine: Engine
+) -> None:
+    """Of three that share a stream the middle one is taken back: the first must not be sent beside new drafts there."""
+    first, _ = on_their_way(engine, "1", "2")
+    drive(engine, lambda: bool(ledger.backend.stream("shelf-b")), [start(FILLING, [Fill("a", 3), Fill("b", 9)], "1")])
+    [picked] = drive(engine, lambda: False, [start(picking, 1, "1")])
+    with held_up(ledger):
+        engine.turn([done(first)])  # sent
+        engine.turn([start(TAKING, [Take("a", 2)], "two")])
+        engine.turn([start(TAKING, [Take("a", 1), Take("b", 1)], "both")])
+        engine.turn([done(picked)])  # it takes from the second shelf: the latest of what is drafted
+    elsewhere.cancel("picking-1", actor="ann", reason="no time")
+
+    engine.turn([start(TAKING, [Take("a", 2)], "more")])
+    while not all(has_ended(ledger, f"taking-{key}") for key in ("two", "both", "more")):
+        engine.turn([])
+
+    taken = [recorded.event for key in ("two", "both", "more") for recorded in ledger.history(f"taking-{key}")]
+    assert sum(event.pieces for event in taken if isinstance(event, PiecesTaken) and event.shelf == "a") <= 3
+
+
+def test_a_worker_that_ends_begins_nothing_that_it_has_only_drafted(ledger: Ledger, engine: Engine) -> None:
+    """Nobody would make the attempts, and the next worker would have to take them for made."""
+    first, _ = on_their_way(engine, "1", "2")
+    with held_up(ledger):
+        engine.turn([done(first)])
+        engine.turn([start(errand, 1, "3")])
+
+    engine.finish()
+
+    assert "StepStarted" not in [row.topic for row in ledger.backend.stream("errand-3")]
+    assert has_ended(ledger, "errand-1")
 
 
 def test_who_waits_too_long_for_the_log_keeps_no_lease(
