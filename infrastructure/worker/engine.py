@@ -1,8 +1,8 @@
 """The engine: everything a worker does but running steps, one turn after the other.
 
 A turn takes in what happened, drafts the sagas that are ready, sends them all in one call (group commit) when the one
-before is answered, and says which attempts to make next. It is synchronous and belongs to one thread; what is ready is written as soon as the
-engine is free, so batching never delays a lone saga.
+before is answered, and says which attempts to make next. It is synchronous and belongs to one thread; what is ready is
+written as soon as the engine and the log are free, so batching never delays a lone saga.
 """
 
 from __future__ import annotations
