@@ -249,7 +249,7 @@ class GroupCommit:
             self._draft_again(withdrawn)
 
     def _draft_again(self, unwritten: Sequence[Transition]) -> None:
-        """Decide again on what is drafted of these, or rests on events of theirs."""
+        """Decide again on what is drafted of these, or has a stream in common with them."""
         for transition in self.pipeline.drafted.withdraw(unwritten):
             self._committer.forget(transition.draft.overlay)
             self.wake(transition.execution.saga_id)

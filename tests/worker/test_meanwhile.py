@@ -31,6 +31,7 @@ from sagaledger.infrastructure.worker.message import Attempted, Dispatch, Start
 from .conftest import drive, play, until, worker_on
 from .goods import FILLING, SHELF, TAKING, Fill, PiecesTaken, Take
 
+TURNS_MAX = 20
 HELD_UP_SECONDS_MAX = 10
 """A turn that waits for the log lasts as long, and finds that nothing holds the log up any more."""
 
@@ -251,6 +252,35 @@ def test_a_worker_that_ends_begins_nothing_that_it_has_only_drafted(ledger: Ledg
 
     assert "StepStarted" not in [row.topic for row in ledger.backend.stream("errand-3")]
     assert has_ended(ledger, "errand-1")
+
+
+@pytest.mark.parametrize("what", ["the same start again", "decisions that have to wait"])
+def test_who_can_do_nothing_while_the_log_writes_waits(
+    ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """It does not look again and again; and what can be drafted is, however much stands before it that cannot."""
+    first, _ = on_their_way(engine, "1", "2")
+    drive(engine, lambda: bool(ledger.backend.stream("shelf-a")), [start(FILLING, [Fill("a", 3)], "1")])
+    monkeypatch.setattr(engines, "POLL_SECONDS", 60.0)
+    with held_up(ledger):
+        if what == "the same start again":
+            engine.turn([done(first)])
+            engine.turn([start(errand, 1, "5"), start(errand, 1, "5")])
+        else:
+            monkeypatch.setattr(pipeline, "BATCH_SAGAS_WHOLE", 1)  # so that there is room for few
+            engine.turn([start(TAKING, [Take("a", 3)], "all")])
+            refused = [start(TAKING, [Take("a", 1, quietly=True)], key) for key in ("some", "more", "most", "last")]
+            engine.turn([*refused, start(errand, 1, "5"), start(errand, 1, "6")])
+        for _ in range(TURNS_MAX):
+            if engine.seconds_to_wait() > 0:
+                break
+            engine.turn([])
+        else:
+            raise AssertionError("it never waits")
+        assert engine.pending is not None
+
+    while not (ledger.backend.stream("errand-5") and engine.pending is None):
+        engine.turn([])
 
 
 def test_who_waits_too_long_for_the_log_keeps_no_lease(
