@@ -25,7 +25,7 @@ RESULT_BYTES_MAX = STATE_BYTES_MAX - 4096
 async def attempt(dispatch: Dispatch, threads: StepThreads) -> Outcome:
     """Make an attempt: coroutines on the event loop, plain functions on a thread.
 
-    Whatever a step raises is its outcome. Raises only `CancelledError`, when the attempt itself is cancelled.
+    Whatever a step raises is its outcome, and so is that its task was cancelled.
     """
     execution, run, context = dispatch.execution, dispatch.run, dispatch.context
     step = execution.definition.step(run.step)
@@ -37,15 +37,10 @@ async def attempt(dispatch: Dispatch, threads: StepThreads) -> Outcome:
         with crossing("call", run.step, run.direction):
             result = await _call(step, dispatch, value, threads)
         return Success(write_result(run.step, result))
-    except asyncio.CancelledError as cancelled:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        return failure_of(cancelled)
     except TimeoutError as error:
         seconds = step.timeout_of(context.direction)
         return failure_of(error if str(error) or seconds is None else TimeoutError(f"no outcome in {seconds:g} s"))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 -- it goes on record; a step may not end the worker
+    except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 -- it goes on record
         return failure_of(error)
 
 

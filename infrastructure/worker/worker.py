@@ -24,6 +24,7 @@ from .attempt import attempt
 from .engine import Engine
 from .inbox import Inbox
 from .message import Attempted, Dispatch, Drain, Idle, Message, Reply, Start, Turn, Watch
+from .step_tasks import StepTasks
 from .step_threads import StepThreads
 from .sweeper import Sweeper
 
@@ -70,12 +71,12 @@ class Worker:
         self._sweeper = Sweeper(ledger)
         self._outbox: list[Message] = []
         """What the engine is told next."""
-        self._tasks: set[asyncio.Task[None]] = set()
         self._asking: set[asyncio.Future[Any]] = set()
         self._starting = asyncio.Semaphore(concurrency)
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
+        self._steps = StepTasks(self._attempt)
         self._ended: asyncio.Future[None] = self._loop.create_future()
         await asyncio.to_thread(self._ledger.versions.check, self._ledger.app.definitions)
         self._engine = await asyncio.to_thread(
@@ -161,15 +162,11 @@ class Worker:
     def _deliver(self, turn: Turn) -> None:
         for reply in turn.replies:
             reply()
-        for dispatch in turn.dispatch:
-            self._tasks.add(self._loop.create_task(self._attempt(dispatch)))
+        self._steps.run(turn.dispatch)
 
     async def _attempt(self, dispatch: Dispatch) -> None:
-        try:
-            outcome = await attempt(dispatch, self._threads)
-            self._tell(Attempted(dispatch.execution, dispatch.run, outcome))
-        finally:
-            self._tasks.discard(asyncio.current_task())
+        outcome = await attempt(dispatch, self._threads)
+        self._tell(Attempted(dispatch.execution, dispatch.run, outcome))
 
     async def _close(self) -> None:
         """Begin nothing new, wait a while for the steps that run, record what they came to, give the rest back."""
@@ -177,9 +174,9 @@ class Worker:
             async with asyncio.timeout(self._drain_seconds):
                 await self._drain()
         except TimeoutError:
-            log.warning("%d steps still ran after %g seconds: their outcome counts as unknown", *self._late())
-        for task in self._tasks:
-            task.cancel()
+            late = len(self._steps), self._drain_seconds
+            log.warning("%d steps still ran after %g seconds: their outcome counts as unknown", *late)
+        self._steps.cancel()
         self._engine.give_up()
         self._send()  # what it is not told before the end, it never learns
         self._inbox.put(None)
@@ -194,11 +191,7 @@ class Worker:
         if self._ended.done():
             return
         await self._ask(Drain)
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-
-    def _late(self) -> tuple[int, float]:
-        return len(self._tasks), self._drain_seconds
+        await self._steps.wait()
 
     # On the engine's thread
 

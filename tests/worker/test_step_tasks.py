@@ -1,0 +1,169 @@
+"""Steps that never wait share a task of the event loop, and none of them notices the others there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
+
+import pytest
+
+from sagaledger.domain.decision import Run
+from sagaledger.domain.facts import FORWARD
+from sagaledger.domain.saga import Saga
+from sagaledger.domain.state import SagaState
+from sagaledger.domain.step import Retry, StepContext
+from sagaledger.infrastructure.app import App
+from sagaledger.infrastructure.worker.attempt import attempt
+from sagaledger.infrastructure.worker.message import Dispatch
+from sagaledger.infrastructure.worker.step_tasks import StepTasks
+from sagaledger.infrastructure.worker.step_threads import StepThreads
+from sagaledger.infrastructure.worker.transition import Execution, context_of
+
+from .conftest import OpenLedger, play, told, until, worker_on
+
+MOOD: ContextVar[str] = ContextVar("MOOD", default="calm")
+
+Tasks = list["asyncio.Task[Any] | None"]
+
+
+def _on_the_loop(**steps: Callable[[], Awaitable[None]]) -> tuple[StepTasks, Callable[..., None], Tasks]:
+    """Step tasks; a function that runs some steps at once, by their names; and the tasks that they were run in."""
+    trip = Saga("trip", input=int)
+    tasks: Tasks = []
+
+    async def do(_: int, ctx: StepContext) -> None:
+        tasks.append(asyncio.current_task())
+        await steps[ctx.step]()
+
+    for name in steps:
+        trip.step(name=name, compensable=False)(do)
+    execution = Execution("trip-1", trip.definition, SagaState("trip-1"), None)
+    execution.state = SagaState("trip-1", input=trip.definition.write_input(1))
+    threads = StepThreads(1)
+
+    async def make(dispatch: Dispatch) -> None:
+        await attempt(dispatch, threads)
+
+    step_tasks = StepTasks(make)
+
+    def run(*names: str) -> None:
+        runs = [Run(name, FORWARD, 1, name) for name in names]
+        step_tasks.run([Dispatch(execution, run, context_of(trip.definition, execution.state, run)) for run in runs])
+
+    return step_tasks, run, tasks
+
+
+async def _pass_by() -> None:
+    """Never waits."""
+
+
+def test_steps_that_never_wait_share_a_task() -> None:
+    """A hundred at once have one task."""
+
+    async def scene() -> None:
+        step_tasks, run, tasks = _on_the_loop(pass_by=_pass_by)
+        run(*["pass_by"] * 100)
+        await step_tasks.wait()
+        assert len(tasks) == 100
+        assert len(set(tasks)) == 1
+        assert len(step_tasks) == 0
+
+    play(scene())
+
+
+def test_one_that_waits_holds_up_nobody() -> None:
+    """The others go on when it does; and from then on, steps like it begin at once in tasks of their own."""
+
+    async def scene() -> None:
+        free = asyncio.Event()
+        step_tasks, run, tasks = _on_the_loop(wait=partial(_wait_for, free), pass_by=_pass_by)
+
+        run("wait", "pass_by", "wait", "pass_by")
+        await until(lambda: len(tasks) == 4 and len(step_tasks) == 2)  # those that wait are left
+
+        run("wait", "wait")
+        await asyncio.sleep(0)
+        assert len(set(tasks[4:])) == 2
+        free.set()
+        await step_tasks.wait()
+        assert len(step_tasks) == 0
+
+    play(scene())
+
+
+async def _wait_for(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+def test_what_a_step_leaves_in_its_task_is_not_found_by_others() -> None:
+    """Not a context variable, and not that it cancelled itself without waiting."""
+    moods: list[str] = []
+
+    async def sulk() -> None:
+        moods.append(MOOD.get())
+        MOOD.set("cross")
+
+    async def give_up() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
+    async def rest() -> None:
+        moods.append(MOOD.get())
+        await asyncio.sleep(0)
+        moods.append("rested")
+
+    async def scene() -> None:
+        step_tasks, run, _ = _on_the_loop(sulk=sulk, give_up=give_up, rest=rest)
+        run("sulk", "sulk", "give_up", "rest")
+        await step_tasks.wait()
+
+    play(scene())
+
+    assert moods == ["calm", "calm", "calm", "rested"]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_when_they_are_cancelled_nothing_more_begins(waits: bool) -> None:
+    """Neither what was to follow in the shared task, nor what one would have its own for."""
+
+    async def scene() -> None:
+        free = asyncio.Event()
+        step_tasks, run, tasks = _on_the_loop(wait=partial(_wait_for, free), pass_by=_pass_by)
+        run("wait", "pass_by")
+        if waits:
+            await until(lambda: len(tasks) == 2)
+        step_tasks.cancel()
+        await step_tasks.wait()
+        await asyncio.sleep(0)
+        assert len(tasks) == (2 if waits else 0)
+        assert len(step_tasks) == 0
+
+    play(scene())
+
+
+def test_a_step_that_cancels_its_own_task_has_failed(open_ledger: OpenLedger) -> None:
+    """It is on record, and tried again: nobody else would ever tell the saga how it went."""
+    trip = Saga("trip", input=int)
+
+    @trip.step(retry=Retry(attempts=2, backoff_seconds=0.0), compensable=False)
+    async def walk(_: int, ctx: StepContext) -> None:
+        task = asyncio.current_task()
+        if ctx.attempt == 1 and task is not None:
+            task.cancel()
+            await asyncio.sleep(0)
+
+    ledger = open_ledger(App(sagas=[trip]))
+
+    async def scene() -> None:
+        async with worker_on(ledger) as worker:
+            await worker.outcome((await worker.start(trip, 1, key="1")).saga_id)
+
+    play(scene())
+
+    assert told(ledger, "trip-1") == [
+        "SagaStarted", "walk started", "walk failed", "walk started", "walk succeeded", "SagaCompleted",
+    ]  # fmt: skip
