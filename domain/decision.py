@@ -148,12 +148,11 @@ def _go_on(definition: Definition, state: SagaState, now: datetime) -> Decision:
     if state.deadline is not None and not state.past_pivot:
         wakes.append(state.deadline)
     over: set[str] = set()
-    steps, after = state.steps, definition.after
-    for step in definition.steps:  # a step stands after all that it depends on
-        name = step.name
+    steps = state.steps
+    for step, name, after in definition.order:
         touched = steps.get(name)
         if touched is None:
-            if over.issuperset(after[name]):
+            if over >= after:
                 _attempt(state, step, FORWARD, UNTOUCHED.forward, now, runs, wakes)
             continue
         track = touched.forward
@@ -168,7 +167,7 @@ def _go_on(definition: Definition, state: SagaState, now: datetime) -> Decision:
                 return Decision(record=facts)
             if track.wait is not None and track.wait.due_at is not None:
                 wakes.append(track.wait.due_at)
-        elif over.issuperset(after[name]):
+        elif over >= after:
             _attempt(state, step, FORWARD, track, now, runs, wakes)
     if len(over) == len(definition.steps):
         last = state.step(definition.steps[-1].name).forward.result

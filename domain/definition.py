@@ -38,6 +38,8 @@ class Definition:
         self.compensated = saga.compensated
         self.steps = tuple(steps)
         self.after = dict(after)
+        self.order = tuple((step, step.name, frozenset(self.after[step.name])) for step in steps)
+        """Each step, its name and what it comes after; it stands after all of that."""
         self._by_name = {step.name: step for step in steps}
         self.pivot = next((step.name for step in steps if step.pivot), None)
         self.dependents = closure(self.after)

@@ -33,9 +33,9 @@ class Answer(NamedTuple):
 def parameters(call: AppendCall) -> list[Parameter]:
     """What `append_events` is called with, in order."""
     events = [new for append in call.appends for new in append.events]
-    openings, suspect = _openings(events)
     columns: Sequence[Sequence[Any]] = list(zip(*map(astuple, events), strict=True)) or _NO_COLUMNS
     streams, versions, topics, schema_versions, states, correlations, causations, metas, digests = columns
+    openings, suspect = _openings(streams, versions)
     due = [(place, append.due) for place, append in enumerate(call.appends, 1) if append.due]
     nudges = [(place, nudge) for place, append in enumerate(call.appends, 1) for nudge in append.nudge]
     worker_id, epoch = call.epoch or (None, None)
@@ -120,13 +120,12 @@ def _conflicts(answer: Answer) -> Iterable[Conflict]:
     return (Conflict(*conflict) for conflict in zip(*columns, strict=True))
 
 
-def _openings(events: Iterable[NewEvent]) -> tuple[list[tuple[str, int]], bool]:
+def _openings(streams: Iterable[str], versions: Iterable[int]) -> tuple[list[tuple[str, int]], bool]:
     """Where each stream of a call begins in it, which is checked there; and whether the call contradicts itself."""
     reached: dict[str, int] = {}
     openings: list[tuple[str, int]] = []
     suspect = False
-    for new in events:
-        stream_id, version = new.stream_id, new.version
+    for stream_id, version in zip(streams, versions, strict=True):
         end = reached.get(stream_id)
         if end is None:
             openings.append((stream_id, version))

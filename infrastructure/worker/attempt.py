@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from ...domain.errors import InvalidInput, NotSerialisable, PayloadTooLarge
 from ...domain.outcome import Outcome, Success, failure_of
-from ...domain.step import Step
+from ...domain.step import Step, StepContext
 from ..boundary import crossing
 from ..log.port import STATE_BYTES_MAX
 from .message import Dispatch
@@ -27,16 +27,15 @@ async def attempt(dispatch: Dispatch, threads: StepThreads) -> Outcome:
 
     Whatever a step raises is its outcome, and so is that its task was cancelled.
     """
-    execution, run, context = dispatch.execution, dispatch.run, dispatch.context
-    step = execution.definition.step(run.step)
+    execution, step, context = dispatch.execution, dispatch.step, dispatch.context
     try:
         value = execution.definition.read_input(execution.state.input)
     except InvalidInput as error:
         return failure_of(error, local=True)  # the step was not called, which proves that it did nothing
     try:
-        with crossing("call", run.step, run.direction):
-            result = await _call(step, dispatch, value, threads)
-        return Success(write_result(run.step, result))
+        with crossing("call", step.name, context.direction):
+            result = await _call(step, context, value, threads)
+        return Success(write_result(step.name, result))
     except TimeoutError as error:
         seconds = step.timeout_of(context.direction)
         return failure_of(error if str(error) or seconds is None else TimeoutError(f"no outcome in {seconds:g} s"))
@@ -44,8 +43,7 @@ async def attempt(dispatch: Dispatch, threads: StepThreads) -> Outcome:
         return failure_of(error)
 
 
-async def _call(step: Step, dispatch: Dispatch, value: Any, threads: StepThreads) -> Any:
-    context = dispatch.context
+async def _call(step: Step, context: StepContext, value: Any, threads: StepThreads) -> Any:
     timeout_seconds = step.timeout_of(context.direction)
     if step.is_async(context.direction):
         if timeout_seconds is None:

@@ -294,7 +294,7 @@ class GroupCommit:
             self._sub_sagas.call_off(transition)
         for run in transition.dispatch:
             context = context_of(execution.definition, execution.state, run)
-            self._outbox.dispatch.append(Dispatch(execution, run, context))
+            self._outbox.dispatch.append(Dispatch(execution, execution.definition.step(run.step), run, context))
         if transition.leaves:
             self._drop(execution)
             self._outbox.replies.extend(self._watches.tell(execution.state))

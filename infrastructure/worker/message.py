@@ -12,7 +12,7 @@ from ...domain.decision import Run
 from ...domain.outcome import Outcome
 from ...domain.recorded import Meta
 from ...domain.state import SagaState
-from ...domain.step import StepContext
+from ...domain.step import Step, StepContext
 from ..opening import Opening, Started
 from .transition import Execution
 
@@ -84,6 +84,7 @@ class Dispatch(Struct, frozen=True, gc=False):
     """An attempt to make now: its start is durable."""
 
     execution: Execution
+    step: Step
     run: Run
     context: StepContext
 

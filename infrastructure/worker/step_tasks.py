@@ -84,5 +84,4 @@ class StepTasks:
 
 
 def _what(dispatch: Dispatch) -> tuple[Step, Direction]:
-    run = dispatch.run
-    return dispatch.execution.definition.step(run.step), run.direction
+    return dispatch.step, dispatch.run.direction

@@ -61,7 +61,7 @@ class SubSagas:
         """Learn what became of a start, or of the saga itself; gives the saga that has to be decided on again."""
         execution = self._expecting.pop(saga_id, None)
         if execution is not None:
-            execution.children.add(saga_id)
+            execution.children |= {saga_id}
             run = awaited_sagas(execution.state).get(saga_id)
             if error is not None and run is not None:
                 execution.outcomes.append((run, failure_of(error, local=True)))
@@ -91,7 +91,7 @@ class SubSagas:
             else:
                 self._begin(execution, saga_id, run)
             return
-        execution.children.add(saga_id)
+        execution.children |= {saga_id}
         outcome = _outcome(rebuild(saga_id, (recorded.event for recorded in history)))
         if outcome is not None and not any(known == run for known, _ in execution.outcomes):
             execution.outcomes.append((run, outcome))

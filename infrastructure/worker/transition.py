@@ -69,7 +69,7 @@ class Execution:
         self.previous_worker = previous_worker
         self.size_bytes = len(state.input) + sum(len(step.forward.result or b"") for step in state.steps.values())
         """How much of what users put in it keeps in memory, as of when it was taken."""
-        self.children: set[str] = set()
+        self.children: frozenset[str] = frozenset()
         """The sagas of its own that are known to be there."""
 
     def fold(self, news: Sequence[Recorded]) -> None:

@@ -44,14 +44,17 @@ def _on_the_loop(**steps: Callable[[], Awaitable[None]]) -> tuple[StepTasks, Cal
     execution.state = SagaState("trip-1", input=trip.definition.write_input(1))
     threads = StepThreads(1)
 
+    def dispatch(run: Run) -> Dispatch:
+        context = context_of(trip.definition, execution.state, run)
+        return Dispatch(execution, trip.definition.step(run.step), run, context)
+
     async def make(dispatch: Dispatch) -> None:
         await attempt(dispatch, threads)
 
     step_tasks = StepTasks(make)
 
     def run(*names: str) -> None:
-        runs = [Run(name, FORWARD, 1, name) for name in names]
-        step_tasks.run([Dispatch(execution, run, context_of(trip.definition, execution.state, run)) for run in runs])
+        step_tasks.run([dispatch(Run(name, FORWARD, 1, name)) for name in names])
 
     return step_tasks, run, tasks
 
