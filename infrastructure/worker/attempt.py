@@ -10,37 +10,38 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from ...domain.errors import InvalidInput, NotSerialisable, PayloadTooLarge
+from ...domain.errors import NotSerialisable, PayloadTooLarge
 from ...domain.outcome import Outcome, Success, failure_of
 from ...domain.step import Step, StepContext
 from ..boundary import crossing
 from ..log.port import STATE_BYTES_MAX
-from .message import Dispatch
+from .message import Attempted, Dispatch
 from .step_threads import StepThreads
 
 RESULT_BYTES_MAX = STATE_BYTES_MAX - 4096
 """A result shares its event with a few other fields."""
 
 
-async def attempt(dispatch: Dispatch, threads: StepThreads) -> Outcome:
+async def attempt(dispatch: Dispatch, threads: StepThreads) -> Attempted:
     """Make an attempt: coroutines on the event loop, plain functions on a thread.
 
     Whatever a step raises is its outcome, and so is that its task was cancelled.
     """
     execution, step, context = dispatch.execution, dispatch.step, dispatch.context
+    outcome: Outcome
+    called = False
     try:
         value = execution.definition.read_input(execution.state.input)
-    except InvalidInput as error:
-        return failure_of(error, local=True)  # the step was not called, which proves that it did nothing
-    try:
+        called = True
         with crossing("call", step.name, context.direction):
             result = await _call(step, context, value, threads)
-        return Success(write_result(step.name, result))
+        outcome = Success(write_result(step.name, result))
     except TimeoutError as error:
         seconds = step.timeout_of(context.direction)
-        return failure_of(error if str(error) or seconds is None else TimeoutError(f"no outcome in {seconds:g} s"))
+        outcome = failure_of(error if str(error) or seconds is None else TimeoutError(f"no outcome in {seconds:g} s"))
     except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 -- it goes on record
-        return failure_of(error)
+        outcome = failure_of(error, local=not called)  # one that was not called did nothing
+    return Attempted(execution, dispatch.run, outcome)
 
 
 async def _call(step: Step, context: StepContext, value: Any, threads: StepThreads) -> Any:

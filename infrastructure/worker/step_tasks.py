@@ -14,14 +14,20 @@ from typing import Any
 
 from ...domain.facts import Direction
 from ...domain.step import Step
-from .message import Dispatch
+from .attempt import attempt
+from .message import Attempted, Dispatch
+from .step_threads import StepThreads
 
 
 class StepTasks:
-    """Runs attempts, as many at once as there are. Belongs to the event loop that runs when it is made."""
+    """Makes attempts, as many at once as there are, and tells what each came to.
 
-    def __init__(self, attempt: Callable[[Dispatch], Coroutine[Any, Any, None]]) -> None:
-        self._attempt = attempt
+    Belongs to the event loop that runs when it is made.
+    """
+
+    def __init__(self, threads: StepThreads, tell: Callable[[Attempted], None]) -> None:
+        self._threads = threads
+        self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._shared: deque[Dispatch] = deque()
@@ -38,7 +44,7 @@ class StepTasks:
         """Begin these attempts."""
         for dispatch in dispatches:
             if _what(dispatch) in self._waits:
-                self._begin(self._attempt(dispatch))
+                self._begin(self._run_alone(dispatch))
             else:
                 self._shared.append(dispatch)
         self._share()
@@ -72,12 +78,15 @@ class StepTasks:
             self._current = None
         self._share()
 
+    async def _run_alone(self, dispatch: Dispatch) -> None:
+        self._tell(await attempt(dispatch, self._threads))
+
     async def _run_shared(self) -> None:
         task = asyncio.current_task()
         clean = copy_context()
         while self._shared:
             self._current = self._shared.popleft()
-            await self._attempt(self._current)
+            self._tell(await attempt(self._current, self._threads))
             self._current = None
             if (task is not None and task.cancelling()) or copy_context() != clean:
                 return

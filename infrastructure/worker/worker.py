@@ -20,10 +20,9 @@ from ...domain.state import SagaState
 from ..errors import Unavailable
 from ..ledger import Ledger
 from ..opening import Opening, Started
-from .attempt import attempt
 from .engine import Engine
 from .inbox import Inbox
-from .message import Attempted, Dispatch, Drain, Idle, Message, Reply, Start, Turn, Watch
+from .message import Drain, Idle, Message, Reply, Start, Turn, Watch
 from .step_tasks import StepTasks
 from .step_threads import StepThreads
 from .sweeper import Sweeper
@@ -76,7 +75,7 @@ class Worker:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._steps = StepTasks(self._attempt)
+        self._steps = StepTasks(self._threads, self._tell)
         self._ended: asyncio.Future[None] = self._loop.create_future()
         await asyncio.to_thread(self._ledger.versions.check, self._ledger.app.definitions)
         self._engine = await asyncio.to_thread(
@@ -163,10 +162,6 @@ class Worker:
         for reply in turn.replies:
             reply()
         self._steps.run(turn.dispatch)
-
-    async def _attempt(self, dispatch: Dispatch) -> None:
-        outcome = await attempt(dispatch, self._threads)
-        self._tell(Attempted(dispatch.execution, dispatch.run, outcome))
 
     async def _close(self) -> None:
         """Begin nothing new, wait a while for the steps that run, record what they came to, give the rest back."""

@@ -21,7 +21,7 @@ from sagaledger.infrastructure.log.port import AppendCall
 from sagaledger.infrastructure.projector.rebuild import rebuild
 from sagaledger.infrastructure.worker.attempt import attempt
 from sagaledger.infrastructure.worker.engine import Engine
-from sagaledger.infrastructure.worker.message import Attempted, Message
+from sagaledger.infrastructure.worker.message import Message
 from sagaledger.infrastructure.worker.step_threads import StepThreads
 
 from .voyage import Harbour, app_with
@@ -98,7 +98,7 @@ def _work(ledger: Ledger, harbour: Harbour, watch: Watch) -> None:
     inbox: list[Message] = []
     for _ in range(TURNS_MAX):
         turn = engine.turn(inbox)
-        inbox = [Attempted(d.execution, d.run, asyncio.run(attempt(d, threads))) for d in turn.dispatch]
+        inbox = [asyncio.run(attempt(dispatch, threads)) for dispatch in turn.dispatch]
         if not inbox:
             projector.run_once()
             if _all_ended(ledger):

@@ -16,7 +16,6 @@ from sagaledger.domain.saga import Saga
 from sagaledger.domain.state import SagaState
 from sagaledger.domain.step import Retry, StepContext
 from sagaledger.infrastructure.app import App
-from sagaledger.infrastructure.worker.attempt import attempt
 from sagaledger.infrastructure.worker.message import Dispatch
 from sagaledger.infrastructure.worker.step_tasks import StepTasks
 from sagaledger.infrastructure.worker.step_threads import StepThreads
@@ -42,16 +41,12 @@ def _on_the_loop(**steps: Callable[[], Awaitable[None]]) -> tuple[StepTasks, Cal
         trip.step(name=name, compensable=False)(do)
     execution = Execution("trip-1", trip.definition, SagaState("trip-1"), None)
     execution.state = SagaState("trip-1", input=trip.definition.write_input(1))
-    threads = StepThreads(1)
 
     def dispatch(run: Run) -> Dispatch:
         context = context_of(trip.definition, execution.state, run)
         return Dispatch(execution, trip.definition.step(run.step), run, context)
 
-    async def make(dispatch: Dispatch) -> None:
-        await attempt(dispatch, threads)
-
-    step_tasks = StepTasks(make)
+    step_tasks = StepTasks(StepThreads(1), [].append)
 
     def run(*names: str) -> None:
         step_tasks.run([dispatch(Run(name, FORWARD, 1, name)) for name in names])
