@@ -21,7 +21,9 @@ from psycopg.sql import SQL, Identifier
 from .measuring import stopwatch
 from .workload import STEPS
 
-SAVED_AT_ONCE = 200
+SAVED_AT_ONCE = 20
+"""So few that their events fit in a socket's buffer: of more, psycopg's pipeline, in which the library saves them, may
+wait for ever for the answer to what it has not sent (https://github.com/psycopg/psycopg/issues/685)."""
 EVENTS_PER_ERRAND = 2 + 2 * len(STEPS)
 RUNNER_SECONDS_MAX = 3_600.0
 
