@@ -73,7 +73,7 @@ class _Streams:
 
     It remembers, too, from which version on a stream lacks what an append of the call would have written, had it not
     conflicted. Who counts on that was decided upon an event that never happened, so it conflicts as well, even where
-    another writer's event stands in its place.
+    an event of another writer, or of another append of the call, stands in its place.
     """
 
     def __init__(self, ends: Mapping[str, int]) -> None:
@@ -90,8 +90,6 @@ class _Streams:
         """The append stands."""
         for new in append.events:
             self._ends[new.stream_id] = self._written[new.stream_id] = new.version
-            if self._lacks.get(new.stream_id, new.version + 1) <= new.version:
-                del self._lacks[new.stream_id]
 
     def conflict(self, append: Append) -> Conflict | None:
         """Where an append does not continue its streams, if anywhere."""

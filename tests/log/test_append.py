@@ -62,6 +62,20 @@ def test_an_append_that_counts_on_one_that_conflicted_conflicts_too(log: Backend
     assert log.append(call).outcomes == receipt.outcomes
 
 
+def test_an_append_that_counts_on_either_of_two_in_the_same_place_conflicts_when_one_does(
+    log: Backend, pen: Pen
+) -> None:
+    """Of two appends with the same version in a call the first conflicts; the next may be decided upon that one."""
+    log.append(pen.call(pen.append("stock", 1)))
+    lost = Append(pen.events("stock", 2) + pen.events("b", 9))
+    call = pen.call(lost, Append([pen.event("stock", 2, b'"another"')]), pen.append("stock", 3), pen.append("c", 1))
+
+    receipt = log.append(call)
+
+    assert receipt.outcomes == [Conflict("b", 8, 0), Appended(2, 2), Conflict("stock", 2, 2), Appended(3, 3)]
+    assert log.append(call).outcomes == receipt.outcomes
+
+
 @pytest.mark.parametrize("versions", [(2,), (-1,), (1, 3), (1, 1), (2, 1), (0, 2)])
 def test_a_stream_without_events_begins_at_one_and_goes_on_without_gaps(
     log: Backend, pen: Pen, versions: tuple[int, ...]

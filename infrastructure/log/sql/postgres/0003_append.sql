@@ -1,8 +1,8 @@
 -- What becomes of each append of a call, in order: the rule of `outcome.py`, for a call of which some append conflicts.
 --
 -- `kept` are the places of the events of those that do not, from 1. `v_lacks` has from which version on a stream lacks
--- what a conflicting append would have written: who counts on that conflicts, too, even where another writer's event
--- stands in its place.
+-- what a conflicting append would have written: who counts on that conflicts, too, even where an event of another writer,
+-- or of another append of the call, stands in its place.
 CREATE FUNCTION decide_appends(
     p_sizes integer[], p_stream_ids text[], p_versions bigint[],
     OUT kept integer[], OUT conflicts integer[], OUT conflict_streams text[], OUT conflict_expected bigint[],
@@ -72,9 +72,6 @@ BEGIN
             kept := kept || v_place;
             v_ends[v_stream] := v_version;
             v_written[v_stream] := v_version;
-            IF v_version >= v_lacks[v_stream] THEN
-                v_lacks[v_stream] := NULL;
-            END IF;
         END LOOP;
         v_begin := v_end + 1;
     END LOOP;
