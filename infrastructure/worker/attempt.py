@@ -25,7 +25,7 @@ RESULT_BYTES_MAX = STATE_BYTES_MAX - 4096
 async def attempt(dispatch: Dispatch, threads: StepThreads) -> Attempted:
     """Make an attempt: coroutines on the event loop, plain functions on a thread.
 
-    Whatever a step raises is its outcome, and so is that its task was cancelled.
+    Whatever a step raises is its outcome, and so is that its task was cancelled. Raises what ends the program.
     """
     execution, step, context = dispatch.execution, dispatch.step, dispatch.context
     outcome: Outcome
@@ -36,10 +36,12 @@ async def attempt(dispatch: Dispatch, threads: StepThreads) -> Attempted:
         with crossing("call", step.name, context.direction):
             result = await _call(step, context, value, threads)
         outcome = Success(write_result(step.name, result))
+    except (KeyboardInterrupt, GeneratorExit):  # the program ends, or the event loop
+        raise
     except TimeoutError as error:
         seconds = step.timeout_of(context.direction)
         outcome = failure_of(error if str(error) or seconds is None else TimeoutError(f"no outcome in {seconds:g} s"))
-    except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 -- it goes on record
+    except BaseException as error:  # noqa: BLE001 -- it goes on record; no step may end the worker, or go unheard
         outcome = failure_of(error, local=not called)  # one that was not called did nothing
     return Attempted(execution, dispatch.run, outcome)
 

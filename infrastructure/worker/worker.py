@@ -169,8 +169,8 @@ class Worker:
             async with asyncio.timeout(self._drain_seconds):
                 await self._drain()
         except TimeoutError:
-            late = len(self._steps), self._drain_seconds
-            log.warning("%d steps still ran after %g seconds: their outcome counts as unknown", *late)
+            late = "%d steps still ran after %g seconds: their outcome counts as unknown"
+            log.warning(late, len(self._steps), self._drain_seconds)
         self._steps.cancel()
         self._engine.give_up()
         self._send()  # what it is not told before the end, it never learns

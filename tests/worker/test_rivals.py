@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 
 import pytest
 
@@ -13,6 +14,7 @@ from sagaledger.infrastructure.log.port import Epoch
 from sagaledger.infrastructure.worker import pipeline
 from sagaledger.infrastructure.worker.engine import Engine
 
+from .conftest import PATIENCE_SECONDS
 from .goods import FILLING, TAKING, Fill, Take, goods_app
 
 SAGAS = 400
@@ -45,7 +47,9 @@ def test_the_younger_hands_back_what_it_has_not_begun(postgres_url: str, monkeyp
         taking = [ledger.start(TAKING, [Take("a", 1)], key=str(number)).saga_id for number in range(SAGAS)]
 
         with _engine(postgres_url, by_the_older) as older, _engine(postgres_url, by_the_younger) as younger:
+            deadline = monotonic() + PATIENCE_SECONDS
             while ledger.backend.due():
+                assert monotonic() < deadline, "waited too long"
                 for _ in range(3):  # quicker than the other, which so drafts on what is not so any more
                     older.turn([])
                 younger.turn([])

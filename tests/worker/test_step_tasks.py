@@ -16,7 +16,7 @@ from sagaledger.domain.saga import Saga
 from sagaledger.domain.state import SagaState
 from sagaledger.domain.step import Retry, StepContext
 from sagaledger.infrastructure.app import App
-from sagaledger.infrastructure.worker.message import Dispatch
+from sagaledger.infrastructure.worker.message import Attempted, Dispatch
 from sagaledger.infrastructure.worker.step_tasks import StepTasks
 from sagaledger.infrastructure.worker.step_threads import StepThreads
 from sagaledger.infrastructure.worker.transition import Execution, context_of
@@ -28,10 +28,14 @@ MOOD: ContextVar[str] = ContextVar("MOOD", default="calm")
 Tasks = list["asyncio.Task[Any] | None"]
 
 
-def _on_the_loop(**steps: Callable[[], Awaitable[None]]) -> tuple[StepTasks, Callable[..., None], Tasks]:
-    """Step tasks; a function that runs some steps at once, by their names; and the tasks that they were run in."""
+Scene = tuple[StepTasks, Callable[..., None], Tasks, list[Attempted]]
+
+
+def _on_the_loop(**steps: Callable[[], Awaitable[None]]) -> Scene:
+    """Step tasks; a function that begins steps, by their names; the tasks that they were run in; what is told."""
     trip = Saga("trip", input=int)
     tasks: Tasks = []
+    heard: list[Attempted] = []
 
     async def do(_: int, ctx: StepContext) -> None:
         tasks.append(asyncio.current_task())
@@ -46,12 +50,12 @@ def _on_the_loop(**steps: Callable[[], Awaitable[None]]) -> tuple[StepTasks, Cal
         context = context_of(trip.definition, execution.state, run)
         return Dispatch(execution, trip.definition.step(run.step), run, context)
 
-    step_tasks = StepTasks(StepThreads(1), [].append)
+    step_tasks = StepTasks(StepThreads(1), heard.append)
 
     def run(*names: str) -> None:
         step_tasks.run([dispatch(Run(name, FORWARD, 1, name)) for name in names])
 
-    return step_tasks, run, tasks
+    return step_tasks, run, tasks, heard
 
 
 async def _pass_by() -> None:
@@ -62,10 +66,10 @@ def test_steps_that_never_wait_share_a_task() -> None:
     """A hundred at once have one task."""
 
     async def scene() -> None:
-        step_tasks, run, tasks = _on_the_loop(pass_by=_pass_by)
+        step_tasks, run, tasks, heard = _on_the_loop(pass_by=_pass_by)
         run(*["pass_by"] * 100)
         await step_tasks.wait()
-        assert len(tasks) == 100
+        assert len(tasks) == len(heard) == 100
         assert len(set(tasks)) == 1
         assert len(step_tasks) == 0
 
@@ -77,16 +81,20 @@ def test_one_that_waits_holds_up_nobody() -> None:
 
     async def scene() -> None:
         free = asyncio.Event()
-        step_tasks, run, tasks = _on_the_loop(wait=partial(_wait_for, free), pass_by=_pass_by)
+        step_tasks, run, tasks, heard = _on_the_loop(wait=partial(_wait_for, free), pass_by=_pass_by)
 
-        run("wait", "pass_by", "wait", "pass_by")
-        await until(lambda: len(tasks) == 4 and len(step_tasks) == 2)  # those that wait are left
+        run("wait", "pass_by", *["wait"] * 98)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert len(tasks) == 100
+        await until(lambda: len(step_tasks) == 99)  # those that wait are left
 
         run("wait", "wait")
         await asyncio.sleep(0)
-        assert len(set(tasks[4:])) == 2
+        assert len(set(tasks[100:])) == 2
         free.set()
         await step_tasks.wait()
+        assert len(heard) == len(tasks) == 102
         assert len(step_tasks) == 0
 
     play(scene())
@@ -109,32 +117,59 @@ def test_what_a_step_leaves_in_its_task_is_not_found_by_others() -> None:
         assert task is not None
         task.cancel()
 
+    async def change_its_mind() -> None:
+        await give_up()
+        task = asyncio.current_task()
+        assert task is not None
+        task.uncancel()
+
     async def rest() -> None:
         moods.append(MOOD.get())
         await asyncio.sleep(0)
         moods.append("rested")
 
     async def scene() -> None:
-        step_tasks, run, _ = _on_the_loop(sulk=sulk, give_up=give_up, rest=rest)
-        run("sulk", "sulk", "give_up", "rest")
+        step_tasks, run, tasks, _ = _on_the_loop(
+            sulk=sulk, give_up=give_up, change_its_mind=change_its_mind, rest=rest, nap=rest
+        )
+        run("sulk", "sulk", "give_up", "rest", "change_its_mind", "nap")
         await step_tasks.wait()
+        assert len(set(tasks)) == 6
 
     play(scene())
 
-    assert moods == ["calm", "calm", "calm", "rested"]
+    assert sorted(moods) == ["calm"] * 4 + ["rested"] * 2
+
+
+def test_a_task_in_which_a_step_waited_runs_nothing_else() -> None:
+    """Not even what comes just as it goes on."""
+
+    async def scene() -> None:
+        free = asyncio.Event()
+        step_tasks, run, tasks, _ = _on_the_loop(wait=partial(_wait_for, free), pass_by=_pass_by)
+        run("wait")
+        await until(lambda: len(tasks) == 1)
+        free.set()
+        run("pass_by")
+        await step_tasks.wait()
+        assert len(set(tasks)) == 2
+
+    play(scene())
 
 
 @pytest.mark.parametrize("waits", [False, True])
 def test_when_they_are_cancelled_nothing_more_begins(waits: bool) -> None:
-    """Neither what was to follow in the shared task, nor what one would have its own for."""
+    """Neither what was to follow in the shared task, nor what one would have its own for, nor what comes afterwards."""
 
     async def scene() -> None:
         free = asyncio.Event()
-        step_tasks, run, tasks = _on_the_loop(wait=partial(_wait_for, free), pass_by=_pass_by)
+        step_tasks, run, tasks, _ = _on_the_loop(wait=partial(_wait_for, free), pass_by=_pass_by)
         run("wait", "pass_by")
         if waits:
             await until(lambda: len(tasks) == 2)
+            run("wait")
         step_tasks.cancel()
+        run("wait", "pass_by")
         await step_tasks.wait()
         await asyncio.sleep(0)
         assert len(tasks) == (2 if waits else 0)

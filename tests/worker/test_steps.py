@@ -242,9 +242,15 @@ def test_a_result_that_cannot_be_kept_fails_the_step_for_good(open_ledger: OpenL
     assert undone == [None]
 
 
-@pytest.mark.parametrize("error", [ValueError("\udcff \x00 €"), SystemExit(3), ValueError("x" * 500_000)])
+class Panic(BaseException):
+    """As extension modules raise it that do not want it to be caught."""
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("\udcff \x00 €"), SystemExit(3), ValueError("x" * 500_000), Panic("at the disco")]
+)
 def test_whatever_a_step_raises_goes_on_record(open_ledger: OpenLedger, error: BaseException) -> None:
-    """Text that is not Unicode, an exit, an enormous message: the attempt failed, and the worker works on."""
+    """Text that is not Unicode, an exit, an enormous message, no `Exception`: it failed, and the worker works on."""
     trip = Saga("trip", input=int)
 
     @trip.step(retry=ONCE, compensable=False)
