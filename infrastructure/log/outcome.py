@@ -72,8 +72,8 @@ class _Streams:
     """Where streams end while the appends of one call are decided.
 
     It remembers, too, from which version on a stream lacks what an append of the call would have written, had it not
-    conflicted. Who counts on that was decided upon an event that never happened, so it conflicts as well, even where
-    an event of another writer, or of another append of the call, stands in its place.
+    conflicted, and none before it did. Who counts on that was decided upon an event that never happened, and conflicts
+    as well, even where an event of another writer, or of a later append of the call, stands in its place.
     """
 
     def __init__(self, ends: Mapping[str, int]) -> None:

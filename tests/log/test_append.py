@@ -62,10 +62,10 @@ def test_an_append_that_counts_on_one_that_conflicted_conflicts_too(log: Backend
     assert log.append(call).outcomes == receipt.outcomes
 
 
-def test_an_append_that_counts_on_either_of_two_in_the_same_place_conflicts_when_one_does(
+def test_an_append_that_may_count_on_one_that_conflicted_conflicts_whatever_stands_there(
     log: Backend, pen: Pen
 ) -> None:
-    """Of two appends with the same version in a call the first conflicts; the next may be decided upon that one."""
+    """Of two appends with the same version in a call the first conflicts: the next may be decided upon that one."""
     log.append(pen.call(pen.append("stock", 1)))
     lost = Append(pen.events("stock", 2) + pen.events("b", 9))
     call = pen.call(lost, Append([pen.event("stock", 2, b'"another"')]), pen.append("stock", 3), pen.append("c", 1))
