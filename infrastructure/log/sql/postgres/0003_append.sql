@@ -1,8 +1,8 @@
 -- What becomes of each append of a call, in order: the rule of `outcome.py`, for a call of which some append conflicts.
 --
 -- `kept` are the places of the events of those that do not, from 1. `v_lacks` has from which version on a stream lacks
--- what a conflicting append would have written: who counts on that conflicts, too, even where an event of another writer,
--- or of another append of the call, stands in its place.
+-- what a conflicting append would have written, and none before it did: who counts on that conflicts, too, even where
+-- an event of another writer, or of a later append of the call, stands in its place.
 CREATE FUNCTION decide_appends(
     p_sizes integer[], p_stream_ids text[], p_versions bigint[],
     OUT kept integer[], OUT conflicts integer[], OUT conflict_streams text[], OUT conflict_expected bigint[],
@@ -163,11 +163,12 @@ BEGIN
     IF NOT p_suspect THEN
         INSERT INTO events
         SELECT v_head + place, stream_id, version, topic, schema_version, state, correlation_id,
-               causation_position, meta, v_now, substring(p_digests FROM (place::integer - 1) * 32 + 1 FOR 32)
-        FROM unnest(p_stream_ids, p_versions, p_topics, p_schema_versions, p_states, p_correlation_ids,
-                    p_causation_positions, p_metas) WITH ORDINALITY
-            AS sent (stream_id, version, topic, schema_version, state, correlation_id, causation_position, meta,
-                     place);
+               causation_position, meta, v_now, substring(p_digests FROM (place - 1) * 32 + 1 FOR 32)
+        FROM (
+            SELECT unnest(p_stream_ids), unnest(p_versions), unnest(p_topics), unnest(p_schema_versions),
+                   unnest(p_states), unnest(p_correlation_ids), unnest(p_causation_positions), unnest(p_metas),
+                   generate_subscripts(p_stream_ids, 1)
+        ) AS sent (stream_id, version, topic, schema_version, state, correlation_id, causation_position, meta, place);
         v_last := v_head + coalesce(cardinality(p_stream_ids), 0);
     ELSE  -- whoever conflicts is left out, and the neighbours are written all the same
         SELECT decided.kept, decided.conflicts, decided.conflict_streams, decided.conflict_expected,
