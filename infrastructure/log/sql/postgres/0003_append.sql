@@ -164,7 +164,7 @@ BEGIN
         INSERT INTO events
         SELECT v_head + place, stream_id, version, topic, schema_version, state, correlation_id,
                causation_position, meta, v_now, substring(p_digests FROM (place - 1) * 32 + 1 FOR 32)
-        FROM (
+        FROM (  -- side by side, row by row: functions after FROM would each be copied whole before the first row
             SELECT unnest(p_stream_ids), unnest(p_versions), unnest(p_topics), unnest(p_schema_versions),
                    unnest(p_states), unnest(p_correlation_ids), unnest(p_causation_positions), unnest(p_metas),
                    generate_subscripts(p_stream_ids, 1)
