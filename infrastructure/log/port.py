@@ -120,7 +120,7 @@ class AppendCall(NamedTuple):
 
 def check_size(call: AppendCall) -> None:
     """Raise `ValueError` for a call of more events than one transaction may have."""
-    events = sum([len(append.events) for append in call.appends])
+    events = sum(len(append.events) for append in call.appends)
     if events > APPEND_EVENTS_MAX:
         raise ValueError(f"an append call of {events:,} events: split it into calls of at most {APPEND_EVENTS_MAX:,}")
 

@@ -28,10 +28,9 @@ MOOD: ContextVar[str] = ContextVar("MOOD", default="calm")
 Tasks = list["asyncio.Task[Any] | None"]
 
 
-Scene = tuple[StepTasks, Callable[..., None], Tasks, list[Attempted]]
-
-
-def _on_the_loop(**steps: Callable[[], Awaitable[None]]) -> Scene:
+def _on_the_loop(
+    **steps: Callable[[], Awaitable[None]],
+) -> tuple[StepTasks, Callable[..., None], Tasks, list[Attempted]]:
     """Step tasks; a function that begins steps, by their names; the tasks that they were run in; what is told."""
     trip = Saga("trip", input=int)
     tasks: Tasks = []
@@ -43,11 +42,11 @@ def _on_the_loop(**steps: Callable[[], Awaitable[None]]) -> Scene:
 
     for name in steps:
         trip.step(name=name, compensable=False)(do)
-    execution = Execution("trip-1", trip.definition, SagaState("trip-1"), None)
-    execution.state = SagaState("trip-1", input=trip.definition.write_input(1))
+    state = SagaState("trip-1", input=trip.definition.write_input(1))
+    execution = Execution("trip-1", trip.definition, state, None)
 
     def dispatch(run: Run) -> Dispatch:
-        context = context_of(trip.definition, execution.state, run)
+        context = context_of(trip.definition, state, run)
         return Dispatch(execution, trip.definition.step(run.step), run, context)
 
     step_tasks = StepTasks(StepThreads(1), heard.append)
