@@ -9,6 +9,7 @@ from functools import partial
 from threading import Condition, Lock
 from typing import Final
 
+from .instant import instant
 from .outcome import as_sent, recall
 from .port import (
     AppendCall,
@@ -21,7 +22,7 @@ from .port import (
     StoredRow,
     check_size,
 )
-from .postgres_append import Answer, receipt
+from .postgres_append import KNOWN, Answer, receipt
 from .postgres_database import SQL, PostgresDatabase, Row
 from .postgres_pool import Pool
 from .postgres_requests import PostgresRequests
@@ -72,23 +73,23 @@ class PostgresLog(PostgresWorkQueue):
         )
 
     def _read_answer(self, call: AppendCall, answer: Answer) -> Receipt:
-        if answer.status == "known":
-            return self._recall(call, answer)
+        if answer[0] == KNOWN:
+            return self._recall(call, *answer[1:])
         appended = receipt(call, answer)
         with self._grown:
             self._grown.notify_all()
         return appended
 
-    def _recall(self, call: AppendCall, answer: Answer) -> Receipt:
-        bounds = {"after": answer.first_position - 1, "upto": answer.last_position, "limit": None}
+    def _recall(self, call: AppendCall, first_position: int, last_position: int, recorded_at: int) -> Receipt:
+        bounds = {"after": first_position - 1, "upto": last_position, "limit": None}
         rows = _rows(self._database.fetch("read", bounds))
 
         def end_before(stream_id: str, position: int) -> int | None:
             ((end,),) = self._database.fetch("end_before", (stream_id, position))
             return None if end is None else int(end)
 
-        outcomes = recall(call.appends, answer.first_position, [as_sent(row) for row in rows], end_before)
-        return Receipt(outcomes, answer.recorded_at)
+        outcomes = recall(call.appends, first_position, [as_sent(row) for row in rows], end_before)
+        return Receipt(outcomes, instant(recorded_at))
 
     def head(self) -> Head:
         ((position, hash_, recorded_at),) = self._database.fetch("head")

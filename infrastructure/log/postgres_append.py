@@ -3,44 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import accumulate, pairwise
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from msgspec.structs import astuple
 
 from ..errors import SupersededWorker
+from .instant import instant
 from .outcome import moved
 from .port import Advance, AppendCall, Appended, Conflict, DueChange, NewEvent, Outcome, Receipt
 from .postgres_wire import BINARY, Parameter, Texts, bigints, boolean, byteas, instants, int8, integers
 
+Answer = Sequence[int]
+"""What `append_events` answers: a status, and what goes with it."""
 
-class Answer(NamedTuple):
-    """The one row that `append_events` returns."""
+APPENDED, KNOWN, SUPERSEDED, MOVED = range(4)
 
-    status: str
-    first_position: int
-    last_position: int
-    recorded_at: Any
-    conflicts: list[int]
-    """The places in the call, from 1, of the appends that conflicted."""
-    conflict_streams: list[str] | None
-    conflict_expected: list[int] | None
-    conflict_actual: list[int] | None
-    moved_consumer: str | None
-    moved_position: int | None
+
+@cache
+def statement(parameters: int) -> str:
+    """The call, with the first so many of the function's parameters."""
+    return f"SELECT append_events({', '.join(f'${number}' for number in range(1, parameters + 1))})"
 
 
 def parameters(call: AppendCall) -> list[Parameter]:
-    """What `append_events` is called with, in order."""
+    """What `append_events` is called with, in order, up to the last that is not as it would be without."""
     events = [new for append in call.appends for new in append.events]
     columns: Sequence[Sequence[Any]] = list(zip(*map(astuple, events), strict=True)) or _NO_COLUMNS
     streams, versions, topics, schema_versions, states, correlations, causations, metas, digests = columns
     openings, suspect = _openings(streams, versions)
-    due = [(place, append.due) for place, append in enumerate(call.appends, 1) if append.due]
-    nudges = [(place, nudge) for place, append in enumerate(call.appends, 1) for nudge in append.nudge]
     worker_id, epoch = call.epoch or (None, None)
     texts = Texts()
-    return [
+    required = [
         (BINARY, call.append_id.bytes),
         (BINARY, None if worker_id is None else worker_id.encode()),
         (BINARY, None if epoch is None else int8(epoch)),
@@ -53,14 +48,23 @@ def parameters(call: AppendCall) -> list[Parameter]:
         texts(topics),
         integers(schema_versions),
         byteas(states),
-        texts(correlations) if any(correlations) else _NO_TEXTS,
         bigints(causations),
         texts(metas),
         (BINARY, b"".join(digests)),
-        *_due_columns(due, texts),
-        *_due_columns(nudges, texts)[:4],
-        *_advance_columns(call.advances, texts),
     ]
+    due = [(place, append.due) for place, append in enumerate(call.appends, 1) if append.due]
+    nudges = [(place, nudge) for place, append in enumerate(call.appends, 1) for nudge in append.nudge]
+    optional: list[Parameter] = []
+    wanted = 0
+    for given, group in (
+        (bool(due), _due_columns(due, texts)),
+        (any(correlations), [texts(correlations) if any(correlations) else _NO_TEXTS]),
+        (bool(nudges), _due_columns(nudges, texts)[:4]),
+        (bool(call.advances), _advance_columns(call.advances, texts)),
+    ):
+        optional += group
+        wanted = len(optional) if given else wanted
+    return required + optional[:wanted]
 
 
 def _due_columns(changes: Sequence[tuple[int, DueChange]], texts: Texts) -> list[Parameter]:
@@ -100,24 +104,30 @@ def receipt(call: AppendCall, answer: Answer) -> Receipt:
 
     Raises `SupersededWorker` or `PositionConflict` when the whole call was refused.
     """
-    if answer.status == "superseded" and call.epoch is not None:
+    status, *numbers = answer
+    if status == SUPERSEDED and call.epoch is not None:
         raise SupersededWorker(*call.epoch)
-    if answer.status == "moved":
-        (advance,) = (advance for advance in call.advances if advance.consumer == answer.moved_consumer)
-        raise moved(advance, answer.moved_position or 0)
+    if status == MOVED:
+        place, position = numbers
+        raise moved(call.advances[place - 1], position)
+    first_position, _, recorded_at, *refusals = numbers
     sizes = [len(append.events) for append in call.appends]
-    for place in answer.conflicts:
-        sizes[place - 1] = 0
-    bounds = pairwise(accumulate(sizes, initial=answer.first_position))
+    conflicts = _conflicts(call, refusals) if refusals else {}
+    for place in conflicts:
+        sizes[place] = 0
+    bounds = pairwise(accumulate(sizes, initial=first_position))
     outcomes: list[Outcome] = [Appended(begin, end - 1) for begin, end in bounds]
-    for place, conflict in zip(answer.conflicts, _conflicts(answer), strict=True):
-        outcomes[place - 1] = conflict
-    return Receipt(outcomes, answer.recorded_at)
+    for place, conflict in conflicts.items():
+        outcomes[place] = conflict
+    return Receipt(outcomes, instant(recorded_at))
 
 
-def _conflicts(answer: Answer) -> Iterable[Conflict]:
-    columns = (answer.conflict_streams or [], answer.conflict_expected or [], answer.conflict_actual or [])
-    return (Conflict(*conflict) for conflict in zip(*columns, strict=True))
+def _conflicts(call: AppendCall, refusals: Sequence[int]) -> dict[int, Conflict]:
+    """The appends that conflict, by their index: three numbers say of each which it is, at which event, and where that
+    event's stream ends."""
+    events = [new for append in call.appends for new in append.events]
+    refused = zip(refusals[::3], (events[place - 1] for place in refusals[1::3]), refusals[2::3], strict=True)
+    return {place - 1: Conflict(new.stream_id, new.version - 1, end) for place, new, end in refused}
 
 
 def _openings(streams: Iterable[str], versions: Iterable[int]) -> tuple[list[tuple[str, int]], bool]:

@@ -29,8 +29,8 @@ class BoundaryConnection(psycopg.Connection[tuple[Any, ...]]):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._known: set[str] = set()
-        """The statements that were prepared by `send`."""
+        self._names: dict[str, bytes] = {}
+        """Under which name each statement was prepared by `send`."""
         self._transformer = Transformer(self)
         """Reads what they answer; it keeps how, from one answer to the next."""
 
@@ -40,15 +40,11 @@ class BoundaryConnection(psycopg.Connection[tuple[Any, ...]]):
         with crossing(f"postgres {getattr(gen, '__name__', 'exchange').strip('_')}"):
             return super().wait(gen, *arguments, **options)
 
-    def send(self, name: str, statement: str, parameters: Sequence[Parameter]) -> None:
-        """Send a statement, prepared under its name when it is sent for the first time. Raises `psycopg.Error`."""
-        if name not in self._known:
-            self.pgconn.send_prepare(name.encode(), statement.encode())
-            self.wait(generators.send(self.pgconn))
-            self._result(ExecStatus.COMMAND_OK)
-            self._known.add(name)
+    def send(self, statement: str, parameters: Sequence[Parameter]) -> None:
+        """Send a statement, prepared when it is sent for the first time. Raises `psycopg.Error`."""
+        name = self._names.get(statement) or self._prepare(statement)
         formats, values = zip(*parameters, strict=True)
-        self.pgconn.send_query_prepared(name.encode(), values, formats, BINARY)
+        self.pgconn.send_query_prepared(name, values, formats, BINARY)
         self.wait(generators.send(self.pgconn))
 
     @property
@@ -72,6 +68,14 @@ class BoundaryConnection(psycopg.Connection[tuple[Any, ...]]):
         rows = self._transformer.load_rows(0, result.ntuples, tuple)
         self._transformer.set_pgresult(None)  # it need not stay in memory
         return rows
+
+    def _prepare(self, statement: str) -> bytes:
+        name = f"sent_{len(self._names)}".encode()
+        self.pgconn.send_prepare(name, statement.encode())
+        self.wait(generators.send(self.pgconn))
+        self._result(ExecStatus.COMMAND_OK)
+        self._names[statement] = name
+        return name
 
     def _result(self, expected: ExecStatus) -> PGresult:
         result: PGresult

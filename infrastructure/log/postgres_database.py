@@ -101,12 +101,12 @@ class PostgresDatabase:
         while done < len(columns):
             try:
                 with self._borrowed(self._ahead) as connection, hanging_up(connection):
-                    connection.send(name, SQL[name], [Texts()(columns[done])])
+                    connection.send(SQL[name], [Texts()(columns[done])])
                     while True:
                         rows = connection.receive_all()
                         if done + 1 == len(columns):
                             break
-                        connection.send(name, SQL[name], [Texts()(columns[done + 1])])
+                        connection.send(SQL[name], [Texts()(columns[done + 1])])
                         done += 1
                         failures = 0
                         yield rows

@@ -10,9 +10,9 @@ import psycopg
 
 from ..errors import OutcomeUnknown, Unavailable
 from .port import AppendCall, Receipt
-from .postgres_append import Answer, parameters
+from .postgres_append import Answer, parameters, statement
 from .postgres_connection import BoundaryConnection
-from .postgres_database import SQL, PostgresDatabase, lost
+from .postgres_database import PostgresDatabase, lost
 from .postgres_pool import Pool
 
 _RECONNECT_SECONDS: Final = 0.2
@@ -76,7 +76,7 @@ class PostgresSending:
             return
         self._in_doubt = True
         try:
-            self._connection.send("append_events", SQL["append"], self._parameters)
+            self._connection.send(statement(len(self._parameters)), self._parameters)
         except psycopg.Error as error:
             self._fail(self._connection, error)
         except BaseException:
@@ -89,7 +89,8 @@ class PostgresSending:
         if connection is None:
             return None
         try:
-            answer = Answer(*connection.receive())
+            answer: Answer
+            (answer,) = connection.receive()
         except psycopg.Error as error:
             self._fail(connection, error)
             return None

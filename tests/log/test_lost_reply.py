@@ -80,7 +80,7 @@ class Proxy:
         return lost
 
     def _loses_reply(self, data: bytes) -> bool:
-        lost = self.replies_to_lose > 0 and b"appended" in data  # the status that the function returns
+        lost = self.replies_to_lose > 0 and b"append_events" in data  # the column that the function returns
         self.replies_to_lose -= lost
         return lost
 

@@ -2,25 +2,28 @@
 
 -- Set rows as given; without a due time the row goes. Of two changes of one saga the later one counts.
 -- A saga that was nudged meanwhile and is released or over is due at once: nobody may sleep through a nudge.
+-- Gives how many changes it was given: an assignment calls it without a plan of its own, where PERFORM would make one.
 CREATE FUNCTION put_due(
     p_saga_ids text[], p_definitions text[], p_versions integer[], p_due_at timestamptz[], p_worker_ids text[],
     p_now timestamptz
-) RETURNS void LANGUAGE plpgsql AS $$
+) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
-    v_over text[] := '{}';
+    v_over text[] := p_saga_ids;
     v_deleted integer;
 BEGIN
     IF array_position(p_due_at, NULL) IS NOT NULL THEN
-        SELECT array_agg(saga_id) INTO v_over
-        FROM unnest(p_saga_ids, p_due_at) AS change (saga_id, due_at)
-        WHERE due_at IS NULL;
+        IF array_remove(p_due_at, NULL) <> '{}' THEN
+            SELECT array_agg(saga_id) INTO v_over
+            FROM unnest(p_saga_ids, p_due_at) AS change (saga_id, due_at)
+            WHERE due_at IS NULL;
+        END IF;
         DELETE FROM due WHERE saga_id = ANY (v_over) AND NOT nudged;
         GET DIAGNOSTICS v_deleted = ROW_COUNT;
         IF v_deleted < cardinality(v_over) THEN
             UPDATE due SET due_at = least(due_at, p_now), worker_id = NULL, nudged = false WHERE saga_id = ANY (v_over);
         END IF;
         IF cardinality(v_over) = cardinality(p_saga_ids) THEN
-            RETURN;
+            RETURN cardinality(p_saga_ids);
         END IF;
     END IF;
 
@@ -40,6 +43,7 @@ BEGIN
                       ELSE excluded.due_at END,
         worker_id = excluded.worker_id,
         nudged = due.nudged AND excluded.worker_id IS NOT NULL;
+    RETURN cardinality(p_saga_ids);
 END
 $$;
 

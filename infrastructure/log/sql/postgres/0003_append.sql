@@ -2,11 +2,12 @@
 --
 -- `kept` are the places of the events of those that do not, from 1. `v_lacks` has from which version on a stream lacks
 -- what a conflicting append would have written, and none before it did: who counts on that conflicts, too, even where
--- an event of another writer, or of a later append of the call, stands in its place.
+-- an event of another writer, or of a later append of the call, stands in its place. `conflicts` are the places of the
+-- appends that do; `refusals` has three numbers for each: its place, that of the event that does not continue its stream,
+-- and the version at which the stream ends.
 CREATE FUNCTION decide_appends(
     p_sizes integer[], p_stream_ids text[], p_versions bigint[],
-    OUT kept integer[], OUT conflicts integer[], OUT conflict_streams text[], OUT conflict_expected bigint[],
-    OUT conflict_actual bigint[]
+    OUT kept integer[], OUT conflicts integer[], OUT refusals bigint[]
 ) LANGUAGE plpgsql AS $$
 DECLARE
     v_streams integer[];  -- the number of each event's stream: what follows has one element for each stream
@@ -24,6 +25,7 @@ DECLARE
 BEGIN
     kept := '{}';
     conflicts := '{}';
+    refusals := '{}';
     SELECT array_agg(number ORDER BY place)
     INTO v_streams
     FROM (
@@ -50,9 +52,7 @@ BEGIN
                             v_version NOT IN (0, 1))
             THEN
                 conflicts := conflicts || v_append;
-                conflict_streams := conflict_streams || p_stream_ids[v_place];
-                conflict_expected := conflict_expected || v_version - 1;
-                conflict_actual := conflict_actual || coalesce(v_ends[v_stream], 0);
+                refusals := refusals || ARRAY[v_append, v_place, coalesce(v_ends[v_stream], 0)];
                 FOR v_lost IN v_begin .. v_end LOOP
                     v_stream := v_streams[v_lost];
                     v_version := v_versions[v_lost];
@@ -86,32 +86,40 @@ $$;
 -- every event belongs to its own stream's process.
 -- Due changes and nudges name their append by its place in the call, from 1.
 --
--- `status`: `appended` (also when every append conflicted), `known` (it was written before), `superseded`, `moved`.
+-- It answers in numbers, since a row of named columns takes longer to send than many an append to write:
+--   0, first and last position, microseconds since 1970, and the `refusals` of `decide_appends`: appended, or all refused;
+--   1, first and last position, microseconds since 1970: known, it was written before;
+--   2: superseded, the lease does not hold;
+--   3, place of the consumer in the call, its position: moved.
+--
+-- Plans that are made once suit calls of any size; PostgreSQL would rather make some anew for each call.
 CREATE FUNCTION append_events(
     p_append_id uuid, p_worker_id text, p_epoch bigint,
     p_sizes integer[], p_suspect boolean, p_opening_streams text[], p_opening_versions bigint[],
     p_stream_ids text[], p_versions bigint[], p_topics text[], p_schema_versions integer[], p_states bytea[],
-    p_correlation_ids text[], p_causation_positions bigint[], p_metas text[], p_digests bytea,
-    p_due_appends integer[], p_due_sagas text[], p_due_definitions text[], p_due_versions integer[],
-    p_due_at timestamptz[], p_due_workers text[],
-    p_nudge_appends integer[], p_nudge_sagas text[], p_nudge_definitions text[], p_nudge_versions integer[],
-    p_consumers text[], p_expected bigint[], p_positions bigint[],
-    OUT status text, OUT first_position bigint, OUT last_position bigint, OUT recorded_at timestamptz,
-    OUT conflicts integer[], OUT conflict_streams text[], OUT conflict_expected bigint[], OUT conflict_actual bigint[],
-    OUT moved_consumer text, OUT moved_position bigint
-) LANGUAGE plpgsql AS $$
+    p_causation_positions bigint[], p_metas text[], p_digests bytea,
+    p_due_appends integer[] DEFAULT '{}', p_due_sagas text[] DEFAULT '{}', p_due_definitions text[] DEFAULT '{}',
+    p_due_versions integer[] DEFAULT '{}', p_due_at timestamptz[] DEFAULT '{}', p_due_workers text[] DEFAULT '{}',
+    p_correlation_ids text[] DEFAULT '{}',
+    p_nudge_appends integer[] DEFAULT '{}', p_nudge_sagas text[] DEFAULT '{}', p_nudge_definitions text[] DEFAULT '{}',
+    p_nudge_versions integer[] DEFAULT '{}',
+    p_consumers text[] DEFAULT '{}', p_expected bigint[] DEFAULT '{}', p_positions bigint[] DEFAULT '{}'
+) RETURNS bigint[] LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     v_leased boolean;
     v_head bigint;
     v_hash bytea;
     v_now timestamptz;
+    v_microseconds bigint;
     v_digests bytea := p_digests;
     v_last bigint;
     v_kept integer[];
+    v_conflicts integer[] := '{}';
+    v_refusals bigint[];
+    v_answer bigint[];
+    v_changed integer;
 BEGIN
-    conflicts := '{}';
-
     -- From here to the commit we are alone: positions are contiguous and become visible in order, no stream grows and
     -- no lease ends (whoever ends one holds this lock, too).
     SELECT h.position, h.hash, greatest(clock_timestamp(), h.recorded_at)
@@ -120,7 +128,10 @@ BEGIN
 
     -- A statement of its own: it sees what was committed while we waited for the lock. Was the call written before, does
     -- the lease hold, and does each stream end just before where the call begins in it?
-    SELECT p_worker_id IS NULL OR w.worker_id IS NOT NULL, a.first_position, a.last_position, a.recorded_at,
+    SELECT p_worker_id IS NULL OR w.worker_id IS NOT NULL,
+           CASE WHEN a.append_id IS NOT NULL
+                THEN ARRAY[1, a.first_position, a.last_position, (extract(epoch FROM a.recorded_at) * 1000000)::bigint]
+           END,
            p_suspect OR EXISTS (
                SELECT FROM unnest(p_opening_streams, p_opening_versions) AS opening (stream_id, version)
                WHERE coalesce(version <> 1 + (  -- scalar: a join may be planned as a hash of every event there is
@@ -128,37 +139,32 @@ BEGIN
                    ORDER BY e.version DESC LIMIT 1
                ), version NOT IN (0, 1))
            )
-    INTO v_leased, first_position, last_position, recorded_at, p_suspect
+    INTO v_leased, v_answer, p_suspect
     FROM (SELECT) AS call
     LEFT JOIN appends AS a ON a.append_id = p_append_id
     LEFT JOIN workers AS w ON w.worker_id = p_worker_id AND w.epoch = p_epoch;
-    IF first_position IS NOT NULL THEN
-        status := 'known';
-        RETURN;
+    IF v_answer IS NOT NULL THEN
+        RETURN v_answer;
     END IF;
 
     IF NOT v_leased THEN
-        status := 'superseded';
-        RETURN;
+        RETURN ARRAY[2];
     END IF;
 
     IF cardinality(p_consumers) > 0 THEN
-        SELECT 'moved', wanted.consumer, coalesce(c.position, 0)
-        INTO status, moved_consumer, moved_position
-        FROM unnest(p_consumers, p_expected, p_positions) AS wanted (consumer, expected, position)
+        SELECT ARRAY[3, wanted.place, coalesce(c.position, 0)]
+        INTO v_answer
+        FROM unnest(p_consumers, p_expected, p_positions) WITH ORDINALITY AS wanted (consumer, expected, position, place)
         LEFT JOIN consumers AS c ON c.consumer = wanted.consumer
         WHERE coalesce(c.position, 0) <> wanted.expected
           AND NOT coalesce(c.position = wanted.position AND c.append_id = p_append_id, false)
         LIMIT 1;
         IF FOUND THEN
-            RETURN;
+            RETURN v_answer;
         END IF;
     END IF;
 
-    status := 'appended';
-    first_position := v_head + 1;
-    last_position := v_head;
-    recorded_at := v_now;
+    v_microseconds := extract(epoch FROM v_now) * 1000000;
 
     IF NOT p_suspect THEN
         INSERT INTO events
@@ -169,14 +175,16 @@ BEGIN
                    unnest(p_states), unnest(p_correlation_ids), unnest(p_causation_positions), unnest(p_metas),
                    generate_subscripts(p_stream_ids, 1)
         ) AS sent (stream_id, version, topic, schema_version, state, correlation_id, causation_position, meta, place);
-        v_last := v_head + coalesce(cardinality(p_stream_ids), 0);
+        v_last := v_head + cardinality(p_stream_ids);
+        v_answer := ARRAY[0, v_head + 1, v_last, v_microseconds];
     ELSE  -- whoever conflicts is left out, and the neighbours are written all the same
-        SELECT decided.kept, decided.conflicts, decided.conflict_streams, decided.conflict_expected,
-               decided.conflict_actual
-        INTO v_kept, conflicts, conflict_streams, conflict_expected, conflict_actual
+        SELECT decided.kept, decided.conflicts, decided.refusals
+        INTO v_kept, v_conflicts, v_refusals
         FROM decide_appends(p_sizes, p_stream_ids, p_versions) AS decided;
-        IF cardinality(conflicts) = cardinality(p_sizes) THEN
-            RETURN;
+        v_last := v_head + cardinality(v_kept);
+        v_answer := ARRAY[0, v_head + 1, v_last, v_microseconds] || v_refusals;
+        IF cardinality(v_conflicts) = cardinality(p_sizes) THEN
+            RETURN v_answer;
         END IF;
         INSERT INTO events
         SELECT v_head + number, stream_id, version, topic, schema_version, state, correlation_id,
@@ -186,42 +194,40 @@ BEGIN
             AS sent (stream_id, version, topic, schema_version, state, correlation_id, causation_position, meta,
                      place)
         JOIN unnest(v_kept) WITH ORDINALITY AS kept (place, number) USING (place);
-        v_last := v_head + cardinality(v_kept);
         SELECT string_agg(substring(p_digests FROM (place - 1) * 32 + 1 FOR 32), '' ORDER BY place)
         INTO v_digests
         FROM unnest(v_kept) AS kept (place);
     END IF;
 
     IF v_last > v_head THEN
-        last_position := v_last;
-        v_hash := sha256(v_hash || int8send(v_last) || int8send((extract(epoch FROM v_now) * 1000000)::bigint)
-                         || v_digests);
+        v_hash := sha256(v_hash || int8send(v_last) || int8send(v_microseconds) || v_digests);
         INSERT INTO appends (append_id, first_position, last_position, recorded_at, hash)
         VALUES (p_append_id, v_head + 1, v_last, v_now, v_hash);
         UPDATE head SET position = v_last, hash = v_hash, recorded_at = v_now;
     END IF;
 
-    IF cardinality(p_due_sagas) > 0 AND cardinality(conflicts) = 0 THEN
-        PERFORM put_due(p_due_sagas, p_due_definitions, p_due_versions, p_due_at, p_due_workers, v_now);
+    IF cardinality(p_due_sagas) > 0 AND cardinality(v_conflicts) = 0 THEN
+        v_changed := put_due(p_due_sagas, p_due_definitions, p_due_versions, p_due_at, p_due_workers, v_now);
     ELSIF cardinality(p_due_sagas) > 0 THEN
         PERFORM put_due(array_agg(saga_id ORDER BY place), array_agg(definition ORDER BY place),
                         array_agg(definition_version ORDER BY place), array_agg(due_at ORDER BY place),
                         array_agg(worker_id ORDER BY place), v_now)
         FROM unnest(p_due_appends, p_due_sagas, p_due_definitions, p_due_versions, p_due_at, p_due_workers)
             WITH ORDINALITY AS change (append, saga_id, definition, definition_version, due_at, worker_id, place)
-        WHERE append <> ALL (conflicts);
+        WHERE append <> ALL (v_conflicts);
     END IF;
     IF cardinality(p_nudge_sagas) > 0 THEN
         PERFORM nudge(array_agg(saga_id ORDER BY place), array_agg(definition ORDER BY place),
                       array_agg(definition_version ORDER BY place), v_now)
         FROM unnest(p_nudge_appends, p_nudge_sagas, p_nudge_definitions, p_nudge_versions) WITH ORDINALITY
             AS nudged (append, saga_id, definition, definition_version, place)
-        WHERE append <> ALL (conflicts);
+        WHERE append <> ALL (v_conflicts);
     END IF;
     IF cardinality(p_consumers) > 0 THEN
         INSERT INTO consumers (consumer, position, append_id)
         SELECT consumer, position, p_append_id FROM unnest(p_consumers, p_positions) AS advance (consumer, position)
         ON CONFLICT (consumer) DO UPDATE SET position = excluded.position, append_id = excluded.append_id;
     END IF;
+    RETURN v_answer;
 END
 $$;

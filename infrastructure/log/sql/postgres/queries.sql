@@ -25,18 +25,6 @@ SELECT position FROM head FOR UPDATE
 -- name: head
 SELECT position, hash, recorded_at FROM head
 
--- name: append
--- Sent as it stands, with its parameters in the server's own format: see postgres_append.py.
-SELECT * FROM append_events(
-    $1::uuid, $2::text, $3::bigint,
-    $4::integer[], $5::boolean, $6::text[], $7::bigint[],
-    $8::text[], $9::bigint[], $10::text[], $11::integer[], $12::bytea[],
-    $13::text[], $14::bigint[], $15::text[], $16::bytea,
-    $17::integer[], $18::text[], $19::text[], $20::integer[], $21::timestamptz[], $22::text[],
-    $23::integer[], $24::text[], $25::text[], $26::integer[],
-    $27::text[], $28::bigint[], $29::bigint[]
-)
-
 -- name: end_before
 SELECT max(version) FROM events WHERE stream_id = %s AND position < %s
 
@@ -73,7 +61,7 @@ CROSS JOIN LATERAL (
 ORDER BY e.stream_id COLLATE "C", e.version
 
 -- name: payloads
--- Sent as it stands, as `append` is.
+-- Sent as it stands, with its parameter in the server's own format.
 SELECT stream_id, topic, schema_version, state FROM events WHERE stream_id = ANY($1::text[]) ORDER BY stream_id, version
 
 -- name: correlated
