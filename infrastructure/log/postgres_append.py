@@ -54,17 +54,18 @@ def parameters(call: AppendCall) -> list[Parameter]:
     ]
     due = [(place, append.due) for place, append in enumerate(call.appends, 1) if append.due]
     nudges = [(place, nudge) for place, append in enumerate(call.appends, 1) for nudge in append.nudge]
-    optional: list[Parameter] = []
-    wanted = 0
-    for given, group in (
-        (bool(due), _due_columns(due, texts)),
-        (any(correlations), [texts(correlations) if any(correlations) else _NO_TEXTS]),
-        (bool(nudges), _due_columns(nudges, texts)[:4]),
-        (bool(call.advances), _advance_columns(call.advances, texts)),
-    ):
-        optional += group
-        wanted = len(optional) if given else wanted
-    return required + optional[:wanted]
+    is_correlated = any(correlations)
+    if not (due or nudges or is_correlated or call.advances):
+        return required
+    optional = [
+        *_due_columns(due, texts),
+        texts(correlations) if is_correlated else _NO_TEXTS,
+        *_due_columns(nudges, texts)[:4],
+        *_advance_columns(call.advances, texts),
+    ]
+    while optional[-1] in _DEFAULTS:
+        optional.pop()
+    return required + optional
 
 
 def _due_columns(changes: Sequence[tuple[int, DueChange]], texts: Texts) -> list[Parameter]:
@@ -93,10 +94,11 @@ def _advance_columns(advances: Sequence[Advance], texts: Texts) -> list[Paramete
 
 
 _NO_COLUMNS: Final = [()] * len(NewEvent.__struct_fields__)
-# A lone append has neither, and would spend as long on making these as on its events.
 _NO_TEXTS: Final = Texts()(())
 _NO_ADVANCES: Final = [_NO_TEXTS, bigints(()), bigints(())]
 _NO_CHANGES: Final = [integers(()), _NO_TEXTS, _NO_TEXTS, integers(()), instants(()), _NO_TEXTS]
+_DEFAULTS: Final = {*_NO_CHANGES, *_NO_ADVANCES}
+"""What the optional parameters are when they are not given."""
 
 
 def receipt(call: AppendCall, answer: Answer) -> Receipt:

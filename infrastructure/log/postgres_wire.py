@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial, wraps
 from itertools import chain
 from typing import Final, TypeVar
 
@@ -19,7 +19,9 @@ Parameter = tuple[int, bytes | None]
 """A parameter as it is sent: its format, and its bytes; None is NULL."""
 
 SHORT: Final = 4
-"""Up to so many values in a column it is not worth while to look which are alike."""
+"""The columns of a lone append have about so many values, and nearly all are those of an append just before."""
+SHORT_KEPT_MAX: Final = 1024
+"""How many columns of that kind are kept as they were encoded."""
 
 T = TypeVar("T")
 
@@ -43,6 +45,17 @@ int8: Final = struct.Struct(">q").pack
 boolean: Final = struct.Struct(">?").pack
 
 
+def _kept(encode: Callable[[Sequence[T]], Parameter]) -> Callable[[Sequence[T]], Parameter]:
+    """Encode a short column once for all the calls that have it."""
+    recent = lru_cache(SHORT_KEPT_MAX)(encode)
+
+    @wraps(encode)
+    def encoded(column: Sequence[T]) -> Parameter:
+        return recent(tuple(column)) if len(column) <= SHORT else encode(column)
+
+    return encoded
+
+
 class Texts:
     """Makes the `text[]` of one call. A value that stands in them many times, as most do, is encoded once."""
 
@@ -52,11 +65,16 @@ class Texts:
     def __call__(self, column: Sequence[str | None]) -> Parameter:
         """A `text[]`."""
         if len(column) <= SHORT:
-            return _array(_TEXT, column, [_NULL if value is None else _framed(value.encode()) for value in column])
+            return _short_texts(tuple(column))
         encoded = self._encoded
         for value in set(column).difference(encoded):
             encoded[value] = _framed((value or "").encode())
         return _array(_TEXT, column, map(encoded.__getitem__, column))
+
+
+@lru_cache(SHORT_KEPT_MAX)
+def _short_texts(column: Sequence[str | None]) -> Parameter:
+    return _array(_TEXT, column, (_NULL if value is None else _framed(value.encode()) for value in column))
 
 
 def byteas(column: Sequence[bytes]) -> Parameter:
@@ -71,11 +89,13 @@ def instants(column: Sequence[datetime | None]) -> Parameter:
     return _array(_TIMESTAMPTZ, column, _each(microseconds, _int8_element))
 
 
+@_kept
 def integers(column: Sequence[int]) -> Parameter:
     """An `integer[]`."""
     return _array(_INT4, column, _each(column, _int4_element))
 
 
+@_kept
 def bigints(column: Sequence[int | None]) -> Parameter:
     """A `bigint[]`."""
     return _array(_INT8, column, _each(column, _int8_element))
@@ -83,8 +103,6 @@ def bigints(column: Sequence[int | None]) -> Parameter:
 
 def _each(column: Sequence[T], encode: Callable[[T], bytes]) -> Iterable[bytes]:
     """Every value encoded; one that stands there many times, as most do, once."""
-    if len(column) <= SHORT:
-        return map(encode, column)
     encoded = {value: encode(value) for value in set(column)}
     return map(encoded.__getitem__, column)
 

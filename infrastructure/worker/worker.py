@@ -193,14 +193,19 @@ class Worker:
     def _drive(self) -> None:
         error: Exception | None = None
         try:
+            messages: Sequence[Message] = ()
             stopping = False
-            while not stopping:
-                messages, stopping = self._receive()
+            while True:
                 if self._projector is not None:
                     self._projector.keep_up(LAG_SECONDS_MAX, timeout_seconds=LAG_WAIT_SECONDS)
                 turn = self._engine.turn(messages)
-                if turn.dispatch or turn.replies:
+                answer = self._engine.pending  # asked first: should it come just now, there is something to do
+                wait_seconds = min(self._engine.seconds_to_wait(), WAKE_SECONDS_MAX)
+                if turn.dispatch or turn.replies:  # last of all: the event loop waits while this thread runs Python
                     self._loop.call_soon_threadsafe(self._deliver, turn)
+                if stopping:
+                    break
+                messages, stopping = self._inbox.take(wait_seconds, answer)
         except Exception as failure:
             log.exception("the worker's engine ended")
             error = failure
@@ -218,8 +223,3 @@ class Worker:
         closed = error or Unavailable("the worker was closed before it could answer")
         for answer in tuple(self._asking):
             Reply(answer).give(closed)
-
-    def _receive(self) -> tuple[Sequence[Message], bool]:
-        """What the engine is told, and whether that is all, when it has something to do or time has passed."""
-        answer = self._engine.pending  # asked first: should it come just now, there is something to do
-        return self._inbox.take(min(self._engine.seconds_to_wait(), WAKE_SECONDS_MAX), answer)
