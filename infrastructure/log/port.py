@@ -14,6 +14,8 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import astuple
 
+from .instant import instant
+
 if TYPE_CHECKING:
     from .requests import Requests
 
@@ -149,7 +151,13 @@ class Receipt(NamedTuple):
     """What became of an append call: one outcome for each append, in order."""
 
     outcomes: list[Outcome]
-    recorded_at: datetime
+    recorded_us: int
+    """When it was recorded, in microseconds since 1970-01-01 UTC."""
+
+    @property
+    def recorded_at(self) -> datetime:
+        """When it was recorded."""
+        return instant(self.recorded_us)
 
 
 class Head(NamedTuple):

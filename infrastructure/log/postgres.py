@@ -9,7 +9,6 @@ from functools import partial
 from threading import Condition, Lock
 from typing import Final
 
-from .instant import instant
 from .outcome import as_sent, recall
 from .port import (
     AppendCall,
@@ -80,7 +79,7 @@ class PostgresLog(PostgresWorkQueue):
             self._grown.notify_all()
         return appended
 
-    def _recall(self, call: AppendCall, first_position: int, last_position: int, recorded_at: int) -> Receipt:
+    def _recall(self, call: AppendCall, first_position: int, last_position: int, recorded_us: int) -> Receipt:
         bounds = {"after": first_position - 1, "upto": last_position, "limit": None}
         rows = _rows(self._database.fetch("read", bounds))
 
@@ -89,7 +88,7 @@ class PostgresLog(PostgresWorkQueue):
             return None if end is None else int(end)
 
         outcomes = recall(call.appends, first_position, [as_sent(row) for row in rows], end_before)
-        return Receipt(outcomes, instant(recorded_at))
+        return Receipt(outcomes, recorded_us)
 
     def head(self) -> Head:
         ((position, hash_, recorded_at),) = self._database.fetch("head")

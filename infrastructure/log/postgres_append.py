@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from itertools import accumulate, pairwise
 from typing import Any, Final
 
 from msgspec.structs import astuple
 
 from ..errors import SupersededWorker
-from .instant import instant
 from .outcome import moved
 from .port import Advance, AppendCall, Appended, Conflict, DueChange, NewEvent, Outcome, Receipt
 from .postgres_wire import BINARY, Parameter, Texts, bigints, boolean, byteas, instants, int8, integers
@@ -112,16 +110,18 @@ def receipt(call: AppendCall, answer: Answer) -> Receipt:
     if status == MOVED:
         place, position = numbers
         raise moved(call.advances[place - 1], position)
-    first_position, _, recorded_at, *refusals = numbers
-    sizes = [len(append.events) for append in call.appends]
+    first_position, _, recorded_us, *refusals = numbers
     conflicts = _conflicts(call, refusals) if refusals else {}
-    for place in conflicts:
-        sizes[place] = 0
-    bounds = pairwise(accumulate(sizes, initial=first_position))
-    outcomes: list[Outcome] = [Appended(begin, end - 1) for begin, end in bounds]
-    for place, conflict in conflicts.items():
-        outcomes[place] = conflict
-    return Receipt(outcomes, instant(recorded_at))
+    outcomes: list[Outcome] = []
+    begin = first_position
+    for index, append in enumerate(call.appends):
+        if index in conflicts:
+            outcomes.append(conflicts[index])
+            continue
+        end = begin + len(append.events)
+        outcomes.append(Appended(begin, end - 1))
+        begin = end
+    return Receipt(outcomes, recorded_us)
 
 
 def _conflicts(call: AppendCall, refusals: Sequence[int]) -> dict[int, Conflict]:

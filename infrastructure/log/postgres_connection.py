@@ -49,19 +49,18 @@ class BoundaryConnection(psycopg.Connection[tuple[Any, ...]]):
 
     @property
     def pending(self) -> int | None:
-        """The file descriptor to wait on, as long as `receive` would wait for an answer."""
+        """The file descriptor to wait on, as long as receiving would wait for an answer."""
         try:
             self.pgconn.consume_input()
         except psycopg.Error:
-            return None  # it is lost, which `receive` says
+            return None  # it is lost, which receiving says
         return self.pgconn.socket if self.pgconn.is_busy() else None
 
-    def receive(self) -> tuple[Any, ...]:
-        """The one row that the statement answers. Raises `psycopg.Error`."""
-        [row] = self.receive_all()
-        return row
+    def receive_value(self) -> bytes | None:
+        """The one value that the statement answers, in the server's own format. Raises `psycopg.Error`."""
+        return self._result(ExecStatus.TUPLES_OK).get_value(0, 0)
 
-    def receive_all(self) -> list[tuple[Any, ...]]:
+    def receive_rows(self) -> list[tuple[Any, ...]]:
         """The rows that the statement answers. Raises `psycopg.Error`."""
         result = self._result(ExecStatus.TUPLES_OK)
         self._transformer.set_pgresult(result)

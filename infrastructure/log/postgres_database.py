@@ -103,7 +103,7 @@ class PostgresDatabase:
                 with self._borrowed(self._ahead) as connection, hanging_up(connection):
                     connection.send(SQL[name], [Texts()(columns[done])])
                     while True:
-                        rows = connection.receive_all()
+                        rows = connection.receive_rows()
                         if done + 1 == len(columns):
                             break
                         connection.send(SQL[name], [Texts()(columns[done + 1])])

@@ -14,6 +14,7 @@ from .postgres_append import Answer, parameters, statement
 from .postgres_connection import BoundaryConnection
 from .postgres_database import PostgresDatabase, lost
 from .postgres_pool import Pool
+from .postgres_wire import unpack_bigints
 
 _RECONNECT_SECONDS: Final = 0.2
 
@@ -89,8 +90,7 @@ class PostgresSending:
         if connection is None:
             return None
         try:
-            answer: Answer
-            (answer,) = connection.receive()
+            answer = unpack_bigints(connection.receive_value() or b"")
         except psycopg.Error as error:
             self._fail(connection, error)
             return None

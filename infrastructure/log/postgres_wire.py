@@ -33,6 +33,9 @@ _TIMESTAMPTZ: Final = 1184
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
+_HEAD_BYTES: Final = 20
+_BIGINT_BYTES: Final = 12
+
 _head: Final = struct.Struct(">iiIii").pack
 _empty: Final = struct.Struct(">iiI").pack
 _length: Final = struct.Struct(">i").pack
@@ -99,6 +102,18 @@ def integers(column: Sequence[int]) -> Parameter:
 def bigints(column: Sequence[int | None]) -> Parameter:
     """A `bigint[]`."""
     return _array(_INT8, column, _each(column, _int8_element))
+
+
+def unpack_bigints(value: bytes) -> tuple[int, ...]:
+    """The elements of a `bigint[]` that has some, and no NULL."""
+    return _bigints(len(value))(value)
+
+
+@lru_cache
+def _bigints(size_bytes: int) -> Callable[[bytes], tuple[int, ...]]:
+    """Reads an array of so many bytes."""
+    elements = (size_bytes - _HEAD_BYTES) // _BIGINT_BYTES
+    return struct.Struct(f">{_HEAD_BYTES}x{'4xq' * elements}").unpack
 
 
 def _each(column: Sequence[T], encode: Callable[[T], bytes]) -> Iterable[bytes]:

@@ -205,7 +205,7 @@ def _append(connection: sqlite3.Connection, call: AppendCall) -> Receipt:
         apply_due(connection, accepted, now)
         for advance in call.advances:
             connection.execute(SQL["move_consumer"], (advance.consumer, advance.position, call.append_id.bytes))
-    return Receipt(outcomes, instant(now))
+    return Receipt(outcomes, now)
 
 
 def _ends(connection: sqlite3.Connection, appends: Sequence[Append]) -> dict[str, int]:
@@ -239,7 +239,7 @@ def _check_advances(connection: sqlite3.Connection, call: AppendCall) -> None:
             raise moved(advance, position)
 
 
-def _recall(connection: sqlite3.Connection, call: AppendCall, first: int, last: int, recorded_at: int) -> Receipt:
+def _recall(connection: sqlite3.Connection, call: AppendCall, first: int, last: int, recorded_us: int) -> Receipt:
     rows = _rows(connection.execute(SQL["read"], {"after": first - 1, "upto": last, "limit": -1}))
 
     def end_before(stream_id: str, position: int) -> int | None:
@@ -247,7 +247,7 @@ def _recall(connection: sqlite3.Connection, call: AppendCall, first: int, last: 
         return end
 
     outcomes: list[Outcome] = recall(call.appends, first, [as_sent(row) for row in rows], end_before)
-    return Receipt(outcomes, instant(recorded_at))
+    return Receipt(outcomes, recorded_us)
 
 
 def _tolerant(text: bytes) -> str:

@@ -253,7 +253,8 @@ class Engine:
         now = self._clock()
         for saga_id in self._held.timers.due(now):
             self._held.wake(saga_id)
-        self._held.admit(self._room_for_starts)
+        if self._held.starts:
+            self._held.admit(self._room_for_starts)
         self._held.commit(now)
         self._held.requests.settle()
 

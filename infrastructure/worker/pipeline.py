@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Container, Iterator, Mapping
 from typing import TypeVar
+from uuid import uuid4
 
 from ..clock import Clock
 from ..errors import OutcomeUnknown, Unavailable
@@ -35,6 +36,8 @@ class Pipeline:
         self._clock = clock
         self._sent: Sent | None = None
         self._sent_at = 0.0
+        self._next_id = uuid4()
+        """The next call's, drawn while the log writes the one before."""
         self.drafted = Batch()
         self.giving_up = False
         """Stop trying to append to a database that does not answer."""
@@ -79,7 +82,9 @@ class Pipeline:
         if self.drafted:
             batch, self.drafted = self.drafted, Batch()
             self._sent_at = self._clock.monotonic()
-            self._sent = Sent(self._log, self._lease.epoch, list(batch.transitions.values()), batch.stream_ids)
+            transitions = list(batch.transitions.values())
+            self._sent = Sent(self._log, self._next_id, self._lease.epoch, transitions, batch.stream_ids)
+            self._next_id = uuid4()
 
     def receive(self) -> list[tuple[Transition, Outcome]]:
         """Wait until it is known what became of what was sent; the same call again is harmless.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from uuid import uuid4
+from uuid import UUID
 
 from ..errors import OutcomeUnknown, Unavailable
 from ..log.port import AppendCall, Epoch, EventLog, Receipt, Sending
@@ -17,13 +17,15 @@ class Sent:
     Raises `SupersededWorker`; that the log could not be reached is said when the receipt is asked for.
     """
 
-    def __init__(self, log: EventLog, epoch: Epoch, batch: Sequence[Transition], stream_ids: Collection[str]) -> None:
+    def __init__(
+        self, log: EventLog, append_id: UUID, epoch: Epoch, batch: Sequence[Transition], stream_ids: Collection[str]
+    ) -> None:
         self._log = log
         self.batch = batch
         self.saga_ids = {transition.execution.saga_id for transition in batch}
         self.stream_ids = stream_ids
         """The participants' streams that it writes to."""
-        self._call = AppendCall(uuid4(), [transition.append() for transition in batch], epoch)
+        self._call = AppendCall(append_id, [transition.append() for transition in batch], epoch)
         self._sending: Sending | None = None
         with suppress(Unavailable, OutcomeUnknown):
             self._sending = log.send(self._call)

@@ -76,8 +76,9 @@ class StepTasks:
         if self._current is not None:
             self._apart.add(_what(self._current))
             self._current = None
-        rest, self._shared = self._shared, deque()
-        self.run(rest)
+        if self._shared:
+            rest, self._shared = self._shared, deque()
+            self.run(rest)
 
     async def _run_alone(self, dispatch: Dispatch) -> None:
         self._tell(await attempt(dispatch, self._threads))

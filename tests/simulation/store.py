@@ -87,7 +87,7 @@ class SimulatedLog(SimulatedQueue):
             self.apply_due(accepted, now)
             for advance in call.advances:
                 self._consumers[advance.consumer] = (advance.position, call.append_id)
-        return Receipt(outcomes, now)
+        return Receipt(outcomes, microseconds(now))
 
     def send(self, call: AppendCall) -> Sent:
         return Sent(self.append(call))
@@ -189,4 +189,4 @@ class SimulatedLog(SimulatedQueue):
             return max((r.version for r in self._streams[stream_id] if r.position < position), default=None)
 
         sent = [as_sent(row) for row in rows]
-        return Receipt(recall(call.appends, known.first_position, sent, end_before), known.recorded_at)
+        return Receipt(recall(call.appends, known.first_position, sent, end_before), microseconds(known.recorded_at))

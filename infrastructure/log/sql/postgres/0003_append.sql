@@ -133,7 +133,8 @@ BEGIN
                 THEN ARRAY[1, a.first_position, a.last_position, (extract(epoch FROM a.recorded_at) * 1000000)::bigint]
            END,
            p_suspect OR EXISTS (
-               SELECT FROM unnest(p_opening_streams, p_opening_versions) AS opening (stream_id, version)
+               SELECT
+               FROM (SELECT unnest(p_opening_streams), unnest(p_opening_versions)) AS opening (stream_id, version)
                WHERE coalesce(version <> 1 + (  -- scalar: a join may be planned as a hash of every event there is
                    SELECT e.version FROM events AS e WHERE e.stream_id = opening.stream_id
                    ORDER BY e.version DESC LIMIT 1
