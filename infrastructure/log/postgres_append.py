@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec.structs import astuple
 
 from ..errors import SupersededWorker
 from .outcome import moved
 from .port import Advance, AppendCall, Appended, Conflict, DueChange, NewEvent, Outcome, Receipt
-from .postgres_wire import BINARY, Parameter, Texts, bigints, boolean, byteas, instants, int8, integers
+from .postgres_wire import (
+    BINARY,
+    SHORT,
+    Parameter,
+    Texts,
+    bigints,
+    boolean,
+    byteas,
+    instants,
+    int8,
+    integers,
+    kept_bigints,
+    kept_integers,
+    kept_texts,
+    texts,
+)
 
 Answer = Sequence[int]
 """What `append_events` answers: a status, and what goes with it."""
@@ -28,26 +43,26 @@ def statement(parameters: int) -> str:
 def parameters(call: AppendCall) -> list[Parameter]:
     """What `append_events` is called with, in order, up to the last that is not as it would be without."""
     events = [new for append in call.appends for new in append.events]
-    columns: Sequence[Sequence[Any]] = list(zip(*map(astuple, events), strict=True)) or _NO_COLUMNS
+    columns: Sequence[tuple[Any, ...]] = list(zip(*map(astuple, events), strict=True)) or _NO_COLUMNS
     streams, versions, topics, schema_versions, states, correlations, causations, metas, digests = columns
-    openings, suspect = _openings(streams, versions)
+    opening_streams, opening_versions, suspect = _openings(streams, versions)
     worker_id, epoch = call.epoch or (None, None)
-    texts = Texts()
+    encode = _LONE if len(events) <= SHORT else _Encoders(Texts(), integers, bigints)
     required = [
         (BINARY, call.append_id.bytes),
         (BINARY, None if worker_id is None else worker_id.encode()),
         (BINARY, None if epoch is None else int8(epoch)),
-        integers([len(append.events) for append in call.appends]),
+        encode.integers(tuple([len(append.events) for append in call.appends])),
         (BINARY, boolean(suspect)),
-        texts([stream_id for stream_id, _ in openings]),
-        bigints([version for _, version in openings]),
-        texts(streams),
-        bigints(versions),
-        texts(topics),
-        integers(schema_versions),
+        encode.texts(opening_streams),
+        encode.bigints(opening_versions),
+        encode.texts(streams),
+        encode.bigints(versions),
+        encode.texts(topics),
+        encode.integers(schema_versions),
         byteas(states),
-        bigints(causations),
-        texts(metas),
+        encode.bigints(causations),
+        encode.texts(metas),
         (BINARY, b"".join(digests)),
     ]
     due = [(place, append.due) for place, append in enumerate(call.appends, 1) if append.due]
@@ -56,34 +71,43 @@ def parameters(call: AppendCall) -> list[Parameter]:
     if not (due or nudges or is_correlated or call.advances):
         return required
     optional = [
-        *_due_columns(due, texts),
-        texts(correlations) if is_correlated else _NO_TEXTS,
-        *_due_columns(nudges, texts)[:4],
-        *_advance_columns(call.advances, texts),
+        *_due_columns(due, encode),
+        encode.texts(correlations) if is_correlated else _NO_TEXTS,
+        *_due_columns(nudges, encode)[:4],
+        *_advance_columns(call.advances),
     ]
     while optional[-1] in _DEFAULTS:
         optional.pop()
     return required + optional
 
 
-def _due_columns(changes: Sequence[tuple[int, DueChange]], texts: Texts) -> list[Parameter]:
+class _Encoders(NamedTuple):
+    """What makes the columns of one call."""
+
+    texts: Callable[[tuple[str | None, ...]], Parameter]
+    integers: Callable[[tuple[int, ...]], Parameter]
+    bigints: Callable[[tuple[int | None, ...]], Parameter]
+
+
+_LONE: Final = _Encoders(kept_texts, kept_integers, kept_bigints)
+
+
+def _due_columns(changes: Sequence[tuple[int, DueChange]], encode: _Encoders) -> list[Parameter]:
     """Changes of the due work, each with the place of its append in the call."""
     if not changes:
         return _NO_CHANGES
-    places: Sequence[int] = [place for place, _ in changes]
-    columns: Sequence[Sequence[Any]] = list(zip(*(change for _, change in changes), strict=True))
-    saga_ids, definitions, versions, due_at, worker_ids = columns
+    saga_ids, definitions, versions, due_at, worker_ids = zip(*(change for _, change in changes), strict=True)
     return [
-        integers(places),
-        texts(saga_ids),
-        texts(definitions),
-        integers(versions),
+        encode.integers(tuple([place for place, _ in changes])),
+        encode.texts(saga_ids),
+        encode.texts(definitions),
+        encode.integers(versions),
         instants(due_at),
-        texts(worker_ids),
+        encode.texts(worker_ids),
     ]
 
 
-def _advance_columns(advances: Sequence[Advance], texts: Texts) -> list[Parameter]:
+def _advance_columns(advances: Sequence[Advance]) -> list[Parameter]:
     """Consumers' positions."""
     if not advances:
         return _NO_ADVANCES
@@ -92,7 +116,7 @@ def _advance_columns(advances: Sequence[Advance], texts: Texts) -> list[Paramete
 
 
 _NO_COLUMNS: Final = [()] * len(NewEvent.__struct_fields__)
-_NO_TEXTS: Final = Texts()(())
+_NO_TEXTS: Final = texts(())
 _NO_ADVANCES: Final = [_NO_TEXTS, bigints(()), bigints(())]
 _NO_CHANGES: Final = [integers(()), _NO_TEXTS, _NO_TEXTS, integers(()), instants(()), _NO_TEXTS]
 _DEFAULTS: Final = {*_NO_CHANGES, *_NO_ADVANCES}
@@ -117,10 +141,10 @@ def receipt(call: AppendCall, answer: Answer) -> Receipt:
     for index, append in enumerate(call.appends):
         if index in conflicts:
             outcomes.append(conflicts[index])
-            continue
-        end = begin + len(append.events)
-        outcomes.append(Appended(begin, end - 1))
-        begin = end
+        else:
+            end = begin + len(append.events)
+            outcomes.append(Appended(begin, end - 1))
+            begin = end
     return Receipt(outcomes, recorded_us)
 
 
@@ -132,16 +156,16 @@ def _conflicts(call: AppendCall, refusals: Sequence[int]) -> dict[int, Conflict]
     return {place - 1: Conflict(new.stream_id, new.version - 1, end) for place, new, end in refused}
 
 
-def _openings(streams: Iterable[str], versions: Iterable[int]) -> tuple[list[tuple[str, int]], bool]:
+def _openings(streams: Sequence[str], versions: Sequence[int]) -> tuple[tuple[str, ...], tuple[int, ...], bool]:
     """Where each stream of a call begins in it, which is checked there; and whether the call contradicts itself."""
     reached: dict[str, int] = {}
-    openings: list[tuple[str, int]] = []
+    openings: dict[str, int] = {}
     suspect = False
     for stream_id, version in zip(streams, versions, strict=True):
         end = reached.get(stream_id)
         if end is None:
-            openings.append((stream_id, version))
+            openings[stream_id] = version
         elif version != end + 1:
             suspect = True
         reached[stream_id] = version
-    return openings, suspect
+    return tuple(openings), tuple(openings.values()), suspect

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial, wraps
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Final, TypeVar
 
@@ -19,9 +19,9 @@ Parameter = tuple[int, bytes | None]
 """A parameter as it is sent: its format, and its bytes; None is NULL."""
 
 SHORT: Final = 4
-"""The columns of a lone append have about so many values, and nearly all are those of an append just before."""
-SHORT_KEPT_MAX: Final = 1024
-"""How many columns of that kind are kept as they were encoded."""
+"""Up to so many values in a column it is not worth while to look which are alike."""
+KEPT_MAX: Final = 1024
+"""How many columns of each type are kept as they were encoded."""
 
 T = TypeVar("T")
 
@@ -48,17 +48,6 @@ int8: Final = struct.Struct(">q").pack
 boolean: Final = struct.Struct(">?").pack
 
 
-def _kept(encode: Callable[[Sequence[T]], Parameter]) -> Callable[[Sequence[T]], Parameter]:
-    """Encode a short column once for all the calls that have it."""
-    recent = lru_cache(SHORT_KEPT_MAX)(encode)
-
-    @wraps(encode)
-    def encoded(column: Sequence[T]) -> Parameter:
-        return recent(tuple(column)) if len(column) <= SHORT else encode(column)
-
-    return encoded
-
-
 class Texts:
     """Makes the `text[]` of one call. A value that stands in them many times, as most do, is encoded once."""
 
@@ -67,17 +56,10 @@ class Texts:
 
     def __call__(self, column: Sequence[str | None]) -> Parameter:
         """A `text[]`."""
-        if len(column) <= SHORT:
-            return _short_texts(tuple(column))
         encoded = self._encoded
         for value in set(column).difference(encoded):
             encoded[value] = _framed((value or "").encode())
         return _array(_TEXT, column, map(encoded.__getitem__, column))
-
-
-@lru_cache(SHORT_KEPT_MAX)
-def _short_texts(column: Sequence[str | None]) -> Parameter:
-    return _array(_TEXT, column, (_NULL if value is None else _framed(value.encode()) for value in column))
 
 
 def byteas(column: Sequence[bytes]) -> Parameter:
@@ -92,16 +74,25 @@ def instants(column: Sequence[datetime | None]) -> Parameter:
     return _array(_TIMESTAMPTZ, column, _each(microseconds, _int8_element))
 
 
-@_kept
 def integers(column: Sequence[int]) -> Parameter:
     """An `integer[]`."""
     return _array(_INT4, column, _each(column, _int4_element))
 
 
-@_kept
 def bigints(column: Sequence[int | None]) -> Parameter:
     """A `bigint[]`."""
     return _array(_INT8, column, _each(column, _int8_element))
+
+
+def texts(column: Sequence[str | None]) -> Parameter:
+    """A `text[]` by itself."""
+    return Texts()(column)
+
+
+# Nearly all columns of a lone append, which has few values in each, are those of another one just before.
+kept_texts: Final = lru_cache(KEPT_MAX)(texts)
+kept_integers: Final = lru_cache(KEPT_MAX)(integers)
+kept_bigints: Final = lru_cache(KEPT_MAX)(bigints)
 
 
 def unpack_bigints(value: bytes) -> tuple[int, ...]:
@@ -118,6 +109,8 @@ def _bigints(size_bytes: int) -> Callable[[bytes], tuple[int, ...]]:
 
 def _each(column: Sequence[T], encode: Callable[[T], bytes]) -> Iterable[bytes]:
     """Every value encoded; one that stands there many times, as most do, once."""
+    if len(column) <= SHORT:
+        return map(encode, column)
     encoded = {value: encode(value) for value in set(column)}
     return map(encoded.__getitem__, column)
 
