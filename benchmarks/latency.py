@@ -1,4 +1,7 @@
-"""Latency: how long one saga of four steps takes, alone and among 64, beside DBOS."""
+"""Latency: how long one saga of four steps takes, alone and among 64, beside DBOS.
+
+The limit of a lone one are its events, appended one transition after the other without worker and kernel.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from statistics import median
 from . import dbos_peer
 from .databases import POSTGRES
 from .findings import Findings
+from .limits import append_one_by_one
 from .measuring import PERCENTS, in_turn, percentile
 from .setting import Setting
 from .workload import drive
@@ -41,8 +45,17 @@ def _measure(setting: Setting, backend: str, at_once: int, found: Findings) -> N
         waits_seconds["dbos_"] += waits
         return median(waits)
 
+    def appended() -> float:
+        waits = append_one_by_one(setting.databases.fresh(backend), sample)
+        found.figures[f"append_{backend}_1_transition_p50_ms"] = median(waits) * 1000
+        return median(waits) * len(waits) / setting.sizes.sagas_alone
+
     ways = [f"{way}:{at_once}" for way in dbos_peer.WAYS]
     contenders: dict[str, Callable[[], float]] = {"ours": ours}
+    if at_once == 1:
+        sample = setting.databases.fresh(backend)
+        drive(sample, setting.sizes.sagas_alone, 1, warm_up=False)
+        contenders["appended"] = appended
     if setting.with_dbos:
         contenders["dbos"] = dbos
     rounds = in_turn(contenders, setting.sizes.rounds)
@@ -50,6 +63,8 @@ def _measure(setting: Setting, backend: str, at_once: int, found: Findings) -> N
         for percent in PERCENTS if waits else ():
             name = f"{whose}latency_{backend}_{at_once}_at_once_p{percent}_ms"
             found.figures[name] = percentile(waits, percent) * 1000
+    if "appended" in rounds:
+        found.ratios[f"latency_vs_append_{backend}"] = rounds.ratio("appended", "ours")
     if at_once == 1 and "dbos" in rounds:
         name = "latency_vs_dbos" if backend == POSTGRES else f"latency_vs_dbos_{backend}"
         found.ratios[name] = rounds.ratio("dbos", "ours")

@@ -10,6 +10,7 @@ import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +24,7 @@ from sagaledger.infrastructure.log.open import open_backend
 from sagaledger.infrastructure.log.port import Append, AppendCall, Appended, EventLog, NewEvent, StoredRow
 
 from .databases import SQLITE
-from .measuring import stopwatch
+from .measuring import seconds_of, stopwatch
 from .together import seconds_together, tell_all, wait_for_all
 
 EVENTS_PER_TRANSACTION = 1_000
@@ -47,6 +48,17 @@ def append_again(url: str, rows: Sequence[StoredRow]) -> float:
     with closing(open_backend(url, create=True)) as backend, stopwatch() as watch:
         _append_all(backend, calls)
     return len(rows) / watch.seconds
+
+
+def append_one_by_one(url: str, sample: str) -> list[float]:
+    """Append the events of the log `sample` to an empty ledger, in its calls; gives the seconds of each of them."""
+    with closing(open_backend(sample)) as log:
+        rows = recorded(log)
+        links = log.appends(0, limit=len(rows))
+    parts = [rows[link.first_position - 1 : link.last_position] for link in links]
+    calls = [AppendCall(uuid4(), _appends(part)) for part in parts]
+    with closing(open_backend(url, create=True)) as backend:
+        return [seconds_of(partial(_append_all, backend, [call])) for call in calls]
 
 
 def append_together(url: str, sample: str, processes: int) -> float:
