@@ -1,6 +1,7 @@
 """The limits that a ledger's speed is held against: its events appended without the kernel, and plainly inserted.
 
-Both get the events that a worker left in a log, a thousand in each transaction, and write the same bytes again.
+They get the events that a worker left in a log, a thousand in each transaction, and write the same bytes again; for
+the latency of a lone saga, appended in the calls in which the worker appended them.
 `python -m benchmarks.limits URL SAMPLE NUMBER OF` appends its share of those in another log, beside other processes.
 """
 
@@ -50,6 +51,15 @@ def append_again(url: str, rows: Sequence[StoredRow]) -> float:
     return len(rows) / watch.seconds
 
 
+def append_together(url: str, sample: str, processes: int) -> float:
+    """The same by processes that each append the events of their share of the sagas, which are in the log `sample`."""
+    with closing(open_backend(sample)) as log:
+        events = log.head().position
+    open_backend(url, create=True).close()
+    shares = [(url, sample, str(number), str(processes)) for number in range(processes)]
+    return events / seconds_together("benchmarks.limits", shares)
+
+
 def append_one_by_one(url: str, sample: str) -> list[float]:
     """Append the events of the log `sample` to an empty ledger, in its calls; gives the seconds of each of them."""
     with closing(open_backend(sample)) as log:
@@ -59,15 +69,6 @@ def append_one_by_one(url: str, sample: str) -> list[float]:
     calls = [AppendCall(uuid4(), _appends(part)) for part in parts]
     with closing(open_backend(url, create=True)) as backend:
         return [seconds_of(partial(_append_all, backend, [call])) for call in calls]
-
-
-def append_together(url: str, sample: str, processes: int) -> float:
-    """The same by processes that each append the events of their share of the sagas, which are in the log `sample`."""
-    with closing(open_backend(sample)) as log:
-        events = log.head().position
-    open_backend(url, create=True).close()
-    shares = [(url, sample, str(number), str(processes)) for number in range(processes)]
-    return events / seconds_together("benchmarks.limits", shares)
 
 
 def insert_again(url: str, rows: Sequence[StoredRow]) -> float:

@@ -156,7 +156,7 @@ class Receipt(NamedTuple):
 
     @property
     def recorded_at(self) -> datetime:
-        """When it was recorded."""
+        """The same as an instant."""
         return instant(self.recorded_us)
 
 

@@ -13,7 +13,7 @@ from .outcome import moved
 from .port import Advance, AppendCall, Appended, Conflict, DueChange, NewEvent, Outcome, Receipt
 from .postgres_wire import (
     BINARY,
-    SHORT,
+    SHORT_MAX,
     Parameter,
     Texts,
     bigints,
@@ -31,23 +31,29 @@ from .postgres_wire import (
 Answer = Sequence[int]
 """What `append_events` answers: a status, and what goes with it."""
 
-APPENDED, KNOWN, SUPERSEDED, MOVED = range(4)
+APPENDED: Final = 0
+KNOWN: Final = 1
+SUPERSEDED: Final = 2
+MOVED: Final = 3
 
 
 @cache
-def statement(parameters: int) -> str:
-    """The call, with the first so many of the function's parameters."""
-    return f"SELECT append_events({', '.join(f'${number}' for number in range(1, parameters + 1))})"
+def statement(count: int) -> str:
+    """The call with the first so many of the function's parameters: there are five lengths that `parameters` gives."""
+    return f"SELECT append_events({', '.join(f'${number}' for number in range(1, count + 1))})"
 
 
 def parameters(call: AppendCall) -> list[Parameter]:
-    """What `append_events` is called with, in order, up to the last that is not as it would be without."""
+    """What `append_events` is called with, in order; those at the end that equal their defaults are left out."""
     events = [new for append in call.appends for new in append.events]
     columns: Sequence[tuple[Any, ...]] = list(zip(*map(astuple, events), strict=True)) or _NO_COLUMNS
     streams, versions, topics, schema_versions, states, correlations, causations, metas, digests = columns
     opening_streams, opening_versions, suspect = _openings(streams, versions)
     worker_id, epoch = call.epoch or (None, None)
-    encode = _LONE if len(events) <= SHORT else _Encoders(Texts(), integers, bigints)
+    due = [(place, append.due) for place, append in enumerate(call.appends, 1) if append.due]
+    nudges = [(place, nudge) for place, append in enumerate(call.appends, 1) for nudge in append.nudge]
+    longest = max(len(events), len(call.appends), len(nudges))
+    encode = _SHORT if longest <= SHORT_MAX else _Encoders(Texts(), integers, bigints)
     required = [
         (BINARY, call.append_id.bytes),
         (BINARY, None if worker_id is None else worker_id.encode()),
@@ -61,12 +67,10 @@ def parameters(call: AppendCall) -> list[Parameter]:
         encode.texts(topics),
         encode.integers(schema_versions),
         byteas(states),
-        encode.bigints(causations),
+        bigints(causations),  # hardly ever those of another call
         encode.texts(metas),
         (BINARY, b"".join(digests)),
     ]
-    due = [(place, append.due) for place, append in enumerate(call.appends, 1) if append.due]
-    nudges = [(place, nudge) for place, append in enumerate(call.appends, 1) for nudge in append.nudge]
     is_correlated = any(correlations)
     if not (due or nudges or is_correlated or call.advances):
         return required
@@ -89,7 +93,7 @@ class _Encoders(NamedTuple):
     bigints: Callable[[tuple[int | None, ...]], Parameter]
 
 
-_LONE: Final = _Encoders(kept_texts, kept_integers, kept_bigints)
+_SHORT: Final = _Encoders(kept_texts, kept_integers, kept_bigints)
 
 
 def _due_columns(changes: Sequence[tuple[int, DueChange]], encode: _Encoders) -> list[Parameter]:

@@ -18,7 +18,7 @@ from ...domain.errors import InvalidInput, SagaledgerError
 from ..errors import NotOurs, Unavailable
 from .postgres_connection import BoundaryConnection, connect
 from .postgres_pool import Pool
-from .postgres_wire import Texts
+from .postgres_wire import texts
 from .schema import check_version
 from .statements import migrations, queries, schema_version
 
@@ -101,12 +101,12 @@ class PostgresDatabase:
         while done < len(columns):
             try:
                 with self._borrowed(self._ahead) as connection, hanging_up(connection):
-                    connection.send(SQL[name], [Texts()(columns[done])])
+                    connection.send(SQL[name], [texts(columns[done])])
                     while True:
                         rows = connection.receive_rows()
                         if done + 1 == len(columns):
                             break
-                        connection.send(SQL[name], [Texts()(columns[done + 1])])
+                        connection.send(SQL[name], [texts(columns[done + 1])])
                         done += 1
                         failures = 0
                         yield rows

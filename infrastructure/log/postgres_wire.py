@@ -18,10 +18,10 @@ BINARY: Final = 1
 Parameter = tuple[int, bytes | None]
 """A parameter as it is sent: its format, and its bytes; None is NULL."""
 
-SHORT: Final = 4
-"""Up to so many values in a column it is not worth while to look which are alike."""
+SHORT_MAX: Final = 4
+"""Up to so many values in a column, as of a lone append, are seldom alike, but often those of the call before."""
 KEPT_MAX: Final = 1024
-"""How many columns of each type are kept as they were encoded."""
+"""How many short columns of each type are kept as they were encoded."""
 
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ def texts(column: Sequence[str | None]) -> Parameter:
     return Texts()(column)
 
 
-# Nearly all columns of a lone append, which has few values in each, are those of another one just before.
+# For short columns.
 kept_texts: Final = lru_cache(KEPT_MAX)(texts)
 kept_integers: Final = lru_cache(KEPT_MAX)(integers)
 kept_bigints: Final = lru_cache(KEPT_MAX)(bigints)
@@ -109,7 +109,7 @@ def _bigints(size_bytes: int) -> Callable[[bytes], tuple[int, ...]]:
 
 def _each(column: Sequence[T], encode: Callable[[T], bytes]) -> Iterable[bytes]:
     """Every value encoded; one that stands there many times, as most do, once."""
-    if len(column) <= SHORT:
+    if len(column) <= SHORT_MAX:
         return map(encode, column)
     encoded = {value: encode(value) for value in set(column)}
     return map(encoded.__getitem__, column)

@@ -37,7 +37,7 @@ class Pipeline:
         self._sent: Sent | None = None
         self._sent_at = 0.0
         self._next_id = uuid4()
-        """The next call's, drawn while the log writes the one before."""
+        """The next call's: it is drawn while a server writes the one before."""
         self.drafted = Batch()
         self.giving_up = False
         """Stop trying to append to a database that does not answer."""

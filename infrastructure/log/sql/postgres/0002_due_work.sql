@@ -2,7 +2,7 @@
 
 -- Set rows as given; without a due time the row goes. Of two changes of one saga the later one counts.
 -- A saga that was nudged meanwhile and is released or over is due at once: nobody may sleep through a nudge.
--- Gives how many changes it was given: an assignment calls it without a plan of its own, where PERFORM would make one.
+-- Gives how many changes it was given.
 CREATE FUNCTION put_due(
     p_saga_ids text[], p_definitions text[], p_versions integer[], p_due_at timestamptz[], p_worker_ids text[],
     p_now timestamptz

@@ -3,8 +3,8 @@
 -- `kept` are the places of the events of those that do not, from 1. `v_lacks` has from which version on a stream lacks
 -- what a conflicting append would have written, and none before it did: who counts on that conflicts, too, even where
 -- an event of another writer, or of a later append of the call, stands in its place. `conflicts` are the places of the
--- appends that do; `refusals` has three numbers for each: its place, that of the event that does not continue its stream,
--- and the version at which the stream ends.
+-- appends that do; `refusals` has three numbers for each: its place, that of the event that does not continue its
+-- stream, and the version at which the stream ends.
 CREATE FUNCTION decide_appends(
     p_sizes integer[], p_stream_ids text[], p_versions bigint[],
     OUT kept integer[], OUT conflicts integer[], OUT refusals bigint[]
@@ -82,12 +82,12 @@ $$;
 --
 -- `p_sizes` has the number of events of each append; the other event arrays have one element for each event, and
 -- `p_digests` their digests one after the other. `p_openings_*` are the first events of each stream in the call;
--- `p_suspect` says that the call contradicts itself, so that some append must conflict. `p_correlation_ids` may be empty:
--- every event belongs to its own stream's process.
+-- `p_suspect` says that the call contradicts itself, so that some append must conflict. `p_correlation_ids` may be
+-- empty: every event belongs to its own stream's process.
 -- Due changes and nudges name their append by its place in the call, from 1.
 --
 -- It answers in numbers, since a row of named columns takes longer to send than many an append to write:
---   0, first and last position, microseconds since 1970, and the `refusals` of `decide_appends`: appended, or all refused;
+--   0, first and last position, microseconds since 1970, and the `refusals` of `decide_appends`: appended;
 --   1, first and last position, microseconds since 1970: known, it was written before;
 --   2: superseded, the lease does not hold;
 --   3, place of the consumer in the call, its position: moved.
@@ -208,6 +208,7 @@ BEGIN
     END IF;
 
     IF cardinality(p_due_sagas) > 0 AND cardinality(v_conflicts) = 0 THEN
+        -- assigned, and not performed, which would run a query for it
         v_changed := put_due(p_due_sagas, p_due_definitions, p_due_versions, p_due_at, p_due_workers, v_now);
     ELSIF cardinality(p_due_sagas) > 0 THEN
         PERFORM put_due(array_agg(saga_id ORDER BY place), array_agg(definition ORDER BY place),
