@@ -63,7 +63,7 @@ def recall(
         conflict = streams.conflict(append)
         if conflict is None:
             stream_id = append.events[0].stream_id
-            raise ValueError(f"the append to {stream_id!r} differs from the one first sent under this id")
+            raise ValueError(f"other events than these of {stream_id!r} were first sent under this append id")
         outcomes.append(conflict)
     return outcomes
 

@@ -109,6 +109,8 @@ class PostgresSending:
         """Note that the connection is lost. Raises what any other error means."""
         if not lost(error):
             self._let_go()
+            if error.diag.constraint_name == "appends_append_id_key":
+                raise ValueError(f"other events were first sent under the append id {self._append_id}") from error
             raise self._database.explain(error) from error
         connection.close()
         self._let_go()

@@ -159,6 +159,18 @@ def test_the_same_call_again_has_its_first_outcome(log: Backend, pen: Pen) -> No
     assert log.head() == before
 
 
+def test_another_call_under_the_id_of_one_that_was_written_is_an_error(log: Backend, pen: Pen) -> None:
+    """An id names one call: nothing is written, wherever the other one's events would stand."""
+    first = pen.call(pen.append("a", 1))
+    log.append(first)
+
+    for other in (pen.append("b", 1), Append([pen.event("a", 1, b'"another"'), *pen.events("b", 1)])):
+        with pytest.raises(ValueError, match="were first sent under"):
+            log.append(pen.call(other, append_id=first.append_id))
+
+    assert log.head().position == 1
+
+
 def test_a_call_in_which_all_conflict_writes_nothing(log: Backend, pen: Pen) -> None:
     """No link of the chain, no due work, no consumer's position: as if it had never been sent."""
     log.append(pen.call(pen.append("a", 1)))

@@ -126,12 +126,9 @@ BEGIN
     INTO v_head, v_hash, v_now
     FROM head AS h FOR UPDATE;
 
-    -- A statement of its own: it sees what was committed while we waited for the lock. Was the call written before, does
-    -- the lease hold, and does each stream end just before where the call begins in it?
+    -- A statement of its own: it sees what was committed while we waited for the lock. Does the lease hold, and does each
+    -- stream end just before where the call begins in it?
     SELECT p_worker_id IS NULL OR w.worker_id IS NOT NULL,
-           CASE WHEN a.append_id IS NOT NULL
-                THEN ARRAY[1, a.first_position, a.last_position, (extract(epoch FROM a.recorded_at) * 1000000)::bigint]
-           END,
            p_suspect OR EXISTS (
                SELECT
                FROM (SELECT unnest(p_opening_streams), unnest(p_opening_versions)) AS opening (stream_id, version)
@@ -140,12 +137,20 @@ BEGIN
                    ORDER BY e.version DESC LIMIT 1
                ), version NOT IN (0, 1))
            )
-    INTO v_leased, v_answer, p_suspect
+    INTO v_leased, p_suspect
     FROM (SELECT) AS call
-    LEFT JOIN appends AS a ON a.append_id = p_append_id
     LEFT JOIN workers AS w ON w.worker_id = p_worker_id AND w.epoch = p_epoch;
-    IF v_answer IS NOT NULL THEN
-        RETURN v_answer;
+
+    -- A call that was written before is always suspect: some stream has gone on since it began there. No other call has
+    -- to look for itself among all there are.
+    IF p_suspect THEN
+        SELECT ARRAY[1, first_position, last_position, (extract(epoch FROM recorded_at) * 1000000)::bigint]
+        INTO v_answer
+        FROM appends
+        WHERE append_id = p_append_id;
+        IF FOUND THEN
+            RETURN v_answer;
+        END IF;
     END IF;
 
     IF NOT v_leased THEN
