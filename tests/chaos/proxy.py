@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Self
 
 CHUNK_BYTES = 65_536
-ANSWER = b"appended"
-"""The status in the answer of an append that was committed."""
+ANSWER = b"append_events"
+"""The column in the answer of an append that was committed."""
 REQUEST = b"StepSucceeded"
 """A topic in the appends that only workers send."""
 
