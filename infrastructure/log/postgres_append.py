@@ -39,7 +39,7 @@ MOVED: Final = 3
 
 @cache
 def statement(count: int) -> str:
-    """The call with the first so many of the function's parameters: there are five lengths that `parameters` gives."""
+    """The call with the first so many of the function's parameters; of text it holds their numbers and nothing else."""
     return f"SELECT append_events({', '.join(f'${number}' for number in range(1, count + 1))})"
 
 
