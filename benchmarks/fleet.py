@@ -16,12 +16,12 @@ from .together import seconds_together, tell_all, wait_for_all
 from .workload import APP, WARM_UP_SAGAS, errands, see_through
 
 
-def drive_together(url: str, sagas: int, at_once: int, workers: int) -> float:
+def drive_together(url: str, sagas: int, at_once: int, workers: int, *, each_on_a_core: bool = False) -> float:
     """Divide sagas among workers that each run so many at once; gives how many ended in a second, of all of them."""
     Ledger.open(url, APP, create=True).close()
     share = sagas // workers
     shares = [(url, str(share), str(at_once), f"errand-{number}") for number in range(workers)]
-    return share * workers / seconds_together("benchmarks.fleet", shares)
+    return share * workers / seconds_together("benchmarks.fleet", shares, each_on_a_core=each_on_a_core)
 
 
 async def _work(url: str, sagas: int, at_once: int, name: str) -> None:

@@ -51,13 +51,13 @@ def append_again(url: str, rows: Sequence[StoredRow]) -> float:
     return len(rows) / watch.seconds
 
 
-def append_together(url: str, sample: str, processes: int) -> float:
+def append_together(url: str, sample: str, processes: int, *, each_on_a_core: bool = False) -> float:
     """The same by processes that each append the events of their share of the sagas, which are in the log `sample`."""
     with closing(open_backend(sample)) as log:
         events = log.head().position
     open_backend(url, create=True).close()
     shares = [(url, sample, str(number), str(processes)) for number in range(processes)]
-    return events / seconds_together("benchmarks.limits", shares)
+    return events / seconds_together("benchmarks.limits", shares, each_on_a_core=each_on_a_core)
 
 
 def append_one_by_one(url: str, sample: str) -> list[float]:

@@ -1,6 +1,7 @@
 """Sagas per second: four steps that call out, at 1, 64 and 512 at once, beside the ledger's limits and DBOS.
 
-A ratio is that of the fastest on both sides: of the numbers at once and, on PostgreSQL, of one process and two.
+A ratio is that of the fastest on both sides: of the numbers at once and, on PostgreSQL, of one process and two, each
+where the system puts it or on a core of its own.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
+from typing import Protocol
 
 from sagaledger.infrastructure.log.open import open_backend
 from sagaledger.infrastructure.log.port import StoredRow
@@ -19,6 +21,7 @@ from .fleet import drive_together
 from .limits import append_again, append_together, insert_again, recorded
 from .measuring import Rounds, in_turn
 from .setting import Setting
+from .together import CAN_KEEP_TO_CORES
 from .workload import WARM_UP_SAGAS, drive
 
 AT_ONCE = (1, 64, 512)
@@ -26,10 +29,17 @@ MANY = AT_ONCE[-1]
 OURS = f"{MANY}_at_once"
 PROCESSES = 2
 BY_ALL = f"_by_{PROCESSES}_processes"
+ON_CORES = "_each_on_a_core"
 APPENDED = "only_appended"
 INSERTED = "only_inserted"
 DBOS = "dbos"
 Contender = Callable[[], float]
+
+
+class Together(Protocol):
+    """What several processes do at the same time; gives the sagas of a second."""
+
+    def __call__(self, *, each_on_a_core: bool) -> float: ...
 
 
 def throughput(setting: Setting) -> Findings:
@@ -52,12 +62,13 @@ def _sagas(setting: Setting, backend: str) -> dict[str, Contender]:
         number = setting.sizes.sagas_alone if at_once == 1 else setting.sizes.sagas_at_once
         return drive(setting.databases.fresh(backend), number, at_once, project=project).sagas_per_second
 
-    def together() -> float:
-        return drive_together(setting.databases.fresh(backend), setting.sizes.sagas_at_once, MANY, PROCESSES)
+    def together(*, each_on_a_core: bool) -> float:
+        url, number = setting.databases.fresh(backend), setting.sizes.sagas_at_once
+        return drive_together(url, number, MANY, PROCESSES, each_on_a_core=each_on_a_core)
 
     contenders: dict[str, Contender] = {f"{OURS}_with_views": partial(sagas, MANY, project=True)}
     contenders |= {f"{at_once}_at_once": partial(sagas, at_once) for at_once in AT_ONCE}
-    return contenders | ({f"{OURS}{BY_ALL}": together} if backend == POSTGRES else {})
+    return contenders | _by_all(OURS, together, backend)
 
 
 def _limits(setting: Setting, backend: str, sample: str) -> dict[str, Contender]:
@@ -69,11 +80,12 @@ def _limits(setting: Setting, backend: str, sample: str) -> dict[str, Contender]
     def again(write: Callable[[str, Sequence[StoredRow]], float]) -> float:
         return write(setting.databases.fresh(backend), rows) * sagas / len(rows)
 
-    def together() -> float:
-        return append_together(setting.databases.fresh(backend), sample, PROCESSES) * sagas / len(rows)
+    def together(*, each_on_a_core: bool) -> float:
+        url = setting.databases.fresh(backend)
+        return append_together(url, sample, PROCESSES, each_on_a_core=each_on_a_core) * sagas / len(rows)
 
     limits: dict[str, Contender] = {APPENDED: partial(again, append_again), INSERTED: partial(again, insert_again)}
-    return limits | ({f"{APPENDED}{BY_ALL}": together} if backend == POSTGRES else {})
+    return limits | _by_all(APPENDED, together, backend)
 
 
 def _dbos(setting: Setting, backend: str) -> dict[str, Contender]:
@@ -85,11 +97,19 @@ def _dbos(setting: Setting, backend: str) -> dict[str, Contender]:
         (ran,) = dbos_peer.run(url, number, way)
         return ran.sagas_per_second
 
-    def together() -> float:
-        return dbos_peer.run_together(url, number, way, PROCESSES)
+    def together(*, each_on_a_core: bool) -> float:
+        return dbos_peer.run_together(url, number, way, PROCESSES, each_on_a_core=each_on_a_core)
 
     peers: dict[str, Contender] = {DBOS: workflows}
-    return peers | ({f"{DBOS}{BY_ALL}": together} if backend == POSTGRES else {})
+    return peers | _by_all(DBOS, together, backend)
+
+
+def _by_all(name: str, together: Together, backend: str) -> dict[str, Contender]:
+    """The same by several processes, which only a server takes; on Linux also with a core for each."""
+    if backend != POSTGRES:
+        return {}
+    ways = {f"{name}{BY_ALL}": partial(together, each_on_a_core=False)}
+    return ways | ({f"{name}{BY_ALL}{ON_CORES}": partial(together, each_on_a_core=True)} if CAN_KEEP_TO_CORES else {})
 
 
 def _note(rounds: Rounds, backend: str, found: Findings) -> None:
@@ -100,6 +120,9 @@ def _note(rounds: Rounds, backend: str, found: Findings) -> None:
     if len(alone) < len(rounds):
         _compare(rounds, alone, f"{backend}_1_process", found)
         found.ratios[f"{PROCESSES}_processes_vs_1_{backend}"] = rounds.ratio(f"{OURS}{BY_ALL}", OURS)
+        if CAN_KEEP_TO_CORES:
+            kept = rounds.ratio(f"{OURS}{BY_ALL}{ON_CORES}", f"{OURS}{BY_ALL}")
+            found.ratios[f"each_on_a_core_vs_anywhere_{backend}"] = kept
     found.ratios[f"append_vs_insert_{backend}"] = rounds.ratio(APPENDED, INSERTED)
 
 

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import cycle
 from pathlib import Path
 
 from .measuring import seconds_of
 
+CAN_KEEP_TO_CORES = hasattr(os, "sched_setaffinity")
 
-def seconds_together(module: str, shares: Sequence[Sequence[str]]) -> float:
+
+def seconds_together(module: str, shares: Sequence[Sequence[str]], *, each_on_a_core: bool = False) -> float:
     """Run a module once for each share, which are its arguments; gives the seconds until the last one has ended.
 
-    Each must call `wait_for_all` once it is warm, and `tell_all` when it has done its share.
+    Each must call `wait_for_all` once it is warm, and `tell_all` when it has done its share. On Linux each can be kept
+    on a core of its own, as far as there are so many.
     """
     with ExitStack() as stack:
         members = [stack.enter_context(_running(module, share)) for share in shares]
+        if each_on_a_core:
+            for member, core in zip(members, cycle(os.sched_getaffinity(0)), strict=False):
+                os.sched_setaffinity(member.pid, {core})
         for member in members:
             _hear(member)
 
