@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -14,7 +15,8 @@ T = TypeVar("T")
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run asynchronous work to its end, as `asyncio.run` does."""
-    with asyncio.Runner(loop_factory=_fastest()) as runner:
+    # Should it never begin, as after Ctrl-C just now, Python need not complain that nobody awaited it.
+    with closing(work), asyncio.Runner(loop_factory=_fastest()) as runner:
         return runner.run(work)
 
 

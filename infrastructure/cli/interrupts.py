@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Coroutine
+from contextlib import closing
 from typing import Any, TypeVar
 
 from ..loop import run_async
@@ -22,7 +23,8 @@ def run_to_end(work: Coroutine[Any, Any, T]) -> T:
         return await work
 
     try:
-        return run_async(cancellable())
+        with closing(work):
+            return run_async(cancellable())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
 

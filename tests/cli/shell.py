@@ -92,9 +92,9 @@ class Shell:
             process.communicate()
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool], *, every_seconds: float = 0.02) -> None:
     """Wait for a condition, within reason."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
+        time.sleep(every_seconds)

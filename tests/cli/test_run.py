@@ -69,11 +69,11 @@ def test_an_interrupted_run_goes_on_where_it_stopped(sqlite_shell: Shell) -> Non
         process.send_signal(signal.SIGINT)
     _, messages = process.communicate()
 
-    assert process.returncode == 130
     assert messages.splitlines() == [
         "what has begun is on record: run it again to go on",
         "sagaledger: interrupted",
     ]
+    assert process.returncode == 130
     assert sqlite_shell.json("run", str(SLICE), *TERMS)["sagas"] == {"compensated": 11, "completed": 89}
 
 
@@ -102,16 +102,19 @@ def test_run_leaves_the_sagas_to_a_worker_that_has_the_file(sqlite_shell: Shell)
 def _held_up(shell: Shell, *, beyond: int) -> Iterator[None]:
     """Wait until the log is beyond a position, and let nobody write meanwhile: a run would be over in a moment."""
     until(lambda: _head(shell) > 0)
-    with closing(sqlite3.connect(shell.folder / "sagaledger.db", timeout=30, isolation_level=None)) as file:
+    with closing(sqlite3.connect(shell.folder / "sagaledger.db", timeout=0, isolation_level=None)) as file:
 
         def come_so_far() -> bool:
-            file.execute("BEGIN IMMEDIATE")
+            try:
+                file.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:  # the run is writing; SQLite's own wait could last until it is over
+                return False
             (position,) = file.execute("SELECT position FROM head").fetchone()
             if position <= beyond:
                 file.execute("ROLLBACK")
             return bool(position > beyond)
 
-        until(come_so_far)
+        until(come_so_far, every_seconds=0.001)
         yield
         file.execute("ROLLBACK")
 

@@ -1,0 +1,30 @@
+"""Asynchronous work of a command, and the signals that end it."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+
+import pytest
+
+from sagaledger.infrastructure import loop
+from sagaledger.infrastructure.cli.interrupts import run_to_end
+
+
+def test_ctrl_c_before_the_work_began_says_nothing_of_coroutines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may come while the event loop is being made; then the work is over, and Python has nothing to complain of."""
+
+    async def work() -> None:
+        """Never begins."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "_fastest", interrupted)
+    pending = work()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(KeyboardInterrupt):
+            run_to_end(pending)
+
+    assert inspect.getcoroutinestate(pending) == inspect.CORO_CLOSED
