@@ -54,7 +54,7 @@ def fastest(url: str, sagas: int) -> str:
     return f"{best.way}:{best.at_once}"
 
 
-def run_together(url: str, sagas: int, way: str, processes: int, *, each_on_a_core: bool = False) -> float:
+def run_together(url: str, sagas: int, way: str, processes: int, *, each_on_a_core: bool) -> float:
     """Let processes run so many workflows each, in that way; gives how many ended in a second, of all."""
     shares = [("share", url, str(sagas), way, f"executor-{number}") for number in range(processes)]
     return sagas * processes / seconds_together("benchmarks.dbos_peer", shares, each_on_a_core=each_on_a_core)

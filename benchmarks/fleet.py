@@ -16,7 +16,7 @@ from .together import seconds_together, tell_all, wait_for_all
 from .workload import APP, WARM_UP_SAGAS, errands, see_through
 
 
-def drive_together(url: str, sagas: int, at_once: int, workers: int, *, each_on_a_core: bool = False) -> float:
+def drive_together(url: str, sagas: int, at_once: int, workers: int, *, each_on_a_core: bool) -> float:
     """Divide sagas among workers that each run so many at once; gives how many ended in a second, of all of them."""
     Ledger.open(url, APP, create=True).close()
     share = sagas // workers

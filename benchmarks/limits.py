@@ -51,7 +51,7 @@ def append_again(url: str, rows: Sequence[StoredRow]) -> float:
     return len(rows) / watch.seconds
 
 
-def append_together(url: str, sample: str, processes: int, *, each_on_a_core: bool = False) -> float:
+def append_together(url: str, sample: str, processes: int, *, each_on_a_core: bool) -> float:
     """The same by processes that each append the events of their share of the sagas, which are in the log `sample`."""
     with closing(open_backend(sample)) as log:
         events = log.head().position

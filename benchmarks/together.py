@@ -15,7 +15,7 @@ from .measuring import seconds_of
 CAN_KEEP_TO_CORES = hasattr(os, "sched_setaffinity")
 
 
-def seconds_together(module: str, shares: Sequence[Sequence[str]], *, each_on_a_core: bool = False) -> float:
+def seconds_together(module: str, shares: Sequence[Sequence[str]], *, each_on_a_core: bool) -> float:
     """Run a module once for each share, which are its arguments; gives the seconds until the last one has ended.
 
     Each must call `wait_for_all` once it is warm, and `tell_all` when it has done its share. On Linux each can be kept

@@ -107,8 +107,10 @@ def _held_up(shell: Shell, *, beyond: int) -> Iterator[None]:
         def come_so_far() -> bool:
             try:
                 file.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:  # the run is writing; SQLite's own wait could last until it is over
-                return False
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                    raise
+                return False  # the run is writing; SQLite's own wait could last until it is over
             (position,) = file.execute("SELECT position FROM head").fetchone()
             if position <= beyond:
                 file.execute("ROLLBACK")
