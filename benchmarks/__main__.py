@@ -11,8 +11,8 @@ from cyclopts import App, Parameter
 from msgspec.structs import replace
 from rich.console import Console
 
-from sagaledger.infrastructure.collector import spare_the_collector
-from sagaledger.infrastructure.intake import SLICE
+from sagaledger.infrastructure.runtime.gc_tuning import spare_the_collector
+from sagaledger.infrastructure.shop.order_import import SLICE
 
 from .databases import POSTGRES, SQLITE, databases
 from .findings import Findings, document, save

@@ -9,8 +9,8 @@ import asyncio
 import sys
 
 from sagaledger import Ledger, Worker
-from sagaledger.infrastructure.collector import spare_the_collector
-from sagaledger.infrastructure.loop import run_async
+from sagaledger.infrastructure.runtime.event_loop import run_async
+from sagaledger.infrastructure.runtime.gc_tuning import spare_the_collector
 
 from .together import seconds_together, tell_all, wait_for_all
 from .workload import APP, WARM_UP_SAGAS, errands, see_through

@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 
 from sagaledger import App, Ledger, Saga, StepContext, Worker
-from sagaledger.infrastructure.loop import run_async
-from sagaledger.infrastructure.reference import APP as SHOP
+from sagaledger.infrastructure.runtime.event_loop import run_async
+from sagaledger.infrastructure.shop.app import APP as SHOP
 
 from .findings import Findings
 from .history import grow, shop_history

@@ -14,7 +14,7 @@ from uuid import uuid4
 import psycopg
 
 from sagaledger import Ledger
-from sagaledger.infrastructure.log.port import Append, AppendCall, DueChange, StoredRow
+from sagaledger.infrastructure.event_store.port import Append, AppendCall, DueChange, StoredRow
 from sagaledger.projections.projection import Row
 
 from .databases import SQLITE

@@ -21,13 +21,13 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from sagaledger import Ledger
-from sagaledger.domain.commerce import Order, Return
-from sagaledger.infrastructure.cli.intake_run import Terms
-from sagaledger.infrastructure.cli.run import drive as take_in
-from sagaledger.infrastructure.intake import SLICE, read_file
-from sagaledger.infrastructure.log.digest import digest
-from sagaledger.infrastructure.log.port import Append, AppendCall, Appended, EventLog, NewEvent, StoredRow
-from sagaledger.infrastructure.reference import APP as SHOP
+from sagaledger.domain.shop import Order, Return
+from sagaledger.infrastructure.cli.commands.run import drive as take_in
+from sagaledger.infrastructure.event_store.hash_chain import digest
+from sagaledger.infrastructure.event_store.port import Append, AppendCall, Appended, EventLog, NewEvent, StoredRow
+from sagaledger.infrastructure.shop.app import APP as SHOP
+from sagaledger.infrastructure.shop.order_import import SLICE, read_file
+from sagaledger.infrastructure.shop.run_orders import Terms
 
 from .limits import recorded
 from .workload import drive

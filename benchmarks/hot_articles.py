@@ -9,10 +9,10 @@ from random import Random
 from uuid import uuid4
 
 from sagaledger import Ledger, Worker
-from sagaledger.domain.commerce import INVENTORY, Order, OrderLine, StockReceived, fulfil_order
-from sagaledger.infrastructure.log.port import Append, AppendCall
-from sagaledger.infrastructure.loop import run_async
-from sagaledger.infrastructure.reference import APP as SHOP
+from sagaledger.domain.shop import INVENTORY, Order, OrderLine, StockReceived, fulfil_order
+from sagaledger.infrastructure.event_store.port import Append, AppendCall
+from sagaledger.infrastructure.runtime.event_loop import run_async
+from sagaledger.infrastructure.shop.app import APP as SHOP
 
 from .findings import Findings
 from .measuring import in_turn

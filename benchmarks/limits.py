@@ -19,10 +19,10 @@ from uuid import uuid4
 
 import psycopg
 
-from sagaledger.infrastructure.collector import spare_the_collector
-from sagaledger.infrastructure.log.instant import microseconds
-from sagaledger.infrastructure.log.open import open_backend
-from sagaledger.infrastructure.log.port import Append, AppendCall, Appended, EventLog, NewEvent, StoredRow
+from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.event_store.instants import microseconds
+from sagaledger.infrastructure.event_store.port import Append, AppendCall, Appended, EventLog, NewEvent, StoredRow
+from sagaledger.infrastructure.runtime.gc_tuning import spare_the_collector
 
 from .databases import SQLITE
 from .measuring import seconds_of, stopwatch

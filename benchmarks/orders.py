@@ -18,11 +18,11 @@ from typing import Any
 import msgspec
 
 from sagaledger import Ledger
-from sagaledger.domain.commerce import Return, fulfil_order, return_goods
-from sagaledger.infrastructure.cli.intake_run import Terms, begin
-from sagaledger.infrastructure.intake import read_file, with_payment_method
-from sagaledger.infrastructure.log.open import open_backend
-from sagaledger.infrastructure.reference import APP
+from sagaledger.domain.shop import Return, fulfil_order, return_goods
+from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.shop.app import APP
+from sagaledger.infrastructure.shop.order_import import read_file, with_payment_method
+from sagaledger.infrastructure.shop.run_orders import Terms, begin
 
 from .databases import POSTGRES
 from .findings import Findings

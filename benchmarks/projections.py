@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from sqlalchemy import select
 
 from sagaledger import Ledger
-from sagaledger.infrastructure.engine import reading
-from sagaledger.infrastructure.log.port import StoredRow
-from sagaledger.infrastructure.projector.positions import JOURNAL
-from sagaledger.infrastructure.projector.rebuild import rebuild
-from sagaledger.infrastructure.reference import APP as SHOP
+from sagaledger.infrastructure.event_store.port import StoredRow
+from sagaledger.infrastructure.event_store.view_store import reading
+from sagaledger.infrastructure.read_models.checkpoints import JOURNAL
+from sagaledger.infrastructure.read_models.rebuild import rebuild
+from sagaledger.infrastructure.shop.app import APP as SHOP
 
 from .databases import POSTGRES
 from .eventsourcing_peer import projected_events_per_second

@@ -11,8 +11,8 @@ from contextlib import closing
 from functools import partial
 from typing import Protocol
 
-from sagaledger.infrastructure.log.open import open_backend
-from sagaledger.infrastructure.log.port import StoredRow
+from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.event_store.port import StoredRow
 
 from . import dbos_peer
 from .databases import POSTGRES

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sagaledger import Ledger
-from sagaledger.infrastructure.log.port import StoredRow
-from sagaledger.infrastructure.log.verify import verify
-from sagaledger.infrastructure.reference import APP as SHOP
+from sagaledger.infrastructure.event_store.port import StoredRow
+from sagaledger.infrastructure.event_store.verify import verify
+from sagaledger.infrastructure.shop.app import APP as SHOP
 
 from .findings import Findings
 from .history import grow, shop_history

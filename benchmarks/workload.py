@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from sagaledger import App, Ledger, Saga, StepContext, Worker
-from sagaledger.infrastructure.loop import run_async
+from sagaledger.infrastructure.runtime.event_loop import run_async
 
 WARM_UP_SAGAS = 32
 STEPS = ("reserve", "charge", "ship", "award")

@@ -13,10 +13,10 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text
 
 from sagaledger import App, Projection, Recorded
-from sagaledger.domain.commerce import PARTICIPANTS, SAGAS
-from sagaledger.domain.commerce.order import OrderCreated
-from sagaledger.projections import COMMERCE_PROJECTIONS
+from sagaledger.domain.shop import PARTICIPANTS, SAGAS
+from sagaledger.domain.shop.order import OrderCreated
 from sagaledger.projections.projection import Row
+from sagaledger.projections.shop import SHOP_PROJECTIONS
 
 revenue_by_country = Projection(
     "revenue_by_country",
@@ -40,4 +40,4 @@ def booked(row: Row, event: OrderCreated, _: Recorded) -> Row:
     return {**row, "orders": row["orders"] + 1, "booked_minor": row["booked_minor"] + event.total_minor}
 
 
-app = App(sagas=SAGAS, participants=PARTICIPANTS, projections=(*COMMERCE_PROJECTIONS, revenue_by_country))
+app = App(sagas=SAGAS, participants=PARTICIPANTS, projections=(*SHOP_PROJECTIONS, revenue_by_country))

@@ -20,7 +20,7 @@ from sqlalchemy import Integer, String, Table
 
 from ..domain.errors import DefinitionError, SagaledgerError
 from ..domain.event import Event
-from ..domain.recorded import Recorded
+from ..domain.recorded_event import Recorded
 
 Row: TypeAlias = dict[str, Any]
 """A row of a view, by column name. A handler gives a new one, and leaves the one that it was given as it is."""

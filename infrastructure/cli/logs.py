@@ -6,7 +6,7 @@ import logging
 import os
 import traceback
 
-from .output import say
+from .output.output import say
 
 
 class _OneLine(logging.Handler):

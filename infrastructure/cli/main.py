@@ -6,8 +6,8 @@ import os
 import sys
 from typing import NoReturn
 
-from ..collector import spare_the_collector
-from .exit_code import ExitCode
+from ..runtime.gc_tuning import spare_the_collector
+from .exit_codes import ExitCode
 
 
 def main() -> NoReturn:
@@ -25,7 +25,7 @@ def run(words: list[str]) -> ExitCode:
     """Run one command; every error becomes one line on stderr and an exit code."""
     from cyclopts import CycloptsError
 
-    from .parser import build
+    from .registry import build
 
     try:
         result = build()(_command_first(words))
@@ -60,7 +60,7 @@ def _explain(error: Exception) -> ExitCode:
 
         traceback.print_exc()
     if isinstance(error, SagaledgerError):
-        from .failures import exit_code_of
+        from .error_codes import exit_code_of
 
         return _fail(str(error), exit_code_of(error))
     return _fail(
@@ -76,7 +76,7 @@ def _usage(error: Exception) -> str:
 
 
 def _fail(message: str, code: ExitCode) -> ExitCode:
-    from .text import one_line
+    from .output.text import one_line
 
     sys.stderr.write(f"sagaledger: {one_line(message)}\n")
     return code

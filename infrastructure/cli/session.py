@@ -5,9 +5,9 @@ from __future__ import annotations
 import getpass
 import os
 
-from ..ledger import Ledger
+from ..ledger.ledger import Ledger
 from . import settings
-from .apps import load_app
+from .app_loader import load_app
 from .logs import show_warnings
 from .options import Options
 

@@ -11,17 +11,17 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from ...domain.evolution import rebuild
+from ...domain.saga.evolve import rebuild
 from ..errors import OutcomeUnknown, SupersededWorker, Unavailable
-from ..ledger import Ledger
-from ..log.port import STATE_BYTES_MAX, Claim
-from .batch import BATCH_SAGAS_MAX
-from .commit import GroupCommit
-from .histories import Histories, read_histories
-from .lease import Lease
-from .message import Attempted, Drain, Idle, Message, Start, Turn, Watch
-from .transition import Execution
-from .watches import Watches
+from ..event_store.port import STATE_BYTES_MAX, Claim
+from ..ledger.ledger import Ledger
+from .coordination.lease import Lease
+from .group_commit.batch import BATCH_SAGAS_MAX
+from .group_commit.group_commit import GroupCommit
+from .group_commit.transition import Execution
+from .messages import Attempted, Drain, Idle, Message, Start, Turn, Watch
+from .stream_reader import Histories, read_histories
+from .waiters import Watches
 
 log = logging.getLogger(__name__)
 

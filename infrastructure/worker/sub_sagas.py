@@ -12,17 +12,17 @@ from contextlib import suppress
 
 from msgspec import Raw
 
-from ...domain.decision import NULL, Run, awaited_sagas
-from ...domain.evolution import rebuild
-from ...domain.facts import Effect, Failure, Parent
-from ...domain.outcome import Failed, Outcome, Success, failure_of
-from ...domain.recorded import Recorded
-from ...domain.state import SagaState, Status
+from ...domain.recorded_event import Recorded
+from ...domain.saga.decide import NULL, Run, awaited_sagas
+from ...domain.saga.events import Effect, Failure, Parent
+from ...domain.saga.evolve import rebuild
+from ...domain.saga.outcome import Failed, Outcome, Success, failure_of
+from ...domain.saga.state import SagaState, Status
 from ..errors import SagaNotFound, Unavailable, WrongState
-from ..ledger import Ledger
-from ..opening import Opening
-from .histories import read_histories
-from .transition import Execution, Transition, context_of
+from ..ledger.ledger import Ledger
+from ..ledger.saga_start import Opening
+from .group_commit.transition import Execution, Transition, context_of
+from .stream_reader import read_histories
 
 
 class SubSagas:

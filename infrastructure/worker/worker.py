@@ -14,18 +14,18 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from ...domain.recorded import Meta
-from ...domain.saga import Saga
-from ...domain.state import SagaState
+from ...domain.recorded_event import Meta
+from ...domain.saga.saga import Saga
+from ...domain.saga.state import SagaState
 from ..errors import Unavailable
-from ..ledger import Ledger
-from ..opening import Opening, Started
+from ..ledger.ledger import Ledger
+from ..ledger.saga_start import Opening, Started
+from .coordination.reconciler import Sweeper
 from .engine import Engine
-from .inbox import Inbox
-from .message import Drain, Idle, Message, Reply, Start, Turn, Watch
-from .step_tasks import StepTasks
-from .step_threads import StepThreads
-from .sweeper import Sweeper
+from .mailbox import Inbox
+from .messages import Drain, Idle, Message, Reply, Start, Turn, Watch
+from .steps.task_runner import StepTasks
+from .steps.thread_runner import StepThreads
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .domain.choreography import Choreography, Stage
+    from .domain.choreography.choreography import Choreography, Stage
+    from .domain.choreography.service import NothingToDo, Service, Story
     from .domain.errors import (
         CorruptEvent,
         DefinitionError,
@@ -20,15 +21,13 @@ if TYPE_CHECKING:
         UnknownEvent,
     )
     from .domain.event import Event, event
-    from .domain.facts import Action, Direction
     from .domain.participant import Command, Participant, Refused
-    from .domain.recorded import Meta, Recorded
-    from .domain.saga import Saga
-    from .domain.service import NothingToDo, Service, Story
-    from .domain.state import SagaState, Status
-    from .domain.step import LocalResult, OnUnknown, Retry, Step, StepContext
-    from .infrastructure.app import App
-    from .infrastructure.choreography.embedded import EmbeddedBus
+    from .domain.recorded_event import Meta, Recorded
+    from .domain.saga.events import Action, Direction
+    from .domain.saga.saga import Saga
+    from .domain.saga.state import SagaState, Status
+    from .domain.saga.step import LocalResult, OnUnknown, Retry, Step, StepContext
+    from .infrastructure.choreography.in_process_bus import EmbeddedBus
     from .infrastructure.errors import (
         DefinitionChanged,
         NotOurs,
@@ -42,15 +41,16 @@ if TYPE_CHECKING:
         WorkerRunning,
         WrongState,
     )
-    from .infrastructure.ledger import Ledger
-    from .infrastructure.opening import Started
-    from .infrastructure.projector.query import Answer
-    from .infrastructure.rehearsal import Rehearsal, rehearse, rehearse_each_failure
+    from .infrastructure.ledger.app import App
+    from .infrastructure.ledger.ledger import Ledger
+    from .infrastructure.ledger.saga_start import Started
+    from .infrastructure.read_models.queries import Answer
+    from .infrastructure.testing.rehearsal import Rehearsal, rehearse, rehearse_each_failure
     from .infrastructure.worker import Worker
     from .projections.projection import Projection, Row
 
 _HOMES = {
-    ".domain.choreography": (
+    ".domain.choreography.choreography": (
         "Choreography",
         "Stage",
     ),
@@ -68,7 +68,7 @@ _HOMES = {
         "Event",
         "event",
     ),
-    ".domain.facts": (
+    ".domain.saga.events": (
         "Action",
         "Direction",
     ),
@@ -77,29 +77,29 @@ _HOMES = {
         "Participant",
         "Refused",
     ),
-    ".domain.recorded": (
+    ".domain.recorded_event": (
         "Meta",
         "Recorded",
     ),
-    ".domain.saga": ("Saga",),
-    ".domain.service": (
+    ".domain.saga.saga": ("Saga",),
+    ".domain.choreography.service": (
         "NothingToDo",
         "Service",
         "Story",
     ),
-    ".domain.state": (
+    ".domain.saga.state": (
         "SagaState",
         "Status",
     ),
-    ".domain.step": (
+    ".domain.saga.step": (
         "LocalResult",
         "OnUnknown",
         "Retry",
         "Step",
         "StepContext",
     ),
-    ".infrastructure.app": ("App",),
-    ".infrastructure.choreography.embedded": ("EmbeddedBus",),
+    ".infrastructure.ledger.app": ("App",),
+    ".infrastructure.choreography.in_process_bus": ("EmbeddedBus",),
     ".infrastructure.errors": (
         "DefinitionChanged",
         "NotOurs",
@@ -113,10 +113,10 @@ _HOMES = {
         "WorkerRunning",
         "WrongState",
     ),
-    ".infrastructure.ledger": ("Ledger",),
-    ".infrastructure.opening": ("Started",),
-    ".infrastructure.projector.query": ("Answer",),
-    ".infrastructure.rehearsal": (
+    ".infrastructure.ledger.ledger": ("Ledger",),
+    ".infrastructure.ledger.saga_start": ("Started",),
+    ".infrastructure.read_models.queries": ("Answer",),
+    ".infrastructure.testing.rehearsal": (
         "Rehearsal",
         "rehearse",
         "rehearse_each_failure",

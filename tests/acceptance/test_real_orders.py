@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from sagaledger import Ledger
-from sagaledger.infrastructure.intake import SLICE
-from sagaledger.infrastructure.reference import APP
+from sagaledger.infrastructure.shop.app import APP
+from sagaledger.infrastructure.shop.order_import import SLICE
 
 PROGRAM = Path(sys.executable).with_name("sagaledger")
 MONTH = Path(__file__).parents[3] / "shared" / "data" / "online_retail_2010-12-01_to_09.csv.gz"

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from sagaledger.infrastructure.intake import SLICE
+from sagaledger.infrastructure.shop.order_import import SLICE
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,10 +6,10 @@ import runpy
 from pathlib import Path
 
 from sagaledger import App
-from sagaledger.domain.commerce import PARTICIPANTS, SAGAS
-from sagaledger.projections import COMMERCE_PROJECTIONS
+from sagaledger.domain.shop import PARTICIPANTS, SAGAS
+from sagaledger.projections.shop import SHOP_PROJECTIONS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "http_service" / "saga.py"
 send_parcel = runpy.run_path(str(EXAMPLE))["send_parcel"]
 
-APP = App(sagas=[*SAGAS, send_parcel], participants=PARTICIPANTS, projections=COMMERCE_PROJECTIONS)
+APP = App(sagas=[*SAGAS, send_parcel], participants=PARTICIPANTS, projections=SHOP_PROJECTIONS)

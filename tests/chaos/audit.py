@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sagaledger import Direction, Ledger
-from sagaledger.domain.commerce import OrderCancelled, OrderCompleted, ReturnCompleted
-from sagaledger.domain.evolution import rebuild
-from sagaledger.domain.facts import (
+from sagaledger.domain.saga.events import (
     CompensationStarted,
     SagaCompensated,
     SagaCompleted,
@@ -25,7 +23,9 @@ from sagaledger.domain.facts import (
     StepStarted,
     StepSucceeded,
 )
-from sagaledger.domain.state import Status
+from sagaledger.domain.saga.evolve import rebuild
+from sagaledger.domain.saga.state import Status
+from sagaledger.domain.shop import OrderCancelled, OrderCompleted, ReturnCompleted
 
 from .app import APP
 from .client import Acknowledgement

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from sagaledger import Ledger, Meta, OutcomeUnknown, Unavailable
-from sagaledger.domain.commerce import OpenStock
-from sagaledger.infrastructure.committer import Committer
-from sagaledger.infrastructure.log.port import AppendCall, Appended
+from sagaledger.domain.shop import OpenStock
+from sagaledger.infrastructure.event_store.port import AppendCall, Appended
+from sagaledger.infrastructure.ledger.stream_cache import Committer
 
 from .app import APP
 from .orders import Wish

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from sagaledger.domain.commerce import (
+from sagaledger.domain.shop import (
     InventoryReleased,
     InventoryReserved,
     ItemsRestocked,

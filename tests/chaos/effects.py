@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from sagaledger import Direction
-from sagaledger.domain.facts import (
+from sagaledger.domain.saga.events import (
     CompensationStarted,
     SagaCompensated,
     SagaCompleted,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import psycopg
 
 from sagaledger import Ledger, Recorded
-from sagaledger.domain.facts import SagaStarted
+from sagaledger.domain.saga.events import SagaStarted
 
 from .client import Acknowledgement
 from .fleet import Ended

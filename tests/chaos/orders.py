@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from sagaledger.domain.commerce import OpenStock, Order, Return
-from sagaledger.infrastructure.intake import SLICE, read_file, with_payment_method
+from sagaledger.domain.shop import OpenStock, Order, Return
+from sagaledger.infrastructure.shop.order_import import SLICE, read_file, with_payment_method
 
 from .schedule import Settings
 

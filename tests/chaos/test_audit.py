@@ -11,15 +11,15 @@ import pytest
 from msgspec.structs import replace
 
 from sagaledger import App, Ledger, Recorded, Worker
-from sagaledger.domain.commerce import (
+from sagaledger.domain.saga.events import SagaCompleted, StepStarted, StepSucceeded
+from sagaledger.domain.shop import (
     PARTICIPANTS,
     SAGAS,
     InventoryReserved,
     OrderCompleted,
     PaymentSucceeded,
 )
-from sagaledger.domain.facts import SagaCompleted, StepStarted, StepSucceeded
-from sagaledger.projections import COMMERCE_PROJECTIONS
+from sagaledger.projections.shop import SHOP_PROJECTIONS
 
 from . import audit
 from .app import EXAMPLE
@@ -44,7 +44,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
     with courier(folder, misbehave=0.0, late_seconds=1.0, seed=0) as address, pytest.MonkeyPatch.context() as patch:
         patch.setenv("COURIER_URL", address)
         parcels = runpy.run_path(str(EXAMPLE))["send_parcel"]
-        app = App(sagas=[*SAGAS, parcels], participants=PARTICIPANTS, projections=COMMERCE_PROJECTIONS)
+        app = App(sagas=[*SAGAS, parcels], participants=PARTICIPANTS, projections=SHOP_PROJECTIONS)
         client = Client(url)
         client.stock(opening_stock(wanted))
         client.start(wanted)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from sagaledger import App, Ledger, Recorded, SagaState, Worker
-from sagaledger.domain.facts import StepFailed, StepStarted
+from sagaledger.domain.saga.events import StepFailed, StepStarted
 
 from .app import EXAMPLE
 from .evidence import Effect, read_effects

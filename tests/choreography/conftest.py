@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sagaledger.domain.commerce import DECLINED_CARD, Order, OrderLine, ReceiveStock, Return, ReturnLine
-from sagaledger.domain.commerce.services import place
-from sagaledger.infrastructure.choreography.embedded import EmbeddedBus
-from sagaledger.infrastructure.choreography.placing import place_all
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.reference import APP
+from sagaledger.domain.shop import DECLINED_CARD, Order, OrderLine, ReceiveStock, Return, ReturnLine
+from sagaledger.domain.shop.services import place
+from sagaledger.infrastructure.choreography.in_process_bus import EmbeddedBus
+from sagaledger.infrastructure.choreography.start import place_all
+from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.shop.app import APP
 
 from .processes import Nats
 

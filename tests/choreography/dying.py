@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 
-from sagaledger.infrastructure import boundary
 from sagaledger.infrastructure.cli.main import main
+from sagaledger.infrastructure.runtime import failpoints as boundary
 
 
 def die_at(crossing: str, moment: str) -> None:

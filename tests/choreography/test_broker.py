@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from faststream.nats import NatsBroker
 
-from sagaledger.infrastructure.broker.connection import stream_of
-from sagaledger.infrastructure.intake import SLICE
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.reference import APP
+from sagaledger.infrastructure.choreography.nats.connection import stream_of
+from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.shop.app import APP
+from sagaledger.infrastructure.shop.order_import import SLICE
 
 from .conftest import Shop, order
 from .processes import PROGRAM, Nats, Participant, until

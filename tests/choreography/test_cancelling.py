@@ -10,15 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sagaledger.domain.commerce.services import SERVICES
-from sagaledger.domain.service import Service
-from sagaledger.domain.state import Status
-from sagaledger.infrastructure.choreography.embedded import EmbeddedBus
-from sagaledger.infrastructure.choreography.follower import Follower
+from sagaledger.domain.choreography.service import Service
+from sagaledger.domain.saga.state import Status
+from sagaledger.domain.shop.services import SERVICES
+from sagaledger.infrastructure.choreography.in_process_bus import EmbeddedBus
+from sagaledger.infrastructure.choreography.subscription import Follower
 from sagaledger.infrastructure.errors import SagaNotFound, WrongState
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.projector.drift import drift
-from sagaledger.infrastructure.reference import APP
+from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.read_models.drift import drift
+from sagaledger.infrastructure.shop.app import APP
 
 from .conftest import Shop, order, returned
 

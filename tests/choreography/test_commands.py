@@ -12,10 +12,10 @@ from uuid import uuid4
 
 import pytest
 
-from sagaledger.domain.commerce import PaymentSucceeded
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.log.port import Append, AppendCall
-from sagaledger.infrastructure.reference import APP
+from sagaledger.domain.shop import PaymentSucceeded
+from sagaledger.infrastructure.event_store.port import Append, AppendCall
+from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.shop.app import APP
 
 from .conftest import Shop, order
 from .processes import PROGRAM

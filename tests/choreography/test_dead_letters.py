@@ -8,20 +8,20 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
-from sagaledger.domain.commerce import PARTICIPANTS, InventoryReserved, OrderCreated, PaymentSucceeded
-from sagaledger.domain.commerce.flows import order_flow, return_flow
-from sagaledger.domain.commerce.services import SERVICES, inventory, loyalty, order, payment, place, shipping
-from sagaledger.domain.derived import awaited
-from sagaledger.domain.facts import StepFailed
+from sagaledger.domain.choreography.derived_saga import awaited
+from sagaledger.domain.choreography.service import Service, Story
 from sagaledger.domain.participant import Command, Refused
-from sagaledger.domain.service import Service, Story
-from sagaledger.domain.state import Status
-from sagaledger.domain.step import Retry
-from sagaledger.infrastructure.app import App
-from sagaledger.infrastructure.choreography.replaying import replay
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.log.port import Append, AppendCall
-from sagaledger.projections import COMMERCE_PROJECTIONS
+from sagaledger.domain.saga.events import StepFailed
+from sagaledger.domain.saga.state import Status
+from sagaledger.domain.saga.step import Retry
+from sagaledger.domain.shop import PARTICIPANTS, InventoryReserved, OrderCreated, PaymentSucceeded
+from sagaledger.domain.shop.choreographies import order_flow, return_flow
+from sagaledger.domain.shop.services import SERVICES, inventory, loyalty, order, payment, place, shipping
+from sagaledger.infrastructure.choreography.replay import replay
+from sagaledger.infrastructure.event_store.port import Append, AppendCall
+from sagaledger.infrastructure.ledger.app import App
+from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.projections.shop import SHOP_PROJECTIONS
 
 from .conftest import Shop
 from .conftest import order as an_order
@@ -64,7 +64,7 @@ def carrier() -> Carrier:
 def shop(url: str, carrier: Carrier) -> Iterator[Shop]:
     """A shop that ships with it."""
     services = (order, inventory, payment, carrier.service, loyalty)
-    app = App(participants=PARTICIPANTS, services=services, projections=COMMERCE_PROJECTIONS)
+    app = App(participants=PARTICIPANTS, services=services, projections=SHOP_PROJECTIONS)
     with Ledger.open(url, app, create=True) as ledger:
         shop = Shop(ledger)
         shop.stock(sku1=100)

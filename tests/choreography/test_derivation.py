@@ -6,8 +6,17 @@ from datetime import timedelta
 
 import pytest
 
-from sagaledger.domain.choreography import Choreography, Stage
-from sagaledger.domain.commerce import (
+from sagaledger.domain.choreography.choreography import Choreography, Stage
+from sagaledger.domain.choreography.dead_letter import DeliveryFailed, DeliverySettled
+from sagaledger.domain.choreography.derive import derive
+from sagaledger.domain.choreography.derived_saga import Derived, awaited, stalls_at
+from sagaledger.domain.choreography.service import Abstained
+from sagaledger.domain.errors import DefinitionError
+from sagaledger.domain.event import Event
+from sagaledger.domain.recorded_event import Meta, Recorded
+from sagaledger.domain.saga.events import Direction, Failure
+from sagaledger.domain.saga.state import Progress, Status
+from sagaledger.domain.shop import (
     InventoryReleased,
     InventoryReserved,
     LoyaltyPointsAwarded,
@@ -20,16 +29,7 @@ from sagaledger.domain.commerce import (
     ShipmentPrepared,
     StockReceived,
 )
-from sagaledger.domain.commerce.flows import order_flow
-from sagaledger.domain.dead_letter import DeliveryFailed, DeliverySettled
-from sagaledger.domain.derivation import derive
-from sagaledger.domain.derived import Derived, awaited, stalls_at
-from sagaledger.domain.errors import DefinitionError
-from sagaledger.domain.event import Event
-from sagaledger.domain.facts import Direction, Failure
-from sagaledger.domain.recorded import Meta, Recorded
-from sagaledger.domain.service import Abstained
-from sagaledger.domain.state import Progress, Status
+from sagaledger.domain.shop.choreographies import order_flow
 
 from .conftest import NOON
 

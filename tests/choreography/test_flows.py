@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sagaledger.domain.state import Status
-from sagaledger.infrastructure.choreography.embedded import EmbeddedBus
+from sagaledger.domain.saga.state import Status
+from sagaledger.infrastructure.choreography.in_process_bus import EmbeddedBus
 from sagaledger.infrastructure.errors import SagaConflict
-from sagaledger.infrastructure.projector.drift import drift
-from sagaledger.infrastructure.projector.runner import Projector
+from sagaledger.infrastructure.read_models.drift import drift
+from sagaledger.infrastructure.read_models.projector import Projector
 
 from .conftest import Shop, order, returned
 

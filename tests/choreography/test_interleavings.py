@@ -10,12 +10,12 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sagaledger.infrastructure.broker.cloud_event import Notice
-from sagaledger.infrastructure.broker.receiver import Receiver
-from sagaledger.infrastructure.choreography.embedded import EmbeddedBus
-from sagaledger.infrastructure.choreography.follower import Follower
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.reference import APP
+from sagaledger.infrastructure.choreography.in_process_bus import EmbeddedBus
+from sagaledger.infrastructure.choreography.nats.cloud_events import Notice
+from sagaledger.infrastructure.choreography.nats.inbox import Receiver
+from sagaledger.infrastructure.choreography.subscription import Follower
+from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.shop.app import APP
 
 from .conftest import Shop, order, returned
 

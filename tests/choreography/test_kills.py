@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from sagaledger.infrastructure.intake import SLICE
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.log.verify import verify
-from sagaledger.infrastructure.reference import APP
+from sagaledger.infrastructure.event_store.verify import verify
+from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.shop.app import APP
+from sagaledger.infrastructure.shop.order_import import SLICE
 
 from .processes import PROGRAM, Nats, until
 

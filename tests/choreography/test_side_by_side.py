@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from sagaledger.infrastructure.intake import SLICE
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.log.verify import verify
-from sagaledger.infrastructure.projector.drift import drift
-from sagaledger.infrastructure.reference import APP
+from sagaledger.infrastructure.event_store.verify import verify
+from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.read_models.drift import drift
+from sagaledger.infrastructure.shop.app import APP
+from sagaledger.infrastructure.shop.order_import import SLICE
 
 from .processes import PROGRAM
 

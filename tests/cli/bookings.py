@@ -8,9 +8,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from sagaledger.domain.errors import StepRejected
-from sagaledger.domain.saga import Saga
-from sagaledger.domain.step import Retry, StepContext
-from sagaledger.infrastructure.app import App
+from sagaledger.domain.saga.saga import Saga
+from sagaledger.domain.saga.step import Retry, StepContext
+from sagaledger.infrastructure.ledger.app import App
 
 ONCE = Retry(attempts=1)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sagaledger.infrastructure.intake import SLICE
+from sagaledger.infrastructure.shop.order_import import SLICE
 
 from .shell import Shell
 

@@ -160,7 +160,7 @@ def test_postgresql_without_a_schema_names_init(tmp_path: Path, postgres_url: st
 def test_an_unforeseen_error_is_one_line_that_asks_for_a_report(sqlite_shell: Shell) -> None:
     """No traceback unless it is asked for."""
     (sqlite_shell.folder / "odd.py").write_text(
-        "from sagaledger.infrastructure.app import App\nAPP = App()\ndel APP.registry\n"
+        "from sagaledger.infrastructure.ledger.app import App\nAPP = App()\ndel APP.registry\n"
     )
     code, message = refused(sqlite_shell, "list", "--app", "odd:APP")
     assert code == 70

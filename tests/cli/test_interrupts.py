@@ -7,8 +7,8 @@ import warnings
 
 import pytest
 
-from sagaledger.infrastructure import loop
-from sagaledger.infrastructure.cli.interrupts import run_to_end
+from sagaledger.infrastructure.cli.signals import run_to_end
+from sagaledger.infrastructure.runtime import event_loop as loop
 
 
 def test_ctrl_c_before_the_work_began_says_nothing_of_coroutines(monkeypatch: pytest.MonkeyPatch) -> None:

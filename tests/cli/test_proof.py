@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 
-from sagaledger.infrastructure.intake import SLICE
+from sagaledger.infrastructure.shop.order_import import SLICE
 
 from .shell import Shell
 

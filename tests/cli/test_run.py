@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sagaledger.infrastructure.intake import SLICE
+from sagaledger.infrastructure.shop.order_import import SLICE
 
 from .shell import Shell, until
 

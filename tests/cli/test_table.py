@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from rich.cells import cell_len
 
-from sagaledger.infrastructure.cli.table import Table, lines
+from sagaledger.infrastructure.cli.output.table import Table, lines
 
 from .shell import PROGRAM, Shell
 

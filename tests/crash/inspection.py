@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from sagaledger.domain.facts import CompensationStarted, StepCompensated, StepStarted, StepSucceeded
-from sagaledger.domain.recorded import Recorded
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.log.verify import verify
-from sagaledger.infrastructure.projector.drift import drift
+from sagaledger.domain.recorded_event import Recorded
+from sagaledger.domain.saga.events import CompensationStarted, StepCompensated, StepStarted, StepSucceeded
+from sagaledger.infrastructure.event_store.verify import verify
+from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.read_models.drift import drift
 
 from .life import SAGA_IDS, Watch, open_ledger
 from .voyage import Harbour

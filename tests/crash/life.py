@@ -9,20 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from sagaledger.domain.commerce import DECLINED_CARD, OpenStock, Order, OrderLine, Return, ReturnLine
-from sagaledger.domain.facts import Action, SignalReceived
-from sagaledger.domain.recorded import Meta
-from sagaledger.infrastructure.clock import Clock
-from sagaledger.infrastructure.committer import Committer
-from sagaledger.infrastructure.draft import Draft
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.log.open import open_backend
-from sagaledger.infrastructure.log.port import AppendCall
-from sagaledger.infrastructure.projector.rebuild import rebuild
-from sagaledger.infrastructure.worker.attempt import attempt
+from sagaledger.domain.recorded_event import Meta
+from sagaledger.domain.saga.events import Action, SignalReceived
+from sagaledger.domain.shop import DECLINED_CARD, OpenStock, Order, OrderLine, Return, ReturnLine
+from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.event_store.port import AppendCall
+from sagaledger.infrastructure.ledger.append_builder import Draft
+from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.ledger.stream_cache import Committer
+from sagaledger.infrastructure.read_models.rebuild import rebuild
+from sagaledger.infrastructure.runtime.clock import Clock
 from sagaledger.infrastructure.worker.engine import Engine
-from sagaledger.infrastructure.worker.message import Message
-from sagaledger.infrastructure.worker.step_threads import StepThreads
+from sagaledger.infrastructure.worker.messages import Message
+from sagaledger.infrastructure.worker.steps.attempt import attempt
+from sagaledger.infrastructure.worker.steps.thread_runner import StepThreads
 
 from .voyage import Harbour, app_with
 

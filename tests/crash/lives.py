@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from sagaledger.infrastructure import boundary
+from sagaledger.infrastructure.runtime import failpoints as boundary
 
 from .inspection import Outcome, inspect
 from .life import live

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sagaledger.domain.commerce import PARTICIPANTS, SAGAS
 from sagaledger.domain.errors import StepRejected
-from sagaledger.domain.saga import Saga
-from sagaledger.domain.step import Retry, StepContext
-from sagaledger.infrastructure.app import App
-from sagaledger.projections import COMMERCE_PROJECTIONS
+from sagaledger.domain.saga.saga import Saga
+from sagaledger.domain.saga.step import Retry, StepContext
+from sagaledger.domain.shop import PARTICIPANTS, SAGAS
+from sagaledger.infrastructure.ledger.app import App
+from sagaledger.projections.shop import SHOP_PROJECTIONS
 
 AT_ONCE = Retry(attempts=6, backoff_seconds=0.0)
 ONCE = Retry(attempts=1)
@@ -76,4 +76,4 @@ def app_with(harbour: Harbour) -> App:
             raise StepRejected("storm")
         return harbour.enter(f"departure {fate}", ctx.key)
 
-    return App(sagas=[*SAGAS, voyage], participants=PARTICIPANTS, projections=COMMERCE_PROJECTIONS)
+    return App(sagas=[*SAGAS, voyage], participants=PARTICIPANTS, projections=SHOP_PROJECTIONS)

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from sagaledger.domain.errors import DefinitionError, InvalidInput
-from sagaledger.domain.saga import Saga
-from sagaledger.domain.step import OnUnknown, Retry, StepContext
+from sagaledger.domain.saga.saga import Saga
+from sagaledger.domain.saga.step import OnUnknown, Retry, StepContext
 
 
 class Trip(msgspec.Struct):

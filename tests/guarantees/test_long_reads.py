@@ -11,10 +11,10 @@ from time import sleep
 import pytest
 
 from sagaledger import Ledger, SagaState, Worker
-from sagaledger.domain.commerce import Order, OrderLine, fulfil_order
-from sagaledger.infrastructure.log.open import open_backend
-from sagaledger.infrastructure.log.port import StoredRow
-from sagaledger.infrastructure.reference import APP
+from sagaledger.domain.shop import Order, OrderLine, fulfil_order
+from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.event_store.port import StoredRow
+from sagaledger.infrastructure.shop.app import APP
 
 PATIENCE_SECONDS = 30.0
 LEASE_SECONDS = 1.0

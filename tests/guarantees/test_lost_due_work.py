@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sagaledger import App, Ledger, Retry, Saga, StepContext, Worker
-from sagaledger.infrastructure.log.port import DueChange, StoredRow
-from sagaledger.infrastructure.worker.sweeper import Sweeper
+from sagaledger.infrastructure.event_store.port import DueChange, StoredRow
+from sagaledger.infrastructure.worker.coordination.reconciler import Sweeper
 
 PATIENCE_SECONDS = 30.0
 

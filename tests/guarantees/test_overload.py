@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sagaledger import App, Ledger, Saga, StepContext, Worker
-from sagaledger.infrastructure.log.port import STATE_BYTES_MAX
+from sagaledger.infrastructure.event_store.port import STATE_BYTES_MAX
 from sagaledger.infrastructure.worker import engine
 
 PATIENCE_SECONDS = 60.0

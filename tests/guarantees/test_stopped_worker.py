@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from sagaledger import App, Ledger, Saga, StepContext, Unavailable
-from sagaledger.infrastructure.log.port import Epoch
-from sagaledger.infrastructure.worker.lease import Lease
+from sagaledger.infrastructure.event_store.port import Epoch
+from sagaledger.infrastructure.worker.coordination.lease import Lease
 
 PATIENCE_SECONDS = 30.0
 LEASE_SECONDS = 0.5

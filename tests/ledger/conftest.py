@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sagaledger.infrastructure.ledger import Ledger
+from sagaledger.infrastructure.ledger.ledger import Ledger
 
 from .trip import APP
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sagaledger import App, Ledger, Saga, Status, WrongState
-from sagaledger.domain.facts import SignalReceived
+from sagaledger.domain.saga.events import SignalReceived
 
 from ..worker.conftest import play, worker_on
 

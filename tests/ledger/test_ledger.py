@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from sagaledger.domain.errors import InvalidInput, PayloadTooLarge
-from sagaledger.domain.evolution import rebuild
-from sagaledger.domain.saga import Saga
-from sagaledger.domain.state import Status
+from sagaledger.domain.saga.evolve import rebuild
+from sagaledger.domain.saga.saga import Saga
+from sagaledger.domain.saga.state import Status
 from sagaledger.infrastructure.errors import (
     NotOurs,
     SagaConflict,
@@ -23,7 +23,7 @@ from sagaledger.infrastructure.errors import (
     UnknownDefinition,
     WrongState,
 )
-from sagaledger.infrastructure.ledger import Ledger
+from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.worker import Worker
 
 from .trip import Trip, trip

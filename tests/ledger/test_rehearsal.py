@@ -7,7 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sagaledger.domain.commerce import (
+from sagaledger.domain.errors import InvalidInput, StepRejected
+from sagaledger.domain.saga.events import Direction
+from sagaledger.domain.saga.state import Status
+from sagaledger.domain.shop import (
     DECLINED_CARD,
     PARTICIPANTS,
     InventoryReleased,
@@ -21,10 +24,7 @@ from sagaledger.domain.commerce import (
     StockReceived,
     fulfil_order,
 )
-from sagaledger.domain.errors import InvalidInput, StepRejected
-from sagaledger.domain.facts import Direction
-from sagaledger.domain.state import Status
-from sagaledger.infrastructure.rehearsal import rehearse, rehearse_each_failure
+from sagaledger.infrastructure.testing.rehearsal import rehearse, rehearse_each_failure
 
 from .trip import TRAIN, SeatsFreed, SeatsTaken, Trip, trip
 

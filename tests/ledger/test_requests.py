@@ -13,11 +13,11 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
 from sagaledger.domain.errors import InvalidInput
-from sagaledger.domain.state import Status
-from sagaledger.infrastructure.app import App
+from sagaledger.domain.saga.state import Status
 from sagaledger.infrastructure.errors import NotOurs, NotSupported, Unavailable
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.log.requests import Request
+from sagaledger.infrastructure.event_store.start_requests import Request
+from sagaledger.infrastructure.ledger.app import App
+from sagaledger.infrastructure.ledger.ledger import Ledger
 
 from ..worker.conftest import play, until, worker_on
 from .trip import APP, Trip, trip

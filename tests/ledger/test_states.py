@@ -7,11 +7,11 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
-from sagaledger.infrastructure import rebuilding
 from sagaledger.infrastructure.errors import SagaNotFound
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.log.mapper import UnreadableEvent
-from sagaledger.infrastructure.log.port import Append, AppendCall
+from sagaledger.infrastructure.event_store.codec import UnreadableEvent
+from sagaledger.infrastructure.event_store.port import Append, AppendCall
+from sagaledger.infrastructure.ledger import state_reader as rebuilding
+from sagaledger.infrastructure.ledger.ledger import Ledger
 
 from .trip import Trip, trip
 

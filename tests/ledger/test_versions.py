@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sagaledger.domain.saga import Saga
-from sagaledger.domain.step import StepContext
-from sagaledger.infrastructure.app import App
+from sagaledger.domain.saga.saga import Saga
+from sagaledger.domain.saga.step import StepContext
 from sagaledger.infrastructure.errors import DefinitionChanged
-from sagaledger.infrastructure.ledger import Ledger
+from sagaledger.infrastructure.ledger.app import App
+from sagaledger.infrastructure.ledger.ledger import Ledger
 
 from ..worker.conftest import play, worker_on
 

@@ -7,9 +7,9 @@ from random import Random
 from typing import NamedTuple
 
 from sagaledger.domain.errors import InvalidInput, StepRejected
-from sagaledger.domain.outcome import Outcome, Success, failure_of
-from sagaledger.infrastructure.worker.attempt import write_result
-from sagaledger.infrastructure.worker.message import Attempted, Dispatch
+from sagaledger.domain.saga.outcome import Outcome, Success, failure_of
+from sagaledger.infrastructure.worker.messages import Attempted, Dispatch
+from sagaledger.infrastructure.worker.steps.attempt import write_result
 
 from .scheduler import Scheduler
 

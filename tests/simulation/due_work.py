@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import count
 
 from sagaledger.infrastructure.errors import SupersededWorker
-from sagaledger.infrastructure.log.port import Append, Claim, DueChange, Epoch, WorkerRow
+from sagaledger.infrastructure.event_store.port import Append, Claim, DueChange, Epoch, WorkerRow
 
 
 @dataclass

@@ -6,7 +6,18 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from sagaledger.domain.commerce import (
+from sagaledger.domain.saga.events import (
+    CompensationStarted,
+    Direction,
+    SagaCompensated,
+    SagaCompleted,
+    SignalReceived,
+    StepCompensated,
+    StepStarted,
+    StepSucceeded,
+)
+from sagaledger.domain.saga.state import Status
+from sagaledger.domain.shop import (
     InventoryReleased,
     InventoryReserved,
     ItemsRestocked,
@@ -20,19 +31,8 @@ from sagaledger.domain.commerce import (
     StockReceived,
     points_for,
 )
-from sagaledger.domain.facts import (
-    CompensationStarted,
-    Direction,
-    SagaCompensated,
-    SagaCompleted,
-    SignalReceived,
-    StepCompensated,
-    StepStarted,
-    StepSucceeded,
-)
-from sagaledger.domain.state import Status
-from sagaledger.infrastructure.log.port import Epoch
-from sagaledger.infrastructure.log.verify import verify
+from sagaledger.infrastructure.event_store.port import Epoch
+from sagaledger.infrastructure.event_store.verify import verify
 
 from .world import World
 

@@ -7,9 +7,9 @@ from functools import partial
 from random import Random
 from typing import Any, NamedTuple
 
-from sagaledger.infrastructure.clock import Clock
 from sagaledger.infrastructure.errors import OutcomeUnknown, SagaledgerError, Unavailable
-from sagaledger.infrastructure.log.port import AppendCall, Receipt
+from sagaledger.infrastructure.event_store.port import AppendCall, Receipt
+from sagaledger.infrastructure.runtime.clock import Clock
 
 from .scheduler import Scheduler
 from .store import SimulatedLog

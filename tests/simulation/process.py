@@ -7,13 +7,13 @@ from functools import partial
 from random import Random
 from typing import Any, cast
 
-from sagaledger.domain.facts import CompensationStarted, Direction, StepStarted
-from sagaledger.infrastructure.app import App
+from sagaledger.domain.saga.events import CompensationStarted, Direction, StepStarted
 from sagaledger.infrastructure.errors import OutcomeUnknown, SagaledgerError, Unavailable
-from sagaledger.infrastructure.ledger import Ledger
+from sagaledger.infrastructure.ledger.app import App
+from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.worker.coordination.reconciler import Sweeper
 from sagaledger.infrastructure.worker.engine import Engine
-from sagaledger.infrastructure.worker.message import Attempted, Dispatch, Drain, Message, Reply
-from sagaledger.infrastructure.worker.sweeper import Sweeper
+from sagaledger.infrastructure.worker.messages import Attempted, Dispatch, Drain, Message, Reply
 
 from .courier import Courier
 from .network import Killed, Life, Weather, Wire

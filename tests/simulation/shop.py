@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sagaledger.domain.commerce import (
+from sagaledger.domain.participant import Command
+from sagaledger.domain.saga.saga import Saga
+from sagaledger.domain.saga.step import LocalResult, Retry, StepContext
+from sagaledger.domain.shop import (
     PARTICIPANTS,
     SAGAS,
     AwardLoyaltyPoints,
@@ -17,10 +20,7 @@ from sagaledger.domain.commerce import (
     per_article,
     points_for,
 )
-from sagaledger.domain.participant import Command
-from sagaledger.domain.saga import Saga
-from sagaledger.domain.step import LocalResult, Retry, StepContext
-from sagaledger.infrastructure.app import App
+from sagaledger.infrastructure.ledger.app import App
 
 from .courier import Courier
 

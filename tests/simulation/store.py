@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sagaledger.infrastructure.log.digest import GENESIS, chain
-from sagaledger.infrastructure.log.instant import microseconds
-from sagaledger.infrastructure.log.outcome import as_sent, decide, moved, recall
-from sagaledger.infrastructure.log.port import (
+from sagaledger.infrastructure.event_store.conflict_rules import as_sent, decide, moved, recall
+from sagaledger.infrastructure.event_store.hash_chain import GENESIS, chain
+from sagaledger.infrastructure.event_store.instants import microseconds
+from sagaledger.infrastructure.event_store.port import (
     Append,
     AppendCall,
     Appended,
@@ -30,7 +30,7 @@ from sagaledger.infrastructure.log.port import (
     StoredRow,
     check_size,
 )
-from sagaledger.infrastructure.log.sqlite import Sent
+from sagaledger.infrastructure.event_store.sqlite.store import Sent
 
 from .due_work import SimulatedQueue
 

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sagaledger.infrastructure.log.port import Backend
+from sagaledger.infrastructure.event_store.port import Backend
 
-from ..log import test_append as contract_of_append
-from ..log import test_due_work as contract_of_due_work
-from ..log import test_reading as contract_of_reading
-from ..log.conftest import pen  # noqa: F401 -- a fixture
-from ..log.test_due_work import worker  # noqa: F401 -- a fixture
+from ..event_store import test_append as contract_of_append
+from ..event_store import test_due_work as contract_of_due_work
+from ..event_store import test_reading as contract_of_reading
+from ..event_store.conftest import pen  # noqa: F401 -- a fixture
+from ..event_store.test_due_work import worker  # noqa: F401 -- a fixture
 from .store import SimulatedLog
 
 SIMULATED = {"log", "pen", "worker", "return"}

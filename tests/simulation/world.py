@@ -8,15 +8,15 @@ from functools import cached_property, partial
 from random import Random
 from uuid import UUID
 
-from sagaledger.domain.commerce import DECLINED_CARD, Order, OrderLine, ReceiveStock, Return, ReturnLine
-from sagaledger.domain.facts import Action, SagaStarted
-from sagaledger.domain.recorded import Meta, Recorded
-from sagaledger.domain.state import SagaState
-from sagaledger.infrastructure.committer import Committer
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.log.port import AppendCall, Epoch
-from sagaledger.infrastructure.opening import Opening
-from sagaledger.infrastructure.worker.message import Start
+from sagaledger.domain.recorded_event import Meta, Recorded
+from sagaledger.domain.saga.events import Action, SagaStarted
+from sagaledger.domain.saga.state import SagaState
+from sagaledger.domain.shop import DECLINED_CARD, Order, OrderLine, ReceiveStock, Return, ReturnLine
+from sagaledger.infrastructure.event_store.port import AppendCall, Epoch
+from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.ledger.saga_start import Opening
+from sagaledger.infrastructure.ledger.stream_cache import Committer
+from sagaledger.infrastructure.worker.messages import Start
 
 from .courier import Courier
 from .network import FAIR, Weather

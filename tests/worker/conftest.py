@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 import pytest
 
 from sagaledger.domain.event import Event
-from sagaledger.domain.facts import Direction
-from sagaledger.infrastructure.app import App
-from sagaledger.infrastructure.ledger import Ledger
+from sagaledger.domain.saga.events import Direction
+from sagaledger.infrastructure.ledger.app import App
+from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.worker import Worker
 from sagaledger.infrastructure.worker.engine import Engine
-from sagaledger.infrastructure.worker.message import Dispatch, Message
+from sagaledger.infrastructure.worker.messages import Dispatch, Message
 
 T = TypeVar("T")
 

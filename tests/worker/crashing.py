@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 from sagaledger.domain.errors import StepRejected
 from sagaledger.domain.event import Event, event
 from sagaledger.domain.participant import Command, Participant
-from sagaledger.domain.saga import Saga
-from sagaledger.domain.step import LocalResult, Retry, StepContext
-from sagaledger.infrastructure.app import App
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.log.port import AppendCall, Receipt, Sending
+from sagaledger.domain.saga.saga import Saga
+from sagaledger.domain.saga.step import LocalResult, Retry, StepContext
+from sagaledger.infrastructure.event_store.port import AppendCall, Receipt, Sending
+from sagaledger.infrastructure.ledger.app import App
+from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.worker import Worker
 
 JOURNEYS = 8

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from sagaledger.domain.event import Event, event
 from sagaledger.domain.participant import Command, Participant, Refused
-from sagaledger.domain.saga import Saga
-from sagaledger.domain.step import LocalResult, Retry, StepContext
-from sagaledger.infrastructure.app import App
+from sagaledger.domain.saga.saga import Saga
+from sagaledger.domain.saga.step import LocalResult, Retry, StepContext
+from sagaledger.infrastructure.ledger.app import App
 
 
 @event("ShelfFilled")

@@ -7,11 +7,11 @@ import asyncio
 import psycopg
 import pytest
 
-from sagaledger.domain.state import Status
+from sagaledger.domain.saga.state import Status
 from sagaledger.infrastructure.errors import Unavailable
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.log import postgres_pool
-from sagaledger.infrastructure.log.postgres import PostgresLog
+from sagaledger.infrastructure.event_store.postgres import pool as postgres_pool
+from sagaledger.infrastructure.event_store.postgres.store import PostgresLog
+from sagaledger.infrastructure.ledger.ledger import Ledger
 
 from .conftest import worker_on
 from .goods import FILLING, Fill, goods_app

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from sagaledger.domain.facts import (
+from sagaledger.domain.recorded_event import Recorded
+from sagaledger.domain.saga.events import (
     SagaStarted,
     StepCompensated,
     StepOutcomeUnknown,
     StepSucceeded,
 )
-from sagaledger.domain.recorded import Recorded
-from sagaledger.domain.state import Status
-from sagaledger.infrastructure.ledger import Ledger
+from sagaledger.domain.saga.state import Status
+from sagaledger.infrastructure.ledger.ledger import Ledger
 
 from .crashing import APP, JOURNEYS
 

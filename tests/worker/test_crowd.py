@@ -8,7 +8,7 @@ import os
 from datetime import UTC, datetime, timedelta
 
 from sagaledger import App, Ledger, Saga, SagaState, Status
-from sagaledger.infrastructure.worker.transition import Execution
+from sagaledger.infrastructure.worker.group_commit.transition import Execution
 
 from .conftest import OpenLedger, play, until, worker_on
 

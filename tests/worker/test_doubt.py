@@ -11,16 +11,16 @@ from time import monotonic, sleep
 from msgspec import Raw
 
 from sagaledger import App, Ledger, Retry, Saga
-from sagaledger.domain.commerce import Order, OrderLine
-from sagaledger.domain.outcome import Success, failure_of
-from sagaledger.domain.recorded import Meta
-from sagaledger.domain.state import Status
+from sagaledger.domain.recorded_event import Meta
+from sagaledger.domain.saga.outcome import Success, failure_of
+from sagaledger.domain.saga.state import Status
+from sagaledger.domain.shop import Order, OrderLine
 from sagaledger.infrastructure.errors import Unavailable
-from sagaledger.infrastructure.opening import Opening
-from sagaledger.infrastructure.reference import APP
+from sagaledger.infrastructure.ledger.saga_start import Opening
+from sagaledger.infrastructure.shop.app import APP
+from sagaledger.infrastructure.worker.coordination.reconciler import Sweeper
 from sagaledger.infrastructure.worker.engine import Engine
-from sagaledger.infrastructure.worker.message import Attempted, Idle, Reply, Start
-from sagaledger.infrastructure.worker.sweeper import Sweeper
+from sagaledger.infrastructure.worker.messages import Attempted, Idle, Reply, Start
 
 from .conftest import OpenLedger, drive
 from .test_worker import Flaky

@@ -10,7 +10,10 @@ from functools import reduce
 from random import Random
 from uuid import uuid4
 
-from sagaledger.domain.commerce import (
+from sagaledger.domain.event import Event
+from sagaledger.domain.recorded_event import Meta
+from sagaledger.domain.saga.state import Status
+from sagaledger.domain.shop import (
     DECLINED_CARD,
     INVENTORY,
     InventoryReleased,
@@ -24,13 +27,10 @@ from sagaledger.domain.commerce import (
     ShipmentPrepared,
     fulfil_order,
 )
-from sagaledger.domain.event import Event
-from sagaledger.domain.recorded import Meta
-from sagaledger.domain.state import Status
-from sagaledger.infrastructure.committer import Committer
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.log.port import AppendCall, Appended
-from sagaledger.infrastructure.reference import APP
+from sagaledger.infrastructure.event_store.port import AppendCall, Appended
+from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.ledger.stream_cache import Committer
+from sagaledger.infrastructure.shop.app import APP
 
 from .conftest import OpenLedger, play, worker_on
 

@@ -12,15 +12,15 @@ import pytest
 from msgspec.structs import replace
 
 from sagaledger.domain.event import Event
-from sagaledger.domain.facts import StepStarted
 from sagaledger.domain.participant import Command, Participant, Refused
-from sagaledger.domain.saga import Saga
-from sagaledger.domain.state import Status
-from sagaledger.domain.step import Retry, StepContext
-from sagaledger.infrastructure.app import App
-from sagaledger.infrastructure.draft import STEP_EVENTS_MAX
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.log.port import STATE_BYTES_MAX, Append, AppendCall
+from sagaledger.domain.saga.events import StepStarted
+from sagaledger.domain.saga.saga import Saga
+from sagaledger.domain.saga.state import Status
+from sagaledger.domain.saga.step import Retry, StepContext
+from sagaledger.infrastructure.event_store.port import STATE_BYTES_MAX, Append, AppendCall
+from sagaledger.infrastructure.ledger.app import App
+from sagaledger.infrastructure.ledger.append_builder import STEP_EVENTS_MAX
+from sagaledger.infrastructure.ledger.ledger import Ledger
 
 from .conftest import OpenLedger, in_short, play, told, worker_on
 from .goods import FILLING, SHELF, TAKING, Fill, ShelfFoundShort, Take, goods_app

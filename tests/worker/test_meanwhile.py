@@ -13,20 +13,20 @@ import psycopg
 import pytest
 from msgspec import Raw
 
-from sagaledger.domain.outcome import Success
 from sagaledger.domain.participant import Command
-from sagaledger.domain.recorded import Meta
-from sagaledger.domain.saga import Saga
-from sagaledger.domain.state import Status
-from sagaledger.domain.step import StepContext
-from sagaledger.infrastructure.app import App
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.log.port import Append, AppendCall
-from sagaledger.infrastructure.opening import Opening
+from sagaledger.domain.recorded_event import Meta
+from sagaledger.domain.saga.outcome import Success
+from sagaledger.domain.saga.saga import Saga
+from sagaledger.domain.saga.state import Status
+from sagaledger.domain.saga.step import StepContext
+from sagaledger.infrastructure.event_store.port import Append, AppendCall
+from sagaledger.infrastructure.ledger.app import App
+from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.ledger.saga_start import Opening
 from sagaledger.infrastructure.worker import engine as engines
-from sagaledger.infrastructure.worker import pipeline
 from sagaledger.infrastructure.worker.engine import Engine
-from sagaledger.infrastructure.worker.message import Attempted, Dispatch, Start
+from sagaledger.infrastructure.worker.group_commit import pipeline
+from sagaledger.infrastructure.worker.messages import Attempted, Dispatch, Start
 
 from .conftest import drive, play, until, worker_on
 from .goods import FILLING, SHELF, TAKING, Fill, PiecesTaken, Take

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from sagaledger.domain.errors import StepRejected
-from sagaledger.domain.saga import Saga
-from sagaledger.domain.state import SagaState, Status
-from sagaledger.domain.step import Retry, StepContext
-from sagaledger.infrastructure.app import App
+from sagaledger.domain.saga.saga import Saga
+from sagaledger.domain.saga.state import SagaState, Status
+from sagaledger.domain.saga.step import Retry, StepContext
 from sagaledger.infrastructure.errors import WrongState
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.worker import Worker, transition
+from sagaledger.infrastructure.ledger.app import App
+from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.worker import Worker
+from sagaledger.infrastructure.worker.group_commit import transition
 
 from .conftest import OpenLedger, play, told, until, worker_on
 

@@ -6,12 +6,20 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from sagaledger.domain.commerce import ReceiveStock
-from sagaledger.domain.recorded import Meta
-from sagaledger.infrastructure.committer import Committer, Draft
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.log.port import Append, AppendCall, Appended, Backend, Conflict, Snapshot, StoredRow
-from sagaledger.infrastructure.reference import APP
+from sagaledger.domain.recorded_event import Meta
+from sagaledger.domain.shop import ReceiveStock
+from sagaledger.infrastructure.event_store.port import (
+    Append,
+    AppendCall,
+    Appended,
+    Backend,
+    Conflict,
+    Snapshot,
+    StoredRow,
+)
+from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.ledger.stream_cache import Committer, Draft
+from sagaledger.infrastructure.shop.app import APP
 
 from .conftest import OpenLedger
 

@@ -10,12 +10,12 @@ import msgspec
 import pytest
 
 from sagaledger.domain.errors import StepRejected
-from sagaledger.domain.facts import Effect, StepFailed
-from sagaledger.domain.saga import Saga
-from sagaledger.domain.state import SagaState, Status
-from sagaledger.domain.step import Retry, StepContext
-from sagaledger.infrastructure.app import App
-from sagaledger.infrastructure.log.port import STATE_BYTES_MAX
+from sagaledger.domain.saga.events import Effect, StepFailed
+from sagaledger.domain.saga.saga import Saga
+from sagaledger.domain.saga.state import SagaState, Status
+from sagaledger.domain.saga.step import Retry, StepContext
+from sagaledger.infrastructure.event_store.port import STATE_BYTES_MAX
+from sagaledger.infrastructure.ledger.app import App
 
 from .conftest import OpenLedger, play, told, until, worker_on
 

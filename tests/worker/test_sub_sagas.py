@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from sagaledger import App, Retry, Saga, StepContext, StepRejected
-from sagaledger.domain.facts import StepFailed
-from sagaledger.domain.state import Status
+from sagaledger.domain.saga.events import StepFailed
+from sagaledger.domain.saga.state import Status
 
 from .conftest import OpenLedger, play, told, until, worker_on
 

@@ -7,14 +7,14 @@ from time import sleep
 import pytest
 
 from sagaledger import App, Ledger, Retry, Saga, StepContext
-from sagaledger.domain.outcome import failure_of
-from sagaledger.domain.recorded import Meta
-from sagaledger.domain.state import Status
+from sagaledger.domain.recorded_event import Meta
+from sagaledger.domain.saga.outcome import failure_of
+from sagaledger.domain.saga.state import Status
 from sagaledger.infrastructure.errors import Unavailable
-from sagaledger.infrastructure.log.port import Epoch
-from sagaledger.infrastructure.opening import Opening
+from sagaledger.infrastructure.event_store.port import Epoch
+from sagaledger.infrastructure.ledger.saga_start import Opening
 from sagaledger.infrastructure.worker.engine import Engine
-from sagaledger.infrastructure.worker.message import Attempted, Start
+from sagaledger.infrastructure.worker.messages import Attempted, Start
 
 from .conftest import drive
 

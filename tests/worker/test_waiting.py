@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from sagaledger.domain.saga import Saga
-from sagaledger.domain.state import SagaState, Status
-from sagaledger.domain.step import StepContext
-from sagaledger.infrastructure.app import App
-from sagaledger.infrastructure.worker import transition
+from sagaledger.domain.saga.saga import Saga
+from sagaledger.domain.saga.state import SagaState, Status
+from sagaledger.domain.saga.step import StepContext
+from sagaledger.infrastructure.ledger.app import App
+from sagaledger.infrastructure.worker.group_commit import transition
 
 from .conftest import OpenLedger, play, told, until, worker_on
 

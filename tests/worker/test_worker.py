@@ -13,15 +13,15 @@ import pytest
 from msgspec.structs import replace
 
 from sagaledger.domain.errors import SagaledgerError
-from sagaledger.domain.facts import StepOutcomeUnknown
-from sagaledger.domain.saga import Saga
-from sagaledger.domain.state import SagaState, Status
-from sagaledger.domain.step import Retry, StepContext
-from sagaledger.infrastructure.app import App
+from sagaledger.domain.saga.events import StepOutcomeUnknown
+from sagaledger.domain.saga.saga import Saga
+from sagaledger.domain.saga.state import SagaState, Status
+from sagaledger.domain.saga.step import Retry, StepContext
 from sagaledger.infrastructure.errors import OutcomeUnknown, SagaConflict, SagaNotFound, Unavailable, WorkerRunning
-from sagaledger.infrastructure.ledger import Ledger
-from sagaledger.infrastructure.log.mapper import UnreadableEvent
-from sagaledger.infrastructure.log.port import Append, AppendCall, Backend, DueChange, Sending
+from sagaledger.infrastructure.event_store.codec import UnreadableEvent
+from sagaledger.infrastructure.event_store.port import Append, AppendCall, Backend, DueChange, Sending
+from sagaledger.infrastructure.ledger.app import App
+from sagaledger.infrastructure.ledger.ledger import Ledger
 
 from .conftest import OpenLedger, play, told, until, worker_on
 

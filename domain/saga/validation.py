@@ -1,0 +1,102 @@
+"""Whether the steps of a saga can work together: their order, and a way back from each.
+
+What cannot work is refused when the saga is first used, with an error that says what to change.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import TypeAlias
+
+from ..errors import DefinitionError
+from .step import Step
+
+After: TypeAlias = Mapping[str, tuple[str, ...]]
+"""For each step, those that it comes directly after."""
+Closure: TypeAlias = Mapping[str, frozenset[str]]
+"""For each step, every step that comes after it, directly or not."""
+
+
+def dependencies(saga_name: str, steps: Sequence[Step]) -> dict[str, tuple[str, ...]]:
+    """What each step comes after; by default the one declared before it."""
+    if not steps:
+        raise DefinitionError(f"saga {saga_name!r} has no steps: declare at least one with @{saga_name}.step()")
+    names = {step.name for step in steps}
+    after: dict[str, tuple[str, ...]] = {}
+    previous: tuple[str, ...] = ()
+    for step in steps:
+        after[step.name] = previous if step.after is None else step.after
+        for unknown in set(after[step.name]) - names:
+            raise DefinitionError(
+                f"saga {saga_name!r}: step {step.name!r} comes after {unknown!r}, which is not a step: "
+                f"use one of {sorted(names)}"
+            )
+        previous = (step.name,)
+    return after
+
+
+def ordered(saga_name: str, steps: Sequence[Step], after: After) -> list[Step]:
+    """The steps in an order that respects `after`, and otherwise that of declaration."""
+    try:
+        TopologicalSorter(after).prepare()
+    except CycleError as error:
+        circle = " -> ".join(reversed(error.args[1]))
+        raise DefinitionError(
+            f"saga {saga_name!r}: its steps wait for each other in a circle ({circle}): remove one `after`"
+        ) from error
+    done: set[str] = set()
+    found: list[Step] = []
+    while len(found) < len(steps):
+        step = next(s for s in steps if s.name not in done and done.issuperset(after[s.name]))
+        done.add(step.name)
+        found.append(step)
+    return found
+
+
+def check_compensations(saga_name: str, steps: Sequence[Step], after: After) -> None:
+    """Raise `DefinitionError` unless there is a way back from each step up to the pivot, and none is declared after."""
+    pivots = [step.name for step in steps if step.pivot]
+    if len(pivots) > 1:
+        raise DefinitionError(f"saga {saga_name!r} has the pivots {pivots}: after the first there is no way back")
+    beyond = closure(after)[pivots[0]] if pivots else frozenset[str]()
+    for step in steps:
+        final = step.pivot or step.name in beyond
+        where = f"saga {saga_name!r}: step {step.name!r}"
+        if step.undo is not None and final:
+            raise DefinitionError(f"{where} is never undone (it is the pivot or after it): remove its compensation")
+        if step.undo is not None and not step.compensable:
+            raise DefinitionError(f"{where} has a compensation and is declared compensable=False: remove one")
+        if step.local and inspect.iscoroutinefunction(step.undo):
+            raise DefinitionError(f"{where} is local: its compensation only returns commands, make it plain")
+        if step.undo is None and step.compensable and not final:
+            raise DefinitionError(
+                f"{where} has no compensation: add @{step.name}.compensation, "
+                "or declare compensable=False if there is nothing to undo"
+            )
+    if pivots:
+        _check_parallel_to_pivot(saga_name, steps, closure(after), pivots[0])
+
+
+def _check_parallel_to_pivot(saga_name: str, steps: Sequence[Step], dependents: Closure, pivot: str) -> None:
+    for step in steps:
+        if step.name != pivot and step.name not in dependents[pivot] and pivot not in dependents[step.name]:
+            raise DefinitionError(
+                f"saga {saga_name!r}: step {step.name!r} may run beside the pivot {pivot!r}: "
+                "say with `after` whether it comes before or after it"
+            )
+
+
+def closure(after: After) -> Closure:
+    """For each step, every step that comes after it, directly or not."""
+    dependents: dict[str, set[str]] = {name: set() for name in after}
+    for name in TopologicalSorter(after).static_order():
+        reached, frontier = set[str](), list(after[name])
+        while frontier:
+            earlier = frontier.pop()
+            if earlier not in reached:
+                reached.add(earlier)
+                frontier.extend(after[earlier])
+                dependents[earlier].add(name)
+    return {name: frozenset(later) for name, later in dependents.items()}

@@ -1,0 +1,58 @@
+"""The shop's processes without a coordinator, declared: which event means what for the saga that emerges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..choreography.choreography import Choreography, Stage
+from .inventory import InventoryReleased, InventoryReservationFailed, InventoryReserved, ItemsRestocked
+from .loyalty import LoyaltyPointsAwarded, LoyaltyPointsDeducted
+from .order import CancelOrder, OrderCancelled, OrderCompleted, OrderCreated
+from .payment import PaymentFailed, PaymentRefunded, PaymentSucceeded
+from .returns import ReturnCompleted, ReturnRequested
+from .shipping import ShipmentCancelled, ShipmentPrepared
+
+
+def _order(event: Any) -> str:
+    order_id: str = event.order_id
+    return order_id
+
+
+def _return(event: Any) -> str:
+    """Of a return, the services that serve orders too speak of its id as an order's."""
+    return_id: str = event.return_id if isinstance(event, ReturnRequested | ReturnCompleted) else event.order_id
+    return return_id
+
+
+order_flow = Choreography(
+    "order_flow",
+    version=1,
+    begins=OrderCreated,
+    stages=(
+        Stage("reserve_inventory", "inventory", InventoryReserved, InventoryReservationFailed, InventoryReleased),
+        Stage("process_payment", "payment", PaymentSucceeded, PaymentFailed, PaymentRefunded),
+        Stage("prepare_shipping", "shipping", ShipmentPrepared, undone=ShipmentCancelled),
+        Stage("award_loyalty_points", "loyalty", LoyaltyPointsAwarded, undone=LoyaltyPointsDeducted),
+    ),
+    completes=OrderCompleted,
+    turns=OrderCancelled,
+    cancel=CancelOrder,
+    closing="order",
+    key=_order,
+)
+"""An order: reserve the goods, take the money, pack the parcel, award the points; or undo whatever had happened."""
+
+return_flow = Choreography(
+    "return_flow",
+    version=1,
+    begins=ReturnRequested,
+    stages=(
+        Stage("restock_items", "inventory", ItemsRestocked, pivot=True),
+        Stage("refund_payment", "payment", PaymentRefunded),
+        Stage("deduct_loyalty_points", "loyalty", LoyaltyPointsDeducted),
+    ),
+    completes=ReturnCompleted,
+    closing="order",
+    key=_return,
+)
+"""A return: put the goods back, pay the customer, take back the points."""

@@ -1,0 +1,114 @@
+"""A service's desk: what it was handed, its letters, and the append that commits what it did.
+
+Who hands it events, and what shows that each was handed over once, is the caller's business: `advances` commit
+together with the events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from ...domain.choreography.service import Service
+from ...domain.recorded_event import Recorded
+from ..errors import OutcomeUnknown
+from ..event_store.port import Advance, Append, AppendCall, Appended, NewEvent, Receipt, StoredRow
+from ..ledger.ledger import Ledger
+from ..ledger.stream_cache import Draft
+from .dead_letter_queue import LETTER_TOPICS, PAGE_EVENTS, OpenLetters
+from .event_handler import Handling, Planned
+from .process_history import Chronicle, Chronicles
+
+BATCH_REACTIONS_MAX = 500
+BATCH_COMMANDS_MAX = 5_000
+"""A batch ends with the reaction that reaches this many commands; one has a few hundred at most."""
+REPLIES_LOST_MAX = 5
+
+
+def consumer_of(service: str) -> str:
+    """The name under which the log keeps a service's position: it has handled every event up to there."""
+    return f"service:{service}"
+
+
+class Desk:
+    """Handles events on behalf of one service. Belongs to one thread."""
+
+    def __init__(self, ledger: Ledger, service: Service, chronicles: Chronicles | None = None) -> None:
+        self.service = service
+        self.letters = OpenLetters(service.name)
+        self.handling = Handling(ledger, service, chronicles)
+        self._log = ledger.backend
+        self._mapper = ledger.mapper
+        self._letters_read_upto = 0
+
+    def open(self) -> None:
+        """Learn which letters there are."""
+        self._letters_read_upto = self._log.head().position
+        self.letters.load(self._log, self._mapper)
+
+    def read_letters(self) -> None:
+        """Learn what became of letters since: a person may have said to try one again."""
+        head = self._log.head().position
+        while rows := self._log.read(self._letters_read_upto, limit=PAGE_EVENTS, upto=head, topics=LETTER_TOPICS):
+            for row in rows:
+                self.read_letter(row)
+            self._letters_read_upto = rows[-1].position
+        self._letters_read_upto = max(head, self._letters_read_upto)
+
+    def read_letter(self, row: StoredRow) -> None:
+        """Take in a fact of a letter."""
+        self.letters.fold(self._mapper.to_recorded(row))
+
+    def plan(self, row: StoredRow, process_id: str, chronicle: Chronicle | None = None) -> Planned | None:
+        """The reaction to an event; that it waits, if an earlier event of its process does; None if there is none."""
+        behind = self.letters.blocks(process_id) if len(self.letters) else None
+        if behind is None:
+            return self.handling.plan(row, chronicle=chronicle)
+        return Planned(row, behind=behind) if self.handling.concerns(row) else None
+
+    def redeliver(self) -> int:
+        """Try again the letters that are due; gives how many that was."""
+        now = datetime.now(UTC)
+        due = self.letters.due(now)[:BATCH_REACTIONS_MAX] if len(self.letters) else []
+        for position in due:
+            [row] = self._log.read(position - 1, limit=1, upto=position)
+            planned = self.handling.plan(row, is_letter=True) or Planned(row, is_letter=True)
+            if not self.commit(self.handling.draft([planned], now), []):
+                self.open()  # another instance of this service was faster
+                return 1
+        return len(due)
+
+    def commit(self, drafts: Sequence[Draft], advances: Sequence[Advance]) -> bool:
+        """Append what was drafted, whole or not at all; False if a stream had moved on.
+
+        Raises `PositionConflict` when another instance of the service was faster, `Unavailable`.
+        """
+        events = [new for draft in drafts for new in draft.events]
+        receipt = self._append(AppendCall(uuid4(), [Append(events)] if events else [], advances=advances))
+        if not receipt.outcomes:
+            return True
+        outcome = receipt.outcomes[0]
+        if not isinstance(outcome, Appended):
+            self.handling.committer.forget_all()
+            return False
+        for position, new in enumerate(events, outcome.first_position):
+            if new.topic in LETTER_TOPICS:
+                self.letters.fold(self._recorded(position, new, receipt.recorded_at))
+        self.handling.committer.trim()
+        self.handling.committer.snapshot()
+        return True
+
+    def _append(self, call: AppendCall) -> Receipt:
+        """Append; a lost reply is asked for again, under the same append id."""
+        for lost in range(REPLIES_LOST_MAX):
+            try:
+                return self._log.append(call)
+            except OutcomeUnknown:
+                self.handling.committer.forget_all()
+                if lost + 1 == REPLIES_LOST_MAX:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _recorded(self, position: int, new: NewEvent, recorded_at: datetime) -> Recorded:
+        return self._mapper.to_recorded(new.stored(position, recorded_at))

@@ -1,0 +1,90 @@
+"""Events of the log as messages: CloudEvents 1.0 in the binary mode of the NATS binding (attributes in headers).
+
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protocol-binding.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ...event_store.port import STATE_BYTES_MAX, StoredRow
+from .errors import MessageRejected
+
+SPEC_VERSION = "1.0"
+CONTENT_TYPE = "application/json"
+MESSAGE_ID = "Nats-Msg-Id"
+"""The broker drops a message whose id it has seen within its window."""
+
+
+class Notice(NamedTuple):
+    """What a message says: an event of the log, by its position."""
+
+    position: int
+    topic: str
+    process_id: str
+    data: bytes | None
+    """The event's bytes; None if the message only refers to the event, which was too large for the broker."""
+
+
+def subject_of(stream: str, flow: str, topic: str, *, is_whole: bool = True) -> str:
+    """The subject of an event type of a process; what only tells a part of something has one of its own."""
+    return f"{stream}.{flow}.{topic}{'' if is_whole else '.part'}"
+
+
+def source_of(stream: str) -> str:
+    """The CloudEvents source: the ledger."""
+    return f"/sagaledger/{stream}"
+
+
+def headers_of(stream: str, row: StoredRow, *, by_reference: bool = False) -> dict[str, str]:
+    """An event's attributes as a message's headers.
+
+    `by_reference`: the message has no data, but says where they are (the extension `dataref`, a claim check:
+    https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/dataref.md).
+    """
+    message_id = f"{stream}:{row.position}"
+    headers = {
+        "ce-specversion": SPEC_VERSION,
+        "ce-id": message_id,
+        "ce-source": source_of(stream),
+        "ce-type": row.topic,
+        "ce-subject": row.correlation_id or row.stream_id,
+        "ce-time": row.recorded_at.isoformat(),
+        "ce-position": str(row.position),
+        "content-type": CONTENT_TYPE,
+        MESSAGE_ID: message_id,
+    }
+    if by_reference:
+        headers["ce-dataref"] = _reference(stream, row.position)
+    if row.causation_position is not None:
+        headers["ce-causationposition"] = str(row.causation_position)
+    return headers
+
+
+def read(stream: str, headers: Mapping[str, str] | None, data: bytes) -> Notice:
+    """What a message says. Raises `MessageRejected` for one that is no CloudEvent of this ledger."""
+    given = headers or {}
+    if given.get("ce-specversion") != SPEC_VERSION:
+        raise MessageRejected(f"it is no CloudEvent {SPEC_VERSION}: ce-specversion is {given.get('ce-specversion')!r}")
+    if given.get("ce-source") != source_of(stream):
+        raise MessageRejected(f"it is of {given.get('ce-source')!r}, not of this ledger ({source_of(stream)})")
+    if len(data) > STATE_BYTES_MAX:
+        raise MessageRejected(f"its {len(data):,} bytes are more than an event may have ({STATE_BYTES_MAX:,})")
+    missing = [name for name in ("ce-id", "ce-type", "ce-subject", "ce-position") if not given.get(name)]
+    if missing:
+        raise MessageRejected(f"it lacks {', '.join(missing)}")
+    position = given["ce-position"]
+    if not position.isascii() or not position.isdigit() or not 0 < len(position) < 19:
+        raise MessageRejected(f"ce-position {position[:40]!r} is no position of a log")
+    if given["ce-id"] != f"{stream}:{int(position)}":
+        raise MessageRejected(f"ce-id {given['ce-id'][:80]!r} does not name position {int(position)} of {stream}")
+    reference = given.get("ce-dataref")
+    if reference is not None and (data or reference != _reference(stream, int(position))):
+        raise MessageRejected(f"ce-dataref {reference[:80]!r} stands for the data of position {int(position)}, alone")
+    return Notice(int(position), given["ce-type"], given["ce-subject"], data if reference is None else None)
+
+
+def _reference(stream: str, position: int) -> str:
+    return f"{source_of(stream)}/{position}"

@@ -1,0 +1,115 @@
+"""`projections`: how far each view is; rebuilding one beside the live one; proving that one equals its events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cyclopts import App
+
+from ....projections.projection import Row
+from ...read_models.drift import Difference, Drift
+from ...read_models.drift import drift as find_drift
+from ...read_models.rebuild import rebuild as rebuild_view
+from ..exit_codes import ExitCode
+from ..options import DEFAULTS, Options
+from ..output.output import Block, answer, jsonable, say
+from ..output.progress import progress
+from ..output.table import Table
+from ..output.text import counted
+from ..session import open_ledger
+from .workers import unattended
+
+COLUMNS = ("name", "generation", "version", "position", "status", "stopped_at_position", "error", "updated_at")
+
+app = App(name="projections")
+
+
+@app.default
+def standings(*, options: Options = DEFAULTS) -> ExitCode:
+    """How far each view is, and how far behind."""
+    with open_ledger(options) as ledger:
+        head = ledger.backend.head().position
+        found = ledger.queries.standings()
+        remark = unattended(ledger, options) if any(s.position < head for s in found) else None
+    rows = [{**{name: getattr(s, name) for name in COLUMNS}, "lag_events": max(head - s.position, 0)} for s in found]
+    columns = (*COLUMNS[:4], "lag_events", *COLUMNS[4:])
+    document = {
+        "head_position": head,
+        "projections": [{name: jsonable(row[name]) for name in columns} for row in rows],
+    }
+    answer(options, document, lambda: [Table(columns, [[row[name] for name in columns] for row in rows])])
+    if not options.json:
+        say(f"head {head}" + (f"; {remark}" if remark else ""))
+    return ExitCode.OK
+
+
+@app.command
+def rebuild(name: str, /, *, options: Options = DEFAULTS) -> ExitCode:
+    """Fold a view anew from the first event, beside the live one, and put it in its place at once.
+
+    Parameters
+    ----------
+    name
+        The view's name.
+    """
+    with open_ledger(options) as ledger, progress(f"rebuilding {name}") as report:
+        built = rebuild_view(ledger.backend, ledger.mapper, ledger.queries.projection(name), report)
+    document = {"projection": name, "generation": built.generation, "position": built.position}
+    answer(
+        options, document, lambda: [f"{name} is rebuilt: generation {built.generation}, at position {built.position}"]
+    )
+    return ExitCode.OK
+
+
+@app.command
+def drift(name: str, /, *, options: Options = DEFAULTS) -> ExitCode:
+    """Compare a view, row by row, with what its events make of it; exits 6 if a row differs.
+
+    Parameters
+    ----------
+    name
+        The view's name.
+    """
+    with open_ledger(options) as ledger, progress(f"folding {name}") as report:
+        found = find_drift(ledger.queries, ledger.backend, ledger.mapper, name, progress=report)
+    document = {
+        "projection": name,
+        "position": found.position,
+        "rows": found.rows,
+        "rows_differing": found.count,
+        "differences": [_difference(difference) for difference in found.differences],
+    }
+    answer(options, document, lambda: _report(found))
+    if found.count:
+        say(f"{options.again('projections', 'rebuild', name)} puts it right")
+    return ExitCode.VERIFICATION_FAILED if found.count else ExitCode.OK
+
+
+def _report(found: Drift) -> Iterable[Block]:
+    where = f"{found.view}: {counted(found.rows, 'row')} at position {found.position}"
+    if not found.count:
+        yield f"{where}, each as its events make it"
+        return
+    yield f"{where}, {found.count:,} not as their events make them"
+    cells = [
+        (difference.key, column, _value(difference.live, column), _value(difference.rebuilt, column))
+        for difference in found.differences
+        for column in _differing(difference)
+    ]
+    yield Table(("key", "column", "live", "by its events"), cells)
+
+
+def _differing(difference: Difference) -> list[str]:
+    live, rebuilt = difference.live or {}, difference.rebuilt or {}
+    return [column for column in {**live, **rebuilt} if live.get(column) != rebuilt.get(column)]
+
+
+def _value(row: Row | None, column: str) -> object:
+    return "(no row)" if row is None else row[column]
+
+
+def _difference(difference: Difference) -> dict[str, Row | None]:
+    return {
+        name: row and {column: jsonable(value) for column, value in row.items()}
+        for name, row in (("key", difference.key), ("live", difference.live), ("rebuilt", difference.rebuilt))
+    }

@@ -1,0 +1,63 @@
+"""The commands and where each is implemented; a command's module is imported when it is called, not before."""
+
+from __future__ import annotations
+
+from cyclopts import App, Group
+
+WORK = Group.create_ordered("Work")
+AUDIT = Group.create_ordered("Audit")
+VIEWS = Group.create_ordered("Views")
+OPERATE = Group.create_ordered("Operate")
+ABOUT = Group.create_ordered("About")
+
+COMMANDS: tuple[tuple[str, Group, str, str], ...] = (
+    ("demo", WORK, "demo:demo", "Real orders through their sagas, on a fresh SQLite file; then what to look at."),
+    ("init", WORK, "init:init", "Create or upgrade the schema."),
+    ("run", WORK, "run:run", "Take a file of orders through their sagas to the end, and report."),
+    ("worker", WORK, "worker:worker", "Work sagas until stopped."),
+    ("start", WORK, "worker:start", "Start one saga."),
+    ("participants", WORK, "participants:app", "The services of a choreography: how far each is, and running them."),
+    ("list", AUDIT, "list:list_sagas", "Sagas, newest first, by status, definition and time."),
+    ("show", AUDIT, "show:show", "One saga on one screen: its steps, its cause, and what to do next."),
+    ("history", AUDIT, "history:history", "Everything that was recorded of a saga."),
+    ("state", AUDIT, "state:state", "A saga's state, rebuilt from its events: now, or at a version or a time."),
+    ("diff", AUDIT, "state:diff", "What changed in a saga between two versions or times."),
+    ("verify", AUDIT, "verify:verify_ledger", "Prove that nobody edited the log, and that the views equal it."),
+    ("query", VIEWS, "query:query", "Rows of a view."),
+    ("projections", VIEWS, "projections:app", "How far each view is, and rebuilding one."),
+    ("cancel", OPERATE, "operate:cancel", "Ask a saga to turn back and undo what it did."),
+    ("intervene", OPERATE, "operate:intervene", "Decide how a saga that needs a person goes on."),
+    ("deadletters", OPERATE, "deadletters:app", "Events that services could not handle, and trying them again."),
+    ("signal", OPERATE, "signal:signal", "Tell a saga something that it waits for, or will wait for."),
+    ("approve", OPERATE, "signal:approve", "Approve what a step of a saga waits for."),
+    ("refuse", OPERATE, "signal:refuse", "Refuse what a step of a saga waits for."),
+    ("workers", OPERATE, "workers:workers", "Who works this ledger, and what each holds."),
+    ("requests", OPERATE, "requests:requests", "Sagas asked for in other programs' transactions, open or refused."),
+    ("definitions", ABOUT, "definitions:definitions", "The sagas that can be started; how many each version holds."),
+    ("version", ABOUT, "version:version", "The version of sagaledger and of what it stands on."),
+)
+
+
+def build() -> App:
+    """The command line, ready to parse."""
+    app = App(
+        name="sagaledger",
+        help="An event-sourced saga store: audit any saga, rebuild its state from events, query the views.",
+        help_flags=["--help", "-h"],
+        version_flags=["--version"],
+        version=_version,
+        help_format="plaintext",
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+        print_error=False,
+        exit_on_error=False,
+    )
+    for order, (name, group, where, help_) in enumerate(COMMANDS):
+        app.command(f"{__package__}.commands.{where}", name=name, help=help_, group=group, sort_key=order)
+    return app
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("sagaledger")

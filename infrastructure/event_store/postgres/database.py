@@ -1,0 +1,208 @@
+"""One PostgreSQL schema: its connections, its transactions, its version, and what its errors mean.
+
+Everything lives in the connection's current schema, so that a tenant is a schema: `?options=-csearch_path%3Dname`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from ....domain.errors import InvalidInput, SagaledgerError
+from ...errors import NotOurs, Unavailable
+from ..schema_version import check_version
+from ..sql_files import migrations, queries, schema_version
+from .connection import BoundaryConnection, connect
+from .pool import Pool
+from .wire_format import texts
+
+SQL: Final = queries("postgres")
+
+Row = tuple[Any, ...]
+
+_DEFAULTS: Final = {
+    # A server that vanishes without a word is noticed within seconds, not hours.
+    "connect_timeout": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+    "fallback_application_name": "sagaledger",
+}
+_SESSION: Final = (
+    "SELECT set_config('timezone', 'UTC', false), "
+    "set_config('synchronous_commit', 'on', false), "
+    "set_config('lock_timeout', '10s', false)"
+)
+_PASSWORD: Final = re.compile(r"(?<=:)[^:@/]+(?=@)|(?<=[?&]password=)[^&]*")
+_READ_ATTEMPTS: Final = 3
+"""A read is repeated when its connection turns out to have died; each time on another one."""
+
+
+class PostgresDatabase:
+    """A ledger's schema in a PostgreSQL database, opened.
+
+    Raises `NotOurs` for a schema without a ledger of this version (`create` makes or upgrades it), and `Unavailable`
+    for a server that cannot be reached. No message contains the password.
+    """
+
+    def __init__(self, url: str, *, create: bool = False, connections: int) -> None:
+        try:
+            given = conninfo_to_dict(url)
+        except psycopg.Error:  # its message repeats the URL, and with it the password
+            raise Unavailable("the PostgreSQL URL cannot be read: use postgresql://user@host:port/database") from None
+        self._conninfo = make_conninfo(url, **{key: value for key, value in _DEFAULTS.items() if key not in given})
+        self.place = f"database {given.get('dbname', '')!r} at {given.get('host', 'localhost')}"
+        self._shown_url = _PASSWORD.sub("***", url)
+        self._pool = Pool(self.connect, most=connections)
+        self._ahead = Pool(self.connect, most=connections)
+        """For those who read part by part, and may take their time in between."""
+        try:
+            if create:
+                self._migrate()
+            self._check()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close every connection; the object is of no use afterwards."""
+        self._pool.close()
+        self._ahead.close()
+
+    def connect(self) -> BoundaryConnection:
+        """A new connection in autocommit. Raises `Unavailable`."""
+        with self.explained():
+            connection = connect(self._conninfo, autocommit=True)
+            connection.execute(_SESSION)
+            return connection
+
+    def fetch(self, name: str, parameters: Any = ()) -> list[Row]:
+        """The rows of a named statement that only reads."""
+        for attempt in range(1, _READ_ATTEMPTS + 1):
+            try:
+                with self._borrowed() as connection:
+                    return connection.execute(SQL[name], parameters, binary=True).fetchall()
+            except psycopg.Error as error:
+                if attempt == _READ_ATTEMPTS or not lost(error):
+                    raise self.explain(error) from error
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def fetch_ahead(self, name: str, columns: Sequence[Sequence[str]]) -> Iterator[list[Row]]:
+        """The rows of a named statement that only reads, for each of these `text[]`; the next runs meanwhile."""
+        rows: list[Row] = []
+        done = failures = 0
+        while done < len(columns):
+            try:
+                with self._borrowed(self._ahead) as connection, hanging_up(connection):
+                    connection.send(SQL[name], [texts(columns[done])])
+                    while True:
+                        rows = connection.receive_rows()
+                        if done + 1 == len(columns):
+                            break
+                        connection.send(SQL[name], [texts(columns[done + 1])])
+                        done += 1
+                        failures = 0
+                        yield rows
+                    done += 1
+            except psycopg.Error as error:
+                failures += 1
+                if failures == _READ_ATTEMPTS or not lost(error):
+                    raise self.explain(error) from error
+        if columns:
+            yield rows
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection[Row]]:
+        """A transaction of several statements, committed when the block ends, rolled back when it raises."""
+        with self.explained(), self._borrowed() as connection, connection.transaction():
+            yield connection
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn an error of PostgreSQL into ours, naming the place and the remedy."""
+        try:
+            yield
+        except psycopg.Error as error:
+            raise self.explain(error) from error
+
+    @contextmanager
+    def _borrowed(self, pool: Pool | None = None) -> Iterator[BoundaryConnection]:
+        pool = pool or self._pool
+        connection = pool.borrow()
+        try:
+            yield connection
+        finally:
+            pool.give_back(connection)
+
+    def _check(self) -> None:
+        check_version(self._stored_version(), schema_version("postgres"), place=self.place, url=self._shown_url)
+
+    def _stored_version(self) -> int:
+        if not self.fetch("has_schema"):
+            return 0
+        ((version,),) = self.fetch("schema_version")
+        return int(version)
+
+    def _migrate(self) -> None:
+        with self.transaction() as connection:
+            ((schema,),) = connection.execute(SQL["current_schema"]).fetchall()
+            if schema is None:
+                raise NotOurs(f"{self.place}: the schema that the URL's search_path names does not exist: create it")
+            connection.execute(SQL["migrating"])
+            tables = [name for (name,) in connection.execute(SQL["tables"])]
+            if tables and "sagaledger_schema" not in tables:
+                raise NotOurs(
+                    f"schema {schema!r} of {self.place} holds something else ({', '.join(tables[:3])}): give the "
+                    "ledger a schema of its own (CREATE SCHEMA ledger) and add ?options=-csearch_path%3Dledger"
+                )
+            connection.execute(SQL["create_schema"])
+            ((stored,),) = connection.execute(SQL["schema_version"]).fetchall()
+            for migration in migrations("postgres"):
+                if migration.version > stored:
+                    connection.execute(migration.sql)
+                    connection.execute(SQL["migrated"], (migration.version,))
+
+    def explain(self, error: psycopg.Error) -> SagaledgerError:
+        """What an error of PostgreSQL means here, with the place and the remedy."""
+        detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if isinstance(error, psycopg.DataError):
+            return InvalidInput(f"a value cannot be stored in {self.place}: {detail}")
+        match error.sqlstate:
+            case None:
+                return Unavailable(f"{self.place} cannot be reached ({detail}): check the server and the URL")
+            case "25006":
+                return Unavailable(f"{self.place} is read-only: use the primary server")
+            case "55P03" | "40P01" | "40001" | "57014":
+                return Unavailable(f"{self.place} stayed locked by another program ({detail}): retry")
+            case "53100":
+                return Unavailable(f"the disk of {self.place} is full, nothing was written: free some space and retry")
+            case "42P01" | "42883" | "42703":
+                return NotOurs(
+                    f"{self.place} lost a part of its schema ({detail}): `sagaledger init --db {self._shown_url}`"
+                )
+            case _:
+                return Unavailable(f"{self.place} cannot be used: {detail}")
+
+
+@contextmanager
+def hanging_up(connection: BoundaryConnection) -> Iterator[None]:
+    """Close a connection when the block is left early: an answer may be on its way still."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
+
+
+def lost(error: psycopg.Error) -> bool:
+    """Whether an error means that the connection, and with it the answer, is gone."""
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))

@@ -1,0 +1,166 @@
+"""The log in PostgreSQL: many workers on many machines, one round trip for each append call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from threading import Condition, Lock
+from typing import Final
+
+from ..conflict_rules import as_sent, recall
+from ..port import (
+    AppendCall,
+    AppendRow,
+    Head,
+    Misplaced,
+    Payload,
+    Receipt,
+    Snapshot,
+    StoredRow,
+    check_size,
+)
+from .append import KNOWN, Answer, receipt
+from .database import SQL, PostgresDatabase, Row
+from .pending_append import PostgresSending
+from .pool import Pool
+from .start_requests import PostgresRequests
+from .work_queue import PostgresWorkQueue
+
+_EVERYTHING: Final = 2**63 - 1
+_LEARN_SECONDS: Final = 10.0
+"""How long to try to learn what became of an append whose answer was lost."""
+_CONNECTIONS: Final = 8
+_SENDERS: Final = 2
+"""The worker's, whose append is under way while it drafts the next one, and everybody else's."""
+_POLL_SECONDS_MIN: Final = 0.01
+_POLL_SECONDS_MAX: Final = 0.25
+
+
+class PostgresLog(PostgresWorkQueue):
+    """A ledger in a PostgreSQL schema (see `port.Backend` for what each method promises).
+
+    `connections`: how many it reads with, and as many, but two at most, to append; further threads wait.
+    """
+
+    writes_meanwhile = True
+
+    def __init__(
+        self, url: str, *, create: bool = False, learn_seconds: float = _LEARN_SECONDS, connections: int = _CONNECTIONS
+    ) -> None:
+        super().__init__(PostgresDatabase(url, create=create, connections=connections))
+        self.url = url
+        self.requests = PostgresRequests(self._database)
+        self._learn_seconds = learn_seconds
+        self._appending = Lock()
+        self._senders = Pool(self._database.connect, most=min(_SENDERS, connections))
+        self._grown = Condition()
+
+    def close(self) -> None:
+        self._senders.close()
+        self._database.close()
+
+    def append(self, call: AppendCall) -> Receipt:
+        with self._appending:  # one at a time, as in the database: it takes one connection, not one for each caller
+            return self.send(call).receipt()
+
+    def send(self, call: AppendCall) -> PostgresSending:
+        check_size(call)
+        return PostgresSending(
+            self._database, self._senders, call, partial(self._read_answer, call), self._learn_seconds
+        )
+
+    def _read_answer(self, call: AppendCall, answer: Answer) -> Receipt:
+        if answer[0] == KNOWN:
+            return self._recall(call, *answer[1:])
+        appended = receipt(call, answer)
+        with self._grown:
+            self._grown.notify_all()
+        return appended
+
+    def _recall(self, call: AppendCall, first_position: int, last_position: int, recorded_us: int) -> Receipt:
+        bounds = {"after": first_position - 1, "upto": last_position, "limit": None}
+        rows = _rows(self._database.fetch("read", bounds))
+
+        def end_before(stream_id: str, position: int) -> int | None:
+            ((end,),) = self._database.fetch("end_before", (stream_id, position))
+            return None if end is None else int(end)
+
+        outcomes = recall(call.appends, first_position, [as_sent(row) for row in rows], end_before)
+        return Receipt(outcomes, recorded_us)
+
+    def head(self) -> Head:
+        ((position, hash_, recorded_at),) = self._database.fetch("head")
+        return Head(position, hash_, recorded_at)
+
+    def sealed_position(self) -> int:
+        return self.head().position
+
+    def read(self, after: int, *, limit: int, upto: int | None = None, topics: Sequence[str] = ()) -> list[StoredRow]:
+        bounds = {"after": after, "upto": _EVERYTHING if upto is None else upto, "limit": limit}
+        if topics:
+            return _rows(self._database.fetch("read_topics", bounds | {"topics": list(topics)}))
+        return _rows(self._database.fetch("read", bounds))
+
+    def stream(self, stream_id: str, *, after: int = 0, upto: int | None = None) -> list[StoredRow]:
+        bounds = {"stream_id": stream_id, "after": after, "upto": _EVERYTHING if upto is None else upto}
+        return _rows(self._database.fetch("stream", bounds))
+
+    def streams(self, after: Sequence[tuple[str, int]]) -> list[StoredRow]:
+        wanted = {"stream_ids": [stream_id for stream_id, _ in after], "after": [version for _, version in after]}
+        return _rows(self._database.fetch("streams", wanted))
+
+    def payloads(self, parts: Sequence[Sequence[str]]) -> Iterator[list[Payload]]:
+        return self._database.fetch_ahead("payloads", parts)
+
+    def correlated(self, correlation_id: str, *, after: int = 0, limit: int | None = None) -> list[StoredRow]:
+        wanted = {"correlation_id": correlation_id, "after": after, "limit": limit}
+        return _rows(self._database.fetch("correlated", wanted))
+
+    def position_at(self, instant: datetime) -> int:
+        found = self._database.fetch("position_at", (instant,))
+        return found[0][0] if found else 0
+
+    def appends(self, after: int, *, limit: int) -> list[AppendRow]:
+        return [AppendRow(*row) for row in self._database.fetch("appends", (after, limit))]
+
+    def misplaced(self, *, limit: int) -> list[Misplaced]:
+        return [Misplaced(*row) for row in self._database.fetch("misplaced", (limit,))]
+
+    def snapshots(self, stream_ids: Sequence[str]) -> list[Snapshot]:
+        return [Snapshot(*row) for row in self._database.fetch("snapshots", (list(stream_ids),))]
+
+    def put_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
+        columns = [list(column) for column in zip(*snapshots, strict=True)]
+        if columns:
+            with self._database.transaction() as connection:
+                connection.execute(SQL["put_snapshots"], columns)
+
+    def fingerprints(self) -> dict[tuple[str, int], str]:
+        return {(name, version): fingerprint for name, version, fingerprint in self._database.fetch("fingerprints")}
+
+    def record_fingerprint(self, name: str, version: int, fingerprint: str) -> str:
+        with self._database.transaction() as connection:
+            connection.execute(SQL["record_fingerprint"], (name, version, fingerprint))
+        return self.fingerprints()[name, version]
+
+    def consumer_position(self, consumer: str) -> int:
+        found = self._database.fetch("consumer", (consumer,))
+        return found[0][0] if found else 0
+
+    def wait_beyond(self, position: int, timeout_seconds: float) -> int:
+        deadline = time.monotonic() + timeout_seconds
+        pause = _POLL_SECONDS_MIN
+        while True:
+            head = self.head().position
+            remaining = deadline - time.monotonic()
+            if head > position or remaining <= 0:
+                return head
+            with self._grown:
+                self._grown.wait(min(pause, remaining))
+            pause = min(pause * 1.5, _POLL_SECONDS_MAX)
+
+
+def _rows(found: Iterable[Row]) -> list[StoredRow]:
+    return [StoredRow._make(row) for row in found]

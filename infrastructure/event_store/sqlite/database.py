@@ -1,0 +1,228 @@
+"""One SQLite file: its connections, its write transaction, its schema, and what its errors mean.
+
+Write-ahead log, `synchronous=FULL`: what is committed survives a power cut. Any process may write, one at a time;
+any thread may use this object.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+from uuid import UUID
+
+from ....domain.errors import SagaledgerError
+from ...errors import NotOurs, OutcomeUnknown, Unavailable
+from ..schema_version import check_version
+from ..sql_files import migrations, queries, schema_version
+from .connection import connect
+
+BUSY_SECONDS: Final = 10.0
+"""How long a writer waits for the other writers of the file before it gives up."""
+_RETRY_SECONDS: Final = 0.001  # SQLite's own back-off sleeps so long that a busy file starves the waiting writer
+
+SQL: Final = queries("sqlite")
+
+
+def microseconds_now() -> int:
+    """The database's clock, which for SQLite is that of the machine."""
+    return time.time_ns() // 1_000
+
+
+class SqliteFile:
+    """A ledger's file, opened; an absent or empty one is created.
+
+    Raises `NotOurs` for a file that holds something else or another version of the schema (`create` upgrades an older
+    one), and `Unavailable` for one that cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, url: str, create: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
+        self.url = url
+        self.path = path
+        self._busy_seconds = busy_seconds
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._writing = Lock()
+        self._closed = False
+        self._refuse_impossible_path()
+        with self.explained():
+            self._writer = self._connect_writer(create=create)
+
+    def close(self) -> None:
+        """Close every connection; the object is of no use afterwards."""
+        with self._writing:
+            self._closed = True
+            self._writer.close()
+            while self._idle:
+                self._idle.popleft().close()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection for reading, of which each thread that asks at the same time gets another."""
+        with self.explained():
+            connection = self._idle.pop() if self._idle else self._connect_reader()
+            try:
+                yield connection
+            finally:
+                if self._closed:
+                    connection.close()
+                else:
+                    self._idle.append(connection)
+
+    @contextmanager
+    def writing(self, append_id: UUID | None = None) -> Iterator[sqlite3.Connection]:
+        """A write transaction: committed when the block ends, rolled back when it raises.
+
+        Raises `OutcomeUnknown` for the append that it writes if the disk fails while it commits.
+        """
+        with self._writing, self.explained():
+            self._begin()
+            try:
+                yield self._writer
+            except BaseException:
+                self._rollback()
+                raise
+            self._commit(append_id)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn an error of SQLite into ours, naming the file and the remedy."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+
+    def _begin(self) -> None:
+        self._retry_busy(lambda: self._writer.execute("BEGIN IMMEDIATE"))
+
+    def _retry_busy(self, attempt: Callable[[], object]) -> None:
+        deadline = time.monotonic() + self._busy_seconds
+        while True:
+            try:
+                attempt()
+            except sqlite3.OperationalError as error:
+                if _primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                    raise
+                time.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    def _commit(self, append_id: UUID | None = None) -> None:
+        try:
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._rollback()
+            if append_id is not None and _primary_code(error) == sqlite3.SQLITE_IOERR:
+                # The disk may or may not have kept it: what a crash would recover, nobody can say.
+                raise OutcomeUnknown(str(append_id), f"{self.path}: {error}") from error
+            raise
+
+    def _rollback(self) -> None:
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
+
+    def _refuse_impossible_path(self) -> None:
+        if self.path.is_dir():
+            raise NotOurs(f"{self.path} is a folder, not a SQLite file: name a file in it, sqlite:///{self.path}/…db")
+        if not self.path.parent.is_dir():
+            raise Unavailable(f"the folder {self.path.parent} does not exist: create it, or correct the URL {self.url}")
+
+    def _connect(self) -> sqlite3.Connection:
+        return connect(self.path, timeout_seconds=self._busy_seconds)
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        connection = self._connect()
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def _connect_writer(self, *, create: bool) -> sqlite3.Connection:
+        connection = self._connect()
+        try:
+            self._ensure_schema(connection, create=create)
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA cache_size = -32768")  # KiB: the index on streams is written all over
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: each checkpoint waits for the disk
+            connection.execute("PRAGMA busy_timeout = 0")  # `_begin` waits better
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _ensure_schema(self, connection: sqlite3.Connection, *, create: bool) -> None:
+        newest = schema_version("sqlite")
+        stored = _stored_version(connection)
+        if stored == 0:
+            self._refuse_foreign_tables(connection)
+            self._retry_busy(lambda: connection.execute("PRAGMA journal_mode = WAL"))
+        if stored == 0 or (stored < newest and create):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                _migrate(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+        check_version(_stored_version(connection), newest, place=str(self.path), url=self.url)
+
+    def _refuse_foreign_tables(self, connection: sqlite3.Connection) -> None:
+        tables = [name for (name,) in connection.execute(SQL["tables"])]
+        if tables and "sagaledger_schema" not in tables:
+            raise NotOurs(
+                f"{self.path} is a database of something else (it has {', '.join(tables[:3])}): "
+                "give the ledger a file of its own"
+            )
+
+    def _explain(self, error: sqlite3.Error) -> SagaledgerError:
+        match _primary_code(error):
+            case sqlite3.SQLITE_NOTADB:
+                return NotOurs(f"{self.path} is not a SQLite database: name another file")
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                return Unavailable(
+                    f"{self.path} stayed locked for {self._busy_seconds:g} s: end the program that holds it, or retry"
+                )
+            case sqlite3.SQLITE_READONLY:
+                return Unavailable(f"{self.path} is read-only: make the file and its folder writable")
+            case sqlite3.SQLITE_FULL:
+                return Unavailable(f"the disk of {self.path} is full, nothing was written: free some space and retry")
+            case sqlite3.SQLITE_CANTOPEN:
+                return Unavailable(f"{self.path} cannot be opened: check that you may read and write it and its folder")
+            case sqlite3.SQLITE_CORRUPT:
+                return NotOurs(f"{self.path} is damaged ({error}): restore it from a backup, then `sagaledger verify`")
+            case _:
+                return Unavailable(f"{self.path} cannot be used: {error}")
+
+
+def _primary_code(error: sqlite3.Error) -> int | None:
+    code: Any = getattr(error, "sqlite_errorcode", None)
+    return code & 0xFF if code is not None else None
+
+
+def _stored_version(connection: sqlite3.Connection) -> int:
+    if connection.execute(SQL["has_schema"]).fetchone() is None:
+        return 0
+    (version,) = connection.execute(SQL["schema_version"]).fetchone()
+    return int(version)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    connection.execute(SQL["create_schema"])
+    stored = _stored_version(connection)  # within the transaction: another process may have been first
+    for migration in migrations("sqlite"):
+        if migration.version > stored:
+            for statement in _split(migration.sql):
+                connection.execute(statement)
+            connection.execute(SQL["migrated"], (migration.version, microseconds_now()))
+
+
+def _split(script: str) -> Iterator[str]:
+    """The statements of a script, one by one: `executescript` would commit the transaction that they belong to."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

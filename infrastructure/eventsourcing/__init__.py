@@ -1,0 +1,1 @@
+"""Applications and aggregates of the `eventsourcing` library, living in a ledger."""

@@ -1,0 +1,1 @@
+"""One open ledger: starting, auditing and operating sagas. The command line and the API are thin shells over it."""

@@ -1,0 +1,143 @@
+"""An application: the sagas, participants, services, projections and events that a ledger is opened with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ...domain.choreography.choreography import Choreography, process_name
+from ...domain.choreography.dead_letter import LETTERS
+from ...domain.choreography.derived_saga import ConformanceBroken
+from ...domain.choreography.service import ABSTENTIONS, Service
+from ...domain.errors import DefinitionError
+from ...domain.event import Event, Registry
+from ...domain.participant import Command, Participant
+from ...domain.saga.definition import Definition
+from ...domain.saga.events import SAGA_FACTS
+from ...domain.saga.saga import Saga
+from ...projections.choreography import CHOREOGRAPHY_PROJECTIONS
+from ...projections.projection import Projection
+from ...projections.saga import SAGA_PROJECTIONS
+from ..errors import UnknownDefinition
+
+
+class App:
+    """What a ledger knows how to run, decide and project; the views of sagas are always among the projections.
+
+    Raises `DefinitionError` if two parts claim the same name, or a saga cannot work as defined.
+    """
+
+    def __init__(
+        self,
+        *,
+        sagas: Iterable[Saga[Any]] = (),
+        participants: Iterable[Participant[Any]] = (),
+        services: Iterable[Service] = (),
+        projections: Iterable[Projection] = (),
+        events: Iterable[type[Event]] = (),
+    ) -> None:
+        self.registry = Registry(SAGA_FACTS)
+        self._definitions: dict[tuple[str, int], Definition] = {}
+        self._newest: dict[str, int] = {}
+        """The latest version of each definition."""
+        self._participants: dict[str, Participant[Any]] = {}
+        self._by_command: dict[type[Command], Participant[Any]] = {}
+        self._projections: dict[str, Projection] = {}
+        self._flows: dict[str, Choreography] = {}
+        self.services: dict[str, Service] = {}
+        for saga in sagas:
+            self._add_saga(saga.definition)
+        for participant in participants:
+            self._add_participant(participant)
+        for service in services:
+            self._add_service(service)
+        if self.services:
+            self._add_participant(ABSTENTIONS)
+            self._add_participant(LETTERS)
+            self.registry.add(ConformanceBroken)
+        for type_ in events:
+            self.registry.add(type_)
+        choreography = CHOREOGRAPHY_PROJECTIONS if self.services else ()
+        for projection in (*SAGA_PROJECTIONS, *choreography, *projections):
+            self._add_projection(projection)
+
+    @property
+    def definitions(self) -> Sequence[Definition]:
+        """Every saga definition, by name and version."""
+        return [self._definitions[key] for key in sorted(self._definitions)]
+
+    @property
+    def projections(self) -> Sequence[Projection]:
+        """Every projection, the views of sagas first."""
+        return list(self._projections.values())
+
+    def definition(self, name: str, version: int | None = None) -> Definition:
+        """A saga definition, of the newest version unless one is given.
+
+        Raises `UnknownDefinition`, which says what there is.
+        """
+        wanted = self._newest.get(name, 0) if version is None else version
+        definition = self._definitions.get((name, wanted))
+        if definition is not None:
+            return definition
+        versions = sorted(v for n, v in self._definitions if n == name)
+        if not versions:
+            known = sorted({n for n, _ in self._definitions})
+            raise UnknownDefinition(f"no saga {name!r} is registered: there are {known} (--app brings your own)")
+        raise UnknownDefinition(f"saga {name!r} has no version {wanted} registered: it has {versions}")
+
+    @property
+    def flows(self) -> Sequence[Choreography]:
+        """Every choreographed process in which a service takes part."""
+        return [self._flows[name] for name in sorted(self._flows)]
+
+    def flow_of(self, correlation_id: str) -> Choreography | None:
+        """The choreographed process that a correlation id belongs to, if it is one's."""
+        return self._flows.get(process_name(correlation_id))
+
+    def participant_for(self, command: Command) -> Participant[Any]:
+        """The participant that takes a command. Raises `DefinitionError` if none does."""
+        try:
+            return self._by_command[type(command)]
+        except KeyError:
+            raise DefinitionError(
+                f"no participant takes {type(command).__qualname__}: register the one that does with the app"
+            ) from None
+
+    def participant_of(self, stream_id: str) -> Participant[Any] | None:
+        """The participant whose stream this is, if any."""
+        return self._participants.get(stream_id.partition("-")[0])
+
+    def _add_saga(self, definition: Definition) -> None:
+        key = (definition.name, definition.version)
+        if key in self._definitions:
+            raise DefinitionError(f"saga {key[0]!r} version {key[1]} is registered twice: raise one's version")
+        self._definitions[key] = definition
+        self._newest[definition.name] = max(definition.version, self._newest.get(definition.name, 0))
+
+    def _add_participant(self, participant: Participant[Any]) -> None:
+        category = participant.category
+        if category in self._participants or any(name == category for name, _ in self._definitions):
+            raise DefinitionError(f"two parts of the app write streams {category!r}-…: rename one")
+        self._participants[category] = participant
+        for type_ in participant.events:
+            self.registry.add(type_)
+        for command in participant.commands:
+            if command in self._by_command:
+                raise DefinitionError(f"two participants take {command.__qualname__}: each command goes to one")
+            self._by_command[command] = participant
+
+    def _add_service(self, service: Service) -> None:
+        if service.name in self.services:
+            raise DefinitionError(f"two services are named {service.name!r}: rename one")
+        self.services[service.name] = service
+        for flow in service.flows:
+            if self._flows.setdefault(flow.name, flow) is not flow:
+                raise DefinitionError(f"two choreographies are named {flow.name!r}: rename one")
+            if flow.name in self._participants or any(name == flow.name for name, _ in self._definitions):
+                raise DefinitionError(f"two parts of the app write streams {flow.name!r}-…: rename one")
+
+    def _add_projection(self, projection: Projection) -> None:
+        if projection.name in self._projections:
+            raise DefinitionError(f"two projections are named {projection.name!r}: rename one")
+        self._projections[projection.name] = projection

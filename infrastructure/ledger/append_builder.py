@@ -1,0 +1,159 @@
+"""One append in the making: a saga's facts, and the events of participants that its commands lead to.
+
+Everything is decided on what is known of the participants' streams; nothing is sent, and nothing remembered, here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+from msgspec import Struct
+
+from ...domain.errors import DefinitionError, PayloadTooLarge, StepRejected
+from ...domain.event import Event
+from ...domain.participant import Command, Participant, Refused
+from ..event_store.codec import Envelope, Mapper
+from ..event_store.port import Append, DueChange, NewEvent
+from .app import App
+
+STEP_EVENTS_MAX = 2_000
+"""A saga's transition has up to three such parts (its start, a step, its end), and a call takes 10,000 events."""
+STEP_BYTES_MAX = 8 * 1024 * 1024
+
+
+class Known(NamedTuple):
+    """A participant stream's end, as this process knows it."""
+
+    version: int
+    state: Any
+
+
+class Undecidable(Exception):
+    """A draft cannot be decided yet: `Committer.build` sees to it."""
+
+
+class StreamsMissing(Undecidable):
+    """A draft needs participants' streams that have to be read before."""
+
+    def __init__(self, stream_ids: set[str]) -> None:
+        super().__init__(f"streams to load: {sorted(stream_ids)}")
+        self.stream_ids = stream_ids
+
+
+class StreamsUnsettled(Undecidable):
+    """A draft rests on what others of its batch write, but writes nothing there that would conflict if they do."""
+
+
+class Memory(Protocol):
+    """What a draft is decided on; the committer is one."""
+
+    app: App
+    mapper: Mapper
+
+    def known(self, stream_id: str) -> Known | None:
+        """A stream's end, if it is known. Raises `UnreadableEvent` if it could not be read."""
+        ...
+
+    def ascertain(self, stream_ids: set[str]) -> None:
+        """Make sure of streams that a decision rests on without writing to them. Raises `Undecidable`."""
+        ...
+
+
+class Draft(Struct, eq=False):
+    """One append in the making: events in order, and the participants' states after them."""
+
+    memory: Memory
+    correlation_id: str
+    envelope: Envelope
+    events: list[NewEvent] = []
+    overlay: dict[str, Known] = {}
+    size_bytes: int = 0
+    last_own: int | None = None
+    """Which of the events is the latest fact of the process itself."""
+
+    def fact(self, version: int, fact: Event) -> None:
+        """Add a fact of the process itself, to its own stream."""
+        new = self.envelope.to_new(self.correlation_id, version, fact)
+        events = self.events
+        self.last_own = len(events)
+        events.append(new)
+        self.size_bytes += len(new.state)
+
+    def perform(self, commands: Sequence[Command], at: datetime, *, beginning: bool = False) -> int:
+        """Decide commands one after the other and add their events; gives how many.
+
+        All or nothing: when a participant raises `Refused`, only the facts of the refusal are added. Raises
+        `StreamsMissing`, for `Committer.build`, when a stream has to be loaded before.
+
+        `beginning`: a refusal means that nothing begins, and nothing is recorded.
+        """
+        if not commands:
+            return 0
+        self._require(commands)
+        overlay: dict[str, Known] = {}
+        decided: list[tuple[str, int, Event]] = []
+        for command in commands:
+            participant = self.memory.app.participant_for(command)
+            stream_id = participant.stream_of(command)
+            version, state = overlay.get(stream_id) or self._known(stream_id)
+            try:
+                events = participant.decide(state, command, at)
+            except StepRejected as refusal:
+                self._refuse(participant, stream_id, refusal, recorded=not beginning)
+                raise
+            for event in events:
+                version += 1
+                state = participant.evolve(state, event)
+                decided.append((stream_id, version, event))
+            overlay[stream_id] = Known(version, state)
+        self.memory.ascertain(overlay.keys() - {stream_id for stream_id, _, _ in decided} - self._written)
+        self._add_all([self.envelope.to_new(*one) for one in decided])
+        self.overlay |= overlay
+        return len(decided)
+
+    def append(self, due: DueChange | None = None) -> Append:
+        """The append, for the log."""
+        return Append(self.events, due)
+
+    def _refuse(self, participant: Participant[Any], stream_id: str, refusal: StepRejected, *, recorded: bool) -> None:
+        """Add the facts of a refusal; one that records nothing has to rest on what the stream holds now."""
+        facts = refusal.events if recorded and isinstance(refusal, Refused) else ()
+        if not facts:
+            self.memory.ascertain({stream_id} - self._written)
+        version, state = self._known(stream_id)
+        added: list[NewEvent] = []
+        for event in facts:
+            version += 1
+            state = participant.evolve(state, event)
+            added.append(self.envelope.to_new(stream_id, version, event))
+        self._add_all(added)
+        self.overlay[stream_id] = Known(version, state)
+
+    @property
+    def _written(self) -> set[str]:
+        return {new.stream_id for new in self.events}
+
+    def _add_all(self, added: Sequence[NewEvent]) -> None:
+        """Add the events of one step. Raises `PayloadTooLarge`, and `DefinitionError` if they are too many."""
+        if len(added) > STEP_EVENTS_MAX:
+            raise DefinitionError(f"one step records {len(added):,} events, of {STEP_EVENTS_MAX:,} it may: divide it")
+        size_bytes = sum(len(new.state) for new in added)
+        if size_bytes > STEP_BYTES_MAX:
+            raise PayloadTooLarge("what one step records", size_bytes, STEP_BYTES_MAX)
+        self.events += added
+        self.size_bytes += size_bytes
+
+    def _known(self, stream_id: str) -> Known:
+        known = self.overlay.get(stream_id) or self.memory.known(stream_id)
+        if known is None:
+            raise StreamsMissing({stream_id})
+        return known
+
+    def _require(self, commands: Sequence[Command]) -> None:
+        app = self.memory.app
+        streams = {app.participant_for(command).stream_of(command) for command in commands}
+        missing = {s for s in streams if s not in self.overlay and self.memory.known(s) is None}
+        if missing:
+            raise StreamsMissing(missing)

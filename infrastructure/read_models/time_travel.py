@@ -1,0 +1,53 @@
+"""What a view said then: its events up to the position that it had reached, folded again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from ...domain.errors import InvalidInput
+from ...projections.projection import Row
+from ..event_store.codec import Mapper
+from ..event_store.port import Backend
+from .filter import Question
+from .queries import Queries
+from .scratch_view import Progress, Shadow
+
+
+class PastAnswer(Struct, frozen=True):
+    """Rows of a view as they were."""
+
+    view: str
+    as_of_position: int
+    rows: list[Row]
+
+
+def view_at(
+    queries: Queries,
+    backend: Backend,
+    mapper: Mapper,
+    view: str,
+    at: int | datetime,
+    *,
+    where: Mapping[str, Any] | None = None,
+    order: Sequence[str] = (),
+    limit: int = 100,
+    after: Row | None = None,
+    progress: Progress | None = None,
+) -> PastAnswer:
+    """What a view said at an instant, by the journal of its positions; or what it says at a position.
+
+    It is folded by the projection as it is today: an error that was in its code then does not come back.
+    Raises `InvalidInput` for what does not exist, `PoisonEvent` for an event that cannot be folded.
+    """
+    projection = queries.projection(view)
+    position = queries.position_at(view, at) if isinstance(at, datetime) else at
+    head = backend.head().position
+    if not 0 <= position <= head:
+        raise InvalidInput(f"the log has the positions 1 to {head}, and {position} is not one of them")
+    with Shadow(backend, mapper, projection) as shadow:
+        shadow.fold_to(position, progress)
+        return PastAnswer(view, position, shadow.answer(Question(where or {}, order, limit, after)))

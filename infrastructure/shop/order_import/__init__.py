@@ -1,0 +1,28 @@
+"""The intake: files of real orders, turned into the inputs of sagas, with every line accounted for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .declines import decline_rate, is_declined, shortest, with_payment_method
+from .errors import IntakeError
+from .opening_stock import opening_stock
+from .order_file import Intake, Reject, read_file
+from .rejects import write_rejects
+
+SLICE = Path(__file__).parent / "data" / "online_retail_slice.csv"
+"""The real orders that come with the package; `data/README.md` tells their origin."""
+
+__all__ = [
+    "SLICE",
+    "Intake",
+    "IntakeError",
+    "Reject",
+    "decline_rate",
+    "is_declined",
+    "opening_stock",
+    "read_file",
+    "shortest",
+    "with_payment_method",
+    "write_rejects",
+]

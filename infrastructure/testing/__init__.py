@@ -1,0 +1,1 @@
+"""Testing one's own sagas without a database."""

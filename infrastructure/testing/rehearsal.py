@@ -1,0 +1,208 @@
+"""Rehearsing a saga without a database: the real definition, the real decisions, and a clock that jumps.
+
+For tests of one's own sagas: given what participants have recorded and which attempts fail, when the saga runs, then
+look at its facts. Waits for retries take no time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from ...domain.event import Event
+from ...domain.participant import Command, Participant
+from ...domain.recorded_event import Meta
+from ...domain.saga.decide import Run
+from ...domain.saga.events import Direction
+from ...domain.saga.outcome import Outcome, Success, failure_of
+from ...domain.saga.saga import Saga
+from ...domain.saga.state import SagaState
+from ...domain.saga.step import Step, StepContext
+from ..event_store.codec import Mapper
+from ..event_store.port import NewEvent, Snapshot, StoredRow
+from ..ledger.app import App
+from ..ledger.saga_start import Opening
+from ..ledger.stream_cache import Committer
+from ..worker.group_commit.transition import Execution, Transition, context_of
+from ..worker.steps.attempt import write_result
+
+TRANSITIONS_MAX = 10_000
+NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
+
+Failures = Mapping[str | tuple[str, Direction], BaseException | Sequence[BaseException]]
+"""What goes wrong: for a step's action, or for one direction of it, an error for every attempt or one for each of the
+first ones."""
+
+
+class Rehearsal(NamedTuple):
+    """What came of a rehearsed saga."""
+
+    state: SagaState
+    facts: list[Event]
+    """The saga's own facts, in order."""
+    events: list[tuple[str, Event]]
+    """What participants recorded, in order, with their stream ids."""
+    attempts: list[Run]
+    """Every attempt that was made at a step that calls out, in order."""
+
+
+def rehearse(
+    saga: Saga[Any],
+    value: Any,
+    *,
+    participants: Iterable[Participant[Any]] = (),
+    given: Iterable[tuple[str, Sequence[Event]]] = (),
+    fail: Failures | None = None,
+    results: Mapping[str, Any] | None = None,
+) -> Rehearsal:
+    """Run a saga in memory until it ends or needs a person.
+
+    - `given`: what participants' streams hold before, by stream id;
+    - `fail`: attempts that raise instead of running: `{"charge": StepRejected("declined")}`;
+    - `results`: results that stand in for running a step: `{"charge": Receipt("r-1")}`.
+
+    Raises what `Ledger.start` raises for a bad input.
+    """
+    stage = _Stage(saga, participants, given, fail or {}, results or {})
+    opening = Opening.of(saga.definition, value, "rehearsal")
+    with ThreadPoolExecutor(1) as elsewhere:  # the caller may be running an event loop of its own
+        return elsewhere.submit(lambda: asyncio.run(stage.play(opening))).result()
+
+
+def rehearse_each_failure(
+    saga: Saga[Any], value: Any, error: BaseException, **arrangement: Any
+) -> Iterator[tuple[str, Rehearsal]]:
+    """Rehearse a saga once for each of its steps, with every attempt at that step failing."""
+    for step in saga.definition.steps:
+        yield step.name, rehearse(saga, value, fail={step.name: error}, **arrangement)
+
+
+class _Streams:
+    """What the committer needs of a log, in memory."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[StoredRow]] = defaultdict(list)
+        self.position = 0
+
+    def add(self, new: NewEvent, at: datetime) -> None:
+        self.position += 1
+        self.rows[new.stream_id].append(new.stored(self.position, at))
+
+    def snapshots(self, _: Sequence[str]) -> list[Snapshot]:
+        return []
+
+    def put_snapshots(self, _: Sequence[Snapshot]) -> None:
+        return
+
+    def streams(self, after: Sequence[tuple[str, int]]) -> list[StoredRow]:
+        return [row for stream_id, version in after for row in self.rows[stream_id] if row.version > version]
+
+
+class _Plan(NamedTuple):
+    fail: Failures
+    results: Mapping[str, Any]
+
+    def raise_planned(self, step: str, direction: Direction, attempt: int) -> None:
+        """Raise what this attempt is planned to fail with, if anything."""
+        planned = self.fail.get((step, direction))
+        if planned is None and direction is Direction.FORWARD:
+            planned = self.fail.get(step)
+        if isinstance(planned, BaseException):
+            raise planned
+        if planned is not None and attempt <= len(planned):
+            raise planned[attempt - 1]
+
+
+class _RehearsedTransition(Transition, kw_only=True):
+    plan: _Plan
+
+    def invoke(self, step: Step, context: StepContext, value: Any) -> Sequence[Command]:
+        self.plan.raise_planned(context.step, context.direction, context.attempt)
+        return super().invoke(step, context, value)
+
+
+class _Stage:
+    def __init__(
+        self,
+        saga: Saga[Any],
+        participants: Iterable[Participant[Any]],
+        given: Iterable[tuple[str, Sequence[Event]]],
+        fail: Failures,
+        results: Mapping[str, Any],
+    ) -> None:
+        app = App(sagas=[saga], participants=participants)
+        self._mapper = Mapper(app.registry)
+        self._streams = _Streams()
+        self._committer = Committer(app, self._streams, self._mapper)
+        self._plan = _Plan(fail, results)
+        self._now = NOON
+        self._facts: list[Event] = []
+        self._events: list[tuple[str, Event]] = []
+        self._attempts: list[Run] = []
+        for stream_id, events in given:
+            for version, event in enumerate(events, 1):
+                self._streams.add(self._mapper.to_new(stream_id, version, event), NOON)
+
+    async def play(self, opening: Opening) -> Rehearsal:
+        execution = Execution(opening.saga_id, opening.definition, SagaState(opening.saga_id), None)
+        execution.opening = opening
+        for _ in range(TRANSITIONS_MAX):
+            transition = self._transition(execution)
+            for run in transition.dispatch:
+                self._attempts.append(run)
+                execution.outcomes.append((run, await self._attempt(execution, run)))
+            if execution.outcomes or transition.more:
+                continue
+            if transition.wake_at is None:
+                return Rehearsal(execution.state, self._facts, self._events, self._attempts)
+            self._now = max(self._now, transition.wake_at)
+        raise AssertionError(f"the saga did not come to an end within {TRANSITIONS_MAX} transitions")
+
+    def _transition(self, execution: Execution) -> Transition:
+        self._now += timedelta(milliseconds=1)
+
+        def build() -> Transition:
+            draft = self._committer.draft(execution.saga_id, Meta())
+            return _RehearsedTransition(
+                execution,
+                execution.definition,
+                execution.state,
+                draft,
+                "rehearsal",
+                self._now,
+                draining=False,
+                plan=self._plan,
+            ).build()
+
+        [transition] = self._committer.build([build])
+        self._committer.keep(transition.draft.overlay)
+        for new in transition.draft.events:
+            self._streams.add(new, self._now)
+            event = self._mapper.to_recorded(self._streams.rows[new.stream_id][-1]).event
+            if new.stream_id == execution.saga_id:
+                self._facts.append(event)
+            else:
+                self._events.append((new.stream_id, event))
+        transition.settle(None)
+        return transition
+
+    async def _attempt(self, execution: Execution, run: Run) -> Outcome:
+        definition = execution.definition
+        step = definition.step(run.step)
+        try:
+            self._plan.raise_planned(run.step, run.direction, run.attempt)
+            if run.direction is Direction.FORWARD and run.step in self._plan.results:
+                result = self._plan.results[run.step]
+            else:
+                context = context_of(definition, execution.state, run)
+                result = step.invoke(context, definition.read_input(execution.state.input))
+                if inspect.isawaitable(result):
+                    result = await result
+            return Success(write_result(run.step, result))
+        except Exception as error:  # noqa: BLE001 -- whatever a step raises is its outcome
+            return failure_of(error)

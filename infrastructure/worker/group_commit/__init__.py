@@ -1,0 +1,1 @@
+"""Group commit: one append for all sagas that are ready."""

@@ -1,0 +1,96 @@
+"""What an engine is told, and what it answers."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
+
+from msgspec import Struct
+
+from ...domain.recorded_event import Meta
+from ...domain.saga.decide import Run
+from ...domain.saga.outcome import Outcome
+from ...domain.saga.state import SagaState
+from ...domain.saga.step import Step, StepContext
+from ..ledger.saga_start import Opening, Started
+from .group_commit.transition import Execution
+
+T = TypeVar("T")
+
+
+class Reply(Generic[T]):
+    """An answer that someone on the event loop waits for."""
+
+    def __init__(self, future: Future[T]) -> None:
+        self._future = future
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anyone still waits for it."""
+        return not self._future.done()
+
+    def give(self, answer: T | Exception) -> None:
+        """Answer, or raise the exception where it is waited for; on the event loop only."""
+        if self._future.done():
+            return
+        if isinstance(answer, Exception):
+            self._future.set_exception(answer)
+        else:
+            self._future.set_result(answer)
+
+
+class Attempted(Struct, frozen=True, gc=False):
+    """An attempt came to an end."""
+
+    execution: Execution
+    run: Run
+    outcome: Outcome
+
+
+class Start(Struct, frozen=True):
+    """A saga is to be started and held here; nobody waits for one that is a step of another, or was requested."""
+
+    opening: Opening
+    meta: Meta
+    reply: Reply[Started] | None
+    request_id: int | None = None
+    """The request that it grants, if it does."""
+
+
+class Watch(Struct, frozen=True):
+    """Someone waits until a saga has ended or needs a person."""
+
+    saga_id: str
+    reply: Reply[SagaState]
+
+
+class Idle(Struct, frozen=True):
+    """Someone waits until nothing is held and nothing is due."""
+
+    reply: Reply[None]
+
+
+class Drain(Struct, frozen=True):
+    """Begin nothing new from here on; answered when nothing more will be dispatched."""
+
+    reply: Reply[None]
+
+
+Message = Attempted | Start | Watch | Idle | Drain
+
+
+class Dispatch(Struct, frozen=True, gc=False):
+    """An attempt to make now: its start is durable."""
+
+    execution: Execution
+    step: Step
+    run: Run
+    context: StepContext
+
+
+class Turn(NamedTuple):
+    """What a turn asks its host to do: attempts to make, and replies to give."""
+
+    dispatch: list[Dispatch]
+    replies: list[Callable[[], None]]

@@ -1,0 +1,32 @@
+"""Reading the facts of many sagas in one query; one that cannot be read leaves the others alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from ...domain.recorded_event import Recorded
+from ..event_store.codec import Mapper, UnreadableEvent
+from ..event_store.port import EventLog
+
+
+class Histories(NamedTuple):
+    """What was read, by saga; each is in one of the two, or has no events."""
+
+    readable: Mapping[str, Sequence[Recorded]]
+    unreadable: Mapping[str, UnreadableEvent]
+
+
+def read_histories(log: EventLog, mapper: Mapper, after: Sequence[tuple[str, int]]) -> Histories:
+    """The events of many streams, each beyond the version given with it. Raises `Unavailable`."""
+    readable: dict[str, list[Recorded]] = {}
+    unreadable: dict[str, UnreadableEvent] = {}
+    for row in log.streams(after) if after else ():
+        if row.stream_id in unreadable:
+            continue
+        try:
+            readable.setdefault(row.stream_id, []).append(mapper.to_recorded(row))
+        except UnreadableEvent as error:
+            unreadable[row.stream_id] = error
+            del readable[row.stream_id]
+    return Histories(readable, unreadable)

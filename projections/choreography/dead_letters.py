@@ -1,0 +1,94 @@
+"""`dead_letters`: one row for each event that a service could not handle at once, with what became of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
+
+from ...domain.choreography.dead_letter import (
+    DeliveryDeferred,
+    DeliveryFailed,
+    DeliveryReplayed,
+    DeliverySettled,
+    LetterStatus,
+)
+from ...domain.recorded_event import Recorded
+from ..column_types import UtcDateTime
+from ..projection import Key, Projection, Row, existing
+
+dead_letters = Projection(
+    "dead_letters",
+    version=1,
+    table=Table(
+        "dead_letters",
+        MetaData(),
+        Column("service", Text, primary_key=True),
+        Column("position", BigInteger, primary_key=True),
+        Column("correlation_id", Text, nullable=False),
+        Column("event", Text, nullable=False),
+        Column("status", Text, nullable=False),
+        Column("attempts", Integer, nullable=False),
+        Column("error", Text),
+        Column("retry_at", UtcDateTime),
+        Column("behind", BigInteger),
+        Column("failed_at", UtcDateTime, nullable=False),
+        Column("updated_at", UtcDateTime, nullable=False),
+        Index("dead_letters_status", "status"),
+        Index("dead_letters_correlation_id", "correlation_id"),
+    ),
+)
+
+
+def _letter(recorded: Any) -> Key:
+    return (recorded.event.service, recorded.event.position)
+
+
+def _new(event: DeliveryFailed | DeliveryDeferred, recorded: Recorded) -> Row:
+    return {
+        "service": event.service,
+        "position": event.position,
+        "correlation_id": recorded.correlation_id,
+        "event": event.topic,
+        "attempts": 0,
+        "failed_at": event.at,
+    }
+
+
+@dead_letters.on(DeliveryFailed, key=_letter)
+def failed(row: Row | None, event: DeliveryFailed, recorded: Recorded) -> Row:
+    """An attempt failed: there will be another, or it is parked."""
+    status = LetterStatus.PARKED if event.retry_at is None else LetterStatus.RETRYING
+    return {
+        **(row or _new(event, recorded)),
+        "status": status.value,
+        "attempts": event.attempt,
+        "error": f"{event.error.type}: {event.error.message}",
+        "retry_at": event.retry_at,
+        "updated_at": event.at,
+    }
+
+
+@dead_letters.on(DeliveryDeferred, key=_letter)
+def deferred(row: Row | None, event: DeliveryDeferred, recorded: Recorded) -> Row:
+    """It waits for an earlier event of its process."""
+    letter = row or _new(event, recorded)
+    return {**letter, "status": LetterStatus.DEFERRED.value, "behind": event.behind, "updated_at": event.at}
+
+
+@dead_letters.on(DeliveryReplayed, key=_letter)
+def replayed(row: Row | None, event: DeliveryReplayed, _: Recorded) -> Row:
+    """A person said to try it again."""
+    return {
+        **existing(row),
+        "status": LetterStatus.RETRYING.value,
+        "attempts": 0,
+        "retry_at": event.at,
+        "updated_at": event.at,
+    }
+
+
+@dead_letters.on(DeliverySettled, key=_letter)
+def settled(row: Row | None, event: DeliverySettled, _: Recorded) -> Row:
+    """It was handled after all."""
+    return {**existing(row), "status": LetterStatus.SETTLED.value, "retry_at": None, "updated_at": event.at}

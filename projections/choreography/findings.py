@@ -1,0 +1,40 @@
+"""`findings`: one row for each event that its choreography does not allow where it stands."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, MetaData, Table, Text
+
+from ...domain.choreography.derived_saga import ConformanceBroken
+from ...domain.recorded_event import Recorded
+from ..column_types import UtcDateTime
+from ..projection import Key, Projection, Row
+
+findings = Projection(
+    "findings",
+    version=1,
+    table=Table(
+        "findings",
+        MetaData(),
+        Column("saga_id", Text, primary_key=True),
+        Column("position", BigInteger, primary_key=True),
+        Column("event", Text, nullable=False),
+        Column("problem", Text, nullable=False),
+        Column("found_at", UtcDateTime, nullable=False),
+    ),
+)
+
+
+def _place(recorded: Recorded) -> Key:
+    return (recorded.stream_id, recorded.position)
+
+
+@findings.on(ConformanceBroken, key=_place)
+def found(_: Row | None, event: ConformanceBroken, recorded: Recorded) -> Row:
+    """The event stands where it may not."""
+    return {
+        "saga_id": recorded.stream_id,
+        "position": event.position,
+        "event": event.topic,
+        "problem": event.problem,
+        "found_at": event.at,
+    }

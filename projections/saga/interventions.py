@@ -1,0 +1,71 @@
+"""`interventions`: one row for each step that needed a person, with the latest time it did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Column, Index, Integer, MetaData, Table, Text
+
+from ...domain.recorded_event import Recorded
+from ...domain.saga.events import InterventionRequired, InterventionResolved
+from ..column_types import UtcDateTime
+from ..projection import Key, Projection, Row, existing
+
+interventions = Projection(
+    "interventions",
+    version=1,
+    table=Table(
+        "interventions",
+        MetaData(),
+        Column("saga_id", Text, primary_key=True),
+        Column("step", Text, primary_key=True),
+        Column("direction", Text, primary_key=True),
+        Column("cause", Text, nullable=False),
+        Column("status", Text, nullable=False),
+        Column("action", Text),
+        Column("actor", Text),
+        Column("reason", Text),
+        Column("required_at", UtcDateTime, nullable=False),
+        Column("resolved_at", UtcDateTime),
+        Column("times", Integer, nullable=False),
+        Index("interventions_status", "status", "required_at"),
+    ),
+)
+
+OPEN = "open"
+RESOLVED = "resolved"
+
+
+def _step(recorded: Any) -> Key:
+    return (recorded.stream_id, recorded.event.step, recorded.event.direction.value)
+
+
+@interventions.on(InterventionRequired, key=_step)
+def required(row: Row | None, event: InterventionRequired, recorded: Recorded) -> Row:
+    """The step waits for a person, perhaps not for the first time."""
+    return {
+        "saga_id": recorded.stream_id,
+        "step": event.step,
+        "direction": event.direction.value,
+        "cause": event.cause,
+        "status": OPEN,
+        "action": None,
+        "actor": None,
+        "reason": None,
+        "required_at": event.at,
+        "resolved_at": None,
+        "times": 1 if row is None else row["times"] + 1,
+    }
+
+
+@interventions.on(InterventionResolved, key=_step)
+def resolved(row: Row | None, event: InterventionResolved, _: Recorded) -> Row:
+    """A person decided."""
+    return {
+        **existing(row),
+        "status": RESOLVED,
+        "action": event.action.value,
+        "actor": event.actor,
+        "reason": event.reason,
+        "resolved_at": event.at,
+    }

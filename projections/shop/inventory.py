@@ -1,0 +1,84 @@
+"""`inventory`: one row for each article. At every position: received = on_hand + reserved + shipped - returned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, MetaData, Table, Text
+
+from ...domain.recorded_event import Recorded
+from ...domain.shop.inventory import InventoryReleased, InventoryReserved, ItemsRestocked, StockReceived
+from ...domain.shop.shipping import ShipmentCancelled, ShipmentPrepared
+from ..projection import Projection, Row
+
+
+def _unknown_yet(sku: str) -> Row:
+    return {"sku": sku, "received": 0, "on_hand": 0, "reserved": 0, "shipped": 0, "returned": 0}
+
+
+inventory = Projection(
+    "inventory",
+    version=1,
+    initial=_unknown_yet,
+    table=Table(
+        "inventory",
+        MetaData(),
+        Column("sku", Text, primary_key=True),
+        Column("received", BigInteger, nullable=False),
+        Column("on_hand", BigInteger, nullable=False),
+        Column("reserved", BigInteger, nullable=False),
+        Column("shipped", BigInteger, nullable=False),
+        Column("returned", BigInteger, nullable=False),
+    ),
+)
+
+
+def _article(recorded: Any) -> str:
+    sku: str = recorded.event.sku
+    return sku
+
+
+def _articles(recorded: Any) -> list[str]:
+    return list(dict.fromkeys(line.sku for line in recorded.event.lines))
+
+
+@inventory.on(StockReceived, key=_article)
+def received(row: Row, event: StockReceived, _: Recorded) -> Row:
+    """Pieces came in."""
+    return {**row, "received": row["received"] + event.quantity, "on_hand": row["on_hand"] + event.quantity}
+
+
+@inventory.on(InventoryReserved, key=_article)
+def reserved(row: Row, event: InventoryReserved, _: Recorded) -> Row:
+    """Pieces on hand are kept for an order."""
+    return {**row, "on_hand": row["on_hand"] - event.quantity, "reserved": row["reserved"] + event.quantity}
+
+
+@inventory.on(InventoryReleased, key=_article)
+def released(row: Row, event: InventoryReleased, _: Recorded) -> Row:
+    """Pieces kept for an order are free again."""
+    return {**row, "on_hand": row["on_hand"] + event.quantity, "reserved": row["reserved"] - event.quantity}
+
+
+@inventory.on(ItemsRestocked, key=_article)
+def restocked(row: Row, event: ItemsRestocked, _: Recorded) -> Row:
+    """Returned pieces are back on hand."""
+    return {**row, "on_hand": row["on_hand"] + event.quantity, "returned": row["returned"] + event.quantity}
+
+
+@inventory.on(ShipmentPrepared, key=_articles)
+def prepared(row: Row, event: ShipmentPrepared, _: Recorded) -> Row:
+    """Pieces kept for an order leave with it."""
+    quantity = _quantity(row, event)
+    return {**row, "reserved": row["reserved"] - quantity, "shipped": row["shipped"] + quantity}
+
+
+@inventory.on(ShipmentCancelled, key=_articles)
+def cancelled(row: Row, event: ShipmentCancelled, _: Recorded) -> Row:
+    """A shipment was unpacked: its pieces are kept for the order again."""
+    quantity = _quantity(row, event)
+    return {**row, "reserved": row["reserved"] + quantity, "shipped": row["shipped"] - quantity}
+
+
+def _quantity(row: Row, event: ShipmentPrepared | ShipmentCancelled) -> int:
+    return sum(line.quantity for line in event.lines if line.sku == row["sku"])

@@ -1,0 +1,143 @@
+"""Messages that are no events of this log, and messages that come again."""
+
+from __future__ import annotations
+
+import pytest
+
+from sagaledger.domain.shop.services import inventory
+from sagaledger.infrastructure.choreography.nats.cloud_events import Notice, headers_of, read
+from sagaledger.infrastructure.choreography.nats.errors import MessageRejected
+from sagaledger.infrastructure.choreography.nats.inbox import Receiver
+from sagaledger.infrastructure.event_store.port import STATE_BYTES_MAX, StoredRow
+
+from .conftest import Shop, order
+
+STREAM = "sagaledger_test"
+
+
+@pytest.fixture
+def placed(sqlite_shop: Shop) -> StoredRow:
+    """The event of an order that was placed."""
+    sqlite_shop.place(order("1"))
+    return sqlite_shop.ledger.backend.correlated("order_flow-1")[0]
+
+
+def _notice(row: StoredRow) -> Notice:
+    return read(STREAM, headers_of(STREAM, row), row.state)
+
+
+def test_an_event_survives_the_way_through_a_message(placed: StoredRow) -> None:
+    """Its attributes are in the headers, its bytes are the body."""
+    notice = _notice(placed)
+
+    assert notice == Notice(placed.position, "OrderCreated", "order_flow-1", placed.state)
+
+
+def test_a_message_that_comes_again_counts_once(sqlite_shop: Shop, placed: StoredRow) -> None:
+    """To this instance of the service, and to one that knows nothing of it."""
+    first, second = Receiver(sqlite_shop.ledger, inventory), Receiver(sqlite_shop.ledger, inventory)
+
+    for receiver in (first, first, second):
+        assert receiver.receive([_notice(placed), _notice(placed)]) == []
+
+    assert sqlite_shop.topics("order_flow-1") == ["OrderCreated", "InventoryReserved"]
+    assert sqlite_shop.ledger.backend.consumer_position(f"inbox:inventory:{placed.position}") == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "why"),
+    [
+        ("ce-specversion", "0.3", "no CloudEvent 1.0"),
+        ("ce-source", "/somewhere/else", "not of this ledger"),
+        ("ce-type", "", "lacks ce-type"),
+        ("ce-subject", "", "lacks ce-subject"),
+        ("ce-position", "-1", "no position of a log"),
+        ("ce-position", "\N{FULLWIDTH DIGIT NINE}", "no position of a log"),
+        ("ce-id", "another:1", "does not name position"),
+    ],
+)
+def test_a_malformed_message_is_rejected_with_its_reason(placed: StoredRow, header: str, value: str, why: str) -> None:
+    """Nothing of it is believed."""
+    headers = {**headers_of(STREAM, placed), header: value}
+
+    with pytest.raises(MessageRejected, match=why):
+        read(STREAM, headers, placed.state)
+
+
+def test_a_message_without_headers_is_rejected(placed: StoredRow) -> None:
+    """Anybody may publish anything."""
+    with pytest.raises(MessageRejected, match="no CloudEvent"):
+        read(STREAM, None, placed.state)
+
+
+def test_an_oversized_message_is_rejected(placed: StoredRow) -> None:
+    """No event is that large."""
+    with pytest.raises(MessageRejected, match="more than an event may have"):
+        read(STREAM, headers_of(STREAM, placed), bytes(STATE_BYTES_MAX + 1))
+
+
+@pytest.mark.parametrize(
+    ("forged", "why"),
+    [
+        ({"position": 10_000}, "no event at position 10000"),
+        ({"topic": "ItRained"}, "ce-type is 'ItRained'"),
+        ({"process_id": "order_flow-2"}, "ce-subject is 'order_flow-2'"),
+        ({"data": b"{}"}, "its data is not that of the event"),
+    ],
+)
+def test_a_message_that_the_log_contradicts_is_rejected(
+    sqlite_shop: Shop, placed: StoredRow, forged: dict[str, object], why: str
+) -> None:
+    """The broker is never the source of truth; nothing is recorded for it."""
+    before = sqlite_shop.ledger.backend.head().position
+    receiver = Receiver(sqlite_shop.ledger, inventory)
+
+    [rejection] = receiver.receive([_notice(placed)._replace(**forged)])  # type: ignore[arg-type]
+
+    assert why in str(rejection.error)
+    assert sqlite_shop.ledger.backend.head().position == before
+
+
+def test_an_earlier_event_that_was_never_delivered_is_handled_first(sqlite_shop: Shop) -> None:
+    """The log says what is outstanding; the message only says when to look."""
+    sqlite_shop.place(order("1", declined=True))
+    sqlite_shop.bus.drain()
+    rows = sqlite_shop.ledger.backend.correlated("order_flow-1")
+    cancelled = next(row for row in rows if row.topic == "OrderCancelled")
+    head = sqlite_shop.ledger.backend.head().position
+
+    Receiver(sqlite_shop.ledger, inventory).receive([_notice(cancelled)])
+
+    assert sqlite_shop.ledger.backend.head().position == head, "the embedded bus had handled it"
+
+
+def test_the_checkpoint_moves_to_the_first_event_that_is_outstanding(sqlite_shop: Shop) -> None:
+    """So `participants` says how far a service is, whoever delivers."""
+    sqlite_shop.place(order("1"), order("2"))
+    first, second = (sqlite_shop.ledger.backend.correlated(f"order_flow-{key}")[0] for key in "12")
+    receiver = Receiver(sqlite_shop.ledger, inventory)
+
+    receiver.receive([_notice(first)])
+    receiver.tick()
+    position = sqlite_shop.ledger.backend.consumer_position("service:inventory")
+    receiver.receive([_notice(second)])
+    receiver.tick()
+
+    assert position == second.position - 1
+    assert (
+        sqlite_shop.ledger.backend.consumer_position("service:inventory") == sqlite_shop.ledger.backend.head().position
+    )
+
+
+def test_more_events_than_one_append_may_have_are_handled_in_several(sqlite_shop: Shop) -> None:
+    """A crowd of large orders arrives at once."""
+    articles = {f"a{number}": 1_000 for number in range(150)}
+    sqlite_shop.stock(**articles)
+    orders = [order(str(number), *((sku, 1) for sku in articles)) for number in range(80)]
+    sqlite_shop.place(*orders)
+    rows = [sqlite_shop.ledger.backend.correlated(f"order_flow-{each.order_id}")[0] for each in orders]
+
+    rejections = Receiver(sqlite_shop.ledger, inventory).receive([_notice(row) for row in rows])
+
+    assert rejections == []
+    assert sum(len(sqlite_shop.topics(f"order_flow-{each.order_id}")) - 1 for each in orders) == 80 * 150

@@ -1,0 +1,187 @@
+"""Nothing meets the world outside but through the boundary: an I/O call without its hook fails here."""
+
+from __future__ import annotations
+
+import ast
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.event_store.postgres.connection import BoundaryConnection as PostgresConnection
+from sagaledger.infrastructure.event_store.sqlite.connection import BoundaryConnection as SqliteConnection
+from sagaledger.infrastructure.event_store.view_store import create_engine_for, reading
+from sagaledger.infrastructure.runtime import failpoints as boundary
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("domain", "projections", "infrastructure")
+
+OPENS = {
+    "sqlite3.connect", "sqlite3.Connection", "psycopg.connect", "psycopg.Connection.connect",
+    "psycopg.AsyncConnection.connect", "ConnectionPool", "psycopg_pool.ConnectionPool", "create_engine",
+    "sqlalchemy.create_engine", "create_async_engine", "os.open", "open", "io.open", "fcntl.flock", "fcntl.lockf",
+    "socket.socket", "socket.create_connection", "HTTPConnection", "http.client.HTTPConnection", "urlopen",
+    "urllib.request.urlopen", "subprocess.run", "subprocess.Popen", "NatsBroker", "nats.connect",
+}  # fmt: skip
+"""Calls that lead outside, by any of the names under which they are known."""
+METHODS = {"read_text", "read_bytes", "write_text", "write_bytes", "touch", "unlink", "rename", "mkdir"}
+"""Methods of paths that do; and `open` with a mode."""
+MODES = {"r", "w", "a", "x", "rb", "wb", "ab", "xb", "r+b"}
+
+THROUGH_THE_BOUNDARY = {
+    "infrastructure/log/sqlite_connection.py": {"sqlite3.connect"},
+    "infrastructure/log/sqlite_work.py": {"os.open", "fcntl.flock"},  # the worker's lock
+    "infrastructure/engine.py": {"sqlalchemy.create_engine"},  # with connections from the two modules beside
+    "infrastructure/broker/connection.py": {"NatsBroker"},  # not connected yet; see BROKER_CALLS
+}
+"""The gateways: they say `crossing` themselves, or give connections that do."""
+NOTHING_TO_LOSE = {
+    "infrastructure/projector/shadow.py": {
+        "sqlalchemy.create_engine",
+        "sqlite3.connect",
+    },  # private, and gone with the process
+    "infrastructure/log/statements.py": {"read_text"},  # the package's own SQL
+}
+"""What is read only, or seen by nobody else."""
+BROKER_PACKAGES = ("faststream", "nats")
+BROKER_CALLS = {
+    "start", "stop", "connect", "close", "drain", "flush", "publish", "request", "subscribe", "pull_subscribe", "fetch",
+    "ack", "ack_sync", "nak", "term", "in_progress", "reject", "stream_info", "add_stream", "update_stream",
+    "delete_stream", "purge_stream", "consumer_info", "add_consumer", "delete_consumer", "get_msg",
+}  # fmt: skip
+"""Methods that ask something of a broker: each has to be awaited by `boundary.crossed`."""
+USERS_FILES = ("infrastructure/cli/", "infrastructure/intake/")
+"""The command line: it reads the user's files, and starts workers as programs of their own."""
+
+
+def test_no_call_leads_outside_but_through_the_boundary() -> None:
+    """Whoever opens a connection, a file or a program elsewhere has to give it a hook, or a reason to need none."""
+    strays = [
+        f"{place}:{line} calls {name}: open it in one of {sorted(THROUGH_THE_BOUNDARY)}, under `boundary.crossing`"
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for place in [path.relative_to(ROOT).as_posix()]
+        if not place.startswith(USERS_FILES)
+        for name, line in _calls_outside(path)
+        if name not in THROUGH_THE_BOUNDARY.get(place, set()) | NOTHING_TO_LOSE.get(place, set())
+    ]
+
+    assert strays == []
+
+
+def test_a_stray_call_is_found(tmp_path: Path) -> None:
+    """The check itself: it sees such calls under each of their names."""
+    stray = tmp_path / "stray.py"
+    stray.write_text(
+        "import sqlite3 as s\nfrom psycopg import connect as c\ns.connect('x')\nc('y')\npath.write_text('z')\n"
+    )
+
+    assert [name for name, _ in _calls_outside(stray)] == ["sqlite3.connect", "psycopg.connect", "write_text"]
+
+
+def test_nothing_is_asked_of_a_broker_but_through_the_boundary() -> None:
+    """Where NATS or FastStream is imported, whatever goes over the wire has its hook."""
+    paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    strays = [
+        f"{path.relative_to(ROOT)}:{line} calls {name}: await it by `boundary.crossed`"
+        for path in paths
+        for name, line in _calls_to_a_broker(path)
+    ]
+
+    assert strays == []
+    assert any(_knows_a_broker(ast.parse(path.read_text(encoding="utf-8"))) for path in paths)
+
+
+def test_a_stray_call_to_a_broker_is_found(tmp_path: Path) -> None:
+    """The check itself: it tells what is awaited by the boundary from what is not, and leaves other programs alone."""
+    calls = 'await crossed("nats ack", message.ack())\n    await message.nak()\n    await js().stream_info("x")\n'
+    stray, other = tmp_path / "stray.py", tmp_path / "other.py"
+    other.write_text(f"async def f():\n    {calls}")
+    stray.write_text(f"async def f():\n    from nats.errors import Error\n    {calls}")
+
+    assert [name for name, _ in _calls_to_a_broker(stray)] == ["nak", "stream_info"]
+    assert list(_calls_to_a_broker(other)) == []
+
+
+def test_every_connection_can_be_watched(url: str) -> None:
+    """Those of the log, and those of the views: each statement is told before and after."""
+    told: list[tuple[str, bool]] = []
+    backend = open_backend(url, create=True)
+    engine = create_engine_for(url)
+    boundary.watch(lambda name, after: told.append((name, after)))
+    try:
+        backend.head()
+        of_the_log = len(told)
+        with reading(engine) as connection:
+            driver = connection.connection.driver_connection
+            connection.exec_driver_sql("SELECT 1")
+    finally:
+        boundary.watch(None)
+        engine.dispose()
+        backend.close()
+
+    assert isinstance(driver, SqliteConnection | PostgresConnection)
+    assert 2 <= of_the_log < len(told)
+    assert sum(1 for _, after in told if after) == sum(1 for _, after in told if not after)
+
+
+def test_a_statement_that_fails_does_not_come_back(sqlite_url: str) -> None:
+    """Before is told, after is not: as if the process had died in it."""
+    told: list[bool] = []
+    backend = open_backend(sqlite_url, create=True)
+    backend.close()
+    boundary.watch(lambda _name, after: told.append(after))
+    try:
+        with pytest.raises((sqlite3.Error, psycopg.Error)):
+            sqlite3.connect(":memory:", factory=SqliteConnection).execute("SELECT nonsense")
+    finally:
+        boundary.watch(None)
+
+    assert told == [False]
+
+
+def _calls_outside(path: Path) -> Iterator[tuple[str, int]]:
+    """The calls in a file that lead outside, under the names that they have where they come from."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    aliases: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            aliases |= {alias.asname or alias.name: alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            aliases |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            first, _, rest = name.partition(".")
+            known = f"{aliases[first]}.{rest}".rstrip(".") if first in aliases else name
+            short = known.rpartition(".")[2]
+            if known in OPENS or (isinstance(node.func, ast.Name) and short in OPENS):
+                yield known if known in OPENS else short, node.lineno
+            elif isinstance(node.func, ast.Attribute) and first not in aliases and _is_of_a_path(node.func.attr, node):
+                yield node.func.attr, node.lineno
+
+
+def _calls_to_a_broker(path: Path) -> Iterator[tuple[str, int]]:
+    """The calls in a file that ask something of a broker, and are not awaited by the boundary."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if not _knows_a_broker(tree):
+        return
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    hooked = {inner for call in calls if ast.unparse(call.func) == "crossed" for inner in ast.walk(call)}
+    for call in calls:
+        if isinstance(call.func, ast.Attribute) and call.func.attr in BROKER_CALLS and call not in hooked:
+            yield call.func.attr, call.lineno
+
+
+def _knows_a_broker(tree: ast.AST) -> bool:
+    imported = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    imported += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level]
+    return any(name.partition(".")[0] in BROKER_PACKAGES for name in imported)
+
+
+def _is_of_a_path(method: str, call: ast.Call) -> bool:
+    mode = next((argument for argument in call.args if isinstance(argument, ast.Constant)), None)
+    return method in METHODS or (method == "open" and mode is not None and str(mode.value) in MODES)

@@ -1,0 +1,51 @@
+"""Every backend decides every call alike: what Python says on SQLite, SQL says on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.event_store.port import Append, Appended, Backend
+
+from .conftest import Pen
+
+Written = list[list[list[tuple[str, int]]]]
+"""Calls of appends of events, each a stream and a version."""
+
+EXAMPLES = count(1)
+
+versions = st.sampled_from([1, 1, 1, 2, 2, 3, 4, 0, 5])  # most begin a stream or nearly go on with it
+appends = st.lists(st.tuples(st.sampled_from("abc"), versions), max_size=4)
+calls = st.lists(st.lists(appends, max_size=5), min_size=1, max_size=4)
+
+
+@pytest.fixture
+def both(sqlite_url: str, postgres_url: str) -> Iterator[tuple[Backend, Backend]]:
+    logs = open_backend(sqlite_url, create=True), open_backend(postgres_url, create=True)
+    yield logs
+    for log in logs:
+        log.close()
+
+
+@given(calls)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_backends_agree_on_every_outcome(both: tuple[Backend, Backend], written: Written) -> None:
+    """Whatever the appends of a call do to each other, at first and when the call is sent again."""
+    example, pen = next(EXAMPLES), Pen()  # streams of its own for each example, in the same two logs
+    sent = [
+        pen.call(*(Append([pen.event(f"{example}{name}", version) for name, version in append]) for append in call))
+        for call in written
+    ]
+
+    on_sqlite, on_postgres = ([log.append(call).outcomes for call in sent] for log in both)
+
+    assert on_sqlite == on_postgres
+    for call, outcomes in zip(sent, on_sqlite, strict=True):
+        if any(isinstance(each, Appended) and each.last_position >= each.first_position for each in outcomes):
+            assert [log.append(call).outcomes for log in both] == [outcomes, outcomes]
+    assert len({log.head().position for log in both}) == 1

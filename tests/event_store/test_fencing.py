@@ -1,0 +1,84 @@
+"""A lease ends under the lock that an append holds, so that neither is in doubt about the other (PostgreSQL)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from sagaledger.infrastructure.errors import SupersededWorker
+from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.event_store.port import Backend
+
+if TYPE_CHECKING:
+    from .conftest import Pen
+
+PATIENCE_SECONDS = 20.0
+WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE wait_event_type = 'Lock' AND datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+@pytest.fixture
+def ledger(postgres_url: str) -> Iterator[Backend]:
+    log = open_backend(postgres_url, create=True)
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def head_holder(postgres_url: str, ledger: Backend) -> Iterator[psycopg.Connection[Any]]:
+    """A transaction that has the head's lock, as an append in the middle of its work."""
+    assert ledger.head().position == 0
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("SELECT FROM head FOR UPDATE")
+        yield connection
+
+
+def _wait_until_somebody_waits(url: str, call: Future[Any]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    with psycopg.connect(url, autocommit=True) as onlooker:
+        while (onlooker.execute(WAITING).fetchone() or (0,))[0] == 0:
+            assert not call.done(), "it did not wait for the lock"
+            assert time.monotonic() < deadline
+            onlooker.execute("SELECT pg_sleep(0.005)")
+
+
+def test_an_append_sees_that_its_lease_ended_while_it_waited(
+    postgres_url: str, ledger: Backend, head_holder: psycopg.Connection[Any], pen: Pen
+) -> None:
+    """It began under a lease that held, and was not the first to have the lock."""
+    epoch = ledger.register(host="h", pid=1, lease_seconds=60)
+
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(ledger.append, pen.call(pen.append("a", 1), epoch=epoch))
+        _wait_until_somebody_waits(postgres_url, call)
+        head_holder.execute("DELETE FROM workers")
+        head_holder.commit()
+
+        with pytest.raises(SupersededWorker):
+            call.result(PATIENCE_SECONDS)
+    assert ledger.head().position == 0
+
+
+@pytest.mark.parametrize("ending", ["take_over", "retire"])
+def test_a_lease_does_not_end_while_an_append_under_it_is_written(
+    postgres_url: str, ledger: Backend, head_holder: psycopg.Connection[Any], ending: str
+) -> None:
+    """Whoever ends it waits until that append is committed."""
+    epoch = ledger.register(host="h", pid=1, lease_seconds=0)
+    end = ledger.take_over if ending == "take_over" else lambda: ledger.retire(epoch)
+
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(end)
+        _wait_until_somebody_waits(postgres_url, call)
+        assert [worker.epoch for worker in ledger.workers()] == [epoch.epoch]
+        head_holder.commit()
+        call.result(PATIENCE_SECONDS)
+
+    assert ledger.workers() == []

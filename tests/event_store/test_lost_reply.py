@@ -1,0 +1,178 @@
+"""An append whose reply is lost: written once, and told as it was the first time, or not told at all."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from sagaledger.infrastructure.errors import OutcomeUnknown, Unavailable
+from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.event_store.port import Appended, Backend, Conflict
+from sagaledger.infrastructure.event_store.postgres.store import PostgresLog
+
+if TYPE_CHECKING:
+    from .conftest import Pen
+
+
+class Proxy:
+    """Stands between client and server, and hangs up on what it is told to: an append, or the answer to one."""
+
+    def __init__(self, server: Path, folder: Path) -> None:
+        self.folder = folder
+        self.requests_to_lose = 0
+        self.replies_to_lose = 0
+        self.is_open = True
+        self._server = server
+        self._door = socket.socket(socket.AF_UNIX)
+        self._door.bind(str(folder / server.name))
+        self._door.listen()
+        self._doorman = Thread(target=self._let_in)
+        self._doorman.start()
+
+    def close(self) -> None:
+        self.is_open = False
+        self._door.shutdown(socket.SHUT_RDWR)
+        self._doorman.join()
+        self._door.close()
+
+    def _let_in(self) -> None:
+        while True:
+            try:
+                client, _ = self._door.accept()
+            except OSError:
+                return  # the door was closed
+            if self.is_open:
+                Thread(target=self._serve, args=(client,)).start()
+            else:
+                client.close()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as server:
+            server.connect(str(self._server))
+            ways = (
+                Thread(target=self._forward, args=(client, server, self._loses_request)),
+                Thread(target=self._forward, args=(server, client, self._loses_reply)),
+            )
+            for way in ways:
+                way.start()
+            for way in ways:
+                way.join()
+
+    def _forward(self, source: socket.socket, target: socket.socket, loses: Callable[[bytes], bool]) -> None:
+        with suppress(OSError):  # the other way hung up
+            while (data := source.recv(65_536)) and not loses(data):
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def _loses_request(self, data: bytes) -> bool:
+        lost = self.requests_to_lose > 0 and b"Happened" in data  # the topic of the test's events
+        self.requests_to_lose -= lost
+        return lost
+
+    def _loses_reply(self, data: bytes) -> bool:
+        lost = self.replies_to_lose > 0 and b"append_events" in data  # the column that the function returns
+        self.replies_to_lose -= lost
+        return lost
+
+
+@pytest.fixture
+def proxy(postgres_server: str) -> Iterator[Proxy]:
+    server = Path(str(conninfo_to_dict(postgres_server)["host"])) / ".s.PGSQL.5432"
+    with tempfile.TemporaryDirectory(prefix="door-") as folder:  # short: a socket's path has 107 characters at most
+        proxy = Proxy(server, Path(folder))
+        yield proxy
+        proxy.close()
+
+
+@pytest.fixture
+def directly(postgres_url: str) -> Iterator[Backend]:
+    """The ledger, without the proxy."""
+    log = open_backend(postgres_url, create=True)
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def through(postgres_url: str, proxy: Proxy, directly: Backend) -> Iterator[PostgresLog]:
+    """The same ledger through the proxy."""
+    assert directly.head().position == 0
+    server = str(conninfo_to_dict(postgres_url)["host"])
+    log = PostgresLog(postgres_url.replace(f"host={server}", f"host={proxy.folder}"), learn_seconds=1)
+    yield log
+    log.close()
+
+
+def test_a_lost_reply_is_learned(through: PostgresLog, proxy: Proxy, pen: Pen) -> None:
+    """The append was written once, and the conflict in it is the one it had: no false one with itself."""
+    through.append(pen.call(pen.append("a", 1)))
+    proxy.replies_to_lose = 1
+
+    receipt = through.append(pen.call(pen.append("a", 2), pen.append("a", 2), pen.append("b", 1)))
+
+    assert proxy.replies_to_lose == 0
+    assert receipt.outcomes == [Appended(2, 2), Conflict("a", 1, 2), Appended(3, 3)]
+    assert [(row.stream_id, row.version) for row in through.read(0, limit=9)] == [("a", 1), ("a", 2), ("b", 1)]
+
+
+def test_a_lost_request_is_sent_again(through: PostgresLog, proxy: Proxy, pen: Pen) -> None:
+    """It never arrived, so it is written now, once."""
+    through.append(pen.call(pen.append("a", 1)))
+    proxy.requests_to_lose = 1
+
+    receipt = through.append(pen.call(pen.append("a", 2)))
+
+    assert proxy.requests_to_lose == 0
+    assert receipt.outcomes == [Appended(2, 2)]
+    assert through.head().position == 2
+
+
+def test_what_cannot_be_learned_is_not_guessed(through: PostgresLog, directly: Backend, proxy: Proxy, pen: Pen) -> None:
+    """The server stays away: the outcome is unknown, and the same call gives it when the server is back."""
+    through.append(pen.call(pen.append("a", 1)))
+    call = pen.call(pen.append("a", 2), pen.append("a", 9))
+    proxy.replies_to_lose = 1
+    proxy.is_open = False
+
+    with pytest.raises(OutcomeUnknown, match=str(call.append_id)):
+        through.append(call)
+
+    directly.append(pen.call(pen.append("a", 3)))
+    proxy.is_open = True
+    assert through.append(call).outcomes == [Appended(2, 2), Conflict("a", 8, 2)]
+    assert directly.head().position == 3
+
+
+def test_a_server_that_was_never_reached_wrote_nothing(
+    through: PostgresLog, directly: Backend, proxy: Proxy, pen: Pen
+) -> None:
+    """Nothing was sent, so nothing is unknown."""
+    proxy.is_open = False
+
+    with pytest.raises(Unavailable):
+        through.append(pen.call(pen.append("a", 1)))
+
+    assert directly.head().position == 0
+
+
+def test_a_read_finds_another_connection(through: PostgresLog, directly: Backend, pen: Pen) -> None:
+    """The server ended every idle connection, as in a restart: readers do not notice."""
+    directly.append(pen.call(pen.append("a", 1)))
+    through.head()
+    with directly._database.transaction() as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = "
+            "current_database()"
+        )
+
+    assert through.head().position == 1
+    assert through.append(pen.call(pen.append("a", 2))).outcomes == [Appended(2, 2)]

@@ -1,0 +1,207 @@
+"""Opening a ledger: what is not one is refused, naming the place and the remedy."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from sagaledger.infrastructure.errors import NotOurs, Unavailable
+from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.event_store.port import Appended, Backend
+from sagaledger.infrastructure.event_store.sqlite.store import SqliteLog
+from sagaledger.infrastructure.ledger.ledger import Ledger
+
+from ..ledger.trip import APP, Trip, trip
+
+if TYPE_CHECKING:
+    from .conftest import Pen
+
+
+def by_hand(url: str, *statements: str) -> None:
+    """Change a database as somebody with an SQL shell would."""
+    if url.startswith("sqlite"):
+        connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+        for statement in statements:
+            connection.execute(statement)
+        connection.close()
+    else:
+        with psycopg.connect(url, autocommit=True) as server:
+            for statement in statements:
+                server.execute(statement)
+
+
+def test_a_ledger_opened_again_is_the_same(url: str, log: Backend, pen: Pen) -> None:
+    """What was written is there; creating it once more changes nothing."""
+    log.append(pen.call(pen.append("a", 1)))
+
+    again = open_backend(url, create=True)
+
+    assert again.head() == log.head()
+    again.close()
+
+
+def test_an_absent_file_is_created(sqlite_url: str) -> None:
+    """A SQLite ledger needs no preparation."""
+    log = open_backend(sqlite_url)
+
+    assert log.head().position == 0
+    log.close()
+
+
+def test_a_schema_without_a_ledger_names_init(postgres_url: str) -> None:
+    """In PostgreSQL nothing is created unasked."""
+    with pytest.raises(NotOurs, match="sagaledger init --db postgresql://"):
+        open_backend(postgres_url)
+
+
+def test_a_newer_schema_names_the_upgrade(url: str) -> None:
+    """Never a guess at what a later version means; and `init` cannot go back."""
+    open_backend(url, create=True).close()
+    by_hand(url, "INSERT INTO sagaledger_schema SELECT 999, applied_at FROM sagaledger_schema LIMIT 1")
+
+    for create in (False, True):
+        with pytest.raises(NotOurs, match=r"schema version 999.*pip install --upgrade"):
+            open_backend(url, create=create)
+
+
+def test_an_older_schema_names_init_which_upgrades_it(postgres_url: str, pen: Pen) -> None:
+    """What the older version wrote is kept."""
+    log = open_backend(postgres_url, create=True)
+    log.append(pen.call(pen.append("a", 1)))
+    log.close()
+    by_hand(
+        postgres_url,
+        "DROP FUNCTION append_events, decide_appends",
+        "DROP TABLE definitions, requests",
+        "DELETE FROM sagaledger_schema WHERE version > 2",
+    )
+    with pytest.raises(NotOurs, match=r"schema version 2.*sagaledger init"):
+        open_backend(postgres_url)
+
+    upgraded = open_backend(postgres_url, create=True)
+
+    assert upgraded.append(pen.call(pen.append("a", 2))).outcomes == [Appended(2, 2)]
+    upgraded.close()
+
+
+def test_a_database_of_something_else_is_left_alone(url: str) -> None:
+    """Tables of another program: refused, also when asked to create, and not touched."""
+    by_hand(url, "CREATE TABLE customers (id integer)")
+
+    with pytest.raises(NotOurs, match="customers"):
+        open_backend(url, create=True)
+
+    by_hand(url, "DROP TABLE customers")
+    open_backend(url, create=True).close()  # nothing was left behind
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    """A text file is named as what it is, and keeps its content."""
+    file = tmp_path / "notes.txt"
+    file.write_text("not a database, but long enough to have a header " * 10)
+
+    with pytest.raises(NotOurs, match=r"notes\.txt is not a SQLite database"):
+        open_backend(f"sqlite:///{file}")
+
+    assert file.read_text().startswith("not a database")
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    """A folder is not a file."""
+    with pytest.raises(NotOurs, match="is a folder"):
+        open_backend(f"sqlite:///{tmp_path}")
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    """The folder of the file must exist: a typing error should not create one."""
+    with pytest.raises(Unavailable, match=r"/absent does not exist"):
+        open_backend(f"sqlite:///{tmp_path}/absent/ledger.db")
+
+
+@pytest.mark.parametrize("url", ["mysql://host/db", "ledger.db", "", "sqlite://", "sqlite:///", "sqlite:ledger.db"])
+def test_an_unknown_url_names_the_known_forms(url: str) -> None:
+    """Whatever is wrong with it, the message shows what would be right."""
+    with pytest.raises(Unavailable, match=r"sqlite:///file\.db"):
+        open_backend(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:geheim@127.0.0.1:1/db",  # nobody listens
+        "postgresql://ann:geheim@127.0.0.1:1:2/db",  # no URL
+        "postgresql://ann@127.0.0.1:1/db?password=geheim",
+        "postgresql://ann:geheim@no-such-host.invalid/db",
+    ],
+)
+def test_an_unreachable_server_is_named_without_its_password(url: str) -> None:
+    """An error message ends up in logs and tickets."""
+    with pytest.raises(Unavailable) as raised:
+        open_backend(url)
+
+    assert "geheim" not in str(raised.value)
+
+
+@pytest.mark.parametrize("form", ["postgresql://postgres:geheim@/{}", "postgresql://postgres@/{}&password=geheim"])
+def test_a_remedy_shows_the_url_without_its_password(postgres_url: str, form: str) -> None:
+    """Also where the message tells what to type."""
+    rest = postgres_url.partition("@/")[2]
+
+    with pytest.raises(NotOurs, match="sagaledger init") as raised:
+        open_backend(form.format(rest))
+
+    assert "geheim" not in str(raised.value)
+
+
+def test_a_locked_file_is_named_after_a_bounded_wait(tmp_path: Path, pen: Pen) -> None:
+    """Somebody else's transaction that does not end: nothing was written, and the message says what to do."""
+    log = SqliteLog(tmp_path / "ledger.db", url="sqlite:///ledger.db", busy_seconds=0.1)
+    holder = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(Unavailable, match=r"ledger\.db stayed locked for 0\.1 s"):
+        log.append(pen.call(pen.append("a", 1)))
+
+    holder.execute("ROLLBACK")
+    assert log.append(pen.call(pen.append("a", 1))).outcomes == [Appended(1, 1)]
+    holder.close()
+    log.close()
+
+
+def test_a_read_only_database_is_named(url: str, log: Backend, pen: Pen) -> None:
+    """The error says so, and nothing was written."""
+    if isinstance(log, SqliteLog):
+        with log._file.writing() as connection:
+            connection.execute("PRAGMA query_only = ON")
+    else:
+        by_hand(url, "ALTER ROLE postgres SET default_transaction_read_only = on")
+    try:
+        with pytest.raises(Unavailable, match="read-only"):
+            log.append(pen.call(pen.append("a", 1)))
+    finally:
+        if not isinstance(log, SqliteLog):
+            by_hand(
+                f"{url}%20-cdefault_transaction_read_only%3Doff",
+                "ALTER ROLE postgres RESET default_transaction_read_only",
+            )
+
+    assert log.head().position == 0
+
+
+def test_an_upgrade_puts_on_record_what_the_log_says_of_definitions(url: str) -> None:
+    """The structures that sagas were started with before anybody kept them apart."""
+    with Ledger.open(url, APP, create=True) as ledger:
+        ledger.start(trip, Trip("Rome", 4))
+        ledger.start(trip, Trip("Oslo", 2))
+        recorded = ledger.backend.fingerprints()
+    if url.startswith("sqlite"):
+        by_hand(url, "DROP TABLE definitions", "DELETE FROM sagaledger_schema WHERE version >= 2")
+    else:
+        by_hand(url, "DROP TABLE definitions, requests", "DELETE FROM sagaledger_schema WHERE version >= 4")
+
+    with Ledger.open(url, APP, create=True) as upgraded:
+        assert upgraded.backend.fingerprints() == recorded == {("trip", 1): trip.definition.fingerprint}

@@ -1,0 +1,178 @@
+"""`verify` finds what somebody edited, and names the position."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.event_store.port import Append, Backend
+from sagaledger.infrastructure.event_store.verify import Problem, Verification, verify
+
+if TYPE_CHECKING:
+    from .conftest import Pen
+
+EVENTS = 12
+
+
+@pytest.fixture
+def written(log: Backend, pen: Pen) -> Backend:
+    """Four appends: positions 1 to 3, 4 to 6, 7 to 9 and 10 to 12, alternating between two streams."""
+    for call in range(4):
+        versions = range(3 * call + 1, 3 * call + 4)
+        log.append(pen.call(Append([pen.event("ab"[v % 2], (v + 1) // 2, b'{"n":%d}' % v) for v in versions])))
+    return log
+
+
+def edit(url: str, statement: str) -> None:
+    """Do what nobody should: change the database behind the ledger's back."""
+    if url.startswith("sqlite"):
+        connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+        connection.execute(statement)
+        connection.close()
+    else:
+        with psycopg.connect(url, autocommit=True) as server:
+            server.execute(statement)
+
+
+def positions(found: Verification) -> set[int]:
+    return {problem.position for problem in found.problems}
+
+
+def test_what_nobody_edited_is_proved(written: Backend) -> None:
+    """Every event is counted, and the head is what can be kept elsewhere; progress ends at the head."""
+    seen: list[tuple[int, int]] = []
+
+    found = verify(written, progress=lambda done, total: seen.append((done, total)))
+
+    head = written.head()
+    assert found == Verification(True, EVENTS, EVENTS, head.hash, [])
+    assert seen[-1] == (EVENTS, EVENTS)
+    assert verify(written, expect=(head.position, head.hash)).ok
+
+
+def test_an_empty_log_is_proved(log: Backend) -> None:
+    """Nothing to find, and its head can be expected too."""
+    assert verify(log) == Verification(True, 0, 0, bytes(32), [])
+    assert verify(log, expect=(0, bytes(32))).ok
+    assert not verify(log, expect=(0, b"\x01" * 32)).ok
+
+
+@pytest.mark.parametrize(
+    ("statement", "position", "says"),
+    [
+        ("UPDATE events SET version = 99 WHERE position = 12", 12, "digest"),
+        ("UPDATE events SET topic = 'Other' WHERE position = 5", 5, "digest"),
+        ("UPDATE events SET schema_version = 2 WHERE position = 5", 5, "digest"),
+        ("UPDATE events SET stream_id = 'c' WHERE position = 5", 5, "digest"),
+        ("UPDATE events SET correlation_id = 'x' WHERE position = 5", 5, "digest"),
+        ("UPDATE events SET causation_position = 1 WHERE position = 5", 5, "digest"),
+        ("UPDATE events SET meta = '{ }' WHERE position = 5", 5, "digest"),
+        ("UPDATE events SET digest = (SELECT digest FROM events WHERE position = 1) WHERE position = 5", 5, "digest"),
+        ("UPDATE events SET recorded_at = (SELECT recorded_at FROM events WHERE position = 1) WHERE position = 5", 5,
+         "recorded_at"),
+        ("DELETE FROM events WHERE position = 5", 5, "missing"),
+        ("DELETE FROM events WHERE position = 12", 12, "missing"),
+        ("DELETE FROM events WHERE position = 1", 1, "missing"),
+        ("DELETE FROM events", 1, "up to position 12 are missing"),
+        ("DELETE FROM appends WHERE first_position = 4", 4, "covers 7 to 9"),
+        ("DELETE FROM appends WHERE first_position = 10", 10, "no append of the chain covers"),
+        ("UPDATE appends SET recorded_at = (SELECT min(recorded_at) FROM appends) WHERE first_position = 7", 7,
+         "the chain breaks"),
+        ("UPDATE appends SET hash = (SELECT hash FROM appends WHERE first_position = 1) WHERE first_position = 7", 7,
+         "the chain breaks"),
+        ("UPDATE appends SET first_position = 5 WHERE first_position = 4", 4, "covers 5 to 6"),
+        ("UPDATE head SET hash = (SELECT hash FROM appends WHERE first_position = 1)", 13, "head"),
+        ("UPDATE head SET position = 11", 12, "head"),
+    ],
+)  # fmt: skip
+def test_an_edit_is_named_by_its_position(url: str, written: Backend, statement: str, position: int, says: str) -> None:
+    """Each column of an event, each row, each link, and the head."""
+    edit(url, statement)
+
+    found = verify(written)
+
+    assert not found.ok
+    assert position in positions(found)
+    assert any(says in problem.problem for problem in found.problems), found.problems
+
+
+def test_one_edited_byte_is_one_problem(url: str, written: Backend) -> None:
+    """The event alone is named: what stands beside it and after it is as it was."""
+    edited = "'{\"n\":6}'" if url.startswith("postgresql") else "CAST('{\"n\":6}' AS BLOB)"
+    edit(url, f"UPDATE events SET state = {edited} WHERE position = 5")  # noqa: S608  # the test's own text
+
+    found = verify(written)
+
+    assert found.problems == [Problem(5, "the event's bytes do not match its digest (Happened of 'b')")]
+
+
+def test_exchanged_events_are_found(url: str, written: Backend) -> None:
+    """Two events of one stream with their digests, each whole in itself, in the wrong order."""
+    for step in ("-1 WHERE position = 4", "4 WHERE position = 6", "6 WHERE position = -1"):
+        edit(url, f"UPDATE events SET position = {step}")  # noqa: S608  # the test's own text
+
+    found = verify(written)
+
+    assert 4 in positions(found)
+    assert any("the chain breaks at the append of positions 4 to 6" in problem.problem for problem in found.problems)
+
+
+def test_a_log_cut_off_cleanly_is_found_against_a_head_kept_elsewhere(url: str, written: Backend) -> None:
+    """The last append removed with all its traces: the log proves itself, and only the expected head tells."""
+    kept = written.head()
+    remaining = "(SELECT {} FROM appends WHERE last_position = 9)"
+    edit(url, "DELETE FROM events WHERE position > 9")
+    edit(url, "DELETE FROM appends WHERE last_position > 9")
+    edit(url, f"UPDATE head SET position = 9, hash = {remaining.format('hash')}")  # noqa: S608  # the test's own text
+
+    assert verify(written).ok
+    found = verify(written, expect=(kept.position, kept.hash))
+
+    assert [problem.position for problem in found.problems] == [10]
+    assert "its end was cut off" in found.problems[0].problem
+
+
+def test_a_rewritten_log_is_found_against_a_head_kept_elsewhere(written: Backend) -> None:
+    """Another hash at the expected position; a position where no append ends is told apart."""
+    found = verify(written, expect=(9, b"\x00" * 32))
+    assert [problem.position for problem in found.problems] == [9]
+    assert "as expected" in found.problems[0].problem
+
+    found = verify(written, expect=(8, b"\x00" * 32))
+    assert [problem.position for problem in found.problems] == [8]
+    assert "no append ends at the expected position" in found.problems[0].problem
+
+
+@pytest.mark.parametrize(("original", "edited"), [(b'{"n":5}', b'{"n":6}'), (b"Happened", b"H\xffppened")])
+def test_one_byte_of_the_file_is_found(tmp_path: Path, pen: Pen, original: bytes, edited: bytes) -> None:
+    """Changed with a hex editor, past SQLite: also where the bytes are no longer text at all."""
+    file = tmp_path / "ledger.db"
+    log = open_backend(f"sqlite:///{file}")
+    log.append(pen.call(Append([pen.event("a", version, b'{"n":%d}' % version) for version in range(1, 10)])))
+    log.close()
+    content = file.read_bytes()
+    place = content.index(original)
+    file.write_bytes(content[:place] + edited + content[place + len(original) :])
+
+    log = open_backend(f"sqlite:///{file}")
+    found = verify(log)
+
+    assert len(found.problems) == 1
+    assert 1 <= found.problems[0].position <= 9
+    log.close()
+
+
+def test_problems_are_bounded(url: str, log: Backend, pen: Pen) -> None:
+    """A log in ruins is told in a hundred lines."""
+    log.append(pen.call(pen.append("a", *range(1, 301))))
+    edit(url, "UPDATE events SET topic = 'Other'")
+
+    found: Any = verify(log)
+
+    assert len(found.problems) == 100
+    assert found.events == 300

@@ -1,0 +1,62 @@
+"""Views behind a log that a shop writes to, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from sagaledger.infrastructure.event_store.codec import Mapper
+from sagaledger.infrastructure.event_store.port import Backend
+from sagaledger.infrastructure.read_models.projector import Projector
+from sagaledger.infrastructure.read_models.queries import Queries
+from sagaledger.infrastructure.shop.app import APP
+from sagaledger.projections.projection import Projection
+
+from .shop import Shop
+
+
+@pytest.fixture
+def mapper() -> Mapper:
+    """Reads and writes the reference application's events."""
+    return Mapper(APP.registry)
+
+
+@pytest.fixture
+def shop(log: Backend) -> Shop:
+    """A shop that has received its stock."""
+    shop = Shop(log)
+    shop.open()
+    return shop
+
+
+MakeProjector = Callable[..., Projector]
+
+
+@pytest.fixture
+def make_projector(log: Backend, mapper: Mapper) -> Iterator[MakeProjector]:
+    """Makes projectors of the reference application's views, or of others, and stops them in the end."""
+    made: list[Projector] = []
+
+    def make(*projections: Projection, **options: int) -> Projector:
+        projector = Projector(log, mapper, projections or APP.projections, **options)
+        made.append(projector)
+        return projector
+
+    yield make
+    for projector in made:
+        projector.stop()
+
+
+@pytest.fixture
+def projector(make_projector: MakeProjector) -> Projector:
+    """A projector of the reference application's views."""
+    return make_projector()
+
+
+@pytest.fixture
+def queries(log: Backend) -> Iterator[Queries]:
+    """Asks the reference application's views."""
+    queries = Queries(log, APP.projections)
+    yield queries
+    queries.close()

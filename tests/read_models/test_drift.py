@@ -1,0 +1,100 @@
+"""Drift names each row that is not what its events make of it."""
+
+from __future__ import annotations
+
+from sqlalchemy import inspect
+
+from sagaledger.infrastructure.event_store.codec import Mapper
+from sagaledger.infrastructure.event_store.port import Backend
+from sagaledger.infrastructure.event_store.view_store import reading
+from sagaledger.infrastructure.read_models.drift import drift
+from sagaledger.infrastructure.read_models.projector import Projector
+from sagaledger.infrastructure.read_models.queries import Queries
+from sagaledger.projections.shop import inventory, orders
+
+from .shop import Shop
+
+
+def test_a_view_that_was_only_folded_has_none(
+    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+) -> None:
+    """Every built-in view, row by row, helper columns too."""
+    head = shop.trade(40)
+    projector.catch_up()
+
+    compared = [drift(queries, log, mapper, standing.name) for standing in queries.standings()]
+
+    assert {(found.position, found.count) for found in compared} == {(head, 0)}
+    assert sum(found.rows for found in compared) > 200
+
+
+def test_an_edited_a_removed_and_an_invented_row_are_each_named(
+    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+) -> None:
+    """With what the view has, and what the events make of it."""
+    shop.trade(1)
+    projector.catch_up()
+    table = inventory.table
+    with queries.engine.begin() as connection:
+        connection.execute(table.update().where(table.c.sku == "sku3").values(on_hand=0))
+        connection.execute(table.delete().where(table.c.sku == "sku4"))
+        connection.execute(
+            table.insert().values(sku="invented", received=1, on_hand=1, reserved=0, shipped=0, returned=0)
+        )
+
+    found = drift(queries, log, mapper, "inventory")
+
+    assert (found.count, found.rows) == (3, 20)
+    by_key = {difference.key["sku"]: difference for difference in found.differences}
+    edited, removed, invented = by_key["sku3"], by_key["sku4"], by_key["invented"]
+    assert edited.live is not None
+    assert edited.rebuilt is not None
+    assert (edited.live["on_hand"], edited.rebuilt["on_hand"]) == (0, 10_000)
+    assert removed.live is None
+    assert removed.rebuilt is not None
+    assert invented.live is not None
+    assert invented.rebuilt is None
+
+
+def test_many_differences_are_all_counted_and_the_first_are_listed(
+    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+) -> None:
+    """The answer stays small however wrong the view is."""
+    shop.trade(30)
+    projector.catch_up()
+    with queries.engine.begin() as connection:
+        connection.execute(orders.table.update().values(country="Atlantis"))
+
+    found = drift(queries, log, mapper, "orders", differences_max=5)
+
+    assert (found.count, len(found.differences)) == (30, 5)
+
+
+def test_a_view_is_compared_at_its_own_position_while_it_is_behind(
+    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+) -> None:
+    """Being late is not being wrong."""
+    position = shop.trade(5)
+    projector.catch_up()
+    shop.trade(5)
+
+    found = drift(queries, log, mapper, "sagas")
+
+    assert (found.position, found.count) == (position, 0)
+
+
+def test_it_leaves_nothing_behind(
+    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+) -> None:
+    """The ledger's database is only read."""
+    shop.trade(2)
+    projector.catch_up()
+
+    def tables() -> set[str]:
+        with reading(queries.engine) as connection:
+            return set(inspect(connection).get_table_names())
+
+    before = tables()
+    drift(queries, log, mapper, "orders")
+
+    assert tables() == before

@@ -1,0 +1,108 @@
+"""A page of the list is read off an index, in its order, whatever it is filtered by, at any size of the view."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Select, insert, text
+
+from sagaledger.infrastructure.event_store.view_store import reading, writing
+from sagaledger.infrastructure.read_models.filter import Question, statement
+from sagaledger.infrastructure.read_models.queries import Queries
+from sagaledger.projections.projection import Row
+from sagaledger.projections.saga import sagas
+
+SAGAS = 20_000
+AT_ONCE = 10
+"""How many sagas start at the same moment."""
+PAGE_ROWS = 50
+READ_ROWS_MAX = 4 * PAGE_ROWS
+OPENING = datetime(2020, 1, 1, tzinfo=UTC)
+MIDDLE = {"started_at": OPENING + timedelta(minutes=SAGAS // AT_ONCE // 2), "saga_id": f"saga-{SAGAS // 2}"}
+
+FILTERS: tuple[dict[str, str], ...] = (
+    {},
+    {"status": "completed"},
+    {"status": "waiting"},
+    {"status": "needs_intervention"},
+    {"definition": "fulfil_order"},
+    {"definition": "return_goods"},
+    {"definition": "fulfil_order", "status": "completed"},
+    {"definition": "return_goods", "status": "completed"},
+)
+
+
+def _saga(number: int) -> Row:
+    """Orders that are all completed, and returns that all wait, the oldest of them; a few need a person."""
+    is_order = number % 2 == 0
+    started_at = OPENING + timedelta(minutes=number // AT_ONCE)
+    status = "completed" if is_order or number > SAGAS // 3 else "waiting"
+    return {
+        **dict.fromkeys(sagas.columns),
+        "saga_id": f"saga-{number}",
+        "definition": "fulfil_order" if is_order else f"return_goods{'' if status == 'waiting' else '_quickly'}",
+        "version": 1,
+        "style": "orchestrated",
+        "status": "needs_intervention" if number % 1_000 == 0 else status,
+        "correlation_id": f"saga-{number}",
+        "started_at": started_at,
+        "updated_at": started_at,
+        "events": 5,
+        "findings": 0,
+        **dict.fromkeys(("begun", "told_to_turn", "past_pivot"), False),
+        **dict.fromkeys(("running", "waiting", "retrying", "given_up", "compensations", "parked"), ()),
+    }
+
+
+@pytest.fixture
+def connection(queries: Queries) -> Iterator[Connection]:
+    """Reads a ledger that has had many sagas."""
+    queries.standings()
+    with writing(queries.engine) as writer:
+        writer.execute(insert(sagas.table), [_saga(number) for number in range(SAGAS)])
+        if writer.dialect.name == "postgresql":  # as its autovacuum does
+            writer.execute(text("ANALYZE sagas"))
+    with reading(queries.engine) as reader:
+        yield reader
+
+
+@pytest.mark.parametrize("after", [None, MIDDLE], ids=["first", "next"])
+@pytest.mark.parametrize("where", FILTERS, ids=lambda where: " ".join(where.values()) or "all")
+def test_a_page_of_the_list_reads_about_as_many_rows_as_it_shows(
+    connection: Connection, where: dict[str, str], after: Row | None
+) -> None:
+    """Neither what does not match is read, nor what comes on other pages, nor is either sorted."""
+    page = statement(sagas.table, Question(where, ("-started_at",), PAGE_ROWS, after))
+
+    if connection.dialect.name == "postgresql":
+        assert _rows_read(connection, page) <= READ_ROWS_MAX
+    else:
+        (step, *sorting) = _steps(connection, page)
+        assert " USING INDEX sagas_" in step
+        assert after is None or "started_at<?" in step
+        assert [word in step for word in ("definition=?", "status=?")] == [
+            name in where for name in ("definition", "status")
+        ]
+        assert sorting in ([], ["USE TEMP B-TREE FOR RIGHT PART OF ORDER BY"])
+
+
+def _rows_read(connection: Connection, asked: Select[Any]) -> int:
+    """How many rows PostgreSQL looked at."""
+    ((plan,),) = _explained(connection, "EXPLAIN (ANALYZE, FORMAT JSON)", asked)
+    node = plan[0]["Plan"]
+    while "Plans" in node:
+        (node,) = node["Plans"]
+    return int(node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * int(node["Actual Loops"])
+
+
+def _steps(connection: Connection, asked: Select[Any]) -> list[str]:
+    """How SQLite goes about it."""
+    return [step for *_, step in _explained(connection, "EXPLAIN QUERY PLAN", asked)]
+
+
+def _explained(connection: Connection, how: str, asked: Select[Any]) -> list[Any]:
+    sql = asked.compile(connection.engine, compile_kwargs={"literal_binds": True})
+    return list(connection.exec_driver_sql(f"{how} {sql}"))

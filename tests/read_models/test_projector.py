@@ -1,0 +1,249 @@
+"""The projector follows the log, and each event counts once in each view (G9)."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from threading import Thread
+from time import monotonic, sleep
+
+import pytest
+from sqlalchemy import Connection, Engine
+
+from sagaledger.infrastructure.event_store.codec import Mapper
+from sagaledger.infrastructure.event_store.port import STATE_BYTES_MAX, Backend
+from sagaledger.infrastructure.event_store.view_store import writing
+from sagaledger.infrastructure.read_models import projector as runner
+from sagaledger.infrastructure.read_models.checkpoints import JOURNAL
+from sagaledger.infrastructure.read_models.drift import drift
+from sagaledger.infrastructure.read_models.event_batch import BATCH_BYTES_MAX, GROWTH_MAX, BatchReader
+from sagaledger.infrastructure.read_models.projector import Projector
+from sagaledger.infrastructure.read_models.queries import Queries
+from sagaledger.projections.shop import orders
+
+from .conftest import MakeProjector
+from .shop import Shop
+
+VIEWS = ("sagas", "saga_steps", "interventions", "findings", "dead_letters")
+VIEWS += ("orders", "inventory", "payments", "shipments", "loyalty")
+
+FOLLOW = """
+import sys
+from sagaledger.infrastructure.event_store.codec import Mapper
+from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.read_models.projector import Projector
+from sagaledger.infrastructure.shop.app import APP
+
+backend = open_backend(sys.argv[1])
+projector = Projector(backend, Mapper(APP.registry), APP.projections, batch_events_max=7)
+print("following", flush=True)
+while True:
+    projector.run_once()
+"""
+
+
+def _await(condition: Callable[[], bool], timeout_seconds: float = 30.0) -> None:
+    deadline = monotonic() + timeout_seconds
+    while not condition():
+        assert monotonic() < deadline, "it did not happen in time"
+        sleep(0.005)
+
+
+def test_it_follows_what_is_written_while_it_runs(shop: Shop, projector: Projector, queries: Queries) -> None:
+    """A view is behind for as long as it takes, and no longer."""
+    projector.start()
+
+    token = shop.trade(8)
+
+    answer = queries.query("orders", wait_for=token, timeout_seconds=20)
+    assert len(answer.rows) == 8
+    projector.stop()
+
+
+def test_who_writes_can_wait_for_views_that_fall_behind(
+    shop: Shop, projector: Projector, queries: Queries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as they are followed at all: not before it starts, and not after it stopped."""
+    for bound in ("PACE_SECONDS_MIN", "PACE_SECONDS_MAX"):
+        monkeypatch.setattr(runner, bound, 60.0)  # after its first batch it lets events gather, and falls behind
+    token = shop.trade(2)
+    projector.keep_up(0.0, timeout_seconds=60.0)
+    projector.start()
+    queries.query("orders", wait_for=token, timeout_seconds=20)
+
+    with ThreadPoolExecutor(1) as pool:
+        _await(lambda: pool.submit(_waits, projector).result())
+        call = pool.submit(projector.keep_up, 0.0, timeout_seconds=60.0)
+        assert not call.done()
+        projector.stop()
+        call.result(20.0)
+
+    assert not _waits(projector)
+
+
+def _waits(projector: Projector) -> bool:
+    """Whether it takes the whole of a short time to wait for the views."""
+    began = monotonic()
+    projector.keep_up(0.0, timeout_seconds=0.05)
+    return monotonic() - began >= 0.05
+
+
+def test_only_a_batch_that_reached_the_head_is_followed_by_a_pause(
+    shop: Shop, make_projector: MakeProjector, queries: Queries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backlog is folded batch upon batch, also where their bytes keep the batches small."""
+    for bound in ("PACE_SECONDS_MIN", "PACE_SECONDS_MAX"):
+        monkeypatch.setattr(runner, bound, 30.0)
+    token = shop.trade(4)
+
+    projector = make_projector(batch_bytes_max=1_000)
+    projector.start()
+
+    queries.query("orders", wait_for=token, timeout_seconds=20)
+    projector.stop()
+
+
+def test_a_position_moves_over_events_that_a_view_does_not_care_about(
+    shop: Shop, projector: Projector, queries: Queries
+) -> None:
+    """Behind means behind the log, not behind the last event that mattered."""
+    head = shop.trade(3)
+
+    projector.catch_up()
+
+    assert {standing.position for standing in queries.standings()} == {head}
+
+
+def test_two_runners_count_each_event_once(
+    shop: Shop, log: Backend, mapper: Mapper, make_projector: MakeProjector, queries: Queries
+) -> None:
+    """Both fold the same batches, and only one of them commits each."""
+    head = shop.trade(40)
+    runners = [make_projector(batch_events_max=11) for _ in range(2)]
+    threads = [Thread(target=each.catch_up) for each in runners]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert {standing.position for standing in queries.standings()} == {head}
+    for view in VIEWS:
+        assert drift(queries, log, mapper, view).count == 0
+
+
+def test_of_two_that_follow_one_stands_by_until_it_is_needed(
+    shop: Shop, make_projector: MakeProjector, queries: Queries
+) -> None:
+    """It folds nothing in vain, and takes over from one that is gone."""
+    both = [make_projector(batch_events_max=11) for _ in range(2)]
+    for projector in both:
+        projector.start()
+    _await(lambda: bool(shop.trade(2)) and any(projector.stands_by for projector in both))
+    standing_by, folding = sorted(both, key=lambda projector: not projector.stands_by)
+    assert not folding.stands_by
+
+    folding.stop()
+    token = shop.trade(2)
+
+    queries.query("orders", wait_for=token, timeout_seconds=20)
+    assert not standing_by.stands_by
+
+
+def test_a_runner_that_was_overtaken_writes_nothing(
+    shop: Shop,
+    log: Backend,
+    mapper: Mapper,
+    make_projector: MakeProjector,
+    queries: Queries,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has folded a batch, and before it commits another runner reaches the head: its rows are of the past."""
+    head = shop.trade(10)
+    slow, quick = make_projector(batch_events_max=11), make_projector()
+    slow.standings()
+    overtaken = False
+
+    def writing_late(engine: Engine) -> AbstractContextManager[Connection]:
+        nonlocal overtaken
+        if engine is slow.engine and not overtaken:
+            overtaken = True
+            quick.catch_up()
+        return writing(engine)
+
+    monkeypatch.setattr(runner, "writing", writing_late)
+    slow.run_once()
+
+    assert overtaken
+    assert {standing.position for standing in queries.standings()} == {head}
+    assert [view for view in VIEWS if drift(queries, log, mapper, view).count] == []
+
+
+def test_a_runner_killed_in_the_middle_leaves_each_event_counted_once(
+    shop: Shop, log: Backend, mapper: Mapper, url: str, make_projector: MakeProjector, queries: Queries
+) -> None:
+    """Rows and position are one commit: there is no middle to be killed in."""
+    head = shop.trade(60)
+    queries.query("orders")
+    for _ in range(3):
+        with subprocess.Popen([sys.executable, "-c", FOLLOW, url], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"following\n"
+            before = queries.standing(orders).position
+            _await(lambda before=before: queries.standing(orders).position > before or before == head)  # type: ignore[misc]
+            process.send_signal(signal.SIGKILL)
+        assert all(drift(queries, log, mapper, view).count == 0 for view in VIEWS)
+
+    make_projector().catch_up()
+
+    assert queries.standing(orders).position == head
+    assert all(drift(queries, log, mapper, view).count == 0 for view in VIEWS)
+
+
+def test_a_batch_is_bounded_by_bytes_and_still_moves(
+    shop: Shop, make_projector: MakeProjector, queries: Queries
+) -> None:
+    """Large events make shorter batches; one larger than the bound is a batch of its own."""
+    head = shop.trade(3)
+
+    make_projector(batch_bytes_max=100).catch_up()
+
+    assert {standing.position for standing in queries.standings()} == {head}
+
+
+def test_batches_of_small_events_soon_become_large(shop: Shop, log: Backend, mapper: Mapper) -> None:
+    """The first read is so short that events of the largest size would fit; where they are small it is soon over."""
+    head = shop.trade(120)
+    reader = BatchReader(log, mapper, frozenset())
+
+    batches = [reader.read(0, head)]
+    while batches[-1].upto < head:
+        batches.append(reader.read(batches[-1].upto, head))
+
+    first = BATCH_BYTES_MAX // STATE_BYTES_MAX
+    assert head > (1 + GROWTH_MAX) * first
+    assert [batch.upto - batch.after for batch in batches[:2]] == [first, GROWTH_MAX * first]
+
+
+@pytest.mark.parametrize("orders_at_once", [1, 30])
+def test_the_journal_has_every_step_of_a_view_end_to_end(
+    shop: Shop, make_projector: MakeProjector, queries: Queries, orders_at_once: int
+) -> None:
+    """From 0 to where it stands, without a gap, each step later than the one before."""
+    projector = make_projector(batch_events_max=10)
+    for _ in range(3):
+        head = shop.trade(orders_at_once)
+        projector.catch_up()
+
+    with writing(queries.engine) as connection:
+        steps = connection.execute(
+            JOURNAL.select().where(JOURNAL.c.projection == "orders").order_by(JOURNAL.c.to_position)
+        ).all()
+
+    assert [step.from_position for step in steps] == [0, *(step.to_position for step in steps[:-1])]
+    assert steps[-1].to_position == head
+    assert [step.committed_at for step in steps] == sorted(step.committed_at for step in steps)
