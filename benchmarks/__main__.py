@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from msgspec.structs import replace
 from rich.console import Console
 
-from sagaledger.infrastructure.runtime.gc_tuning import spare_the_collector
+from sagaledger.infrastructure.runtime.gc_tuning import tune_gc
 from sagaledger.infrastructure.shop.order_import import SLICE
 
 from .databases import POSTGRES, SQLITE, databases
@@ -112,5 +112,5 @@ def _sizes(sizes: Sizes, changes: Mapping[str, object]) -> Sizes:
 
 
 if __name__ == "__main__":
-    spare_the_collector()  # as the command line does for a worker
+    tune_gc()  # as the command line does for a worker
     app()

@@ -10,7 +10,7 @@ import sys
 
 from sagaledger import Ledger, Worker
 from sagaledger.infrastructure.runtime.event_loop import run_async
-from sagaledger.infrastructure.runtime.gc_tuning import spare_the_collector
+from sagaledger.infrastructure.runtime.gc_tuning import tune_gc
 
 from .together import seconds_together, tell_all, wait_for_all
 from .workload import APP, WARM_UP_SAGAS, errands, see_through
@@ -34,5 +34,5 @@ async def _work(url: str, sagas: int, at_once: int, name: str) -> None:
 
 
 if __name__ == "__main__":
-    spare_the_collector()
+    tune_gc()
     run_async(_work(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]))

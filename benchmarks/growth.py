@@ -14,7 +14,7 @@ from uuid import uuid4
 import psycopg
 
 from sagaledger import Ledger
-from sagaledger.infrastructure.event_store.port import Append, AppendCall, DueChange, StoredRow
+from sagaledger.infrastructure.event_store.port import Append, AppendCall, QueueEntry, StoredRow
 from sagaledger.projections.projection import Row
 
 from .databases import SQLITE
@@ -127,7 +127,7 @@ def _appended_per_second(ledger: Ledger, history: Sequence[StoredRow], calls_num
 def _claimed_per_second(ledger: Ledger, due_sagas: int) -> float:
     log, definition = ledger.backend, four_steps.definition
     due = [
-        DueChange(f"due-{number}", definition.name, definition.version, LONG_DUE, None) for number in range(due_sagas)
+        QueueEntry(f"due-{number}", definition.name, definition.version, LONG_DUE, None) for number in range(due_sagas)
     ]
     log.put_due(due)
     epoch = log.register(host="benchmark", pid=os.getpid(), lease_seconds=LEASE_SECONDS)

@@ -27,13 +27,13 @@ from sagaledger.infrastructure.event_store.hash_chain import digest
 from sagaledger.infrastructure.event_store.port import Append, AppendCall, Appended, EventLog, NewEvent, StoredRow
 from sagaledger.infrastructure.shop.app import APP as SHOP
 from sagaledger.infrastructure.shop.order_import import SLICE, read_file
-from sagaledger.infrastructure.shop.run_orders import Terms
+from sagaledger.infrastructure.shop.run_orders import RunOptions
 
 from .limits import recorded
 from .workload import drive
 
 MARK = "@0@"
-TERMS = Terms(seed=7, decline_rate=Decimal("0.1"), opening_stock=None, concurrency=1000, actor="benchmark")
+TERMS = RunOptions(seed=7, decline_rate=Decimal("0.1"), opening_stock=None, concurrency=1000, actor="benchmark")
 CALL_EVENTS = 2_000
 _MARK_BYTES = MARK.encode()
 

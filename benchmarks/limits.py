@@ -22,7 +22,7 @@ import psycopg
 from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.event_store.instants import microseconds
 from sagaledger.infrastructure.event_store.port import Append, AppendCall, Appended, EventLog, NewEvent, StoredRow
-from sagaledger.infrastructure.runtime.gc_tuning import spare_the_collector
+from sagaledger.infrastructure.runtime.gc_tuning import tune_gc
 
 from .databases import SQLITE
 from .measuring import seconds_of, stopwatch
@@ -139,5 +139,5 @@ def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 if __name__ == "__main__":
-    spare_the_collector()  # as whoever appends alone does
+    tune_gc()  # as whoever appends alone does
     _append_share(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

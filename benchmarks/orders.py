@@ -22,7 +22,7 @@ from sagaledger.domain.shop import Return, fulfil_order, return_goods
 from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.shop.app import APP
 from sagaledger.infrastructure.shop.order_import import read_file, with_payment_method
-from sagaledger.infrastructure.shop.run_orders import Terms, begin
+from sagaledger.infrastructure.shop.run_orders import RunOptions, begin
 
 from .databases import POSTGRES
 from .findings import Findings
@@ -73,7 +73,7 @@ def _place(url: str, file: Path) -> int:
     """Put the stock on the shelves and the orders on record, for whoever works them; gives how many."""
     intake = read_file(file)
     with Ledger.open(url, APP, create=True) as ledger:
-        begin(ledger, intake, Terms(7, Decimal("0.1"), None, 1, "benchmark"))
+        begin(ledger, intake, RunOptions(7, Decimal("0.1"), None, 1, "benchmark"))
         for invoice in intake.invoices:
             returned = isinstance(invoice, Return)
             placed = invoice if returned else with_payment_method(invoice, seed=7, rate=Decimal("0.1"))

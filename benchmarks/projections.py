@@ -51,7 +51,7 @@ def _catch_up(setting: Setting, backend: str, history: Sequence[StoredRow], foun
         with Ledger.open(setting.databases.fresh(backend), SHOP, create=True) as ledger:
             events = grow(ledger.backend, history, setting.sizes.projected_events)
             view = ledger.queries.projection(REBUILT_VIEW)
-            return events / seconds_of(lambda: rebuild(ledger.backend, ledger.mapper, view))
+            return events / seconds_of(lambda: rebuild(ledger.backend, ledger.codec, view))
 
     def runner() -> float:
         return projected_events_per_second(setting.databases.postgres_database(), setting.sizes.runner_events)

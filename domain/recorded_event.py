@@ -24,7 +24,7 @@ class Meta(Struct, frozen=True, omit_defaults=True):
     """Which key encrypts the user's values, if any."""
 
 
-class Recorded(Struct, frozen=True, gc=False):
+class RecordedEvent(Struct, frozen=True, gc=False):
     """An event of the log, read back."""
 
     position: int

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text
 
-from sagaledger import App, Projection, Recorded
+from sagaledger import App, Projection, RecordedEvent
 from sagaledger.domain.shop import PARTICIPANTS, SAGAS
 from sagaledger.domain.shop.order import OrderCreated
 from sagaledger.projections.projection import Row
@@ -35,7 +35,7 @@ revenue_by_country = Projection(
 
 
 @revenue_by_country.on(OrderCreated, key=lambda recorded: (recorded.event.country, recorded.event.currency))
-def booked(row: Row, event: OrderCreated, _: Recorded) -> Row:
+def booked(row: Row, event: OrderCreated, _: RecordedEvent) -> Row:
     """A handler is pure: it gives a new row, and does nothing else. So a rebuild can never send a letter twice."""
     return {**row, "orders": row["orders"] + 1, "booked_minor": row["booked_minor"] + event.total_minor}
 

@@ -9,7 +9,7 @@ class Unavailable(SagaledgerError):
     """The database cannot be used now: locked, unreachable, read-only or full. Nothing was written."""
 
 
-class NotOurs(SagaledgerError):
+class NotALedger(SagaledgerError):
     """The database is not a sagaledger database, or not one that this version reads: `sagaledger init` may help."""
 
 

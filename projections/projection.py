@@ -20,18 +20,18 @@ from sqlalchemy import Integer, String, Table
 
 from ..domain.errors import DefinitionError, SagaledgerError
 from ..domain.event import Event
-from ..domain.recorded_event import Recorded
+from ..domain.recorded_event import RecordedEvent
 
 Row: TypeAlias = dict[str, Any]
 """A row of a view, by column name. A handler gives a new one, and leaves the one that it was given as it is."""
 Key: TypeAlias = tuple[Any, ...]
 """A row's primary key, in the order of its columns."""
-Handler: TypeAlias = Callable[[Any, Any, Recorded], Row | None]
+Handler: TypeAlias = Callable[[Any, Any, RecordedEvent], Row | None]
 """Given the row as it stands (None: there is none), the event, and what the log knows of it: the row as the event
 leaves it (None: there is none any more)."""
 KeyOf: TypeAlias = Callable[[Any], Any]
 """Which rows a recorded event touches: one value, or a tuple for a composite key; a list for several; None for none."""
-Touch: TypeAlias = tuple[Handler, Key, Recorded]
+Touch: TypeAlias = tuple[Handler, Key, RecordedEvent]
 """One event meeting one row: what to do, which row, the event. A plain tuple, of which a batch makes thousands."""
 H = TypeVar("H", bound=Handler)
 
@@ -121,7 +121,7 @@ class Projection:
         """The types of the events that it folds."""
         return tuple(self._handlers)
 
-    def touches(self, events: Iterable[Recorded]) -> list[Touch]:
+    def touches(self, events: Iterable[RecordedEvent]) -> list[Touch]:
         """Which rows a batch touches, in order. Raises `PoisonEvent` where a key cannot be had."""
         touches: list[Touch] = []
         handlers = self._handlers
@@ -173,7 +173,7 @@ class Projection:
             raise DefinitionError(f"its handler gave a row of another key than {key!r}")
         return complete
 
-    def _poison(self, recorded: Recorded, error: Exception) -> PoisonEvent:
+    def _poison(self, recorded: RecordedEvent, error: Exception) -> PoisonEvent:
         cause = str(error) if isinstance(error, SagaledgerError) else f"{type(error).__name__}: {error}"
         return PoisonEvent(self.name, recorded.position, type(recorded.event).schema.name, cause)
 

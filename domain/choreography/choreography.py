@@ -34,7 +34,7 @@ class Stage(Struct, frozen=True):
     """Once done, the process only goes forward."""
 
 
-class Role(StrEnum):
+class EventRole(StrEnum):
     """What an event means for its process."""
 
     BEGINS = "begins"
@@ -45,10 +45,10 @@ class Role(StrEnum):
     COMPLETES = "completes"
 
 
-class Meaning(NamedTuple):
+class EventMeaning(NamedTuple):
     """What an event type means for a process, and for which of its stages."""
 
-    role: Role
+    role: EventRole
     stage: Stage | None = None
 
 
@@ -85,15 +85,15 @@ class Choreography:
         self.closing = closing
         self.key = key
         self.silence_seconds = silence_seconds
-        self.meanings: dict[type[Event], Meaning] = {}
+        self.meanings: dict[type[Event], EventMeaning] = {}
         self._refuse_unworkable()
-        self._declare(begins, Meaning(Role.BEGINS))
-        self._declare(completes, Meaning(Role.COMPLETES))
-        self._declare(turns, Meaning(Role.TURNS))
+        self._declare(begins, EventMeaning(EventRole.BEGINS))
+        self._declare(completes, EventMeaning(EventRole.COMPLETES))
+        self._declare(turns, EventMeaning(EventRole.TURNS))
         for stage in self.stages:
-            self._declare(stage.done, Meaning(Role.DONE, stage))
-            self._declare(stage.failed, Meaning(Role.FAILED, stage))
-            self._declare(stage.undone, Meaning(Role.UNDONE, stage))
+            self._declare(stage.done, EventMeaning(EventRole.DONE, stage))
+            self._declare(stage.failed, EventMeaning(EventRole.FAILED, stage))
+            self._declare(stage.undone, EventMeaning(EventRole.UNDONE, stage))
         self.topics = frozenset(type_.schema.name for type_ in self.meanings)
         self.fingerprint = self._fingerprint()
 
@@ -109,7 +109,7 @@ class Choreography:
         """The stage that a service takes; None if it takes none."""
         return next((stage for stage in self.stages if stage.service == service), None)
 
-    def _declare(self, type_: type[Event] | None, meaning: Meaning) -> None:
+    def _declare(self, type_: type[Event] | None, meaning: EventMeaning) -> None:
         if type_ is None:
             return
         if type_ in self.meanings:

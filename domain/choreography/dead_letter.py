@@ -62,7 +62,7 @@ class DeliverySettled(Event, frozen=True):
     position: int
 
 
-LETTER_EVENTS: tuple[type[Event], ...] = (DeliveryFailed, DeliveryDeferred, DeliveryReplayed, DeliverySettled)
+DEAD_LETTER_EVENTS: tuple[type[Event], ...] = (DeliveryFailed, DeliveryDeferred, DeliveryReplayed, DeliverySettled)
 
 # Commands
 
@@ -102,12 +102,12 @@ class SettleDelivery(Command, frozen=True):
     position: int
 
 
-LetterCommand = FailDelivery | DeferDelivery | ReplayDelivery | SettleDelivery
+DeadLetterCommand = FailDelivery | DeferDelivery | ReplayDelivery | SettleDelivery
 
 # State
 
 
-class LetterStatus(StrEnum):
+class DeadLetterStatus(StrEnum):
     """Where a letter stands."""
 
     ABSENT = "absent"
@@ -117,10 +117,10 @@ class LetterStatus(StrEnum):
     SETTLED = "settled"
 
 
-class Letter(Struct, frozen=True):
+class DeadLetter(Struct, frozen=True):
     """One event that a service could not handle at once."""
 
-    status: LetterStatus = LetterStatus.ABSENT
+    status: DeadLetterStatus = DeadLetterStatus.ABSENT
     attempts: int = 0
     """Since it first failed, or since a person said to try again."""
     retry_at: datetime | None = None
@@ -129,20 +129,20 @@ class Letter(Struct, frozen=True):
     @property
     def is_open(self) -> bool:
         """Whether it still waits to be handled."""
-        return self.status not in (LetterStatus.ABSENT, LetterStatus.SETTLED)
+        return self.status not in (DeadLetterStatus.ABSENT, DeadLetterStatus.SETTLED)
 
 
-def evolve(letter: Letter, fact: Event) -> Letter:
+def evolve(letter: DeadLetter, fact: Event) -> DeadLetter:
     match fact:
         case DeliveryFailed(retry_at=retry_at):
-            status = LetterStatus.PARKED if retry_at is None else LetterStatus.RETRYING
-            return Letter(status, letter.attempts + 1, retry_at)
+            status = DeadLetterStatus.PARKED if retry_at is None else DeadLetterStatus.RETRYING
+            return DeadLetter(status, letter.attempts + 1, retry_at)
         case DeliveryDeferred():
-            return Letter(LetterStatus.DEFERRED)
+            return DeadLetter(DeadLetterStatus.DEFERRED)
         case DeliveryReplayed():
-            return Letter(LetterStatus.RETRYING, 0, fact.at)
+            return DeadLetter(DeadLetterStatus.RETRYING, 0, fact.at)
         case DeliverySettled():
-            return replace(letter, status=LetterStatus.SETTLED, retry_at=None)
+            return replace(letter, status=DeadLetterStatus.SETTLED, retry_at=None)
         case _:
             return letter
 
@@ -150,7 +150,7 @@ def evolve(letter: Letter, fact: Event) -> Letter:
 # Decision
 
 
-def decide(letter: Letter, command: LetterCommand, at: datetime) -> Sequence[Event]:
+def decide(letter: DeadLetter, command: DeadLetterCommand, at: datetime) -> Sequence[Event]:
     service, position = command.service, command.position
     match command:
         case FailDelivery(topic=topic, error=error, retry_at=retry_at):
@@ -158,22 +158,22 @@ def decide(letter: Letter, command: LetterCommand, at: datetime) -> Sequence[Eve
         case DeferDelivery(topic=topic, behind=behind):
             return [] if letter.is_open else [DeliveryDeferred(at, service, position, topic, behind)]
         case ReplayDelivery(actor=actor, reason=reason):
-            if letter.status is not LetterStatus.PARKED:
+            if letter.status is not DeadLetterStatus.PARKED:
                 raise Refused(f"event {position} is not parked for service {service}: it is {letter.status}")
             return [DeliveryReplayed(at, service, position, actor, reason)]
         case SettleDelivery():
             return [DeliverySettled(at, service, position)] if letter.is_open else []
 
 
-def _letter(command: LetterCommand) -> str:
+def _letter(command: DeadLetterCommand) -> str:
     return f"{command.service}.{command.position}"
 
 
-LETTERS = Participant(
+DEAD_LETTERS = Participant(
     "letter",
-    initial=Letter(),
-    state_type=Letter,
-    events=LETTER_EVENTS,
+    initial=DeadLetter(),
+    state_type=DeadLetter,
+    events=DEAD_LETTER_EVENTS,
     commands=dict.fromkeys((FailDelivery, DeferDelivery, ReplayDelivery, SettleDelivery), _letter),
     decide=decide,
     evolve=evolve,

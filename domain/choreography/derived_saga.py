@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from ..event import Event, event
-from ..saga.events import SAGA_FACTS
+from ..saga.events import SAGA_EVENTS
 from ..saga.state import Progress, SagaState
 from .choreography import Choreography
 
@@ -16,7 +16,7 @@ CHOREOGRAPHED = "choreographed"
 
 
 @event("ConformanceBroken")
-class ConformanceBroken(Event, frozen=True):
+class ConformanceViolation(Event, frozen=True):
     """An event of the process is not one that its declaration allows there."""
 
     position: int
@@ -24,43 +24,43 @@ class ConformanceBroken(Event, frozen=True):
     problem: str
 
 
-class Derived(Struct, frozen=True):
+class DerivedSaga(Struct, frozen=True):
     """A process as far as its events were read."""
 
     state: SagaState
-    findings: tuple[ConformanceBroken, ...] = ()
-    turned_because: str | None = None
+    findings: tuple[ConformanceViolation, ...] = ()
+    abort_reason: str | None = None
     """The reason in the event that turned it back; None until then."""
 
     @classmethod
-    def nothing(cls, process_id: str) -> Derived:
+    def nothing(cls, process_id: str) -> DerivedSaga:
         """A process of which no event was read yet."""
         return cls(SagaState(process_id))
 
 
-DERIVED_FACTS: tuple[type[Event], ...] = (*SAGA_FACTS, ConformanceBroken)
+DERIVED_EVENTS: tuple[type[Event], ...] = (*SAGA_EVENTS, ConformanceViolation)
 """What the events of a process can mean for its saga."""
 
 
-def awaited(flow: Choreography, state: SagaState) -> tuple[str, str] | None:
+def awaited(choreography: Choreography, state: SagaState) -> tuple[str, str] | None:
     """What an open process waits for: the step, or the event that ends it, and the service that owes it."""
     if state.end is not None:
         return None
-    for stage in flow.stages:
+    for stage in choreography.stages:
         tracks = state.step(stage.name)
-        waits = tracks.compensation if state.turned else tracks.forward
+        waits = tracks.compensation if state.compensating else tracks.forward
         if waits.progress in (Progress.RUNNING, Progress.RETRYING):
             return stage.name, stage.service
     parked = {waiting.step for waiting in state.interventions}
-    for stage in flow.stages:
+    for stage in choreography.stages:
         if stage.name in parked:
             return stage.name, stage.service
-    ending = flow.turns if state.turned and flow.turns is not None else flow.completes
-    return ending.schema.name, flow.closing
+    ending = choreography.turns if state.compensating and choreography.turns is not None else choreography.completes
+    return ending.schema.name, choreography.closing
 
 
-def stalls_at(flow: Choreography, state: SagaState) -> datetime | None:
+def stalls_at(choreography: Choreography, state: SagaState) -> datetime | None:
     """From when on the silence of a process means that it is stalled; None if it waits for nobody."""
     if state.end is not None or state.interventions or state.updated_at is None:
         return None
-    return state.updated_at + timedelta(seconds=flow.silence_seconds)
+    return state.updated_at + timedelta(seconds=choreography.silence_seconds)

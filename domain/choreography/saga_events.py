@@ -8,7 +8,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from ..event import Event
-from ..recorded_event import Recorded
+from ..recorded_event import RecordedEvent
 from ..saga.decide import NULL, idempotency_key
 from ..saga.events import (
     CancelRequested,
@@ -26,14 +26,14 @@ from ..saga.events import (
 from ..saga.evolve import evolve
 from ..saga.state import Progress, SagaState
 from .choreography import Choreography, Stage
-from .derived_saga import CHOREOGRAPHED, ConformanceBroken, Derived
+from .derived_saga import CHOREOGRAPHED, ConformanceViolation, DerivedSaga
 
 
-class Telling:
+class SagaEventWriter:
     """The facts that one event means, each told on top of those before it."""
 
-    def __init__(self, flow: Choreography, derived: Derived, recorded: Recorded) -> None:
-        self.flow = flow
+    def __init__(self, choreography: Choreography, derived: DerivedSaga, recorded: RecordedEvent) -> None:
+        self.choreography = choreography
         self.derived = derived
         self.recorded = recorded
         self.event = recorded.event
@@ -48,11 +48,17 @@ class Telling:
         return self.event.at
 
     def begin(self, value: Raw) -> None:
-        flow = self.flow
-        silence = flow.silence_seconds
+        choreography = self.choreography
+        silence = choreography.silence_seconds
         self.tell(
             SagaStarted(
-                self.at, flow.name, flow.version, flow.fingerprint, value, style=CHOREOGRAPHED, silence_seconds=silence
+                self.at,
+                choreography.name,
+                choreography.version,
+                choreography.fingerprint,
+                value,
+                style=CHOREOGRAPHED,
+                silence_seconds=silence,
             )
         )
 
@@ -70,10 +76,10 @@ class Telling:
         """The stage is done: the next one is waited for, or this one is undone if the process has turned back."""
         attempt = self.state.step(stage.name).forward.attempt
         self.tell(StepSucceeded(self.at, stage.name, attempt, NULL, pivot=stage.pivot))
-        if self.derived.turned_because is not None:
+        if self.derived.abort_reason is not None:
             self.start_back(stage)
             return
-        following = self.flow.stages[self.flow.stages.index(stage) + 1 :]
+        following = self.choreography.stages[self.choreography.stages.index(stage) + 1 :]
         if following and self.state.step(following[0].name).forward.progress is Progress.PENDING:
             self.start_forward(following[0])
 
@@ -93,19 +99,19 @@ class Telling:
         self.tell(CancelRequested(self.at, meta.actor or meta.worker or "an unnamed actor", reason))
 
     def end_if_undone(self) -> None:
-        cause = self.derived.turned_because
+        cause = self.derived.abort_reason
         if cause is None or self.state.interventions:
             return
-        for stage in self.flow.stages:
+        for stage in self.choreography.stages:
             tracks = self.state.step(stage.name)
             if tracks.forward.progress in (Progress.RUNNING, Progress.RETRYING):
                 return
-            if tracks.forward.over and stage.undone is not None and not tracks.compensation.over:
+            if tracks.forward.finished and stage.undone is not None and not tracks.compensation.finished:
                 return
         self.tell(SagaCompensated(self.at, cause))
 
     def find(self, problem: str) -> None:
-        finding = ConformanceBroken(self.at, self.recorded.position, type(self.event).schema.name, problem)
+        finding = ConformanceViolation(self.at, self.recorded.position, type(self.event).schema.name, problem)
         self.derived = replace(self.derived, findings=(*self.derived.findings, finding))
         if self.state.version == 0:
             self.begin(NULL)

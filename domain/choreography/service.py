@@ -22,16 +22,16 @@ from ..event import Event, event
 from ..participant import Command, Participant
 from ..saga.events import Direction
 from ..saga.step import Retry
-from .choreography import Choreography, Role, is_whole
+from .choreography import Choreography, EventRole, is_whole
 
 T = TypeVar("T", bound=Event)
 
 
-class StoryIncomplete(SagaledgerError):
+class ProcessHistoryIncomplete(SagaledgerError):
     """A reaction needs an event that its process does not have."""
 
 
-class Story:
+class ProcessHistory:
     """What a service knows of one process when an event reaches it: the latest event of each type until then."""
 
     def __init__(self, process_id: str, events: Iterable[Event] = ()) -> None:
@@ -43,10 +43,10 @@ class Story:
         return type_ in self._latest
 
     def latest(self, type_: type[T]) -> T:
-        """The latest event of a type. Raises `StoryIncomplete` if there is none."""
+        """The latest event of a type. Raises `ProcessHistoryIncomplete` if there is none."""
         found = self._latest.get(type_)
         if not isinstance(found, type_):
-            raise StoryIncomplete(f"process {self.process_id!r} has no {type_.schema.name} yet")
+            raise ProcessHistoryIncomplete(f"process {self.process_id!r} has no {type_.schema.name} yet")
         return found
 
 
@@ -56,15 +56,15 @@ class NothingToDo(Struct, frozen=True):
     reason: str
 
 
-Reaction: TypeAlias = Callable[[Any, Story], "Sequence[Command] | NothingToDo"]
+Reaction: TypeAlias = Callable[[Any, ProcessHistory], "Sequence[Command] | NothingToDo"]
 """From an event and the story before it to commands, decided one after the other, all or none."""
 R = TypeVar("R", bound=Reaction)
 
 
-class Response(NamedTuple):
+class ReactionRule(NamedTuple):
     """A reaction, and to which events of its type it applies."""
 
-    flow: Choreography
+    choreography: Choreography
     react: Reaction
     when: Callable[[Any], bool]
 
@@ -80,44 +80,48 @@ class Service:
             raise DefinitionError(f"service {name!r} needs a name of letters, digits and underscores")
         self.name = name
         self.retry = retry or Retry(attempts=5)
-        self._responses: dict[tuple[str, str], Response] = {}
+        self._responses: dict[tuple[str, str], ReactionRule] = {}
 
     def reacts(
-        self, flow: Choreography, type_: type[Event], *, when: Callable[[Any], bool] = is_whole
+        self, choreography: Choreography, type_: type[Event], *, when: Callable[[Any], bool] = is_whole
     ) -> Callable[[R], R]:
         """Declare what the service does about an event of a process; about one told in parts, with the last part."""
 
         def declare(reaction: R) -> R:
-            key = (flow.name, type_.schema.name)
+            key = (choreography.name, type_.schema.name)
             if key in self._responses:
                 raise DefinitionError(f"service {self.name!r} already reacts to {key[1]} of {key[0]}")
-            self._responses[key] = Response(flow, reaction, when)
+            self._responses[key] = ReactionRule(choreography, reaction, when)
             return reaction
 
         return declare
 
     @property
-    def flows(self) -> tuple[Choreography, ...]:
+    def choreographies(self) -> tuple[Choreography, ...]:
         """The processes in which it takes part."""
-        return tuple({response.flow.name: response.flow for response in self._responses.values()}.values())
+        return tuple(
+            {response.choreography.name: response.choreography for response in self._responses.values()}.values()
+        )
 
     @property
     def topics(self) -> tuple[str, ...]:
         """The stored names of the events that it reacts to."""
         return tuple(sorted({topic for _, topic in self._responses}))
 
-    def response_to(self, flow_name: str, topic: str) -> Response | None:
+    def response_to(self, flow_name: str, topic: str) -> ReactionRule | None:
         """What it does about an event of a process, if anything."""
         return self._responses.get((flow_name, topic))
 
-    def abstain(self, flow: Choreography, cause: Event, story: Story, nothing: NothingToDo) -> Command:
+    def abstain(
+        self, choreography: Choreography, cause: Event, history: ProcessHistory, nothing: NothingToDo
+    ) -> Command:
         """The command that puts on record that the service had nothing to do."""
-        stage = flow.stage_of(self.name)
-        meaning = flow.meanings.get(type(cause))
-        back = meaning is not None and meaning.role is Role.TURNS
-        return Abstain(
+        stage = choreography.stage_of(self.name)
+        meaning = choreography.meanings.get(type(cause))
+        back = meaning is not None and meaning.role is EventRole.TURNS
+        return SkipStep(
             self.name,
-            story.process_id,
+            history.process_id,
             type(cause).schema.name,
             None if stage is None else stage.name,
             Direction.COMPENSATION if back else Direction.FORWARD,
@@ -129,7 +133,7 @@ class Service:
 
 
 @event("Abstained")
-class Abstained(Event, frozen=True):
+class StepSkipped(Event, frozen=True):
     """A service had nothing to do for a step, or nothing to undo, and says why."""
 
     service: str
@@ -140,7 +144,7 @@ class Abstained(Event, frozen=True):
     reason: str
 
 
-class Abstain(Command, frozen=True):
+class SkipStep(Command, frozen=True):
     """Put on record that a service had nothing to do."""
 
     service: str
@@ -151,16 +155,16 @@ class Abstain(Command, frozen=True):
     reason: str
 
 
-def _decide(_: int, command: Abstain, at: datetime) -> Sequence[Event]:
-    return [Abstained(at, command.service, command.cause, command.step, command.direction, command.reason)]
+def _decide(_: int, command: SkipStep, at: datetime) -> Sequence[Event]:
+    return [StepSkipped(at, command.service, command.cause, command.step, command.direction, command.reason)]
 
 
-ABSTENTIONS = Participant(
+SKIPPED_STEPS = Participant(
     "abstention",
     initial=0,
     state_type=int,
-    events=(Abstained,),
-    commands={Abstain: lambda command: f"{command.service}.{command.process_id}"},
+    events=(StepSkipped,),
+    commands={SkipStep: lambda command: f"{command.service}.{command.process_id}"},
     decide=_decide,
     evolve=lambda count, _: count + 1,
 )

@@ -31,13 +31,13 @@ from .events import (
     WaitKind,
 )
 from .evolve import evolve
-from .state import DONE, FAILED, RUNNING, SKIPPED, UNTOUCHED, WAITING, SagaState, Track
+from .state import DONE, FAILED, RUNNING, SKIPPED, UNTOUCHED, WAITING, SagaState, StepProgress
 from .step import Step
 
 NULL = Raw(b"null")
 
 
-class Run(Struct, frozen=True, gc=False):
+class Attempt(Struct, frozen=True, gc=False):
     """An attempt to make: of a step's action, or of its compensation."""
 
     step: str
@@ -50,17 +50,17 @@ class Decision(Struct, frozen=True, gc=False):
     """What to record, what to run, and when to decide again if nothing happens before."""
 
     record: tuple[Event, ...] = ()
-    run: tuple[Run, ...] = ()
+    run: tuple[Attempt, ...] = ()
     wake_at: datetime | None = None
     call_off: tuple[str, ...] = ()
     """Sagas started by this one that have to turn back before it can."""
 
 
-class Advance(Struct, frozen=True, gc=False):
+class NextSteps(Struct, frozen=True, gc=False):
     """A decision carried as far as it goes without running anything: its facts are folded into `state`."""
 
     facts: tuple[Event, ...]
-    run: tuple[Run, ...]
+    run: tuple[Attempt, ...]
     wake_at: datetime | None
     call_off: tuple[str, ...]
     state: SagaState
@@ -82,10 +82,10 @@ def decide(definition: Definition, state: SagaState, now: datetime) -> Decision:
     """
     if state.end is not None or state.interventions:
         return IDLE
-    turned = state.turned
-    if state.deadline is not None and now >= state.deadline and not (state.past_pivot or turned):
+    compensating = state.compensating
+    if state.deadline is not None and now >= state.deadline and not (state.past_pivot or compensating):
         return Decision(record=(DeadlineExceeded(now, state.deadline),))
-    if not turned:
+    if not compensating:
         if state.begins_at is not None and now < state.begins_at:
             return Decision(wake_at=state.begins_at)
         return _go_on(definition, state, now)
@@ -93,7 +93,7 @@ def decide(definition: Definition, state: SagaState, now: datetime) -> Decision:
     return _go_back(definition, state, now) if pivot is None else _settle_pivot(state, pivot, now)
 
 
-def advance(definition: Definition, state: SagaState, now: datetime) -> Advance:
+def advance(definition: Definition, state: SagaState, now: datetime) -> NextSteps:
     """Decide again and again until only attempts, or waiting, are left."""
     facts: list[Event] = []
     decision = decide(definition, state, now)
@@ -104,10 +104,10 @@ def advance(definition: Definition, state: SagaState, now: datetime) -> Advance:
         if len(facts) > 4 * len(definition.steps) + 8:
             raise AssertionError(f"saga {state.saga_id!r} keeps deciding without end: {facts[-3:]}")
         decision = decide(definition, state, now)
-    return Advance(tuple(facts), decision.run, decision.wake_at, decision.call_off, state)
+    return NextSteps(tuple(facts), decision.run, decision.wake_at, decision.call_off, state)
 
 
-def started(definition: Definition, state: SagaState, run: Run, now: datetime) -> StepStarted | CompensationStarted:
+def started(definition: Definition, state: SagaState, run: Attempt, now: datetime) -> StepStarted | CompensationStarted:
     """The fact that an attempt is about to be made, or that the step begins to wait."""
     if run.direction is COMPENSATION:
         return CompensationStarted(now, run.step, run.attempt, run.key)
@@ -115,7 +115,7 @@ def started(definition: Definition, state: SagaState, run: Run, now: datetime) -
     return StepStarted(now, run.step, run.attempt, run.key, wait)
 
 
-def turn_cause(state: SagaState) -> str:
+def abort_cause(state: SagaState) -> str:
     """Why a saga goes back, in words that repeat nothing a user put in."""
     for name, step in state.steps.items():
         if step.forward.progress is FAILED:
@@ -128,7 +128,7 @@ def _pivot_in_doubt(definition: Definition, state: SagaState) -> Step | None:
     if definition.pivot is None:
         return None
     track = state.step(definition.pivot).forward
-    return definition.step(definition.pivot) if track.possibly_executed and not track.over else None
+    return definition.step(definition.pivot) if track.possibly_executed and not track.finished else None
 
 
 def _settle_pivot(state: SagaState, pivot: Step, now: datetime) -> Decision:
@@ -136,14 +136,14 @@ def _settle_pivot(state: SagaState, pivot: Step, now: datetime) -> Decision:
     track = state.step(pivot.name).forward
     if track.progress is FAILED:
         return Decision(record=(_needs_person(state, pivot, FORWARD, now),))
-    runs: list[Run] = []
+    runs: list[Attempt] = []
     wakes: list[datetime] = []
     _attempt(state, pivot, FORWARD, track, now, runs, wakes)
     return Decision((), tuple(runs), min(wakes) if wakes else None)
 
 
 def _go_on(definition: Definition, state: SagaState, now: datetime) -> Decision:
-    runs: list[Run] = []
+    runs: list[Attempt] = []
     wakes: list[datetime] = []
     if state.deadline is not None and not state.past_pivot:
         wakes.append(state.deadline)
@@ -175,7 +175,7 @@ def _go_on(definition: Definition, state: SagaState, now: datetime) -> Decision:
     return Decision((), tuple(runs), min(wakes) if wakes else None)
 
 
-def _wait_over(state: SagaState, step: Step, track: Track, now: datetime) -> tuple[Event, ...]:
+def _wait_over(state: SagaState, step: Step, track: StepProgress, now: datetime) -> tuple[Event, ...]:
     """The facts that a step's waiting is over: its timer came due, or its signal came, or did not."""
     wait = track.wait
     if wait is None or wait.kind is WaitKind.SAGA:
@@ -193,7 +193,7 @@ def _wait_over(state: SagaState, step: Step, track: Track, now: datetime) -> tup
     return (fired, _wait_failed(step, track, Failure("SignalTimeout", f"no {wait.target} until {wait.due_at}"), now))
 
 
-def _wait_failed(step: Step, track: Track, error: Failure, now: datetime) -> StepFailed:
+def _wait_failed(step: Step, track: StepProgress, error: Failure, now: datetime) -> StepFailed:
     return StepFailed(now, step.name, track.attempt, error, Effect.NONE, retryable=False)
 
 
@@ -206,9 +206,9 @@ def _go_back(definition: Definition, state: SagaState, now: datetime) -> Decisio
         return Decision(call_off=tuple(sub_sagas))
     owed = [step for step in definition.steps if _owes_compensation(state, step)]
     if not owed:
-        return Decision(record=(SagaCompensated(now, turn_cause(state)),))
+        return Decision(record=(SagaCompensated(now, abort_cause(state)),))
     names = {step.name for step in owed}
-    runs: list[Run] = []
+    runs: list[Attempt] = []
     wakes: list[datetime] = []
     for step in reversed(owed):
         if definition.dependents[step.name] & names:
@@ -220,14 +220,14 @@ def _go_back(definition: Definition, state: SagaState, now: datetime) -> Decisio
     return Decision((), tuple(runs), min(wakes) if wakes else None)
 
 
-def awaited_sagas(state: SagaState) -> dict[str, Run]:
+def awaited_sagas(state: SagaState) -> dict[str, Attempt]:
     """The sagas that its steps wait for, by id, each with the attempt that waits."""
-    awaited: dict[str, Run] = {}
+    awaited: dict[str, Attempt] = {}
     for name, step in state.steps.items():
         track = step.forward
         if track.progress is WAITING and track.wait is not None and track.wait.kind is WaitKind.SAGA:
             key = idempotency_key(state.saga_id, name, FORWARD)
-            awaited[track.wait.target or ""] = Run(name, FORWARD, track.attempt, key)
+            awaited[track.wait.target or ""] = Attempt(name, FORWARD, track.attempt, key)
     return awaited
 
 
@@ -236,16 +236,16 @@ def _owes_compensation(state: SagaState, step: Step) -> bool:
         return False
     tracks = state.step(step.name)
     happened = tracks.forward.progress is DONE or tracks.forward.possibly_executed
-    return happened and not tracks.compensation.over
+    return happened and not tracks.compensation.finished
 
 
 def _attempt(
     state: SagaState,
     step: Step,
     direction: Direction,
-    track: Track,
+    track: StepProgress,
     now: datetime,
-    runs: list[Run],
+    runs: list[Attempt],
     wakes: list[datetime],
 ) -> None:
     """Run it now, or at its time; an attempt in flight is left alone."""
@@ -254,16 +254,16 @@ def _attempt(
     if track.retry_at is not None and track.retry_at > now:
         wakes.append(track.retry_at)
         return
-    runs.append(Run(step.name, direction, track.attempt + 1, idempotency_key(state.saga_id, step.name, direction)))
+    runs.append(Attempt(step.name, direction, track.attempt + 1, idempotency_key(state.saga_id, step.name, direction)))
 
 
 def _needs_person(state: SagaState, step: Step, direction: Direction, now: datetime) -> InterventionRequired:
-    track = state.track(step.name, direction)
+    track = state.progress_of(step.name, direction)
     what = "step" if direction is FORWARD else "compensation of step"
     return InterventionRequired(
         now, step.name, direction, f"{what} {step.name} gave up after attempt {track.attempt} ({_kind(track)})"
     )
 
 
-def _kind(track: Track) -> str:
+def _kind(track: StepProgress) -> str:
     return "outcome unknown" if track.error is None else track.error.type

@@ -241,7 +241,7 @@ class SagaCompensated(Event, frozen=True):
     cause: str
 
 
-SAGA_FACTS: tuple[type[Event], ...] = (
+SAGA_EVENTS: tuple[type[Event], ...] = (
     SagaStarted,
     StepStarted,
     StepSucceeded,

@@ -46,8 +46,8 @@ from .state import (
     SagaState,
     Signal,
     Status,
+    StepProgress,
     StepState,
-    Track,
 )
 
 
@@ -127,11 +127,11 @@ def _not_undone(steps: Steps, fact: CompensationFailed) -> None:
     steps[fact.step] = StepState(step.forward, _failed(step.compensation, fact))
 
 
-def _done(track: Track, fact: StepSucceeded | StepCompensated) -> Track:
+def _done(track: StepProgress, fact: StepSucceeded | StepCompensated) -> StepProgress:
     return replace(track, progress=DONE, result=fact.result, error=None)
 
 
-def _failed(track: Track, fact: StepFailed | CompensationFailed) -> Track:
+def _failed(track: StepProgress, fact: StepFailed | CompensationFailed) -> StepProgress:
     return replace(
         track,
         progress=FAILED if fact.retry_at is None else RETRYING,
@@ -180,7 +180,7 @@ def _begun(state: SagaState, fact: SagaStarted) -> SagaState:
     )
 
 
-def _with(state: SagaState, name: str, direction: Direction, track: Track) -> Mapping[str, StepState]:
+def _with(state: SagaState, name: str, direction: Direction, track: StepProgress) -> Mapping[str, StepState]:
     """The steps with one direction of one of them changed."""
     step = state.step(name)
     step = StepState(track, step.compensation) if direction is FORWARD else StepState(step.forward, track)
@@ -194,7 +194,7 @@ def _pivot_succeeded(state: SagaState, fact: StepSucceeded) -> SagaState:
 
 
 def _outcome_unknown(state: SagaState, fact: StepOutcomeUnknown) -> SagaState:
-    track = state.track(fact.step, fact.direction)
+    track = state.progress_of(fact.step, fact.direction)
     track = replace(
         track,
         progress=FAILED if fact.retry_at is None else RETRYING,
@@ -215,7 +215,7 @@ def _intervention_required(state: SagaState, fact: InterventionRequired) -> Saga
 
 
 def _intervention_resolved(state: SagaState, fact: InterventionResolved) -> SagaState:
-    track = state.track(fact.step, fact.direction)
+    track = state.progress_of(fact.step, fact.direction)
     match fact.action:
         case Action.ABANDON:
             return _next(state, fact, interventions=(), end=Status.ABANDONED, ended_at=fact.at, cause=fact.reason)

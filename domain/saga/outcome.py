@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 
 from ..errors import DefinitionError, InvalidInput, NotSerialisable, PayloadTooLarge, StepRejected
 from ..event import Event
-from .decide import Run
+from .decide import Attempt
 from .definition import Definition
 from .events import (
     FORWARD,
@@ -47,7 +47,7 @@ class Failed(Struct, frozen=True, gc=False):
     retryable: bool
 
 
-Outcome = Success | Failed
+AttemptOutcome = Success | Failed
 
 
 def failure_of(error: BaseException, *, local: bool = False) -> Failed:
@@ -61,7 +61,9 @@ def failure_of(error: BaseException, *, local: bool = False) -> Failed:
     return Failed(Failure(kind.__name__, message), effect, retryable=not isinstance(error, FINAL))
 
 
-def outcome_fact(definition: Definition, state: SagaState, run: Run, outcome: Outcome, now: datetime) -> Event:
+def outcome_event(
+    definition: Definition, state: SagaState, run: Attempt, outcome: AttemptOutcome, now: datetime
+) -> Event:
     """The fact that an outcome is, with the time of the next attempt if there is to be one."""
     forward = run.direction is FORWARD
     if isinstance(outcome, Success):
@@ -79,7 +81,7 @@ def orphaned(definition: Definition, state: SagaState, worker: str | None, now: 
         StepOutcomeUnknown(
             now,
             step,
-            state.track(step, direction).attempt,
+            state.progress_of(step, direction).attempt,
             direction,
             worker,
             _again(definition, state, step, direction, now),
@@ -88,10 +90,12 @@ def orphaned(definition: Definition, state: SagaState, worker: str | None, now: 
     )
 
 
-def _retry_at(definition: Definition, state: SagaState, run: Run, outcome: Failed, now: datetime) -> datetime | None:
+def _retry_at(
+    definition: Definition, state: SagaState, run: Attempt, outcome: Failed, now: datetime
+) -> datetime | None:
     policy = definition.step(run.step).retry_of(run.direction)
-    spent = state.track(run.step, run.direction).failures + 1 >= policy.attempts
-    given_up = run.direction is FORWARD and state.turned and run.step != definition.pivot
+    spent = state.progress_of(run.step, run.direction).failures + 1 >= policy.attempts
+    given_up = run.direction is FORWARD and state.compensating and run.step != definition.pivot
     if not outcome.retryable or spent or given_up:
         return None
     return now + timedelta(seconds=policy.delay_seconds(run.key, run.attempt))
@@ -99,10 +103,10 @@ def _retry_at(definition: Definition, state: SagaState, run: Run, outcome: Faile
 
 def _again(definition: Definition, state: SagaState, step: str, direction: Direction, now: datetime) -> datetime | None:
     """When to try again after an unknown outcome: at once, unless the definition or the limit says otherwise."""
-    if state.track(step, direction).unknowns + 1 >= UNKNOWN_OUTCOMES_MAX:
+    if state.progress_of(step, direction).unknowns + 1 >= UNKNOWN_OUTCOMES_MAX:
         return None
     if direction is FORWARD:
-        settled = state.turned or definition.step(step).on_unknown is OnUnknown.COMPENSATE
+        settled = state.compensating or definition.step(step).on_unknown is OnUnknown.COMPENSATE
         if settled and step != definition.pivot:
             return None
     return now

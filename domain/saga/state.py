@@ -56,7 +56,7 @@ DONE: Final = Progress.DONE
 SKIPPED: Final = Progress.SKIPPED
 
 
-class Track(Struct, frozen=True, gc=False):
+class StepProgress(Struct, frozen=True, gc=False):
     """One direction of one step: its action, or its compensation."""
 
     progress: Progress = PENDING
@@ -73,7 +73,7 @@ class Track(Struct, frozen=True, gc=False):
     error: Failure | None = None
 
     @property
-    def over(self) -> bool:
+    def finished(self) -> bool:
         """It happened, or a person decided to go on without it."""
         return self.progress is DONE or self.progress is SKIPPED
 
@@ -88,8 +88,8 @@ class Signal(Struct, frozen=True, gc=False):
 class StepState(Struct, frozen=True, gc=False):
     """A step's action and its compensation."""
 
-    forward: Track = Track()
-    compensation: Track = Track()
+    forward: StepProgress = StepProgress()
+    compensation: StepProgress = StepProgress()
 
 
 class Intervention(Struct, frozen=True, gc=False):
@@ -134,7 +134,7 @@ class SagaState(Struct, frozen=True, gc=False):
         """A step's state; untouched if nothing happened to it yet."""
         return self.steps.get(name, UNTOUCHED)
 
-    def track(self, name: str, direction: Direction) -> Track:
+    def progress_of(self, name: str, direction: Direction) -> StepProgress:
         """One direction of a step."""
         step = self.steps.get(name, UNTOUCHED)
         return step.forward if direction is FORWARD else step.compensation
@@ -145,7 +145,7 @@ class SagaState(Struct, frozen=True, gc=False):
         return self.begins_at is not None and not self.steps
 
     @property
-    def turned(self) -> bool:
+    def compensating(self) -> bool:
         """Whether it goes back: cancelled, out of time, or with a step given up, and not past its pivot."""
         if self.past_pivot:
             return False
@@ -174,7 +174,7 @@ class SagaState(Struct, frozen=True, gc=False):
             return self.end
         if self.interventions:
             return Status.NEEDS_INTERVENTION
-        if self.turned:
+        if self.compensating:
             return Status.COMPENSATING
         if self.scheduled:
             return Status.WAITING

@@ -7,7 +7,7 @@ from typing import Any
 from ..participant import Participant
 from ..saga.saga import Saga
 from .fulfil_order import Order, OrderLine, fulfil_order
-from .import_job import INTAKE, IntakeParameters, IntakeStarted, StartIntake, intake_key
+from .import_job import IMPORT_JOB, ImportParameters, ImportStarted, StartImport, import_key
 from .inventory import (
     INVENTORY,
     InventoryReleased,
@@ -45,14 +45,14 @@ from .returns import RETURNS, CompleteReturn, RequestReturn, ReturnCompleted, Re
 from .shipping import SHIPPING, CancelShipment, PrepareShipment, ShipmentCancelled, ShipmentPrepared, tracking_number
 from .values import Quantity, per_article
 
-PARTICIPANTS: tuple[Participant[Any], ...] = (ORDER, INVENTORY, PAYMENT, SHIPPING, LOYALTY, RETURNS, INTAKE)
+PARTICIPANTS: tuple[Participant[Any], ...] = (ORDER, INVENTORY, PAYMENT, SHIPPING, LOYALTY, RETURNS, IMPORT_JOB)
 """Every participant of the shop."""
 SAGAS: tuple[Saga[Any], ...] = (fulfil_order, return_goods)
 """Every saga of the shop."""
 
 __all__ = [
     "DECLINED_CARD",
-    "INTAKE",
+    "IMPORT_JOB",
     "INVENTORY",
     "LOYALTY",
     "ORDER",
@@ -69,8 +69,8 @@ __all__ = [
     "CompleteReturn",
     "CreateOrder",
     "DeductLoyaltyPoints",
-    "IntakeParameters",
-    "IntakeStarted",
+    "ImportParameters",
+    "ImportStarted",
     "InventoryReleased",
     "InventoryReservationFailed",
     "InventoryReserved",
@@ -101,10 +101,10 @@ __all__ = [
     "ReturnRequested",
     "ShipmentCancelled",
     "ShipmentPrepared",
-    "StartIntake",
+    "StartImport",
     "StockReceived",
     "fulfil_order",
-    "intake_key",
+    "import_key",
     "per_article",
     "points_for",
     "return_goods",

@@ -24,7 +24,7 @@ def _return(event: Any) -> str:
     return return_id
 
 
-order_flow = Choreography(
+order_choreography = Choreography(
     "order_flow",
     version=1,
     begins=OrderCreated,
@@ -42,7 +42,7 @@ order_flow = Choreography(
 )
 """An order: reserve the goods, take the money, pack the parcel, award the points; or undo whatever had happened."""
 
-return_flow = Choreography(
+return_choreography = Choreography(
     "return_flow",
     version=1,
     begins=ReturnRequested,

@@ -15,7 +15,7 @@ from ..event import Event, event
 from ..participant import Command, Participant, Refused
 
 
-class IntakeParameters(Struct, frozen=True):
+class ImportParameters(Struct, frozen=True):
     """What decides the outcome of an intake: the file's content, and how it is run."""
 
     sha256: str
@@ -35,7 +35,7 @@ class IntakeParameters(Struct, frozen=True):
 
 
 @event("IntakeStarted")
-class IntakeStarted(Event, frozen=True):
+class ImportStarted(Event, frozen=True):
     """A file of so many lines began to be taken in."""
 
     file: str
@@ -46,43 +46,43 @@ class IntakeStarted(Event, frozen=True):
     opening_stock: int | None = None
 
     @property
-    def parameters(self) -> IntakeParameters:
+    def parameters(self) -> ImportParameters:
         """What decides the outcome of the intake."""
-        return IntakeParameters(self.sha256, self.seed, self.decline_rate, self.opening_stock)
+        return ImportParameters(self.sha256, self.seed, self.decline_rate, self.opening_stock)
 
 
 # Commands
 
 
-class StartIntake(Command, frozen=True):
+class StartImport(Command, frozen=True):
     """Take in a file, or go on with it."""
 
     file: str
     lines_in: int
-    parameters: IntakeParameters
+    parameters: ImportParameters
 
 
 # State
 
 
-class IntakeState(Struct, frozen=True):
+class ImportState(Struct, frozen=True):
     """The parameters that the intake began with; None before it began."""
 
-    parameters: IntakeParameters | None = None
+    parameters: ImportParameters | None = None
 
 
-def evolve(state: IntakeState, fact: Event) -> IntakeState:
-    return IntakeState(fact.parameters) if isinstance(fact, IntakeStarted) else state
+def evolve(state: ImportState, fact: Event) -> ImportState:
+    return ImportState(fact.parameters) if isinstance(fact, ImportStarted) else state
 
 
 # Decision
 
 
-def decide(state: IntakeState, command: StartIntake, at: datetime) -> Sequence[Event]:
+def decide(state: ImportState, command: StartImport, at: datetime) -> Sequence[Event]:
     asked, known = command.parameters, state.parameters
     if known is None:
         return [
-            IntakeStarted(
+            ImportStarted(
                 at,
                 command.file,
                 asked.sha256,
@@ -100,21 +100,21 @@ def decide(state: IntakeState, command: StartIntake, at: datetime) -> Sequence[E
     return []
 
 
-def intake_key(sha256: str) -> str:
+def import_key(sha256: str) -> str:
     """The key of a file's intake: enough of its digest to tell files apart."""
     return sha256[:16]
 
 
-def _file(command: StartIntake) -> str:
-    return intake_key(command.parameters.sha256)
+def _file(command: StartImport) -> str:
+    return import_key(command.parameters.sha256)
 
 
-INTAKE = Participant(
+IMPORT_JOB = Participant(
     "intake",
-    initial=IntakeState(),
-    state_type=IntakeState,
-    events=(IntakeStarted,),
-    commands={StartIntake: _file},
+    initial=ImportState(),
+    state_type=ImportState,
+    events=(ImportStarted,),
+    commands={StartImport: _file},
     decide=decide,
     evolve=evolve,
 )

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..choreography.service import Abstained, NothingToDo, Service, Story
+from ..choreography.service import NothingToDo, ProcessHistory, Service, StepSkipped
 from ..participant import Command
 from ..saga.events import Direction
-from .choreographies import order_flow, return_flow
+from .choreographies import order_choreography, return_choreography
 from .fulfil_order import Order
 from .inventory import (
     InventoryReservationFailed,
@@ -41,7 +41,7 @@ Commands = Sequence[Command] | NothingToDo
 def place(invoice: Order | Return) -> tuple[str, Command]:
     """The process of an order or a return, and the command that begins it."""
     if isinstance(invoice, Return):
-        return return_flow.process_id(invoice.return_id), RequestReturn(
+        return return_choreography.process_id(invoice.return_id), RequestReturn(
             return_id=invoice.return_id,
             customer_id=invoice.customer_id,
             country=invoice.country,
@@ -51,7 +51,7 @@ def place(invoice: Order | Return) -> tuple[str, Command]:
             requested_at=invoice.requested_at,
             articles=per_article(invoice.lines),
         )
-    return order_flow.process_id(invoice.order_id), CreateOrder(
+    return order_choreography.process_id(invoice.order_id), CreateOrder(
         order_id=invoice.order_id,
         customer_id=invoice.customer_id,
         country=invoice.country,
@@ -74,8 +74,8 @@ def _abstained(step: str) -> Any:
 inventory = Service("inventory")
 
 
-@inventory.reacts(order_flow, OrderCreated)
-def reserve(created: OrderCreated, _: Story) -> Commands:
+@inventory.reacts(order_choreography, OrderCreated)
+def reserve(created: OrderCreated, _: ProcessHistory) -> Commands:
     """Keep the pieces of every article, or none."""
     return [
         ReserveInventory(created.order_id, article.sku, article.quantity, part, len(created.articles))
@@ -83,20 +83,20 @@ def reserve(created: OrderCreated, _: Story) -> Commands:
     ]
 
 
-@inventory.reacts(order_flow, OrderCancelled)
-def release(cancelled: OrderCancelled, story: Story) -> Commands:
+@inventory.reacts(order_choreography, OrderCancelled)
+def release(cancelled: OrderCancelled, history: ProcessHistory) -> Commands:
     """Free what was kept."""
-    if not story.has(InventoryReserved):
+    if not history.has(InventoryReserved):
         return NothingToDo("nothing was reserved")
-    articles = story.latest(OrderCreated).articles
+    articles = history.latest(OrderCreated).articles
     return [
         ReleaseInventory(cancelled.order_id, article.sku, article.quantity, part, len(articles))
         for part, article in enumerate(articles, start=1)
     ]
 
 
-@inventory.reacts(return_flow, ReturnRequested)
-def restock(requested: ReturnRequested, _: Story) -> Commands:
+@inventory.reacts(return_choreography, ReturnRequested)
+def restock(requested: ReturnRequested, _: ProcessHistory) -> Commands:
     """Put every article back on the shelf."""
     if not requested.articles:
         return NothingToDo("no pieces came back")
@@ -111,42 +111,42 @@ def restock(requested: ReturnRequested, _: Story) -> Commands:
 payment = Service("payment")
 
 
-@payment.reacts(order_flow, InventoryReserved)
-def capture(reserved: InventoryReserved, story: Story) -> Commands:
+@payment.reacts(order_choreography, InventoryReserved)
+def capture(reserved: InventoryReserved, history: ProcessHistory) -> Commands:
     """Take the money, unless the order was called off meanwhile."""
-    if story.has(OrderCancelled):
+    if history.has(OrderCancelled):
         return NothingToDo("the order is cancelled")
-    order = story.latest(OrderCreated)
+    order = history.latest(OrderCreated)
     return [
         CapturePayment(reserved.order_id, order.customer_id, order.total_minor, order.currency, order.payment_method)
     ]
 
 
-@payment.reacts(order_flow, OrderCancelled)
-def refund(cancelled: OrderCancelled, story: Story) -> Commands:
+@payment.reacts(order_choreography, OrderCancelled)
+def refund(cancelled: OrderCancelled, history: ProcessHistory) -> Commands:
     """Give the money back."""
-    if not story.has(PaymentSucceeded):
+    if not history.has(PaymentSucceeded):
         return NothingToDo("nothing was captured")
-    paid = story.latest(PaymentSucceeded)
+    paid = history.latest(PaymentSucceeded)
     return [RefundPayment(cancelled.order_id, paid.customer_id, paid.amount_minor, paid.currency)]
 
 
-def _pay_out(story: Story) -> Commands:
+def _pay_out(history: ProcessHistory) -> Commands:
     """Pay the customer the full amount."""
-    returned = story.latest(ReturnRequested)
+    returned = history.latest(ReturnRequested)
     return [RefundReturn(returned.return_id, returned.customer_id, returned.total_minor, returned.currency)]
 
 
-@payment.reacts(return_flow, ItemsRestocked)
-def pay_out(_: ItemsRestocked, story: Story) -> Commands:
+@payment.reacts(return_choreography, ItemsRestocked)
+def pay_out(_: ItemsRestocked, history: ProcessHistory) -> Commands:
     """The goods are back: pay the customer."""
-    return _pay_out(story)
+    return _pay_out(history)
 
 
-@payment.reacts(return_flow, Abstained, when=_abstained("restock_items"))
-def pay_out_at_once(_: Abstained, story: Story) -> Commands:
+@payment.reacts(return_choreography, StepSkipped, when=_abstained("restock_items"))
+def pay_out_at_once(_: StepSkipped, history: ProcessHistory) -> Commands:
     """There were no goods to put back: pay the customer."""
-    return _pay_out(story)
+    return _pay_out(history)
 
 
 # Shipping
@@ -154,18 +154,18 @@ def pay_out_at_once(_: Abstained, story: Story) -> Commands:
 shipping = Service("shipping")
 
 
-@shipping.reacts(order_flow, PaymentSucceeded)
-def pack(paid: PaymentSucceeded, story: Story) -> Commands:
+@shipping.reacts(order_choreography, PaymentSucceeded)
+def pack(paid: PaymentSucceeded, history: ProcessHistory) -> Commands:
     """Pack the parcel, unless the order was called off meanwhile."""
-    if story.has(OrderCancelled):
+    if history.has(OrderCancelled):
         return NothingToDo("the order is cancelled")
-    return [PrepareShipment(paid.order_id, story.latest(OrderCreated).articles)]
+    return [PrepareShipment(paid.order_id, history.latest(OrderCreated).articles)]
 
 
-@shipping.reacts(order_flow, OrderCancelled)
-def unpack(cancelled: OrderCancelled, story: Story) -> Commands:
+@shipping.reacts(order_choreography, OrderCancelled)
+def unpack(cancelled: OrderCancelled, history: ProcessHistory) -> Commands:
     """Unpack the parcel."""
-    if not story.has(ShipmentPrepared):
+    if not history.has(ShipmentPrepared):
         return NothingToDo("no parcel was packed")
     return [CancelShipment(cancelled.order_id)]
 
@@ -175,12 +175,12 @@ def unpack(cancelled: OrderCancelled, story: Story) -> Commands:
 loyalty = Service("loyalty")
 
 
-@loyalty.reacts(order_flow, ShipmentPrepared)
-def award(prepared: ShipmentPrepared, story: Story) -> Commands:
+@loyalty.reacts(order_choreography, ShipmentPrepared)
+def award(prepared: ShipmentPrepared, history: ProcessHistory) -> Commands:
     """Give a known customer the points; a guest earns none."""
-    if story.has(OrderCancelled):
+    if history.has(OrderCancelled):
         return NothingToDo("the order is cancelled")
-    order = story.latest(OrderCreated)
+    order = history.latest(OrderCreated)
     points = points_for(order.total_minor)
     if order.customer_id is None:
         return NothingToDo("a guest earns no points")
@@ -189,17 +189,17 @@ def award(prepared: ShipmentPrepared, story: Story) -> Commands:
     return [AwardLoyaltyPoints(order.customer_id, prepared.order_id, points)]
 
 
-@loyalty.reacts(order_flow, OrderCancelled)
-def deduct(cancelled: OrderCancelled, story: Story) -> Commands:
+@loyalty.reacts(order_choreography, OrderCancelled)
+def deduct(cancelled: OrderCancelled, history: ProcessHistory) -> Commands:
     """Take the points back."""
-    if not story.has(LoyaltyPointsAwarded):
+    if not history.has(LoyaltyPointsAwarded):
         return NothingToDo("no points were awarded")
-    awarded = story.latest(LoyaltyPointsAwarded)
+    awarded = history.latest(LoyaltyPointsAwarded)
     return [DeductLoyaltyPoints(awarded.customer_id, cancelled.order_id, awarded.points)]
 
 
-@loyalty.reacts(return_flow, PaymentRefunded)
-def take_back(refunded: PaymentRefunded, _: Story) -> Commands:
+@loyalty.reacts(return_choreography, PaymentRefunded)
+def take_back(refunded: PaymentRefunded, _: ProcessHistory) -> Commands:
     """Take back the points of a known customer, below zero if need be."""
     points = points_for(refunded.amount_minor)
     if refunded.customer_id is None:
@@ -214,27 +214,27 @@ def take_back(refunded: PaymentRefunded, _: Story) -> Commands:
 order = Service("order")
 
 
-@order.reacts(order_flow, InventoryReservationFailed)
-@order.reacts(order_flow, PaymentFailed)
-def cancel(failed: InventoryReservationFailed | PaymentFailed, _: Story) -> Commands:
+@order.reacts(order_choreography, InventoryReservationFailed)
+@order.reacts(order_choreography, PaymentFailed)
+def cancel(failed: InventoryReservationFailed | PaymentFailed, _: ProcessHistory) -> Commands:
     """The order is off: whoever did something for it hears of it and undoes that."""
     return [CancelOrder(failed.order_id, failed.reason)]
 
 
-@order.reacts(order_flow, LoyaltyPointsAwarded)
-@order.reacts(order_flow, Abstained, when=_abstained("award_loyalty_points"))
-def complete(_: LoyaltyPointsAwarded | Abstained, story: Story) -> Commands:
+@order.reacts(order_choreography, LoyaltyPointsAwarded)
+@order.reacts(order_choreography, StepSkipped, when=_abstained("award_loyalty_points"))
+def complete(_: LoyaltyPointsAwarded | StepSkipped, history: ProcessHistory) -> Commands:
     """Everything that the order needed is done."""
-    if story.has(OrderCancelled):
+    if history.has(OrderCancelled):
         return NothingToDo("the order is cancelled")
-    return [CompleteOrder(story.latest(OrderCreated).order_id)]
+    return [CompleteOrder(history.latest(OrderCreated).order_id)]
 
 
-@order.reacts(return_flow, LoyaltyPointsDeducted)
-@order.reacts(return_flow, Abstained, when=_abstained("deduct_loyalty_points"))
-def settle(_: LoyaltyPointsDeducted | Abstained, story: Story) -> Commands:
+@order.reacts(return_choreography, LoyaltyPointsDeducted)
+@order.reacts(return_choreography, StepSkipped, when=_abstained("deduct_loyalty_points"))
+def settle(_: LoyaltyPointsDeducted | StepSkipped, history: ProcessHistory) -> Commands:
     """The return is settled."""
-    return [CompleteReturn(story.latest(ReturnRequested).return_id)]
+    return [CompleteReturn(history.latest(ReturnRequested).return_id)]
 
 
 SERVICES: tuple[Service, ...] = (order, inventory, payment, shipping, loyalty)

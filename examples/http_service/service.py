@@ -120,21 +120,21 @@ class Handler(BaseHTTPRequestHandler):
             case "fail_before":
                 self._reply(Answer(503, "not now"))
             case "fail_after":
-                store.perform(request)
+                store.handle(request)
                 self._reply(Answer(500, "something broke"))
             case "stall":
                 time.sleep(late_seconds)
-                self._reply(store.perform(request))
+                self._reply(store.handle(request))
             case "late":
-                answer = store.perform(request)
+                answer = store.handle(request)
                 time.sleep(late_seconds)
                 self._reply(answer)
             case "hang_up":
-                store.perform(request)
+                store.handle(request)
                 self.connection.shutdown(socket.SHUT_RDWR)
                 self.close_connection = True
             case _:
-                answer = store.perform(request)
+                answer = store.handle(request)
                 self._reply(answer)
                 if misdeed == "twice":
                     self._reply(answer)

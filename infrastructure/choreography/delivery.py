@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from ...domain.choreography.service import Service
-from ...domain.recorded_event import Recorded
+from ...domain.recorded_event import RecordedEvent
 from ..errors import OutcomeUnknown
-from ..event_store.port import Advance, Append, AppendCall, Appended, NewEvent, Receipt, StoredRow
+from ..event_store.port import Append, AppendCall, Appended, CheckpointUpdate, NewEvent, Receipt, StoredRow
 from ..ledger.ledger import Ledger
-from ..ledger.stream_cache import Draft
-from .dead_letter_queue import LETTER_TOPICS, PAGE_EVENTS, OpenLetters
-from .event_handler import Handling, Planned
-from .process_history import Chronicle, Chronicles
+from ..ledger.stream_cache import AppendBuilder
+from .dead_letter_queue import DEAD_LETTER_TOPICS, PAGE_EVENTS, DeadLetterQueue
+from .event_handler import EventHandler, PlannedReaction
+from .process_history import ProcessLog, ProcessLogReader
 
 BATCH_REACTIONS_MAX = 500
 BATCH_COMMANDS_MAX = 5_000
@@ -31,26 +31,26 @@ def consumer_of(service: str) -> str:
     return f"service:{service}"
 
 
-class Desk:
+class Delivery:
     """Handles events on behalf of one service. Belongs to one thread."""
 
-    def __init__(self, ledger: Ledger, service: Service, chronicles: Chronicles | None = None) -> None:
+    def __init__(self, ledger: Ledger, service: Service, process_logs: ProcessLogReader | None = None) -> None:
         self.service = service
-        self.letters = OpenLetters(service.name)
-        self.handling = Handling(ledger, service, chronicles)
+        self.letters = DeadLetterQueue(service.name)
+        self.handling = EventHandler(ledger, service, process_logs)
         self._log = ledger.backend
-        self._mapper = ledger.mapper
+        self._codec = ledger.codec
         self._letters_read_upto = 0
 
     def open(self) -> None:
         """Learn which letters there are."""
         self._letters_read_upto = self._log.head().position
-        self.letters.load(self._log, self._mapper)
+        self.letters.load(self._log, self._codec)
 
     def read_letters(self) -> None:
         """Learn what became of letters since: a person may have said to try one again."""
         head = self._log.head().position
-        while rows := self._log.read(self._letters_read_upto, limit=PAGE_EVENTS, upto=head, topics=LETTER_TOPICS):
+        while rows := self._log.read(self._letters_read_upto, limit=PAGE_EVENTS, upto=head, topics=DEAD_LETTER_TOPICS):
             for row in rows:
                 self.read_letter(row)
             self._letters_read_upto = rows[-1].position
@@ -58,14 +58,14 @@ class Desk:
 
     def read_letter(self, row: StoredRow) -> None:
         """Take in a fact of a letter."""
-        self.letters.fold(self._mapper.to_recorded(row))
+        self.letters.fold(self._codec.decode(row))
 
-    def plan(self, row: StoredRow, process_id: str, chronicle: Chronicle | None = None) -> Planned | None:
+    def plan(self, row: StoredRow, process_id: str, process_log: ProcessLog | None = None) -> PlannedReaction | None:
         """The reaction to an event; that it waits, if an earlier event of its process does; None if there is none."""
         behind = self.letters.blocks(process_id) if len(self.letters) else None
         if behind is None:
-            return self.handling.plan(row, chronicle=chronicle)
-        return Planned(row, behind=behind) if self.handling.concerns(row) else None
+            return self.handling.plan(row, process_log=process_log)
+        return PlannedReaction(row, behind=behind) if self.handling.concerns(row) else None
 
     def redeliver(self) -> int:
         """Try again the letters that are due; gives how many that was."""
@@ -73,13 +73,13 @@ class Desk:
         due = self.letters.due(now)[:BATCH_REACTIONS_MAX] if len(self.letters) else []
         for position in due:
             [row] = self._log.read(position - 1, limit=1, upto=position)
-            planned = self.handling.plan(row, is_letter=True) or Planned(row, is_letter=True)
+            planned = self.handling.plan(row, is_letter=True) or PlannedReaction(row, is_letter=True)
             if not self.commit(self.handling.draft([planned], now), []):
                 self.open()  # another instance of this service was faster
                 return 1
         return len(due)
 
-    def commit(self, drafts: Sequence[Draft], advances: Sequence[Advance]) -> bool:
+    def commit(self, drafts: Sequence[AppendBuilder], advances: Sequence[CheckpointUpdate]) -> bool:
         """Append what was drafted, whole or not at all; False if a stream had moved on.
 
         Raises `PositionConflict` when another instance of the service was faster, `Unavailable`.
@@ -90,13 +90,13 @@ class Desk:
             return True
         outcome = receipt.outcomes[0]
         if not isinstance(outcome, Appended):
-            self.handling.committer.forget_all()
+            self.handling.stream_cache.evict_all()
             return False
         for position, new in enumerate(events, outcome.first_position):
-            if new.topic in LETTER_TOPICS:
+            if new.topic in DEAD_LETTER_TOPICS:
                 self.letters.fold(self._recorded(position, new, receipt.recorded_at))
-        self.handling.committer.trim()
-        self.handling.committer.snapshot()
+        self.handling.stream_cache.trim()
+        self.handling.stream_cache.snapshot()
         return True
 
     def _append(self, call: AppendCall) -> Receipt:
@@ -105,10 +105,10 @@ class Desk:
             try:
                 return self._log.append(call)
             except OutcomeUnknown:
-                self.handling.committer.forget_all()
+                self.handling.stream_cache.evict_all()
                 if lost + 1 == REPLIES_LOST_MAX:
                     raise
         raise AssertionError("unreachable")
 
-    def _recorded(self, position: int, new: NewEvent, recorded_at: datetime) -> Recorded:
-        return self._mapper.to_recorded(new.stored(position, recorded_at))
+    def _recorded(self, position: int, new: NewEvent, recorded_at: datetime) -> RecordedEvent:
+        return self._codec.decode(new.stored(position, recorded_at))

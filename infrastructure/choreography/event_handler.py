@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ...domain.choreography.choreography import Choreography
 from ...domain.choreography.dead_letter import DeferDelivery, FailDelivery, SettleDelivery
-from ...domain.choreography.service import NothingToDo, Response, Service, Story
+from ...domain.choreography.service import NothingToDo, ProcessHistory, ReactionRule, Service
 from ...domain.errors import SagaledgerError
 from ...domain.event import Event
 from ...domain.participant import Command, Refused
@@ -23,15 +23,15 @@ from ..errors import OutcomeUnknown, Unavailable
 from ..event_store.codec import UnreadableEvent
 from ..event_store.port import StoredRow
 from ..ledger.ledger import Ledger
-from ..ledger.stream_cache import Committer, Draft, StreamsMissing, StreamsUnsettled
-from .process_history import Chronicle, Chronicles
+from ..ledger.stream_cache import AppendBuilder, StreamCache, StreamsMissing, StreamsUnsettled
+from .process_history import ProcessLog, ProcessLogReader
 
 
-class Misdirected(SagaledgerError):
+class WrongProcess(SagaledgerError):
     """An event bears the correlation id of another process than the one that it is about."""
 
 
-class Planned(NamedTuple):
+class PlannedReaction(NamedTuple):
     """What a service wants to do about an event, before it is decided."""
 
     row: StoredRow
@@ -43,32 +43,32 @@ class Planned(NamedTuple):
     """It failed, or waited, before: handling it settles that."""
 
 
-class Handling:
-    """What one service does about events. Belongs to one thread, as `chronicles` does, which others there may share."""
+class EventHandler:
+    """What one service does about events. It belongs to one thread, and so does `process_logs`, which others share."""
 
-    def __init__(self, ledger: Ledger, service: Service, chronicles: Chronicles | None = None) -> None:
+    def __init__(self, ledger: Ledger, service: Service, process_logs: ProcessLogReader | None = None) -> None:
         self.service = service
-        self._chronicles = chronicles or Chronicles(ledger.backend)
-        self.committer = Committer(ledger.app, ledger.backend, ledger.mapper)
-        self._mapper = ledger.mapper
+        self._process_logs = process_logs or ProcessLogReader(ledger.backend)
+        self.stream_cache = StreamCache(ledger.app, ledger.backend, ledger.codec)
+        self._codec = ledger.codec
         self._app = ledger.app
         self._meta = Meta(worker=service.name)
 
-    def response_to(self, row: StoredRow) -> Response | None:
+    def response_to(self, row: StoredRow) -> ReactionRule | None:
         """What the service does about an event, if it is of one of its processes."""
-        flow = self._flow_of(row)
-        return None if flow is None else self.service.response_to(flow.name, row.topic)
+        choreography = self._choreography_of(row)
+        return None if choreography is None else self.service.response_to(choreography.name, row.topic)
 
-    def chronicle(self, process_id: str) -> Chronicle:
+    def process_log(self, process_id: str) -> ProcessLog:
         """The process as the log has it now."""
-        return self._chronicles.of(process_id, self.service.name)
+        return self._process_logs.of(process_id, self.service.name)
 
-    def outstanding(self, chronicle: Chronicle, upto: int) -> list[StoredRow]:
+    def outstanding(self, process_log: ProcessLog, upto: int) -> list[StoredRow]:
         """The events of a process, up to a position, that the service has yet to handle."""
         return [
             row
-            for row in chronicle.rows
-            if row.position <= upto and row.position not in chronicle.handled and self.concerns(row)
+            for row in process_log.rows
+            if row.position <= upto and row.position not in process_log.handled and self.concerns(row)
         ]
 
     def concerns(self, row: StoredRow) -> bool:
@@ -77,11 +77,13 @@ class Handling:
         if response is None:
             return False
         try:
-            return response.when(self._mapper.to_recorded(row).event)
+            return response.when(self._codec.decode(row).event)
         except SagaledgerError:
             return True
 
-    def plan(self, row: StoredRow, *, chronicle: Chronicle | None = None, is_letter: bool = False) -> Planned | None:
+    def plan(
+        self, row: StoredRow, *, process_log: ProcessLog | None = None, is_letter: bool = False
+    ) -> PlannedReaction | None:
         """React to an event: to commands, or to a failure; None if it does not concern the service, or was handled.
 
         Raises `Unavailable`: that says nothing about the event.
@@ -90,41 +92,43 @@ class Handling:
         if response is None:
             return None
         try:
-            event = self._mapper.to_recorded(row).event
+            event = self._codec.decode(row).event
             if not response.when(event):
                 return None
-            known = chronicle or self.chronicle(_process_of(row))
+            known = process_log or self.process_log(_process_of(row))
             if row.position in known.handled and not is_letter:
                 return None
-            return Planned(row, self._react(response, event, row, known, is_letter=is_letter), is_letter=is_letter)
+            return PlannedReaction(
+                row, self._react(response, event, row, known, is_letter=is_letter), is_letter=is_letter
+            )
         except (Unavailable, OutcomeUnknown):
             raise
         except Exception as error:  # noqa: BLE001 -- whatever a reaction raises is the outcome of its delivery
-            if not is_letter and row.position in (chronicle or self.chronicle(_process_of(row))).handled:
+            if not is_letter and row.position in (process_log or self.process_log(_process_of(row))).handled:
                 return None  # it failed before, and is a letter by now
-            return Planned(row, failure=_failure(error), is_letter=is_letter)
+            return PlannedReaction(row, failure=_failure(error), is_letter=is_letter)
 
-    def draft(self, plans: Sequence[Planned], now: datetime) -> list[Draft]:
+    def draft(self, plans: Sequence[PlannedReaction], now: datetime) -> list[AppendBuilder]:
         """Decide plans: a draft for each of the first ones, at least for one; the rest has to wait for these.
 
         A draft holds a reaction's events, or the fact that it failed, or that it waits.
         """
         while True:
-            built = self.committer.build([partial(self._decided, planned, now) for planned in plans])
+            built = self.stream_cache.build([partial(self._decided, planned, now) for planned in plans])
             drafts = dict(built)
             ready = [planned.row.position for planned in plans if planned.row.position in drafts]
             left_out = next((at for at, planned in enumerate(plans) if planned.row.position not in drafts), None)
             if left_out is None:
                 return [drafts[position] for position in ready]
-            self.committer.forget_all()
+            self.stream_cache.evict_all()
             plans = plans[: left_out or 1]
 
-    def _decided(self, planned: Planned, now: datetime) -> tuple[int, Draft]:
+    def _decided(self, planned: PlannedReaction, now: datetime) -> tuple[int, AppendBuilder]:
         draft = self._draft_of(planned, now)
-        self.committer.keep(draft.overlay)
+        self.stream_cache.stage(draft.overlay)
         return planned.row.position, draft
 
-    def _draft_of(self, planned: Planned, now: datetime) -> Draft:
+    def _draft_of(self, planned: PlannedReaction, now: datetime) -> AppendBuilder:
         failure = planned.failure
         if planned.behind is not None:
             wait = DeferDelivery(self.service.name, planned.row.position, planned.row.topic, planned.behind)
@@ -142,48 +146,48 @@ class Handling:
         return self._fail(planned.row, failure, now)
 
     def _react(
-        self, response: Response, event: Event, row: StoredRow, chronicle: Chronicle, *, is_letter: bool
+        self, response: ReactionRule, event: Event, row: StoredRow, process_log: ProcessLog, *, is_letter: bool
     ) -> Sequence[Command]:
-        flow, process_id = response.flow, _process_of(row)
-        if type(event) in flow.meanings and flow.process_id(flow.key(event)) != process_id:
-            raise Misdirected(
-                f"{row.topic} at position {row.position} is about {flow.key(event)!r}, not about process "
+        choreography, process_id = response.choreography, _process_of(row)
+        if type(event) in choreography.meanings and choreography.process_id(choreography.key(event)) != process_id:
+            raise WrongProcess(
+                f"{row.topic} at position {row.position} is about {choreography.key(event)!r}, not about process "
                 f"{process_id!r} whose correlation id it bears: correct whoever wrote it"
             )
-        known = chronicle.known_at(row, is_letter=is_letter)
-        latest = {other.topic: other for other in known if other.topic in flow.topics}
-        story = Story(process_id, (self._mapper.to_recorded(other).event for other in latest.values()))
-        wanted = response.react(event, story)
+        known = process_log.known_at(row, is_letter=is_letter)
+        latest = {other.topic: other for other in known if other.topic in choreography.topics}
+        history = ProcessHistory(process_id, (self._codec.decode(other).event for other in latest.values()))
+        wanted = response.react(event, history)
         if isinstance(wanted, NothingToDo):
-            return [self.service.abstain(flow, event, story, wanted)]
+            return [self.service.abstain(choreography, event, history, wanted)]
         if not wanted:
-            return [self.service.abstain(flow, event, story, NothingToDo("nothing was left to do"))]
+            return [self.service.abstain(choreography, event, history, NothingToDo("nothing was left to do"))]
         return wanted
 
-    def _decide(self, draft: Draft, planned: Planned, now: datetime) -> None:
+    def _decide(self, draft: AppendBuilder, planned: PlannedReaction, now: datetime) -> None:
         if planned.is_letter:
-            draft.perform([SettleDelivery(self.service.name, planned.row.position)], now)
+            draft.handle([SettleDelivery(self.service.name, planned.row.position)], now)
         before = len(draft.events)
         try:
-            draft.perform(planned.commands, now)
+            draft.handle(planned.commands, now)
         except Refused as refusal:
             if not refusal.events:  # a refusal that is on record is an answer; one that is not, is none
                 raise
         if len(draft.events) == before:
-            draft.perform([self._done_before(planned)], now)
+            draft.handle([self._done_before(planned)], now)
 
-    def _done_before(self, planned: Planned) -> Command:
+    def _done_before(self, planned: PlannedReaction) -> Command:
         """Everything asked for was done before; that is said too, so that each handled event leaves a trace."""
-        flow = self._flow_of(planned.row)
-        assert flow is not None  # noqa: S101 -- a plan is made only for an event of a process
-        event = self._mapper.to_recorded(planned.row).event
-        story = Story(_process_of(planned.row))
-        return self.service.abstain(flow, event, story, NothingToDo("it was done before"))
+        choreography = self._choreography_of(planned.row)
+        assert choreography is not None  # noqa: S101 -- a plan is made only for an event of a process
+        event = self._codec.decode(planned.row).event
+        history = ProcessHistory(_process_of(planned.row))
+        return self.service.abstain(choreography, event, history, NothingToDo("it was done before"))
 
-    def _fail(self, row: StoredRow, failure: Failed, now: datetime) -> Draft:
+    def _fail(self, row: StoredRow, failure: Failed, now: datetime) -> AppendBuilder:
         name, position = self.service.name, row.position
         letter_id = self._stream_of(SettleDelivery(name, position))
-        known = self.committer.known(letter_id)
+        known = self.stream_cache.known(letter_id)
         if known is None:
             raise StreamsMissing({letter_id})
         attempt = known.state.attempts + 1
@@ -192,19 +196,19 @@ class Handling:
         command = FailDelivery(name, position, row.topic, failure.error, now + delay if again else None)
         return self._record(row, command, now)
 
-    def _record(self, row: StoredRow, command: Command, now: datetime) -> Draft:
+    def _record(self, row: StoredRow, command: Command, now: datetime) -> AppendBuilder:
         draft = self._draft(row)
-        draft.perform([command], now)
+        draft.handle([command], now)
         return draft
 
-    def _draft(self, row: StoredRow) -> Draft:
-        return self.committer.draft(_process_of(row), self._meta, causation_position=row.position)
+    def _draft(self, row: StoredRow) -> AppendBuilder:
+        return self.stream_cache.draft(_process_of(row), self._meta, causation_position=row.position)
 
     def _stream_of(self, command: Command) -> str:
         return self._app.participant_for(command).stream_of(command)
 
-    def _flow_of(self, row: StoredRow) -> Choreography | None:
-        return None if row.correlation_id is None else self._app.flow_of(row.correlation_id)
+    def _choreography_of(self, row: StoredRow) -> Choreography | None:
+        return None if row.correlation_id is None else self._app.choreography_of(row.correlation_id)
 
 
 def _process_of(row: StoredRow) -> str:
@@ -214,6 +218,6 @@ def _process_of(row: StoredRow) -> str:
 def _failure(error: Exception) -> Failed:
     cause = error.__cause__ if isinstance(error, UnreadableEvent) and error.__cause__ is not None else error
     failed = failure_of(cause, local=True)
-    if isinstance(error, UnreadableEvent | Misdirected):
+    if isinstance(error, UnreadableEvent | WrongProcess):
         return Failed(failed.error, failed.effect, retryable=False)
     return failed

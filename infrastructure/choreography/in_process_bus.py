@@ -11,8 +11,8 @@ from time import monotonic
 from ...domain.choreography.service import Service
 from ..errors import TimedOut, Unavailable
 from ..ledger.ledger import Ledger
-from .process_history import Chronicles
-from .subscription import Follower
+from .process_history import ProcessLogReader
+from .subscription import Subscription
 
 IDLE_SECONDS = 0.5
 """How long it waits for events before it looks again for letters that came due, or for its end."""
@@ -22,14 +22,14 @@ BACKOFF_SECONDS_MAX = 5.0
 _log = logging.getLogger("sagaledger.choreography")
 
 
-class EmbeddedBus:
+class InProcessBus:
     """Lets services react, one batch each in turn. Several may run on one ledger: each event still counts once."""
 
     def __init__(self, ledger: Ledger, services: Iterable[Service] | None = None) -> None:
         self._backend = ledger.backend
         chosen = services or ledger.app.services.values()
-        chronicles = Chronicles(ledger.backend)
-        self._followers = [Follower(ledger, service, chronicles) for service in chosen]
+        process_logs = ProcessLogReader(ledger.backend)
+        self._followers = [Subscription(ledger, service, process_logs) for service in chosen]
         self._stopping = Event()
         self._thread: Thread | None = None
 

@@ -14,7 +14,7 @@ from ..event_store.port import EventLog, StoredRow
 ROWS_CACHED_MAX = 40_000
 
 
-class Chronicle:
+class ProcessLog:
     """The events of one process, and which of them a service has handled: each of those left a trace."""
 
     def __init__(self, rows: Sequence[StoredRow], service: str) -> None:
@@ -36,7 +36,7 @@ class Chronicle:
         return (other for other in self.rows if other.position < row.position or other.position in self._own)
 
 
-class Chronicles:
+class ProcessLogReader:
     """Reads processes from the log, of each only what is new since it was last read. Belongs to one thread.
 
     The log only grows, and in order: so what was read of a process once stays true.
@@ -47,7 +47,7 @@ class Chronicles:
         self._read: OrderedDict[str, tuple[StoredRow, ...]] = OrderedDict()
         self._rows_cached = 0
 
-    def of(self, process_id: str, service: str) -> Chronicle:
+    def of(self, process_id: str, service: str) -> ProcessLog:
         """A process as the log has it now, as a service sees it. Raises `Unavailable`."""
         known = self._read.get(process_id, ())
         rows = (*known, *self._log.correlated(process_id, after=known[-1].position if known else 0))
@@ -57,7 +57,7 @@ class Chronicles:
         while self._rows_cached > ROWS_CACHED_MAX:
             _, dropped = self._read.popitem(last=False)
             self._rows_cached -= len(dropped)
-        return Chronicle(rows, service)
+        return ProcessLog(rows, service)
 
 
 @lru_cache(maxsize=4096)

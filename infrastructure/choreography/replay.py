@@ -11,7 +11,7 @@ from ...domain.recorded_event import Meta
 from ..errors import WrongState
 from ..event_store.port import AppendCall, Appended
 from ..ledger.ledger import Ledger
-from ..ledger.stream_cache import Committer, Draft
+from ..ledger.stream_cache import AppendBuilder, StreamCache
 
 CONFLICTS_MAX = 10
 
@@ -21,19 +21,21 @@ def replay(ledger: Ledger, service: str, position: int, *, actor: str, reason: s
 
     Raises `Refused` when the event is not parked for the service, `WrongState` when others keep deciding about it.
     """
-    committer = Committer(ledger.app, ledger.backend, ledger.mapper)
+    stream_cache = StreamCache(ledger.app, ledger.backend, ledger.codec)
     for _ in range(CONFLICTS_MAX):
-        [draft] = committer.build([partial(_draft, ledger, committer, service, position, actor, reason)])
+        [draft] = stream_cache.build([partial(_draft, ledger, stream_cache, service, position, actor, reason)])
         outcome = ledger.backend.append(AppendCall(uuid4(), [draft.append()])).outcomes[0]
         if isinstance(outcome, Appended):
             return outcome.last_position
-        committer.forget_all()
+        stream_cache.evict_all()
     raise WrongState(f"event {position} of service {service!r} is being decided about by others: try again")
 
 
-def _draft(ledger: Ledger, committer: Committer, service: str, position: int, actor: str, reason: str) -> Draft:
+def _draft(
+    ledger: Ledger, stream_cache: StreamCache, service: str, position: int, actor: str, reason: str
+) -> AppendBuilder:
     rows = ledger.backend.read(position - 1, limit=1, upto=position)
     process_id = rows[0].correlation_id or rows[0].stream_id if rows else ""
-    draft = committer.draft(process_id, Meta(actor=actor), causation_position=position)
-    draft.perform([ReplayDelivery(service, position, actor, reason)], datetime.now(UTC))
+    draft = stream_cache.draft(process_id, Meta(actor=actor), causation_position=position)
+    draft.handle([ReplayDelivery(service, position, actor, reason)], datetime.now(UTC))
     return draft

@@ -12,32 +12,34 @@ from ...domain.recorded_event import Meta
 from ..errors import SagaConflict
 from ..event_store.port import AppendCall, Appended
 from ..ledger.ledger import Ledger
-from ..ledger.stream_cache import Committer, Draft
+from ..ledger.stream_cache import AppendBuilder, StreamCache
 
 BATCH_PROCESSES_MAX = 500
 CONFLICTS_MAX = 100
 
 
-def place_all(ledger: Ledger, openings: Sequence[tuple[str, Command]], *, actor: str) -> int:
+def start_processes(ledger: Ledger, openings: Sequence[tuple[str, Command]], *, actor: str) -> int:
     """Begin processes, each by its id and the command that begins it; gives how many were new.
 
     Raises `SagaConflict` when the participant refuses because what the command creates belongs to another process.
     """
-    committer = Committer(ledger.app, ledger.backend, ledger.mapper)
+    stream_cache = StreamCache(ledger.app, ledger.backend, ledger.codec)
     meta = Meta(actor=actor)
     begun = 0
     for start in range(0, len(openings), BATCH_PROCESSES_MAX):
         left = list(openings[start : start + BATCH_PROCESSES_MAX])
         for _ in range(CONFLICTS_MAX):
-            left = [opening for opening in left if not _is_begun(ledger, *opening)]
+            left = [saga_start for saga_start in left if not _is_begun(ledger, *saga_start)]
             if not left:
                 break
-            builders: list[Callable[[], Draft]] = [partial(_draft, committer, meta, *opening) for opening in left]
-            drafts = committer.build(builders)
+            builders: list[Callable[[], AppendBuilder]] = [
+                partial(_draft, stream_cache, meta, *saga_start) for saga_start in left
+            ]
+            drafts = stream_cache.build(builders)
             receipt = ledger.backend.append(AppendCall(uuid4(), [draft.append() for draft in drafts]))
             appended = sum(isinstance(outcome, Appended) for outcome in receipt.outcomes)
             begun += appended
-            committer.forget_all()
+            stream_cache.evict_all()
             if appended == len(drafts):
                 break
         else:
@@ -49,10 +51,10 @@ def _is_begun(ledger: Ledger, process_id: str, _: Command) -> bool:
     return bool(ledger.backend.correlated(process_id, limit=1))
 
 
-def _draft(committer: Committer, meta: Meta, process_id: str, command: Command) -> Draft:
-    draft = committer.draft(process_id, meta)
+def _draft(stream_cache: StreamCache, meta: Meta, process_id: str, command: Command) -> AppendBuilder:
+    draft = stream_cache.draft(process_id, meta)
     try:
-        draft.perform([command], datetime.now(UTC))
+        draft.handle([command], datetime.now(UTC))
     except Refused as refusal:
         raise SagaConflict(f"{process_id!r} cannot begin: {refusal}; another process began with it") from refusal
     return draft

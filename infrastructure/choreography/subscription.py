@@ -11,27 +11,27 @@ from datetime import UTC, datetime
 
 from ...domain.choreography.service import Service
 from ..errors import OutcomeUnknown, PositionConflict, Unavailable
-from ..event_store.port import Advance, StoredRow
+from ..event_store.port import CheckpointUpdate, StoredRow
 from ..ledger.ledger import Ledger
-from ..ledger.stream_cache import Draft
-from .dead_letter_queue import LETTER_TOPICS
-from .delivery import BATCH_COMMANDS_MAX, BATCH_REACTIONS_MAX, Desk, consumer_of
-from .event_handler import Planned
-from .process_history import Chronicles
+from ..ledger.stream_cache import AppendBuilder
+from .dead_letter_queue import DEAD_LETTER_TOPICS
+from .delivery import BATCH_COMMANDS_MAX, BATCH_REACTIONS_MAX, Delivery, consumer_of
+from .event_handler import PlannedReaction
+from .process_history import ProcessLogReader
 
 READ_EVENTS_MAX = 4_000
 CONFLICTS_MAX = 100
 
 
-class Follower:
+class Subscription:
     """Follows the log on behalf of one service. Belongs to one thread."""
 
-    def __init__(self, ledger: Ledger, service: Service, chronicles: Chronicles | None = None) -> None:
+    def __init__(self, ledger: Ledger, service: Service, process_logs: ProcessLogReader | None = None) -> None:
         self.service = service
-        self._desk = Desk(ledger, service, chronicles)
+        self._delivery = Delivery(ledger, service, process_logs)
         self._log = ledger.backend
         self._consumer = consumer_of(service.name)
-        self._topics = (*service.topics, *LETTER_TOPICS)
+        self._topics = (*service.topics, *DEAD_LETTER_TOPICS)
         self._position: int | None = None
 
     def step(self) -> int:
@@ -41,9 +41,9 @@ class Follower:
         """
         if self._position is None:
             self._position = self._log.consumer_position(self._consumer)
-            self._desk.open()
+            self._delivery.open()
         try:
-            return self._desk.redeliver() or self._follow(self._position)
+            return self._delivery.redeliver() or self._follow(self._position)
         except PositionConflict:  # another instance of this service was faster
             self._forget()
             return 1
@@ -53,7 +53,7 @@ class Follower:
 
     def next_due(self) -> datetime | None:
         """When the next letter is to be tried again by itself."""
-        return self._desk.letters.next_due()
+        return self._delivery.letters.next_due()
 
     def _follow(self, position: int) -> int:
         head = self._log.head().position
@@ -63,33 +63,33 @@ class Follower:
             rows = self._log.read(position, limit=READ_EVENTS_MAX, upto=head, topics=self._topics)
             upto = rows[-1].position if len(rows) == READ_EVENTS_MAX else head
             drafts, upto = self._batch(rows, upto)
-            if self._desk.commit(drafts, [Advance(self._consumer, position, upto)]):
+            if self._delivery.commit(drafts, [CheckpointUpdate(self._consumer, position, upto)]):
                 self._position = upto
                 return upto - position
         raise Unavailable(f"service {self.service.name!r} cannot write: others keep writing to its streams")
 
-    def _batch(self, rows: Sequence[StoredRow], upto: int) -> tuple[list[Draft], int]:
+    def _batch(self, rows: Sequence[StoredRow], upto: int) -> tuple[list[AppendBuilder], int]:
         """Drafts for the events up to a position, which may come before the one given."""
         plans, upto = self._plans(rows, upto)
-        drafts = self._desk.handling.draft(plans, datetime.now(UTC))
+        drafts = self._delivery.handling.draft(plans, datetime.now(UTC))
         if len(drafts) < len(plans):
             upto = plans[len(drafts)].row.position - 1
         return drafts, upto
 
-    def _plans(self, rows: Sequence[StoredRow], upto: int) -> tuple[list[Planned], int]:
+    def _plans(self, rows: Sequence[StoredRow], upto: int) -> tuple[list[PlannedReaction], int]:
         """Reactions to the events up to a position: each process once, so that none rests on another undecided one."""
-        plans: list[Planned] = []
+        plans: list[PlannedReaction] = []
         seen: set[str] = set()
         commands = 0
         for row in rows:
-            if row.topic in LETTER_TOPICS:
-                self._desk.read_letter(row)
+            if row.topic in DEAD_LETTER_TOPICS:
+                self._delivery.read_letter(row)
                 continue
-            if row.correlation_id is None or self._desk.handling.response_to(row) is None:
+            if row.correlation_id is None or self._delivery.handling.response_to(row) is None:
                 continue
             if row.correlation_id in seen or len(plans) == BATCH_REACTIONS_MAX or commands >= BATCH_COMMANDS_MAX:
                 return plans, row.position - 1
-            planned = self._desk.plan(row, row.correlation_id)
+            planned = self._delivery.plan(row, row.correlation_id)
             if planned is not None:
                 seen.add(row.correlation_id)
                 commands += len(planned.commands)
@@ -99,4 +99,4 @@ class Follower:
     def _forget(self) -> None:
         """Read everything again: what was believed of the log is in doubt."""
         self._position = None
-        self._desk.handling.committer.forget_all()
+        self._delivery.handling.stream_cache.evict_all()

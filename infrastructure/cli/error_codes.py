@@ -5,13 +5,13 @@ from __future__ import annotations
 from ...domain import errors as domain
 from ...domain.participant import Refused
 from .. import errors as edge
-from ..shop.order_import import IntakeError
+from ..shop.order_import import OrderFileError
 from .exit_codes import ExitCode
 from .usage import UsageError
 
 EXIT_CODES: dict[type[domain.SagaledgerError], ExitCode] = {
     UsageError: ExitCode.USAGE,
-    IntakeError: ExitCode.USAGE,
+    OrderFileError: ExitCode.USAGE,
     domain.DefinitionError: ExitCode.USAGE,
     edge.DefinitionChanged: ExitCode.CONFLICT,
     domain.InvalidInput: ExitCode.USAGE,
@@ -27,7 +27,7 @@ EXIT_CODES: dict[type[domain.SagaledgerError], ExitCode] = {
     Refused: ExitCode.CONFLICT,
     edge.NotSupported: ExitCode.USAGE,
     edge.Unavailable: ExitCode.UNAVAILABLE,
-    edge.NotOurs: ExitCode.UNAVAILABLE,
+    edge.NotALedger: ExitCode.UNAVAILABLE,
     edge.OutcomeUnknown: ExitCode.UNAVAILABLE,
     domain.UnknownEvent: ExitCode.UNAVAILABLE,
     domain.CorruptEvent: ExitCode.VERIFICATION_FAILED,

@@ -15,7 +15,7 @@ from .options import Options
 def open_ledger(options: Options, *, create: bool = False) -> Ledger:
     """The ledger that the options and the environment name.
 
-    Raises `AppNotLoaded`, `Unavailable` and `NotOurs`.
+    Raises `AppNotLoaded`, `Unavailable` and `NotALedger`.
     """
     show_warnings()
     app = load_app(options.app or settings.app())

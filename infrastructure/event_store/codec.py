@@ -12,7 +12,7 @@ from msgspec import Struct
 from ...domain.choreography.choreography import Choreography
 from ...domain.errors import CorruptEvent, PayloadTooLarge, SagaledgerError, UnknownEvent
 from ...domain.event import Event, Registry
-from ...domain.recorded_event import Meta, Recorded
+from ...domain.recorded_event import Meta, RecordedEvent
 from .hash_chain import about, digest_of, kind, text
 from .port import STATE_BYTES_MAX, NewEvent, StoredRow
 
@@ -46,7 +46,7 @@ class UnreadableEvent(SagaledgerError):
 class Envelope(Struct, eq=False):
     """What the events of one append have in common: the process they belong to, what caused them, who wrote them."""
 
-    encode: Callable[[Event], bytes]
+    to_bytes: Callable[[Event], bytes]
     correlation_id: str | None
     causation_position: int | None
     meta: str
@@ -56,12 +56,12 @@ class Envelope(Struct, eq=False):
     others_about: bytes | None = None
     """The same in a stream of somebody else's; encoded when the first event there needs it."""
 
-    def to_new(self, stream_id: str, version: int, event: Event) -> NewEvent:
+    def encode(self, stream_id: str, version: int, event: Event) -> NewEvent:
         """An event as it is sent to the log.
 
         Raises `PayloadTooLarge`, and what `Registry.encode` raises.
         """
-        state = self.encode(event)
+        state = self.to_bytes(event)
         topic, schema_version, kind_columns = _kind_of(type(event))
         if len(state) > STATE_BYTES_MAX:
             raise PayloadTooLarge(f"event {topic!r} of {stream_id}", len(state), STATE_BYTES_MAX)
@@ -89,17 +89,17 @@ class Envelope(Struct, eq=False):
         return self.others_about
 
 
-class Mapper:
+class Codec:
     """Writes and reads the events of one registry.
 
-    `flows`: the choreographed processes among whose events readers find the facts of sagas (see `Translator`).
+    `choreographies`: the choreographed processes among whose events readers find the facts of sagas (see `SagaDeriver`).
     """
 
-    def __init__(self, registry: Registry, flows: Iterable[Choreography] = ()) -> None:
+    def __init__(self, registry: Registry, choreographies: Iterable[Choreography] = ()) -> None:
         self.registry = registry
-        self.flows = tuple(flows)
+        self.choreographies = tuple(choreographies)
 
-    def to_new(
+    def encode(
         self,
         stream_id: str,
         version: int,
@@ -113,7 +113,7 @@ class Mapper:
 
         Raises `PayloadTooLarge`, and what `Registry.encode` raises.
         """
-        return self.envelope(correlation_id, causation_position, meta).to_new(stream_id, version, event)
+        return self.envelope(correlation_id, causation_position, meta).encode(stream_id, version, event)
 
     def envelope(self, correlation_id: str | None, causation_position: int | None, meta: Meta) -> Envelope:
         """What the events of one append have in common."""
@@ -127,11 +127,11 @@ class Mapper:
             about(None, causation_position, meta_text),
         )
 
-    def to_recorded(self, row: StoredRow) -> Recorded:
+    def decode(self, row: StoredRow) -> RecordedEvent:
         """A stored event, read back. Raises `UnreadableEvent`, naming the place."""
         position, stream_id, version, topic, schema_version, state, correlation_id, causation, meta, at, _ = row
         try:
-            return Recorded(
+            return RecordedEvent(
                 position,
                 stream_id,
                 version,

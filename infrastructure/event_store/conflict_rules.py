@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import PositionConflict
-from .port import Advance, Append, Appended, Conflict, NewEvent, Outcome, StoredRow
+from .port import Append, Appended, AppendOutcome, CheckpointUpdate, Conflict, NewEvent, StoredRow
 
 
 def follows(version: int, end: int | None) -> bool:
@@ -20,11 +20,11 @@ def follows(version: int, end: int | None) -> bool:
     return version == end + 1 if end is not None else version in (0, 1)
 
 
-def decide(appends: Sequence[Append], ends: Mapping[str, int], head_position: int) -> list[Outcome]:
+def decide(appends: Sequence[Append], ends: Mapping[str, int], head_position: int) -> list[AppendOutcome]:
     """The outcome of each append, in order, on streams that end at `ends` (absent: no events yet)."""
     streams = _Streams(ends)
     position = head_position
-    outcomes: list[Outcome] = []
+    outcomes: list[AppendOutcome] = []
     for append in appends:
         conflict = streams.conflict(append)
         if conflict is None:
@@ -41,7 +41,7 @@ def recall(
     first_position: int,
     written: Sequence[NewEvent],
     end_before: Callable[[str, int], int | None],
-) -> list[Outcome]:
+) -> list[AppendOutcome]:
     """The outcomes that a call had the first time, from the events that it left in the log.
 
     `written` are the events from `first_position` to the call's last. Appends were decided in order, so each either
@@ -50,7 +50,7 @@ def recall(
     """
     streams = _Streams({})
     position = first_position
-    outcomes: list[Outcome] = []
+    outcomes: list[AppendOutcome] = []
     for append in appends:
         begin = position - first_position
         if list(append.events) == list(written[begin : begin + len(append.events)]):
@@ -114,7 +114,7 @@ def as_sent(row: StoredRow) -> NewEvent:
     return NewEvent(*row[1:9], row.digest)
 
 
-def moved(advance: Advance, actual_position: int) -> PositionConflict:
+def moved(advance: CheckpointUpdate, actual_position: int) -> PositionConflict:
     """The error for a consumer that another runner moved."""
     return PositionConflict(
         f"consumer {advance.consumer!r} is at position {actual_position}, not {advance.expected}: "

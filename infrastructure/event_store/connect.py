@@ -15,19 +15,19 @@ def open_backend(url: str, *, create: bool = False) -> Backend:
     """The backend that holds a ledger.
 
     `create` makes or upgrades the schema (`sagaledger init`); a SQLite file that is absent or empty is always made.
-    Raises `NotOurs` for a database that holds something else or another version of the schema, `Unavailable` for one
+    Raises `NotALedger` for a database that holds something else or another version of the schema, `Unavailable` for one
     that cannot be reached or a URL of no known form.
     """
     scheme, separator, rest = url.partition("://")
     match scheme:
         case "sqlite" if separator and rest.startswith("/") and len(rest) > 1:
-            from .sqlite.store import SqliteLog  # noqa: PLC0415  # a command pays for the import of its own backend only
+            from .sqlite.store import SqliteStore  # noqa: PLC0415  # a command pays for the import of its own backend only
 
-            return SqliteLog(Path(rest[1:]), url=url, create=create)
+            return SqliteStore(Path(rest[1:]), url=url, create=create)
         case "postgresql" | "postgres" if separator:
-            from .postgres.store import PostgresLog  # noqa: PLC0415  # as above
+            from .postgres.store import PostgresStore  # noqa: PLC0415  # as above
 
-            return PostgresLog(url, create=create)
+            return PostgresStore(url, create=create)
         case "sqlite":
             raise Unavailable(f"a SQLite URL names a file after three slashes, and {url!r} does not: {_FORMS}")
         case _:

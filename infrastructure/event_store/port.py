@@ -17,7 +17,7 @@ from msgspec.structs import astuple
 from .instants import instant
 
 if TYPE_CHECKING:
-    from .start_requests import Requests
+    from .start_requests import StartRequests
 
 STATE_BYTES_MAX = 256 * 1024
 """The most bytes that one event's state may have."""
@@ -62,11 +62,11 @@ class StoredRow(NamedTuple):
     digest: bytes
 
 
-Payload = tuple[str, str, int, bytes]
+EventPayload = tuple[str, str, int, bytes]
 """What an event says, and not where it stands: its stream, topic, schema version and state."""
 
 
-class DueChange(NamedTuple):
+class QueueEntry(NamedTuple):
     """What an append says about a saga's place in the due work.
 
     `due_at` None: it is over or parked, and leaves the due work. Otherwise the saga wants a worker from then on.
@@ -87,23 +87,23 @@ class Append(Struct, frozen=True, gc=False):
     stream ends just before it. Appends of one call are decided in the order given, so a later one may build on the
     versions of an earlier one; if that one conflicts, so does the later one.
 
-    `nudge` names sagas whose holder must look at them again, because this append wrote to their stream from outside:
+    `notify` names sagas whose holder must look at them again, because this append wrote to their stream from outside:
     the due row is created or made due now, whoever holds it keeps it.
     """
 
     events: Sequence[NewEvent]
-    due: DueChange | None = None
-    nudge: Sequence[DueChange] = ()
+    due: QueueEntry | None = None
+    notify: Sequence[QueueEntry] = ()
 
 
-class Epoch(NamedTuple):
+class FencingToken(NamedTuple):
     """A worker's lease, as it stands on what the worker writes."""
 
     worker_id: str
     epoch: int
 
 
-class Advance(NamedTuple):
+class CheckpointUpdate(NamedTuple):
     """A consumer's compare-and-set on its position, in the transaction of the append call."""
 
     consumer: str
@@ -116,8 +116,8 @@ class AppendCall(NamedTuple):
 
     append_id: UUID
     appends: Sequence[Append]
-    epoch: Epoch | None = None
-    advances: Sequence[Advance] = ()
+    epoch: FencingToken | None = None
+    advances: Sequence[CheckpointUpdate] = ()
 
 
 def check_size(call: AppendCall) -> None:
@@ -144,13 +144,13 @@ class Conflict(Struct, frozen=True, gc=False):
     """The version at which it ends, including what earlier appends of the same call added."""
 
 
-Outcome = Appended | Conflict
+AppendOutcome = Appended | Conflict
 
 
 class Receipt(NamedTuple):
     """What became of an append call: one outcome for each append, in order."""
 
-    outcomes: list[Outcome]
+    outcomes: list[AppendOutcome]
     recorded_us: int
     """When it was recorded, in microseconds since 1970-01-01 UTC."""
 
@@ -179,7 +179,7 @@ class AppendRow(NamedTuple):
     hash: bytes
 
 
-class Misplaced(NamedTuple):
+class MisplacedEvent(NamedTuple):
     """An event that does not stand where its stream needs it: proof of a deletion, an insertion or a reorder."""
 
     position: int
@@ -220,7 +220,7 @@ class WorkerRow(NamedTuple):
     """How many sagas it holds."""
 
 
-class Sending(Protocol):
+class PendingAppend(Protocol):
     """An append call on its way."""
 
     @property
@@ -252,7 +252,7 @@ class EventLog(Protocol):
         """
         ...
 
-    def send(self, call: AppendCall) -> Sending:
+    def send(self, call: AppendCall) -> PendingAppend:
         """Begin to append, and return as soon as can be: a server goes on by itself, SQLite has appended by then.
 
         Raises what `append` raises, now or when the receipt is asked for.
@@ -279,7 +279,7 @@ class EventLog(Protocol):
         """The events of many streams, each beyond the version given with it, ordered by stream and version."""
         ...
 
-    def payloads(self, parts: Sequence[Sequence[str]]) -> Iterator[list[Payload]]:
+    def payloads(self, parts: Sequence[Sequence[str]]) -> Iterator[list[EventPayload]]:
         """What a fold of many whole streams needs and no more, which is half as dear to read; part by part.
 
         A server reads the next part while the caller deals with one. The events of a stream stand together, in order
@@ -299,7 +299,7 @@ class EventLog(Protocol):
         """Links of the hash chain with `last_position > after`, in order."""
         ...
 
-    def misplaced(self, *, limit: int) -> list[Misplaced]:
+    def misplaced(self, *, limit: int) -> list[MisplacedEvent]:
         """Events whose version does not follow the one before it in their stream, by position; for `verify`."""
         ...
 
@@ -326,7 +326,7 @@ class EventLog(Protocol):
 class WorkQueue(Protocol):
     """Which sagas want a worker, and which worker holds them."""
 
-    def register(self, *, host: str, pid: int, lease_seconds: float) -> Epoch:
+    def register(self, *, host: str, pid: int, lease_seconds: float) -> FencingToken:
         """Take a lease under a new worker id, with an epoch above every earlier one.
 
         SQLite takes exactly one worker, held by an operating-system file lock that dies with the process: raises
@@ -334,11 +334,11 @@ class WorkQueue(Protocol):
         """
         ...
 
-    def renew(self, epoch: Epoch, *, lease_seconds: float) -> None:
+    def renew(self, epoch: FencingToken, *, lease_seconds: float) -> None:
         """Extend the lease. Raises `SupersededWorker` if it was taken over."""
         ...
 
-    def retire(self, epoch: Epoch) -> None:
+    def retire(self, epoch: FencingToken) -> None:
         """Give up the lease and everything held under it."""
         ...
 
@@ -346,30 +346,30 @@ class WorkQueue(Protocol):
         """End every lease that has run out and release what it held; gives those workers' ids."""
         ...
 
-    def stirs(self, epoch: Epoch, *, definitions: Sequence[tuple[str, int]]) -> bool:
+    def has_work(self, epoch: FencingToken, *, definitions: Sequence[tuple[str, int]]) -> bool:
         """Whether there is something for this worker: a due saga that nobody holds, a nudge, or a request.
 
         Asked many times a second and almost always in vain, so it only looks: it waits for no lock and writes nothing.
         """
         ...
 
-    def claim(self, epoch: Epoch, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[Claim]:
+    def claim(self, epoch: FencingToken, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[Claim]:
         """Take up to `limit` due sagas of these definitions (name, version) that nobody holds, earliest due first."""
         ...
 
-    def nudged(self, epoch: Epoch) -> list[str]:
+    def notified(self, epoch: FencingToken) -> list[str]:
         """The sagas held by this worker to which someone else wrote since it last asked."""
         ...
 
-    def release(self, epoch: Epoch, saga_ids: Sequence[str]) -> None:
+    def release(self, epoch: FencingToken, saga_ids: Sequence[str]) -> None:
         """Give sagas back: they stay due, and nobody holds them."""
         ...
 
-    def due(self) -> list[DueChange]:
+    def due(self) -> list[QueueEntry]:
         """Every row of the due work, for the sweeper that recomputes it from the log."""
         ...
 
-    def put_due(self, changes: Sequence[DueChange]) -> None:
+    def put_due(self, changes: Sequence[QueueEntry]) -> None:
         """Set due rows as given; for the sweeper."""
         ...
 
@@ -396,7 +396,7 @@ class Backend(EventLog, WorkQueue, Definitions, Protocol):
     url: str
 
     @property
-    def requests(self) -> Requests | None:
+    def requests(self) -> StartRequests | None:
         """Sagas asked for in transactions of others; None where a database cannot share its transactions."""
         ...
 

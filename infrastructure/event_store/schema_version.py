@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from ..errors import NotOurs
+from ..errors import NotALedger
 
 
 def check_version(stored: int, newest: int, *, place: str, url: str) -> None:
-    """Raise `NotOurs`, naming the remedy, unless the stored schema version is the newest. Never a guess."""
+    """Raise `NotALedger`, naming the remedy, unless the stored schema version is the newest. Never a guess."""
     if stored == 0:
-        raise NotOurs(f"{place} is not a sagaledger database yet: create it with `sagaledger init --db {url}`")
+        raise NotALedger(f"{place} is not a sagaledger database yet: create it with `sagaledger init --db {url}`")
     if stored < newest:
-        raise NotOurs(
+        raise NotALedger(
             f"{place} has schema version {stored}, and this sagaledger uses {newest}: "
             f"upgrade it with `sagaledger init --db {url}`"
         )
     if stored > newest:
-        raise NotOurs(
+        raise NotALedger(
             f"{place} has schema version {stored}, and this sagaledger reads up to {newest}: "
             "upgrade sagaledger (pip install --upgrade sagaledger); `sagaledger init` cannot go back"
         )

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from .port import Epoch
+from .port import FencingToken
 
 
-class NewRequest(NamedTuple):
+class NewStartRequest(NamedTuple):
     """A saga that is asked for."""
 
     saga_id: str
@@ -26,7 +26,7 @@ class NewRequest(NamedTuple):
     actor: str | None
 
 
-class Request(NamedTuple):
+class StartRequest(NamedTuple):
     """A request as it is stored, until a worker has started its saga."""
 
     request_id: int
@@ -43,35 +43,35 @@ class Request(NamedTuple):
     """Why it was refused; None if it is not."""
 
 
-class Answer(NamedTuple):
+class StartRequestOutcome(NamedTuple):
     """What became of a request: the saga is there, or the reason why not."""
 
     request_id: int
     refusal: str | None
 
 
-class Requests(Protocol):
+class StartRequests(Protocol):
     """The requests of a ledger."""
 
-    def put(self, connection: Any, request: NewRequest) -> None:
+    def put(self, connection: Any, request: NewStartRequest) -> None:
         """Write a request in the transaction of a connection that is the caller's, to the ledger's own database.
 
-        Raises `InvalidInput` for something that is no such connection, and `NotOurs` for one to another database.
+        Raises `InvalidInput` for something that is no such connection, and `NotALedger` for one to another database.
         """
         ...
 
-    def take(self, epoch: Epoch, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[Request]:
+    def take(self, epoch: FencingToken, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[StartRequest]:
         """Up to `limit` requests for sagas of these definitions that no living worker has taken, oldest first."""
         ...
 
-    def release(self, epoch: Epoch) -> None:
+    def release(self, epoch: FencingToken) -> None:
         """Give back all that this worker has taken, for one that does not know what that is; it may be taken again."""
         ...
 
-    def settle(self, answers: Sequence[Answer]) -> None:
+    def settle(self, answers: Sequence[StartRequestOutcome]) -> None:
         """Remove the requests whose sagas are there, and mark the refused ones."""
         ...
 
-    def listed(self, *, limit: int) -> list[Request]:
+    def listed(self, *, limit: int) -> list[StartRequest]:
         """The requests that are open or were refused, oldest first."""
         ...

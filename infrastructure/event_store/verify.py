@@ -25,7 +25,7 @@ PROBLEMS_MAX: Final = 100
 """How many problems are named before the rest is left uncounted."""
 _BATCH: Final = 2_000
 
-Progress = Callable[[int, int], None]
+ReportProgress = Callable[[int, int], None]
 """Called with the position reached and that of the head."""
 
 
@@ -46,7 +46,9 @@ class Verification(NamedTuple):
     problems: list[Problem]
 
 
-def verify(log: EventLog, *, expect: tuple[int, bytes] | None = None, progress: Progress | None = None) -> Verification:
+def verify(
+    log: EventLog, *, expect: tuple[int, bytes] | None = None, progress: ReportProgress | None = None
+) -> Verification:
     """Check the log up to its present head; `expect` is a head (position, hash) noted earlier and kept elsewhere."""
     head = log.head()
     check = _Check(log, head)
@@ -63,7 +65,7 @@ class _Check:
         self._problems: list[Problem] = []
         self.events = 0
 
-    def run(self, expect: tuple[int, bytes] | None, progress: Progress | None) -> list[Problem]:
+    def run(self, expect: tuple[int, bytes] | None, progress: ReportProgress | None) -> list[Problem]:
         self._check_chain(expect, progress)
         for stray in self._log.misplaced(limit=PROBLEMS_MAX):
             before = "is its first" if stray.previous_version is None else f"follows version {stray.previous_version}"
@@ -73,7 +75,7 @@ class _Check:
     def _found(self, position: int, problem: str) -> None:
         self._problems.append(Problem(position, problem))
 
-    def _check_chain(self, expect: tuple[int, bytes] | None, progress: Progress | None) -> None:
+    def _check_chain(self, expect: tuple[int, bytes] | None, progress: ReportProgress | None) -> None:
         events = self._events(progress)
         pending = next(events, None)
         hash_ = GENESIS
@@ -116,7 +118,7 @@ class _Check:
                 yield link
             after = links[-1].last_position
 
-    def _events(self, progress: Progress | None) -> Iterator[StoredRow]:
+    def _events(self, progress: ReportProgress | None) -> Iterator[StoredRow]:
         after = 0
         while rows := self._log.read(after, limit=_BATCH, upto=self._head.position):
             for row in rows:

@@ -27,7 +27,7 @@ from eventsourcing.persistence import (
 
 from ..errors import OutcomeUnknown, PositionConflict, Unavailable
 from ..event_store.hash_chain import digest
-from ..event_store.port import Advance, Append, AppendCall, Appended, Backend, Conflict, NewEvent, StoredRow
+from ..event_store.port import Append, AppendCall, Appended, Backend, CheckpointUpdate, Conflict, NewEvent, StoredRow
 
 _BEFORE_ALL: Final = -1  # an application of the library may count its versions from 0
 _PAGE: Final = 500
@@ -70,7 +70,7 @@ class _Recorder:
             return [position for each in appended for position in range(each.first_position, each.last_position + 1)]
         raise IntegrityError(f"the position of {tracking} was moved by others {_TRACKING_ATTEMPTS_MAX} times")
 
-    def _advance(self, tracking: Tracking) -> Advance:
+    def _advance(self, tracking: Tracking) -> CheckpointUpdate:
         consumer = _consumer(tracking.application_name)
         with translated():
             position = self._log.consumer_position(consumer)
@@ -79,7 +79,7 @@ class _Recorder:
                 f"notification {tracking.notification_id} of {tracking.application_name!r} was processed before: "
                 f"its position is {position}"
             )
-        return Advance(consumer, position, tracking.notification_id)
+        return CheckpointUpdate(consumer, position, tracking.notification_id)
 
 
 class LedgerAggregateRecorder(_Recorder, AggregateRecorder):

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...domain.choreography.choreography import Choreography, process_name
-from ...domain.choreography.dead_letter import LETTERS
-from ...domain.choreography.derived_saga import ConformanceBroken
-from ...domain.choreography.service import ABSTENTIONS, Service
+from ...domain.choreography.dead_letter import DEAD_LETTERS
+from ...domain.choreography.derived_saga import ConformanceViolation
+from ...domain.choreography.service import SKIPPED_STEPS, Service
 from ...domain.errors import DefinitionError
 from ...domain.event import Event, Registry
 from ...domain.participant import Command, Participant
 from ...domain.saga.definition import Definition
-from ...domain.saga.events import SAGA_FACTS
+from ...domain.saga.events import SAGA_EVENTS
 from ...domain.saga.saga import Saga
 from ...projections.choreography import CHOREOGRAPHY_PROJECTIONS
 from ...projections.projection import Projection
@@ -36,14 +36,14 @@ class App:
         projections: Iterable[Projection] = (),
         events: Iterable[type[Event]] = (),
     ) -> None:
-        self.registry = Registry(SAGA_FACTS)
+        self.registry = Registry(SAGA_EVENTS)
         self._definitions: dict[tuple[str, int], Definition] = {}
         self._newest: dict[str, int] = {}
         """The latest version of each definition."""
         self._participants: dict[str, Participant[Any]] = {}
         self._by_command: dict[type[Command], Participant[Any]] = {}
         self._projections: dict[str, Projection] = {}
-        self._flows: dict[str, Choreography] = {}
+        self._choreographies: dict[str, Choreography] = {}
         self.services: dict[str, Service] = {}
         for saga in sagas:
             self._add_saga(saga.definition)
@@ -52,9 +52,9 @@ class App:
         for service in services:
             self._add_service(service)
         if self.services:
-            self._add_participant(ABSTENTIONS)
-            self._add_participant(LETTERS)
-            self.registry.add(ConformanceBroken)
+            self._add_participant(SKIPPED_STEPS)
+            self._add_participant(DEAD_LETTERS)
+            self.registry.add(ConformanceViolation)
         for type_ in events:
             self.registry.add(type_)
         choreography = CHOREOGRAPHY_PROJECTIONS if self.services else ()
@@ -87,13 +87,13 @@ class App:
         raise UnknownDefinition(f"saga {name!r} has no version {wanted} registered: it has {versions}")
 
     @property
-    def flows(self) -> Sequence[Choreography]:
+    def choreographies(self) -> Sequence[Choreography]:
         """Every choreographed process in which a service takes part."""
-        return [self._flows[name] for name in sorted(self._flows)]
+        return [self._choreographies[name] for name in sorted(self._choreographies)]
 
-    def flow_of(self, correlation_id: str) -> Choreography | None:
+    def choreography_of(self, correlation_id: str) -> Choreography | None:
         """The choreographed process that a correlation id belongs to, if it is one's."""
-        return self._flows.get(process_name(correlation_id))
+        return self._choreographies.get(process_name(correlation_id))
 
     def participant_for(self, command: Command) -> Participant[Any]:
         """The participant that takes a command. Raises `DefinitionError` if none does."""
@@ -131,11 +131,13 @@ class App:
         if service.name in self.services:
             raise DefinitionError(f"two services are named {service.name!r}: rename one")
         self.services[service.name] = service
-        for flow in service.flows:
-            if self._flows.setdefault(flow.name, flow) is not flow:
-                raise DefinitionError(f"two choreographies are named {flow.name!r}: rename one")
-            if flow.name in self._participants or any(name == flow.name for name, _ in self._definitions):
-                raise DefinitionError(f"two parts of the app write streams {flow.name!r}-…: rename one")
+        for choreography in service.choreographies:
+            if self._choreographies.setdefault(choreography.name, choreography) is not choreography:
+                raise DefinitionError(f"two choreographies are named {choreography.name!r}: rename one")
+            if choreography.name in self._participants or any(
+                name == choreography.name for name, _ in self._definitions
+            ):
+                raise DefinitionError(f"two parts of the app write streams {choreography.name!r}-…: rename one")
 
     def _add_projection(self, projection: Projection) -> None:
         if projection.name in self._projections:

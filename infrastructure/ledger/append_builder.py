@@ -14,8 +14,8 @@ from msgspec import Struct
 from ...domain.errors import DefinitionError, PayloadTooLarge, StepRejected
 from ...domain.event import Event
 from ...domain.participant import Command, Participant, Refused
-from ..event_store.codec import Envelope, Mapper
-from ..event_store.port import Append, DueChange, NewEvent
+from ..event_store.codec import Codec, Envelope
+from ..event_store.port import Append, NewEvent, QueueEntry
 from .app import App
 
 STEP_EVENTS_MAX = 2_000
@@ -23,18 +23,18 @@ STEP_EVENTS_MAX = 2_000
 STEP_BYTES_MAX = 8 * 1024 * 1024
 
 
-class Known(NamedTuple):
+class CachedState(NamedTuple):
     """A participant stream's end, as this process knows it."""
 
     version: int
     state: Any
 
 
-class Undecidable(Exception):
-    """A draft cannot be decided yet: `Committer.build` sees to it."""
+class NotDecidableYet(Exception):
+    """A draft cannot be decided yet: `StreamCache.build` sees to it."""
 
 
-class StreamsMissing(Undecidable):
+class StreamsMissing(NotDecidableYet):
     """A draft needs participants' streams that have to be read before."""
 
     def __init__(self, stream_ids: set[str]) -> None:
@@ -42,57 +42,57 @@ class StreamsMissing(Undecidable):
         self.stream_ids = stream_ids
 
 
-class StreamsUnsettled(Undecidable):
+class StreamsUnsettled(NotDecidableYet):
     """A draft rests on what others of its batch write, but writes nothing there that would conflict if they do."""
 
 
-class Memory(Protocol):
+class StreamStates(Protocol):
     """What a draft is decided on; the committer is one."""
 
     app: App
-    mapper: Mapper
+    codec: Codec
 
-    def known(self, stream_id: str) -> Known | None:
+    def known(self, stream_id: str) -> CachedState | None:
         """A stream's end, if it is known. Raises `UnreadableEvent` if it could not be read."""
         ...
 
-    def ascertain(self, stream_ids: set[str]) -> None:
-        """Make sure of streams that a decision rests on without writing to them. Raises `Undecidable`."""
+    def require_fresh(self, stream_ids: set[str]) -> None:
+        """Make sure of streams that a decision rests on without writing to them. Raises `NotDecidableYet`."""
         ...
 
 
-class Draft(Struct, eq=False):
+class AppendBuilder(Struct, eq=False):
     """One append in the making: events in order, and the participants' states after them."""
 
-    memory: Memory
+    memory: StreamStates
     correlation_id: str
     envelope: Envelope
     events: list[NewEvent] = []
-    overlay: dict[str, Known] = {}
+    overlay: dict[str, CachedState] = {}
     size_bytes: int = 0
     last_own: int | None = None
     """Which of the events is the latest fact of the process itself."""
 
     def fact(self, version: int, fact: Event) -> None:
         """Add a fact of the process itself, to its own stream."""
-        new = self.envelope.to_new(self.correlation_id, version, fact)
+        new = self.envelope.encode(self.correlation_id, version, fact)
         events = self.events
         self.last_own = len(events)
         events.append(new)
         self.size_bytes += len(new.state)
 
-    def perform(self, commands: Sequence[Command], at: datetime, *, beginning: bool = False) -> int:
+    def handle(self, commands: Sequence[Command], at: datetime, *, beginning: bool = False) -> int:
         """Decide commands one after the other and add their events; gives how many.
 
         All or nothing: when a participant raises `Refused`, only the facts of the refusal are added. Raises
-        `StreamsMissing`, for `Committer.build`, when a stream has to be loaded before.
+        `StreamsMissing`, for `StreamCache.build`, when a stream has to be loaded before.
 
         `beginning`: a refusal means that nothing begins, and nothing is recorded.
         """
         if not commands:
             return 0
         self._require(commands)
-        overlay: dict[str, Known] = {}
+        overlay: dict[str, CachedState] = {}
         decided: list[tuple[str, int, Event]] = []
         for command in commands:
             participant = self.memory.app.participant_for(command)
@@ -107,13 +107,13 @@ class Draft(Struct, eq=False):
                 version += 1
                 state = participant.evolve(state, event)
                 decided.append((stream_id, version, event))
-            overlay[stream_id] = Known(version, state)
-        self.memory.ascertain(overlay.keys() - {stream_id for stream_id, _, _ in decided} - self._written)
-        self._add_all([self.envelope.to_new(*one) for one in decided])
+            overlay[stream_id] = CachedState(version, state)
+        self.memory.require_fresh(overlay.keys() - {stream_id for stream_id, _, _ in decided} - self._written)
+        self._add_all([self.envelope.encode(*one) for one in decided])
         self.overlay |= overlay
         return len(decided)
 
-    def append(self, due: DueChange | None = None) -> Append:
+    def append(self, due: QueueEntry | None = None) -> Append:
         """The append, for the log."""
         return Append(self.events, due)
 
@@ -121,15 +121,15 @@ class Draft(Struct, eq=False):
         """Add the facts of a refusal; one that records nothing has to rest on what the stream holds now."""
         facts = refusal.events if recorded and isinstance(refusal, Refused) else ()
         if not facts:
-            self.memory.ascertain({stream_id} - self._written)
+            self.memory.require_fresh({stream_id} - self._written)
         version, state = self._known(stream_id)
         added: list[NewEvent] = []
         for event in facts:
             version += 1
             state = participant.evolve(state, event)
-            added.append(self.envelope.to_new(stream_id, version, event))
+            added.append(self.envelope.encode(stream_id, version, event))
         self._add_all(added)
-        self.overlay[stream_id] = Known(version, state)
+        self.overlay[stream_id] = CachedState(version, state)
 
     @property
     def _written(self) -> set[str]:
@@ -145,7 +145,7 @@ class Draft(Struct, eq=False):
         self.events += added
         self.size_bytes += size_bytes
 
-    def _known(self, stream_id: str) -> Known:
+    def _known(self, stream_id: str) -> CachedState:
         known = self.overlay.get(stream_id) or self.memory.known(stream_id)
         if known is None:
             raise StreamsMissing({stream_id})

@@ -10,7 +10,7 @@ from ...projections.saga.sagas import ENDED
 from .ledger import Ledger
 
 
-class Holding(NamedTuple):
+class VersionUsage(NamedTuple):
     """A version of a definition: registered here, on record, or both."""
 
     name: str
@@ -23,14 +23,14 @@ class Holding(NamedTuple):
     sagas: int
 
 
-class Holdings(NamedTuple):
+class DefinitionUsage(NamedTuple):
     """The versions there are, and the position of the view that counted their sagas."""
 
-    versions: list[Holding]
+    versions: list[VersionUsage]
     as_of_position: int
 
 
-def count_sagas(ledger: Ledger) -> Holdings:
+def count_sagas(ledger: Ledger) -> DefinitionUsage:
     """Every version that is registered or has sagas, with how many."""
     view = ledger.queries.projection("sagas")
     row = view.table.c
@@ -45,9 +45,9 @@ def count_sagas(ledger: Ledger) -> Holdings:
             counts[name, version] = (unfinished, sagas)
     registered = {(d.name, d.version): d.fingerprint for d in ledger.app.definitions}
     recorded = ledger.backend.fingerprints()
-    return Holdings(
+    return DefinitionUsage(
         [
-            Holding(*key, registered.get(key), recorded.get(key), *counts.get(key, (0, 0)))
+            VersionUsage(*key, registered.get(key), recorded.get(key), *counts.get(key, (0, 0)))
             for key in sorted(registered.keys() | recorded.keys() | counts.keys())
         ],
         standing.position,

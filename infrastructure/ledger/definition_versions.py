@@ -25,35 +25,35 @@ class FingerprintRecord(Protocol):
         ...
 
 
-class Versions:
+class DefinitionVersions:
     """Holds registered definitions to what is on record. Safe to share between threads."""
 
     def __init__(self, record: FingerprintRecord) -> None:
         self._record = record
-        self._vouched: set[tuple[str, int, str]] = set()
+        self._pinned: set[tuple[str, int, str]] = set()
 
     def check(self, definitions: Iterable[Definition]) -> None:
         """Raise `DefinitionChanged` for the first that is on record with another structure."""
-        doubtful = [definition for definition in definitions if not self.vouched_for(definition)]
+        doubtful = [definition for definition in definitions if not self.is_pinned(definition)]
         recorded = self._record.fingerprints() if doubtful else {}
         for definition in doubtful:
             fingerprint = recorded.get((definition.name, definition.version))
             if fingerprint is not None:
                 _compare(definition, fingerprint)
-                self._vouched.add(_identity(definition))
+                self._pinned.add(_identity(definition))
 
-    def vouch_for(self, definition: Definition) -> None:
+    def pin_fingerprint(self, definition: Definition) -> None:
         """Put it on record before a saga starts with it: once, and from then on it costs nothing.
 
         Raises `DefinitionChanged` if it is on record with another structure.
         """
-        if not self.vouched_for(definition):
+        if not self.is_pinned(definition):
             _compare(definition, self._record.record_fingerprint(*_identity(definition)))
-            self._vouched.add(_identity(definition))
+            self._pinned.add(_identity(definition))
 
-    def vouched_for(self, definition: Definition) -> bool:
-        """Whether it is known to be on record, so that `vouch_for` has nothing to ask."""
-        return _identity(definition) in self._vouched
+    def is_pinned(self, definition: Definition) -> bool:
+        """Whether it is known to be on record, so that `pin_fingerprint` has nothing to ask."""
+        return _identity(definition) in self._pinned
 
 
 def _identity(definition: Definition) -> tuple[str, int, str]:

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from ...domain.event import Event
 from ...domain.participant import Refused
-from ...domain.recorded_event import Meta, Recorded
+from ...domain.recorded_event import Meta, RecordedEvent
 from ...domain.saga.definition import Definition
 from ...domain.saga.events import (
     Action,
@@ -26,21 +26,21 @@ from ...domain.saga.evolve import evolve, fold_all, rebuild
 from ...domain.saga.saga import Saga
 from ...domain.saga.state import SagaState
 from ..errors import NotSupported, SagaConflict, SagaNotFound, TimedOut, WrongState
-from ..event_store.codec import Mapper
+from ..event_store.codec import Codec
 from ..event_store.connect import open_backend
-from ..event_store.port import Append, AppendCall, Appended, Backend, DueChange
-from ..event_store.start_requests import NewRequest
+from ..event_store.port import Append, AppendCall, Appended, Backend, QueueEntry
+from ..event_store.start_requests import NewStartRequest
 from ..read_models.projector import Projector
-from ..read_models.queries import Answer, Queries
+from ..read_models.queries import Queries, QueryResult
 from ..read_models.saga_deriver import process_history
 from ..runtime.clock import SYSTEM_CLOCK, Clock
 from .app import App
-from .definition_versions import Versions
+from .definition_versions import DefinitionVersions
 from .operations import Rule, approving, cancelling, intervening, signalling
 from .process_cancellation import cancel_process
-from .saga_start import Opening, Started
+from .saga_start import SagaStart, Started
 from .state_reader import rebuilt
-from .stream_cache import Committer
+from .stream_cache import StreamCache
 
 CONFLICTS_MAX = 100
 """How often one command is decided again because others wrote to the same streams."""
@@ -53,16 +53,16 @@ class Ledger:
         self.backend = backend
         self.app = app
         self.clock = clock
-        self.mapper = Mapper(app.registry, app.flows)
+        self.codec = Codec(app.registry, app.choreographies)
         self.queries = Queries(backend, app.projections)
-        self.versions = Versions(backend)
+        self.versions = DefinitionVersions(backend)
 
     @classmethod
     def open(cls, url: str, app: App | None = None, *, create: bool = False) -> Self:
         """Open the ledger at a URL: `sqlite:///sagaledger.db`, or `postgresql://…`.
 
         A SQLite file is made when it is absent; on PostgreSQL `create` makes or upgrades the schema.
-        Raises `Unavailable` when the database cannot be used now, `NotOurs` when it is not a ledger of this version.
+        Raises `Unavailable` when the database cannot be used now, `NotALedger` when it is not a ledger of this version.
         """
         return cls(open_backend(url, create=create), app or App())
 
@@ -99,24 +99,26 @@ class Ledger:
         Raises `UnknownDefinition`, `DefinitionChanged`, `InvalidInput`, `PayloadTooLarge`, and `SagaConflict` when
         the id belongs to a saga with another input.
         """
-        opening = Opening.of(self._definition(saga, version), value, key, begins_at=begins_at)
-        self.versions.vouch_for(opening.definition)
-        committer = Committer(self.app, self.backend, self.mapper)
+        saga_start = SagaStart.of(self._definition(saga, version), value, key, begins_at=begins_at)
+        self.versions.pin_fingerprint(saga_start.definition)
+        stream_cache = StreamCache(self.app, self.backend, self.codec)
         for _ in range(CONFLICTS_MAX):
             try:
-                [append] = committer.build([partial(opening.draft, committer, Meta(actor=actor), self.clock.now())])
+                [append] = stream_cache.build(
+                    [partial(saga_start.draft, stream_cache, Meta(actor=actor), self.clock.now())]
+                )
             except Refused:  # by participants that began with this saga, if it is there already
-                if not self.backend.stream(opening.saga_id, upto=1):
+                if not self.backend.stream(saga_start.saga_id, upto=1):
                     raise
-                return opening.already(self._stream(opening.saga_id))
+                return saga_start.already(self._stream(saga_start.saga_id))
             receipt = self.backend.append(AppendCall(uuid4(), [append]))
             outcome = receipt.outcomes[0]
             if isinstance(outcome, Appended):
-                return Started(opening.saga_id, outcome.last_position, created=True)
-            if outcome.stream_id == opening.saga_id:
-                return opening.already(self._stream(opening.saga_id))
-            committer.forget_all()
-        raise SagaConflict(f"saga {opening.saga_id!r} could not be started: others keep writing to its participants")
+                return Started(saga_start.saga_id, outcome.last_position, created=True)
+            if outcome.stream_id == saga_start.saga_id:
+                return saga_start.already(self._stream(saga_start.saga_id))
+            stream_cache.evict_all()
+        raise SagaConflict(f"saga {saga_start.saga_id!r} could not be started: others keep writing to its participants")
 
     def start_in(
         self,
@@ -135,7 +137,7 @@ class Ledger:
         database. A worker starts the saga once that transaction has committed; what cannot be started then, because
         its id has another input or its participants refuse, stays among the requests with the reason.
 
-        Raises what `start` raises of a definition and an input, `NotOurs` for a connection to another database, and
+        Raises what `start` raises of a definition and an input, `NotALedger` for a connection to another database, and
         `NotSupported` on SQLite.
         """
         if self.backend.requests is None:
@@ -145,13 +147,13 @@ class Ledger:
             )
         definition = self._definition(saga, version)
         self.versions.check([definition])
-        opening = Opening.of(definition, value, key, begins_at=begins_at)
-        wanted = NewRequest(
-            opening.saga_id, definition.name, definition.version, definition.fingerprint, bytes(opening.input),
+        saga_start = SagaStart.of(definition, value, key, begins_at=begins_at)
+        wanted = NewStartRequest(
+            saga_start.saga_id, definition.name, definition.version, definition.fingerprint, bytes(saga_start.input),
             begins_at, actor,
         )  # fmt: skip
         self.backend.requests.put(connection, wanted)
-        return opening.saga_id
+        return saga_start.saga_id
 
     def _definition(self, saga: Saga[Any] | str, version: int | None) -> Definition:
         return saga.definition if isinstance(saga, Saga) and version is None else self.definition_of(saga, version)
@@ -162,7 +164,7 @@ class Ledger:
 
     # Auditing
 
-    def history(self, saga_id: str, *, participants: bool = True) -> list[Recorded]:
+    def history(self, saga_id: str, *, participants: bool = True) -> list[RecordedEvent]:
         """Everything that was recorded of a saga, in order; unless told otherwise with its participants' events, and
         with the sagas that are steps of it.
 
@@ -170,15 +172,15 @@ class Ledger:
 
         Raises `SagaNotFound`.
         """
-        if self.app.flow_of(saga_id) is not None:
+        if self.app.choreography_of(saga_id) is not None:
             recorded = self._process(saga_id)
             return recorded if participants else [r for r in recorded if r.stream_id == saga_id]
         if not participants:
             return self._stream(saga_id)
-        found: list[Recorded] = []
+        found: list[RecordedEvent] = []
         processes = [saga_id]
         for process in processes:
-            events = [self.mapper.to_recorded(row) for row in self.backend.correlated(process)]
+            events = [self.codec.decode(row) for row in self.backend.correlated(process)]
             found += events
             processes += filter(None, (_nested(r.event) for r in events))
         if not any(r.stream_id == saga_id for r in found):
@@ -207,9 +209,9 @@ class Ledger:
         Raises `SagaNotFound` for the first that is not there, when its turn comes.
         """
         wanted = list(saga_ids)
-        states = rebuilt(self.backend, self.mapper, [id_ for id_ in wanted if self.app.flow_of(id_) is None])
+        states = rebuilt(self.backend, self.codec, [id_ for id_ in wanted if self.app.choreography_of(id_) is None])
         for saga_id in wanted:
-            yield next(states) if self.app.flow_of(saga_id) is None else self.state(saga_id)
+            yield next(states) if self.app.choreography_of(saga_id) is None else self.state(saga_id)
 
     def wait(self, saga_id: str, timeout_seconds: float) -> SagaState:
         """Block until a saga has ended or needs a person; gives its state then.
@@ -239,9 +241,9 @@ class Ledger:
 
         Raises `SagaNotFound`, and `WrongState` when it is over, already turning back, or past its pivot.
         """
-        flow = self.app.flow_of(saga_id)
-        if flow is not None:
-            return cancel_process(self.app, self.backend, self.mapper, flow, saga_id, actor=actor, reason=reason)
+        choreography = self.app.choreography_of(saga_id)
+        if choreography is not None:
+            return cancel_process(self.app, self.backend, self.codec, choreography, saga_id, actor=actor, reason=reason)
         return self._operate(saga_id, cancelling(actor, reason), actor)
 
     def intervene(
@@ -298,39 +300,39 @@ class Ledger:
 
     # Querying
 
-    def query(self, view: str, **asked: Any) -> Answer:
+    def query(self, view: str, **asked: Any) -> QueryResult:
         """Rows of a view, with the position they stand at and how far that is behind: see `Queries.query`."""
         return self.queries.query(view, **asked)
 
     def projector(self) -> Projector:
         """What keeps this ledger's views up with its log."""
-        return Projector(self.backend, self.mapper, self.app.projections)
+        return Projector(self.backend, self.codec, self.app.projections)
 
-    def _stream(self, saga_id: str) -> list[Recorded]:
-        if self.app.flow_of(saga_id) is not None:
+    def _stream(self, saga_id: str) -> list[RecordedEvent]:
+        if self.app.choreography_of(saga_id) is not None:
             return [r for r in self._process(saga_id) if r.stream_id == saga_id]
-        recorded = [self.mapper.to_recorded(row) for row in self.backend.stream(saga_id)]
+        recorded = [self.codec.decode(row) for row in self.backend.stream(saga_id)]
         if not recorded or not isinstance(recorded[0].event, SagaStarted):
             raise SagaNotFound(saga_id)
         return recorded
 
-    def _process(self, saga_id: str) -> list[Recorded]:
+    def _process(self, saga_id: str) -> list[RecordedEvent]:
         """Every event of a choreographed saga, each followed by the facts that it means."""
-        flow = self.app.flow_of(saga_id)
+        choreography = self.app.choreography_of(saga_id)
         rows = self.backend.correlated(saga_id)
-        if flow is None or not rows:
+        if choreography is None or not rows:
             raise SagaNotFound(saga_id)
-        return process_history(flow, saga_id, [self.mapper.to_recorded(row) for row in rows])
+        return process_history(choreography, saga_id, [self.codec.decode(row) for row in rows])
 
     def _beyond(self, saga_id: str, version: int) -> list[Event]:
         """A saga's facts beyond a version."""
-        if self.app.flow_of(saga_id) is not None:
+        if self.app.choreography_of(saga_id) is not None:
             return [r.event for r in self._stream(saga_id)[version:]]
-        return [self.mapper.to_recorded(row).event for row in self.backend.stream(saga_id, after=version)]
+        return [self.codec.decode(row).event for row in self.backend.stream(saga_id, after=version)]
 
     def _operate(self, saga_id: str, rule: Rule, actor: str) -> int:
         """Append one fact to a saga from outside, and wake whoever holds it."""
-        if self.app.flow_of(saga_id) is not None:
+        if self.app.choreography_of(saga_id) is not None:
             raise WrongState(
                 f"saga {saga_id!r} is choreographed: no coordinator could act on that. `sagaledger deadletters replay` "
                 "lets a service try a parked event again, `sagaledger cancel` turns the saga back"
@@ -339,7 +341,7 @@ class Ledger:
             state = rebuild(saga_id, (r.event for r in self._stream(saga_id)))
             at = self.clock.now()
             fact = rule(state, at)
-            new = self.mapper.to_new(saga_id, state.version + 1, fact, meta=Meta(actor=actor))
+            new = self.codec.encode(saga_id, state.version + 1, fact, meta=Meta(actor=actor))
             append = Append([new], None, _wake(state, fact))
             outcome = self.backend.append(AppendCall(uuid4(), [append])).outcomes[0]
             if isinstance(outcome, Appended):
@@ -347,14 +349,14 @@ class Ledger:
         raise WrongState(f"saga {saga_id!r} moves too fast to be changed from outside: try again")
 
 
-def _wake(state: SagaState, fact: Event) -> tuple[DueChange, ...]:
+def _wake(state: SagaState, fact: Event) -> tuple[QueueEntry, ...]:
     """Who has to look because of this fact: the saga itself, or the one that it is a step of if it ends here."""
     if evolve(state, fact).end is None:
-        return (DueChange(state.saga_id, state.definition, state.definition_version, fact.at, None),)
+        return (QueueEntry(state.saga_id, state.definition, state.definition_version, fact.at, None),)
     if state.parent is None:
         return ()
     parent = state.parent
-    return (DueChange(parent.saga_id, parent.definition, parent.definition_version, fact.at, None),)
+    return (QueueEntry(parent.saga_id, parent.definition, parent.definition_version, fact.at, None),)
 
 
 def _nested(fact: Event) -> str | None:

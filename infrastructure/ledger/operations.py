@@ -33,7 +33,7 @@ def cancelling(actor: str, reason: str) -> Rule:
             raise WrongState(f"saga {state.saga_id!r} cannot be cancelled: it is {state.status}")
         if state.past_pivot:
             raise WrongState(f"saga {state.saga_id!r} cannot be cancelled: it is past its pivot, and only goes forward")
-        if state.turned:
+        if state.compensating:
             raise WrongState(f"saga {state.saga_id!r} cannot be cancelled: it is already turning back")
         return CancelRequested(at, actor, reason)
 
@@ -74,7 +74,7 @@ def approving(app: App, step: str, payload: Any, actor: str, reason: str, *, ref
     def decide(state: SagaState, at: datetime) -> Event:
         name = _signal_of(app.definition(state.definition, state.definition_version), step)
         heard = state.signals.get(name)
-        if state.step(step).forward.over or state.turned or heard is not None:
+        if state.step(step).forward.finished or state.compensating or heard is not None:
             how = f"signal {name!r} came before" if heard is not None else f"the saga is {state.status}"
             raise WrongState(f"step {step!r} of saga {state.saga_id!r} does not wait any more: {how}")
         return signalling(name, payload, actor, reason, refused=refused)(state, at)

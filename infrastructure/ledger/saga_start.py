@@ -11,12 +11,12 @@ from msgspec import Raw
 
 from ...domain.errors import InvalidInput
 from ...domain.participant import Command
-from ...domain.recorded_event import Meta, Recorded
+from ...domain.recorded_event import Meta, RecordedEvent
 from ...domain.saga.definition import Definition
 from ...domain.saga.events import Parent, SagaStarted
 from ..errors import SagaConflict
-from ..event_store.port import Append, DueChange
-from .stream_cache import Committer
+from ..event_store.port import Append, QueueEntry
+from .stream_cache import StreamCache
 
 
 class Started(NamedTuple):
@@ -29,7 +29,7 @@ class Started(NamedTuple):
     """False: the same saga, with the same input, was already there."""
 
 
-class Opening(NamedTuple):
+class SagaStart(NamedTuple):
     """A saga about to be started: its id and its canonical input."""
 
     saga_id: str
@@ -47,7 +47,7 @@ class Opening(NamedTuple):
         *,
         begins_at: datetime | None = None,
         parent: Parent | None = None,
-    ) -> Opening:
+    ) -> SagaStart:
         """Raises `InvalidInput` when the input does not fit its type, or the key cannot be part of an id."""
         raw = definition.write_input(value)
         if key is None:
@@ -56,11 +56,11 @@ class Opening(NamedTuple):
             raise InvalidInput(f"saga {definition.name!r}: the key {key!r} must be 1 to 200 printable characters")
         return cls(definition.saga_id(key), definition, raw, begins_at, parent)
 
-    def draft(self, committer: Committer, meta: Meta, at: datetime) -> Append:
+    def draft(self, stream_cache: StreamCache, meta: Meta, at: datetime) -> Append:
         """The append that starts it, with what its participants record at that moment; nobody holds it yet."""
-        draft = committer.draft(self.saga_id, meta)
+        draft = stream_cache.draft(self.saga_id, meta)
         draft.fact(1, self.fact(at))
-        draft.perform(self.commands(), at, beginning=True)
+        draft.handle(self.commands(), at, beginning=True)
         return draft.append(self.due(at, None))
 
     def fact(self, at: datetime) -> SagaStarted:
@@ -79,17 +79,17 @@ class Opening(NamedTuple):
             self.parent,
         )
 
-    def due(self, at: datetime, worker_id: str | None) -> DueChange:
+    def due(self, at: datetime, worker_id: str | None) -> QueueEntry:
         """Its entry in the due work."""
         due_at = at if self.begins_at is None else max(at, self.begins_at)
-        return DueChange(self.saga_id, self.definition.name, self.definition.version, due_at, worker_id)
+        return QueueEntry(self.saga_id, self.definition.name, self.definition.version, due_at, worker_id)
 
     def commands(self) -> Sequence[Command]:
         """What its participants are told when it starts."""
         started = self.definition.started
         return () if started is None else started(self.definition.read_input(self.input))
 
-    def already(self, recorded: Sequence[Recorded]) -> Started:
+    def already(self, recorded: Sequence[RecordedEvent]) -> Started:
         """The saga that is there under this id. Raises `SagaConflict` if it was started with another input."""
         first = recorded[0]
         assert isinstance(first.event, SagaStarted)  # noqa: S101 -- every saga's stream begins so

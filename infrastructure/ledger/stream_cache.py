@@ -18,12 +18,12 @@ import msgspec
 from ...domain.errors import SagaledgerError
 from ...domain.participant import Participant
 from ...domain.recorded_event import Meta
-from ..event_store.codec import Mapper, UnreadableEvent
+from ..event_store.codec import Codec, UnreadableEvent
 from ..event_store.port import Conflict, Snapshot, StoredRow
 from .app import App
-from .append_builder import Draft, Known, StreamsMissing, StreamsUnsettled, Undecidable
+from .append_builder import AppendBuilder, CachedState, NotDecidableYet, StreamsMissing, StreamsUnsettled
 
-__all__ = ["Committer", "Draft", "StreamsMissing", "StreamsUnsettled", "Undecidable"]
+__all__ = ["AppendBuilder", "NotDecidableYet", "StreamCache", "StreamsMissing", "StreamsUnsettled"]
 
 READ_STREAMS_MAX = 50
 """The most streams of one query: each may have hundreds of events beyond its snapshot."""
@@ -34,7 +34,7 @@ SNAPSHOT_EVERY_EVENTS = 500
 log = logging.getLogger(__name__)
 
 
-class Streams(Protocol):
+class StreamSource(Protocol):
     """What the committer needs of a log."""
 
     def streams(self, after: Sequence[tuple[str, int]]) -> list[StoredRow]:
@@ -53,21 +53,21 @@ class Streams(Protocol):
 T = TypeVar("T")
 
 
-class Committer:
+class StreamCache:
     """Drafts appends against the participants' cached state. Belongs to one thread."""
 
     def __init__(
-        self, app: App, log: Streams, mapper: Mapper, *, between_reads: Callable[[], None] = lambda: None
+        self, app: App, log: StreamSource, codec: Codec, *, between_reads: Callable[[], None] = lambda: None
     ) -> None:
         self.app = app
-        self.mapper = mapper
+        self.codec = codec
         self._log = log
         self._between_reads = between_reads
-        self._certain: OrderedDict[str, Known] = OrderedDict()
+        self._certain: OrderedDict[str, CachedState] = OrderedDict()
         """Streams as they are in the log, or were: the log only grows, so they need not be read again up to there."""
-        self._believed: dict[str, Known] = {}
+        self._believed: dict[str, CachedState] = {}
         """What they come to with the drafts that were sent, or will be. One that is in doubt is only in the other."""
-        self._snapshots_due: dict[str, Known] = {}
+        self._snapshots_due: dict[str, CachedState] = {}
         self._schemas: dict[str, str] = {}
         self._fresh: set[str] = set()
         """The streams that were read since this batch began."""
@@ -107,20 +107,20 @@ class Committer:
             waiting = later
         raise RuntimeError(f"drafts keep asking for more streams after {LOADS_MAX} loads")
 
-    def draft(self, correlation_id: str, meta: Meta, *, causation_position: int | None = None) -> Draft:
+    def draft(self, correlation_id: str, meta: Meta, *, causation_position: int | None = None) -> AppendBuilder:
         """Begin one append on behalf of a process."""
-        return Draft(self, correlation_id, self.mapper.envelope(correlation_id, causation_position, meta))
+        return AppendBuilder(self, correlation_id, self.codec.envelope(correlation_id, causation_position, meta))
 
-    def known(self, stream_id: str) -> Known | None:
+    def known(self, stream_id: str) -> CachedState | None:
         """A stream's end, if it is cached. Raises `UnreadableEvent` if it could not be read."""
         if stream_id in self._unreadable:
             raise self._unreadable[stream_id]
         return self._believed.get(stream_id)
 
-    def ascertain(self, stream_ids: set[str]) -> None:
+    def require_fresh(self, stream_ids: set[str]) -> None:
         """Make sure of streams that a decision rests on without writing to them, which no append would check.
 
-        Raises `Undecidable` unless they were read since this batch began, and nothing of this batch writes to them.
+        Raises `NotDecidableYet` unless they were read since this batch began, and nothing of this batch writes to them.
         """
         unsettled = {id_ for id_ in stream_ids if id_ in self.written or id_ in self._unsettled}
         if unsettled:
@@ -128,7 +128,7 @@ class Committer:
         if not stream_ids <= self._fresh:
             raise StreamsMissing(stream_ids - self._fresh)
 
-    def keep(self, overlay: dict[str, Known]) -> None:
+    def stage(self, overlay: dict[str, CachedState]) -> None:
         """Believe that a draft will be written; `confirm` it once it is, `forget` it if it was not."""
         for stream_id, known in overlay.items():
             before = self._believed.get(stream_id)
@@ -139,7 +139,7 @@ class Committer:
             self._believed[stream_id] = known
             self._certain.move_to_end(stream_id)
 
-    def confirm(self, overlay: dict[str, Known]) -> None:
+    def confirm(self, overlay: dict[str, CachedState]) -> None:
         """A draft that was kept is in the log."""
         for stream_id, known in overlay.items():
             certain = self._certain.get(stream_id)
@@ -152,7 +152,7 @@ class Committer:
             stream_id, _ = self._certain.popitem(last=False)
             self._believed.pop(stream_id, None)
 
-    def forget(self, stream_ids: Iterable[str], conflict: Conflict | None = None) -> bool:
+    def evict(self, stream_ids: Iterable[str], conflict: Conflict | None = None) -> bool:
         """Read on in these streams when they are needed next: what was believed of them was not written.
 
         Gives whether everything had to be forgotten.
@@ -163,11 +163,11 @@ class Committer:
         if conflict is not None:
             certain = self._certain.get(conflict.stream_id)
             if certain is not None and certain.version > conflict.actual_version:
-                self.forget_all()  # the database lost what it had acknowledged: a replica took over
+                self.evict_all()  # the database lost what it had acknowledged: a replica took over
                 return True
         return False
 
-    def forget_all(self) -> None:
+    def evict_all(self) -> None:
         """Read everything again: what was written is in doubt."""
         self._certain.clear()
         self._believed.clear()
@@ -192,23 +192,23 @@ class Committer:
         loaded = {stream_id: self._certain[stream_id] for stream_id in stream_ids if stream_id in self._certain}
         loaded |= self._from_snapshots([stream_id for stream_id in stream_ids if stream_id not in loaded])
         for stream_id in stream_ids:
-            loaded.setdefault(stream_id, Known(0, self._participant(stream_id).initial))
+            loaded.setdefault(stream_id, CachedState(0, self._participant(stream_id).initial))
         for row in self._log.streams([(stream_id, loaded[stream_id].version) for stream_id in stream_ids]):
             if row.stream_id not in self._unreadable:
                 try:
-                    event = self.mapper.to_recorded(row).event
+                    event = self.codec.decode(row).event
                 except UnreadableEvent as error:
                     self._unreadable[row.stream_id] = error
                 else:
                     state = self._participant(row.stream_id).evolve(loaded[row.stream_id].state, event)
-                    loaded[row.stream_id] = Known(row.version, state)
+                    loaded[row.stream_id] = CachedState(row.version, state)
         read = {stream_id: known for stream_id, known in loaded.items() if stream_id not in self._unreadable}
         self._certain.update(read)
         self._believed.update(read)
         self._fresh.update(loaded)
 
-    def _from_snapshots(self, stream_ids: Sequence[str]) -> dict[str, Known]:
-        found: dict[str, Known] = {}
+    def _from_snapshots(self, stream_ids: Sequence[str]) -> dict[str, CachedState]:
+        found: dict[str, CachedState] = {}
         for snapshot in self._log.snapshots(stream_ids) if stream_ids else ():
             participant = self._participant(snapshot.stream_id)
             if snapshot.schema != self._schema(participant):
@@ -218,7 +218,7 @@ class Committer:
             except msgspec.DecodeError as error:
                 log.warning("the snapshot of %s is passed over, it cannot be read: %s", snapshot.stream_id, error)
             else:
-                found[snapshot.stream_id] = Known(snapshot.version, state)
+                found[snapshot.stream_id] = CachedState(snapshot.version, state)
         return found
 
     def _participant(self, stream_id: str) -> Participant[Any]:
@@ -236,6 +236,6 @@ class Committer:
             self._schemas[participant.category] = schema
         return schema
 
-    def _to_snapshot(self, stream_id: str, known: Known) -> Snapshot:
+    def _to_snapshot(self, stream_id: str, known: CachedState) -> Snapshot:
         schema = self._schema(self._participant(stream_id))
         return Snapshot(stream_id, known.version, schema, msgspec.json.encode(known.state))

@@ -15,16 +15,16 @@ from sqlalchemy.exc import StatementError
 from ...projections.projection import Change, PoisonEvent, Projection
 from ..event_store.view_store import first_line, is_unavailability
 from . import checkpoints as positions
-from .checkpoints import STOPPED, Standing
-from .event_batch import Batch
-from .row_store import ViewTable
+from .checkpoints import STOPPED, Checkpoint
+from .event_batch import EventBatch
+from .row_store import RowStore
 
 
 class View(NamedTuple):
     """A projection, and the table that it is folded into."""
 
     projection: Projection
-    table: ViewTable
+    table: RowStore
 
 
 class Folded(NamedTuple):
@@ -41,18 +41,18 @@ class Prepared(NamedTuple):
     """What a batch does to a view, as long as that stands where `standing` says."""
 
     view: View
-    standing: Standing
+    standing: Checkpoint
     folded: Folded
 
 
-class Refused(NamedTuple):
+class RejectedWrite(NamedTuple):
     """The database does not take what a batch leaves of a view."""
 
     view: View
     cause: str
 
 
-def fold(connection: Connection, view: View, batch: Batch) -> Folded:
+def fold(connection: Connection, view: View, batch: EventBatch) -> Folded:
     """Fold a batch into the rows that the view has, up to the first event that it cannot fold. Writes nothing."""
     poison = batch.poison_for(view.projection)
     if poison is None:
@@ -64,13 +64,13 @@ def fold(connection: Connection, view: View, batch: Batch) -> Folded:
     return earlier if earlier.poison is not None else earlier._replace(poison=poison)
 
 
-def _change(connection: Connection, view: View, batch: Batch) -> Change:
+def _change(connection: Connection, view: View, batch: EventBatch) -> Change:
     touches = view.projection.touches(batch.events)
     rows = view.table.load(connection, {key for _, key, _ in touches}) if touches else {}
     return view.projection.fold(touches, rows)
 
 
-def prepare(connection: Connection, view: View, standing: Standing, batch: Batch) -> Prepared:
+def prepare(connection: Connection, view: View, standing: Checkpoint, batch: EventBatch) -> Prepared:
     """Fold the part of a batch that a view has not seen."""
     return Prepared(view, standing, fold(connection, view, batch.beyond(standing.position)))
 
@@ -80,21 +80,21 @@ class Committed(NamedTuple):
 
     moved: int
     """How many views it moved."""
-    refused: list[Refused]
+    refused: list[RejectedWrite]
     """The views that the database did not take it from: they stay where they were."""
 
 
 def commit(connection: Connection, prepared: list[Prepared]) -> Committed:
     """Write what was prepared for the views that still stand where they stood, each whole or not at all."""
     locked = {_stand(standing) for standing in positions.lock(connection, [step.standing.name for step in prepared])}
-    moved: list[tuple[Standing, int]] = []
-    refused: list[Refused] = []
+    moved: list[tuple[Checkpoint, int]] = []
+    refused: list[RejectedWrite] = []
     for step in prepared:
         if _stand(step.standing) not in locked:
             continue
         cause = _write(connection, step.view, step.folded.change)
         if cause is not None:
-            refused.append(Refused(step.view, cause))
+            refused.append(RejectedWrite(step.view, cause))
             continue
         moved.append((step.standing, step.folded.upto))
         if step.folded.poison is not None:
@@ -117,11 +117,11 @@ def _write(connection: Connection, view: View, change: Change) -> str | None:
     return None
 
 
-def stop(connection: Connection, standing: Standing, poison: PoisonEvent) -> None:
+def stop(connection: Connection, standing: Checkpoint, poison: PoisonEvent) -> None:
     """Stop a view in front of an event that it cannot fold, for everybody to see."""
     positions.change(connection, standing, status=STOPPED, error=str(poison), stopped_at_position=poison.position)
 
 
-def _stand(standing: Standing) -> tuple[str, int, int, str]:
+def _stand(standing: Checkpoint) -> tuple[str, int, int, str]:
     """What must not have changed since a batch was prepared."""
     return standing.name, standing.generation, standing.position, standing.status

@@ -80,7 +80,7 @@ def _sqlite_clock(*_: Any, **__: Any) -> str:
     return "strftime('%Y-%m-%d %H:%M:%f000+00:00', 'now')"
 
 
-class Standing(NamedTuple):
+class Checkpoint(NamedTuple):
     """Where one generation of a projection stands."""
 
     name: str
@@ -93,28 +93,28 @@ class Standing(NamedTuple):
     updated_at: datetime
 
 
-def standings(connection: Connection) -> list[Standing]:
+def standings(connection: Connection) -> list[Checkpoint]:
     """Every projection that the database has, by name and generation."""
     rows = connection.execute(select(PROJECTIONS).order_by(PROJECTIONS.c.name, PROJECTIONS.c.generation))
-    return [Standing(*row) for row in rows]
+    return [Checkpoint(*row) for row in rows]
 
 
-def current(connection: Connection, name: str) -> Standing | None:
+def current(connection: Connection, name: str) -> Checkpoint | None:
     """The generation whose table bears the view's name; None if the database does not have the view."""
     return _one(connection, name, PROJECTIONS.c.status != BUILDING)
 
 
-def building(connection: Connection, name: str) -> Standing | None:
+def building(connection: Connection, name: str) -> Checkpoint | None:
     """The generation that a rebuild has begun; None if there is none."""
     return _one(connection, name, PROJECTIONS.c.status == BUILDING)
 
 
-def _one(connection: Connection, name: str, which: Any) -> Standing | None:
+def _one(connection: Connection, name: str, which: Any) -> Checkpoint | None:
     row = connection.execute(select(PROJECTIONS).where(PROJECTIONS.c.name == name, which)).one_or_none()
-    return None if row is None else Standing(*row)
+    return None if row is None else Checkpoint(*row)
 
 
-def lock(connection: Connection, names: list[str]) -> list[Standing]:
+def lock(connection: Connection, names: list[str]) -> list[Checkpoint]:
     """Every generation of these, held until the transaction ends; always in one order, so that no two runners wait
     for each other."""
     statement = (
@@ -123,28 +123,28 @@ def lock(connection: Connection, names: list[str]) -> list[Standing]:
         .order_by(PROJECTIONS.c.name, PROJECTIONS.c.generation)
         .with_for_update()
     )
-    return [Standing(*row) for row in connection.execute(statement)]
+    return [Checkpoint(*row) for row in connection.execute(statement)]
 
 
-def add(connection: Connection, name: str, generation: int, version: int, status: str) -> Standing:
+def add(connection: Connection, name: str, generation: int, version: int, status: str) -> Checkpoint:
     """A generation that has folded nothing yet."""
     added = insert(PROJECTIONS).values(
         name=name, generation=generation, version=version, position=0, status=status, updated_at=clock()
     )
-    return Standing(*connection.execute(added.returning(*PROJECTIONS.columns)).one())
+    return Checkpoint(*connection.execute(added.returning(*PROJECTIONS.columns)).one())
 
 
-def change(connection: Connection, standing: Standing, **values: Any) -> None:
+def change(connection: Connection, standing: Checkpoint, **values: Any) -> None:
     """Set columns of a generation's row."""
     connection.execute(update(PROJECTIONS).where(_is(standing)).values(**values, updated_at=clock()))
 
 
-def remove(connection: Connection, standing: Standing) -> None:
+def remove(connection: Connection, standing: Checkpoint) -> None:
     """Forget a generation; the journal keeps what it did."""
     connection.execute(delete(PROJECTIONS).where(_is(standing)))
 
 
-def advance(connection: Connection, moved: list[tuple[Standing, int]]) -> None:
+def advance(connection: Connection, moved: list[tuple[Checkpoint, int]]) -> None:
     """Move generations that this transaction has locked, each from where it stands to a position; what the live ones
     did is entered in the journal."""
     moved = [(standing, position) for standing, position in moved if position > standing.position]
@@ -155,7 +155,7 @@ def advance(connection: Connection, moved: list[tuple[Standing, int]]) -> None:
     enter(connection, [(standing, position) for standing, position in moved if standing.status != BUILDING])
 
 
-def enter(connection: Connection, moved: list[tuple[Standing, int]]) -> None:
+def enter(connection: Connection, moved: list[tuple[Checkpoint, int]]) -> None:
     """Enter in the journal that views moved, each from where it stood to a position."""
     entries = [
         {
@@ -186,5 +186,5 @@ def now(connection: Connection) -> datetime:
     return connection.execute(select(clock())).scalar_one()
 
 
-def _is(standing: Standing) -> Any:
+def _is(standing: Checkpoint) -> Any:
     return and_(PROJECTIONS.c.name == standing.name, PROJECTIONS.c.generation == standing.generation)

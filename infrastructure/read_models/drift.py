@@ -12,11 +12,11 @@ from msgspec import Struct
 from sqlalchemy import Connection, Table, select
 
 from ...projections.projection import Key, Projection, Row
-from ..event_store.codec import Mapper
+from ..event_store.codec import Codec
 from ..event_store.port import Backend
 from .queries import Queries
-from .row_store import ViewTable
-from .scratch_view import Progress, Shadow
+from .row_store import RowStore
+from .scratch_view import ReportProgress, ScratchView
 
 CHUNK_ROWS = 1_000
 DIFFERENCES_MAX = 100
@@ -49,11 +49,11 @@ class Drift(Struct, frozen=True):
 def drift(
     queries: Queries,
     backend: Backend,
-    mapper: Mapper,
+    codec: Codec,
     view: str,
     *,
     differences_max: int = DIFFERENCES_MAX,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
 ) -> Drift:
     """Compare a view with a shadow of it, at the same position, while the view goes on.
 
@@ -61,7 +61,7 @@ def drift(
     Raises `InvalidInput` for an unknown view, `PoisonEvent` for an event that cannot be folded, `Unavailable`.
     """
     projection = queries.projection(view)
-    with Shadow(backend, mapper, projection) as shadow:
+    with ScratchView(backend, codec, projection) as shadow:
         shadow.fold_to(queries.standing(projection).position, progress)
         with queries.snapshot(projection) as (connection, standing):
             shadow.fold_to(standing.position, progress)
@@ -79,9 +79,9 @@ def drift(
     return Drift(view, shadow.position, rows, count, found)
 
 
-def _compare(connection: Connection, projection: Projection, shadow: Shadow) -> Iterator[Difference | None]:
+def _compare(connection: Connection, projection: Projection, shadow: ScratchView) -> Iterator[Difference | None]:
     """Each row of either side: None where both agree."""
-    live = ViewTable(projection.table, connection.dialect)
+    live = RowStore(projection.table, connection.dialect)
     for chunk in _rows(connection, projection.table):
         rebuilt = shadow.table.load(shadow.connection, chunk)
         for key, row in chunk.items():

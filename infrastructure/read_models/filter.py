@@ -16,7 +16,7 @@ ROWS_MAX = 10_000
 """The most rows of one answer; `after` asks for those that follow."""
 
 
-class Question(NamedTuple):
+class Filter(NamedTuple):
     """What is asked of a view.
 
     `where`: the value that each of these columns has (None: none); text is read as the column's type.
@@ -37,7 +37,7 @@ class _Term(NamedTuple):
     descending: bool
 
 
-def statement(table: Table, question: Question) -> Select[Any]:
+def statement(table: Table, question: Filter) -> Select[Any]:
     """The query that a question means. Raises `InvalidInput` for what the view does not have, or cannot be read."""
     if not 1 <= question.limit <= ROWS_MAX:
         raise InvalidInput(f"an answer has 1 to {ROWS_MAX:,} rows, and {question.limit:,} were asked for")

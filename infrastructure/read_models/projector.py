@@ -15,14 +15,14 @@ from sqlalchemy.exc import DBAPIError
 from ...domain.errors import InvalidInput
 from ...projections.projection import PoisonEvent, Projection
 from ..errors import TimedOut, Unavailable
-from ..event_store.codec import Mapper
+from ..event_store.codec import Codec
 from ..event_store.port import Backend
 from ..event_store.view_store import create_engine_for, first_line, reading, writing
 from . import checkpoints as positions
-from .apply_batch import Refused, View, commit, prepare
-from .checkpoints import BUILDING, LIVE, STOPPED, Standing
-from .event_batch import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Batch, BatchReader
-from .row_store import ViewTable
+from .apply_batch import RejectedWrite, View, commit, prepare
+from .checkpoints import BUILDING, LIVE, STOPPED, Checkpoint
+from .event_batch import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, EventBatch, EventBatchReader
+from .row_store import RowStore
 from .standby import LOOK_SECONDS, Standby
 from .tables import install
 
@@ -53,7 +53,7 @@ class Projector:
     def __init__(
         self,
         backend: Backend,
-        mapper: Mapper,
+        codec: Codec,
         projections: Sequence[Projection],
         *,
         batch_events_max: int = BATCH_EVENTS_MAX,
@@ -61,9 +61,9 @@ class Projector:
     ) -> None:
         self.engine: Engine = create_engine_for(backend.url)
         self._backend = backend
-        self._views = {p.name: View(p, ViewTable(p.table, self.engine.dialect)) for p in projections}
+        self._views = {p.name: View(p, RowStore(p.table, self.engine.dialect)) for p in projections}
         topics = frozenset(topic for projection in projections for topic in projection.topics)
-        self._reader = BatchReader(backend, mapper, topics, events_max=batch_events_max, bytes_max=batch_bytes_max)
+        self._reader = EventBatchReader(backend, codec, topics, events_max=batch_events_max, bytes_max=batch_bytes_max)
         self._installed = False
         self._stopping = Event()
         self._thread: Thread | None = None
@@ -205,7 +205,7 @@ class Projector:
                 self._backend.wait_beyond(self._backend.head().position, IDLE_SECONDS)
         return target
 
-    def standings(self) -> list[Standing]:
+    def standings(self) -> list[Checkpoint]:
         """Where the live generation of each of these views stands."""
         self._install()
         with reading(self.engine) as connection:
@@ -227,7 +227,7 @@ class Projector:
             install(self.engine, [view.projection for view in self._views.values()])
             self._installed = True
 
-    def _fold(self, batch: Batch, views: list[View]) -> bool:
+    def _fold(self, batch: EventBatch, views: list[View]) -> bool:
         """Fold a batch into views; one whose table is not as declared is stopped, and does not hold up the others.
 
         Gives whether that moved or stopped any: not, if another projector was faster with all of them.
@@ -243,7 +243,7 @@ class Projector:
             )
             return True
 
-    def _fold_together(self, batch: Batch, views: list[View]) -> bool:
+    def _fold_together(self, batch: EventBatch, views: list[View]) -> bool:
         """Fold a batch into views, dividing it for a view that the database refuses it from, down to one event."""
         with reading(self.engine) as connection:
             standing = {s.name: s for s in positions.standings(connection) if s.status == LIVE}
@@ -261,7 +261,7 @@ class Projector:
             self._narrow(batch, refusal)
         return bool(moved or refused)
 
-    def _narrow(self, batch: Batch, refusal: Refused) -> None:
+    def _narrow(self, batch: EventBatch, refusal: RejectedWrite) -> None:
         """Find the event whose rows the database refuses, and stop the view in front of it."""
         if batch.upto - batch.after > 1:
             middle = (batch.after + batch.upto) // 2
@@ -286,7 +286,7 @@ def _apart_seconds(earlier: datetime | None, later: datetime | None) -> float:
     return max((later - earlier).total_seconds(), LEAST_SECONDS)
 
 
-def _position(standing: Standing) -> int:
+def _position(standing: Checkpoint) -> int:
     return standing.position
 
 

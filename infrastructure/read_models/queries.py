@@ -18,8 +18,8 @@ from ..errors import TimedOut, WrongState
 from ..event_store.port import Backend
 from ..event_store.view_store import create_engine_for, reading
 from . import checkpoints as positions
-from .checkpoints import Standing
-from .filter import Question, statement
+from .checkpoints import Checkpoint
+from .filter import Filter, statement
 from .tables import install, outdated
 
 POLL_SECONDS_MIN = 0.002
@@ -27,7 +27,7 @@ POLL_SECONDS_MAX = 0.05
 """How long a query that waits for a position pauses between two looks; each pause is longer than the one before."""
 
 
-class Answer(Struct, frozen=True):
+class QueryResult(Struct, frozen=True):
     """Rows of a view, as they were when it had folded the log up to `as_of_position`, and not an event more."""
 
     view: str
@@ -70,8 +70,8 @@ class Queries:
         after: Row | None = None,
         wait_for: int | None = None,
         timeout_seconds: float = 10.0,
-    ) -> Answer:
-        """Rows of a view (see `Question`), read in one snapshot with its position.
+    ) -> QueryResult:
+        """Rows of a view (see `Filter`), read in one snapshot with its position.
 
         `wait_for`: a position that the answer must include, such as that of one's own append.
 
@@ -79,7 +79,7 @@ class Queries:
         reach the position in time, `WrongState` when it is to be rebuilt first, `Unavailable`.
         """
         projection = self.projection(view)
-        rows = statement(projection.table, Question(where or {}, order, limit, after))
+        rows = statement(projection.table, Filter(where or {}, order, limit, after))
         if wait_for is not None:
             self.wait_for(view, wait_for, timeout_seconds)
         with self.snapshot(projection) as (connection, standing):
@@ -105,20 +105,20 @@ class Queries:
             sleep(min(pause_seconds, max(deadline - monotonic(), 0.0)))
             pause_seconds = min(pause_seconds * 1.5, POLL_SECONDS_MAX)
 
-    def standing(self, projection: Projection) -> Standing:
+    def standing(self, projection: Projection) -> Checkpoint:
         """Where a view stands."""
         self._install()
         with reading(self.engine) as connection:
             return _current(connection, projection)
 
-    def standings(self) -> list[Standing]:
+    def standings(self) -> list[Checkpoint]:
         """Where every view of the ledger stands, and every rebuild that has begun."""
         self._install()
         with reading(self.engine) as connection:
             return [s for s in positions.standings(connection) if s.name in self._projections]
 
     @contextmanager
-    def snapshot(self, projection: Projection) -> Iterator[tuple[Connection, Standing]]:
+    def snapshot(self, projection: Projection) -> Iterator[tuple[Connection, Checkpoint]]:
         """One moment of a view: its table, and where it stands. Raises `WrongState` if its table is outdated."""
         self._install()
         with reading(self.engine) as connection:
@@ -135,13 +135,13 @@ class Queries:
         with reading(self.engine) as connection:
             return positions.position_at(connection, projection.name, instant)
 
-    def _answer(self, standing: Standing, rows: list[Row], now: datetime) -> Answer:
+    def _answer(self, standing: Checkpoint, rows: list[Row], now: datetime) -> QueryResult:
         head = max(self._backend.head().position, standing.position)
         lag_seconds = 0.0
         if head > standing.position:
             waiting = self._backend.read(standing.position, limit=1)[0]
             lag_seconds = max((now - waiting.recorded_at).total_seconds(), 0.0)
-        return Answer(standing.name, standing.position, head, head - standing.position, lag_seconds, rows)
+        return QueryResult(standing.name, standing.position, head, head - standing.position, lag_seconds, rows)
 
     def _install(self) -> None:
         if not self._installed:
@@ -159,7 +159,7 @@ def hold(connection: Connection, table: Table) -> None:
         connection.execute(DDL("LOCK TABLE %(fullname)s IN ACCESS SHARE MODE").against(table))  # type: ignore[no-untyped-call]
 
 
-def _current(connection: Connection, projection: Projection) -> Standing:
+def _current(connection: Connection, projection: Projection) -> Checkpoint:
     standing = positions.current(connection, projection.name)
     if standing is None:
         raise WrongState(f"view {projection.name!r} was removed from the database: reopen the ledger to make it again")

@@ -11,15 +11,15 @@ from sqlalchemy.exc import DBAPIError
 
 from ...projections.projection import PoisonEvent, Projection
 from ..errors import Unavailable
-from ..event_store.codec import Mapper
+from ..event_store.codec import Codec
 from ..event_store.port import Backend
 from ..event_store.view_store import create_engine_for, first_line, reading, writing
 from . import checkpoints as positions
 from .apply_batch import View, commit, fold, prepare
-from .checkpoints import BUILDING, LIVE, Standing
-from .event_batch import BATCH_EVENTS_MAX, Batch, BatchReader
-from .row_store import ViewTable
-from .scratch_view import Progress
+from .checkpoints import BUILDING, LIVE, Checkpoint
+from .event_batch import BATCH_EVENTS_MAX, EventBatch, EventBatchReader
+from .row_store import RowStore
+from .scratch_view import ReportProgress
 from .tables import create, drop, generation_table, install, rebuild_table, rename
 
 LOCKED_EVENTS_MAX = 2_000
@@ -30,21 +30,21 @@ APPROACHES_MAX = 100
 
 def rebuild(
     backend: Backend,
-    mapper: Mapper,
+    codec: Codec,
     projection: Projection,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
     *,
     batch_events_max: int = BATCH_EVENTS_MAX,
-) -> Standing:
+) -> Checkpoint:
     """Rebuild a view; gives where its new generation stands.
 
     Raises `PoisonEvent` at an event that cannot be folded (the live view stays as it is, what was rebuilt is kept),
-    `NotOurs`, `Unavailable`.
+    `NotALedger`, `Unavailable`.
     """
     engine = create_engine_for(backend.url)
     try:
         install(engine, [projection])
-        return _Rebuild(engine, backend, mapper, projection, batch_events_max).run(progress)
+        return _Rebuild(engine, backend, codec, projection, batch_events_max).run(progress)
     except DBAPIError as error:
         raise Unavailable(f"view {projection.name!r} cannot be rebuilt now: {first_line(error)}") from error
     finally:
@@ -55,17 +55,17 @@ class _Rebuild:
     """One view on its way to its next generation."""
 
     def __init__(
-        self, engine: Engine, backend: Backend, mapper: Mapper, projection: Projection, batch_events_max: int
+        self, engine: Engine, backend: Backend, codec: Codec, projection: Projection, batch_events_max: int
     ) -> None:
         self._engine = engine
         self._backend = backend
-        self._reader = BatchReader(backend, mapper, projection.topics, events_max=batch_events_max)
+        self._reader = EventBatchReader(backend, codec, projection.topics, events_max=batch_events_max)
         self._projection = projection
 
-    def run(self, progress: Progress | None) -> Standing:
+    def run(self, progress: ReportProgress | None) -> Checkpoint:
         with writing(self._engine) as connection:
             generation = self._begin(connection).generation
-        view = View(self._projection, ViewTable(rebuild_table(self._projection, generation), self._engine.dialect))
+        view = View(self._projection, RowStore(rebuild_table(self._projection, generation), self._engine.dialect))
         for _ in range(APPROACHES_MAX):
             self._approach(view, progress)
             with writing(self._engine) as connection:
@@ -77,7 +77,7 @@ class _Rebuild:
             "rebuild again when there is less traffic (it goes on from here)"
         )
 
-    def _begin(self, connection: Connection) -> Standing:
+    def _begin(self, connection: Connection) -> Checkpoint:
         """The generation to fill: one that an earlier rebuild left, or a new one."""
         name = self._projection.name
         positions.lock(connection, [name])  # and then look: what another rebuild has just begun was not there before
@@ -92,7 +92,7 @@ class _Rebuild:
         create(connection, rebuild_table(self._projection, live.generation + 1))
         return positions.add(connection, name, live.generation + 1, self._projection.version, BUILDING)
 
-    def _approach(self, view: View, progress: Progress | None) -> None:
+    def _approach(self, view: View, progress: ReportProgress | None) -> None:
         """Fold, batch by batch, up to the end of the log as it is now."""
         head = self._backend.head().position
         while True:
@@ -112,7 +112,7 @@ class _Rebuild:
             if progress is not None:
                 progress(step.folded.upto, head)
 
-    def _switch(self, connection: Connection, view: View) -> Standing | None:
+    def _switch(self, connection: Connection, view: View) -> Checkpoint | None:
         """Put the new generation in place of the live one, if it is as far; None if that has run ahead again."""
         name = self._projection.name
         positions.lock(connection, [name])
@@ -132,13 +132,13 @@ class _Rebuild:
         positions.enter(connection, [(fresh, position)])
         return fresh._replace(position=position)
 
-    def _fold_locked(self, connection: Connection, view: View, built: Standing, batch: Batch) -> Standing:
+    def _fold_locked(self, connection: Connection, view: View, built: Checkpoint, batch: EventBatch) -> Checkpoint:
         folded = fold(connection, view, batch)
         _raise_poison(folded.poison)
         view.table.write(connection, folded.change)
         return built._replace(position=folded.upto)
 
-    def _building(self, connection: Connection) -> Standing:
+    def _building(self, connection: Connection) -> Checkpoint:
         standing = positions.building(connection, self._projection.name)
         if standing is None:
             raise Unavailable(

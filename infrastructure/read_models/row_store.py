@@ -38,7 +38,7 @@ ROWS_MAX = 2_000
 """The most rows that one statement carries; a row may be wide."""
 
 
-class ViewTable:
+class RowStore:
     """Reads and writes the rows of a view by key."""
 
     def __init__(self, table: Table, dialect: Dialect) -> None:

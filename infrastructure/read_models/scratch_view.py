@@ -15,29 +15,29 @@ from sqlalchemy import StaticPool, create_engine
 
 from ...domain.errors import InvalidInput
 from ...projections.projection import Projection, Row
-from ..event_store.codec import Mapper
+from ..event_store.codec import Codec
 from ..event_store.port import EventLog
 from .apply_batch import View, fold
-from .event_batch import BatchReader
-from .filter import Question, statement
-from .row_store import ViewTable
+from .event_batch import EventBatchReader
+from .filter import Filter, statement
+from .row_store import RowStore
 from .tables import create, generation_table
 
-Progress = Callable[[int, int], None]
+ReportProgress = Callable[[int, int], None]
 """Told how far a long fold has come: the position that it reached, and the one that it goes to."""
 
 
-class Shadow:
+class ScratchView:
     """A view, folded privately from the first event on; a context manager."""
 
-    def __init__(self, log: EventLog, mapper: Mapper, projection: Projection) -> None:
-        self._reader = BatchReader(log, mapper, projection.topics)
+    def __init__(self, log: EventLog, codec: Codec, projection: Projection) -> None:
+        self._reader = EventBatchReader(log, codec, projection.topics)
         self._projection = projection
         self._engine = create_engine("sqlite://", creator=_private_file, poolclass=StaticPool)
         self.connection = self._engine.connect()
         table = generation_table(projection, 1)
         create(self.connection, table)
-        self.table = ViewTable(table, self._engine.dialect)
+        self.table = RowStore(table, self._engine.dialect)
         self.position = 0
 
     def __enter__(self) -> Self:
@@ -49,7 +49,7 @@ class Shadow:
         self.connection.close()
         self._engine.dispose()
 
-    def fold_to(self, position: int, progress: Progress | None = None) -> None:
+    def fold_to(self, position: int, progress: ReportProgress | None = None) -> None:
         """Fold on, up to a position that the log has. Raises `PoisonEvent` at an event that cannot be folded."""
         view = View(self._projection, self.table)
         while self.position < position:
@@ -65,7 +65,7 @@ class Shadow:
             if progress is not None:
                 progress(self.position, position)
 
-    def answer(self, question: Question) -> list[Row]:
+    def answer(self, question: Filter) -> list[Row]:
         """The rows that a question asks for."""
         found = self.connection.execute(statement(self.table.table, question))
         return [dict(row) for row in found.mappings()]

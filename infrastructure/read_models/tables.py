@@ -8,10 +8,10 @@ from sqlalchemy import Connection, Engine, MetaData, Table, func, inspect, quote
 from sqlalchemy.schema import DDL, CreateTable, DropTable
 
 from ...projections.projection import Projection
-from ..errors import NotOurs
+from ..errors import NotALedger
 from ..event_store.view_store import reading, writing
 from . import checkpoints as positions
-from .checkpoints import BUILDING, LIVE, METADATA, PROJECTIONS, STOPPED, Standing
+from .checkpoints import BUILDING, LIVE, METADATA, PROJECTIONS, STOPPED, Checkpoint
 
 _INSTALLING = 0x5A6A_1ED6  # any number, as long as every sagaledger takes the same advisory lock
 
@@ -20,7 +20,7 @@ def install(engine: Engine, projections: Iterable[Projection]) -> None:
     """Make the tables of projections that the database does not have yet; they stand at position 0.
 
     A view whose version is not the declared one is stopped, visibly, until it is rebuilt.
-    Raises `NotOurs` when a table of somebody else's has a view's name.
+    Raises `NotALedger` when a table of somebody else's has a view's name.
     """
     wanted = list(projections)
     if not _differing(engine, wanted):
@@ -38,7 +38,7 @@ def install(engine: Engine, projections: Iterable[Projection]) -> None:
                 positions.change(connection, standing, status=STOPPED, error=outdated(standing, projection))
 
 
-def outdated(standing: Standing, projection: Projection) -> str:
+def outdated(standing: Checkpoint, projection: Projection) -> str:
     """Why a view of another version than the declared one is of no use."""
     return (
         f"view {projection.name!r} was made by version {standing.version} of its projection, and version "
@@ -64,9 +64,9 @@ def rebuild_table(projection: Projection, generation: int) -> Table:
 
 
 def create(connection: Connection, table: Table) -> None:
-    """Make a table and its indexes. Raises `NotOurs` if there is one of that name."""
+    """Make a table and its indexes. Raises `NotALedger` if there is one of that name."""
     if inspect(connection).has_table(table.name):
-        raise NotOurs(
+        raise NotALedger(
             f"the database has a table {table.name!r} that is no view of this ledger: "
             "rename it, or give the ledger a database or schema of its own"
         )

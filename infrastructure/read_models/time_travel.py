@@ -10,14 +10,14 @@ from msgspec import Struct
 
 from ...domain.errors import InvalidInput
 from ...projections.projection import Row
-from ..event_store.codec import Mapper
+from ..event_store.codec import Codec
 from ..event_store.port import Backend
-from .filter import Question
+from .filter import Filter
 from .queries import Queries
-from .scratch_view import Progress, Shadow
+from .scratch_view import ReportProgress, ScratchView
 
 
-class PastAnswer(Struct, frozen=True):
+class PastQueryResult(Struct, frozen=True):
     """Rows of a view as they were."""
 
     view: str
@@ -28,7 +28,7 @@ class PastAnswer(Struct, frozen=True):
 def view_at(
     queries: Queries,
     backend: Backend,
-    mapper: Mapper,
+    codec: Codec,
     view: str,
     at: int | datetime,
     *,
@@ -36,8 +36,8 @@ def view_at(
     order: Sequence[str] = (),
     limit: int = 100,
     after: Row | None = None,
-    progress: Progress | None = None,
-) -> PastAnswer:
+    progress: ReportProgress | None = None,
+) -> PastQueryResult:
     """What a view said at an instant, by the journal of its positions; or what it says at a position.
 
     It is folded by the projection as it is today: an error that was in its code then does not come back.
@@ -48,6 +48,6 @@ def view_at(
     head = backend.head().position
     if not 0 <= position <= head:
         raise InvalidInput(f"the log has the positions 1 to {head}, and {position} is not one of them")
-    with Shadow(backend, mapper, projection) as shadow:
+    with ScratchView(backend, codec, projection) as shadow:
         shadow.fold_to(position, progress)
-        return PastAnswer(view, position, shadow.answer(Question(where or {}, order, limit, after)))
+        return PastQueryResult(view, position, shadow.answer(Filter(where or {}, order, limit, after)))

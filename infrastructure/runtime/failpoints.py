@@ -14,36 +14,36 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-Watcher = Callable[[str, bool], None]
+FailpointListener = Callable[[str, bool], None]
 """Told what crosses (`sqlite COMMIT`), and whether that has happened already."""
 
-watcher: Watcher | None = None
+listener: FailpointListener | None = None
 """Who watches; None, as ever outside tests, costs one look at this name."""
 
 
-def watch(new: Watcher | None) -> None:
+def set_listener(new: FailpointListener | None) -> None:
     """Have each crossing told to a watcher, in the thread where it happens; None: to nobody."""
-    global watcher
-    watcher = new
+    global listener
+    listener = new
 
 
-def crossing(*name: str) -> AbstractContextManager[None]:
+def failpoint(*name: str) -> AbstractContextManager[None]:
     """Say that the block meets the world outside, in a few words; one that raises has not come back."""
-    return _UNWATCHED if watcher is None else _watched(watcher, " ".join(name))
+    return _UNWATCHED if listener is None else _watched(listener, " ".join(name))
 
 
 _UNWATCHED: Final = nullcontext()
 
 
 @contextmanager
-def _watched(told: Watcher, name: str) -> Iterator[None]:
+def _watched(told: FailpointListener, name: str) -> Iterator[None]:
     told(name, False)
     yield
-    if watcher is not None:
-        watcher(name, True)
+    if listener is not None:
+        listener(name, True)
 
 
-async def crossed(name: str, call: Awaitable[T]) -> T:
+async def awaiting_failpoint(name: str, call: Awaitable[T]) -> T:
     """Await a call that meets the world outside; a coroutine that is not awaited yet has not begun."""
-    with crossing(name):
+    with failpoint(name):
         return await call

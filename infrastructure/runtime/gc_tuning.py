@@ -11,6 +11,6 @@ import gc
 THRESHOLDS = (100_000, 50, 100)
 
 
-def spare_the_collector() -> None:
+def tune_gc() -> None:
     """Let the garbage collector look less often. For a whole process, so a library must not decide it by itself."""
     gc.set_threshold(*THRESHOLDS)

@@ -12,10 +12,10 @@ from time import monotonic
 
 from ...domain.shop import Order, Return
 from ...domain.shop.services import place
-from ..choreography.in_process_bus import EmbeddedBus
-from ..choreography.start import place_all
+from ..choreography.in_process_bus import InProcessBus
+from ..choreography.start import start_processes
 from ..cli.output.output import say
-from ..cli.output.progress import Report
+from ..cli.output.progress import ReportProgress
 from ..cli.signals import run_to_end
 from ..errors import TimedOut, Unavailable
 from ..ledger.ledger import Ledger
@@ -33,10 +33,10 @@ AtRest = Callable[[], int]
 
 
 def through_the_log(
-    ledger: Ledger, invoices: Invoices, actor: str, concurrency: int, at_rest: AtRest, report: Report
+    ledger: Ledger, invoices: Invoices, actor: str, concurrency: int, at_rest: AtRest, report: ReportProgress
 ) -> None:
     """Place the orders and let the services react, all in this process: the log itself is the bus."""
-    bus = EmbeddedBus(ledger)
+    bus = InProcessBus(ledger)
     told_at = monotonic()
 
     def tell() -> None:
@@ -47,12 +47,12 @@ def through_the_log(
 
     with _views(ledger):
         for start in range(0, len(invoices), concurrency):
-            place_all(ledger, [place(invoice) for invoice in invoices[start : start + concurrency]], actor=actor)
+            start_processes(ledger, [place(invoice) for invoice in invoices[start : start + concurrency]], actor=actor)
             bus.drain(each=tell)
 
 
 def through_a_broker(
-    ledger: Ledger, invoices: Invoices, actor: str, url: str, at_rest: AtRest, report: Report, app: str | None
+    ledger: Ledger, invoices: Invoices, actor: str, url: str, at_rest: AtRest, report: ReportProgress, app: str | None
 ) -> None:
     """Place the orders, relay the log to a broker, and have every service attend to it in a process of its own.
 
@@ -61,18 +61,18 @@ def through_a_broker(
     from ..choreography.nats.connection import check  # noqa: PLC0415  # the extra `broker`
 
     run_to_end(check(url))
-    place_all(ledger, [place(invoice) for invoice in invoices], actor=actor)
+    start_processes(ledger, [place(invoice) for invoice in invoices], actor=actor)
     with _views(ledger), _participants(ledger, url, app) as participants:
         run_to_end(_relay_until_at_rest(ledger, url, len(invoices), at_rest, report, participants))
 
 
 async def _relay_until_at_rest(
-    ledger: Ledger, url: str, total: int, at_rest: AtRest, report: Report, participants: Participants
+    ledger: Ledger, url: str, total: int, at_rest: AtRest, report: ReportProgress, participants: Participants
 ) -> None:
-    from ..choreography.nats.outbox_relay import Relay  # noqa: PLC0415  # the extra `broker`
+    from ..choreography.nats.outbox_relay import OutboxRelay  # noqa: PLC0415  # the extra `broker`
 
     stopping = asyncio.Event()
-    relaying = asyncio.create_task(Relay(ledger, url).run(stopping))
+    relaying = asyncio.create_task(OutboxRelay(ledger, url).run(stopping))
     try:
         watch = _Watch(ledger)
         while (done := await asyncio.to_thread(at_rest)) < total:

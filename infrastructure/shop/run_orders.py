@@ -21,17 +21,26 @@ from ...domain.participant import Command
 from ...domain.recorded_event import Meta
 from ...domain.saga.saga import Saga
 from ...domain.saga.state import Status
-from ...domain.shop import INTAKE, IntakeParameters, Order, Return, StartIntake, fulfil_order, intake_key, return_goods
+from ...domain.shop import (
+    IMPORT_JOB,
+    ImportParameters,
+    Order,
+    Return,
+    StartImport,
+    fulfil_order,
+    import_key,
+    return_goods,
+)
 from ...domain.shop.services import place
 from ..cli.output.output import say
-from ..cli.output.progress import Report
+from ..cli.output.progress import ReportProgress
 from ..cli.signals import run_to_end
 from ..errors import SagaConflict, TimedOut, WorkerRunning
 from ..event_store.port import AppendCall, Appended
 from ..ledger.ledger import Ledger
-from ..ledger.stream_cache import Committer, Draft
+from ..ledger.stream_cache import AppendBuilder, StreamCache
 from ..worker.worker import Worker
-from .order_import import Intake, opening_stock, shortest, with_payment_method
+from .order_import import OrderFile, opening_stock, shortest, with_payment_method
 from .run_choreographed import through_a_broker, through_the_log
 
 COMMANDS_MAX = 1_000
@@ -48,11 +57,11 @@ AT_REST = frozenset({Status.COMPLETED, Status.COMPENSATED, Status.NEEDS_INTERVEN
 T = TypeVar("T")
 Style: TypeAlias = Literal["orchestrated", "choreographed"]
 """With a coordinator, or by services that react to each other."""
-Opening: TypeAlias = tuple[Saga[Any], Order | Return]
+SagaInput: TypeAlias = tuple[Saga[Any], Order | Return]
 """A saga to start, and its input."""
 
 
-class Terms(NamedTuple):
+class RunOptions(NamedTuple):
     """How a file is to be taken in."""
 
     seed: int
@@ -67,7 +76,7 @@ class Terms(NamedTuple):
     """The app's name, for the services' own processes."""
 
 
-class Taken(NamedTuple):
+class RunResult(NamedTuple):
     """What became of a file's sagas."""
 
     statuses: dict[str, int]
@@ -78,16 +87,16 @@ class Taken(NamedTuple):
     head_position: int
 
 
-def begin(ledger: Ledger, intake: Intake, terms: Terms) -> None:
+def begin(ledger: Ledger, intake: OrderFile, terms: RunOptions) -> None:
     """Put the terms on record and the stock on the shelves. Raises `Refused` when it was begun on other terms."""
-    parameters = IntakeParameters(intake.sha256, terms.seed, shortest(terms.decline_rate), terms.opening_stock)
-    perform = partial(_perform, ledger, f"{INTAKE.category}-{intake_key(intake.sha256)}", terms.actor)
-    perform([StartIntake(intake.file, intake.lines_in, parameters)])
+    parameters = ImportParameters(intake.sha256, terms.seed, shortest(terms.decline_rate), terms.opening_stock)
+    perform = partial(_perform, ledger, f"{IMPORT_JOB.category}-{import_key(intake.sha256)}", terms.actor)
+    perform([StartImport(intake.file, intake.lines_in, parameters)])
     for commands in _chunks(opening_stock(intake, terms.opening_stock), COMMANDS_MAX):
         perform(commands)
 
 
-def see_through(ledger: Ledger, intake: Intake, terms: Terms, report: Report) -> None:
+def see_through(ledger: Ledger, intake: OrderFile, terms: RunOptions, report: ReportProgress) -> None:
     """Drive every saga of the file to its end, here or by the worker that has the ledger.
 
     Raises `TimedOut` when that worker does not get on, and `KeyboardInterrupt`, after a clean end of what is at hand.
@@ -95,7 +104,7 @@ def see_through(ledger: Ledger, intake: Intake, terms: Terms, report: Report) ->
     if terms.style == "choreographed":
         _let_services_see_through(ledger, intake, terms, report)
         return
-    openings = [_opening(invoice, terms) for invoice in intake.invoices]
+    openings = [_saga_start(invoice, terms) for invoice in intake.invoices]
     try:
         run_to_end(_here(ledger, openings, terms, report))
     except WorkerRunning as running:
@@ -103,7 +112,7 @@ def see_through(ledger: Ledger, intake: Intake, terms: Terms, report: Report) ->
         _elsewhere(ledger, openings, terms, report)
 
 
-def _let_services_see_through(ledger: Ledger, intake: Intake, terms: Terms, report: Report) -> None:
+def _let_services_see_through(ledger: Ledger, intake: OrderFile, terms: RunOptions, report: ReportProgress) -> None:
     invoices = [_as_placed(invoice, terms) for invoice in intake.invoices]
     since = datetime.now(UTC)
 
@@ -119,36 +128,36 @@ def _let_services_see_through(ledger: Ledger, intake: Intake, terms: Terms, repo
 
 def _perform(ledger: Ledger, correlation_id: str, actor: str, commands: Sequence[Command]) -> None:
     """Have participants decide commands, and append what they decided, all or nothing."""
-    committer = Committer(ledger.app, ledger.backend, ledger.mapper)
+    stream_cache = StreamCache(ledger.app, ledger.backend, ledger.codec)
 
-    def decided() -> Draft:
-        draft = committer.draft(correlation_id, Meta(actor=actor))
-        draft.perform(commands, datetime.now(UTC))
+    def decided() -> AppendBuilder:
+        draft = stream_cache.draft(correlation_id, Meta(actor=actor))
+        draft.handle(commands, datetime.now(UTC))
         return draft
 
     for _ in range(CONFLICTS_MAX):
-        [draft] = committer.build([decided])
+        [draft] = stream_cache.build([decided])
         if not draft.events:
             return
         if isinstance(ledger.backend.append(AppendCall(uuid4(), [draft.append()])).outcomes[0], Appended):
             return
-        committer.forget_all()
+        stream_cache.evict_all()
     raise SagaConflict(f"{correlation_id} could not be recorded: others keep writing to its participants; run it again")
 
 
-def _opening(invoice: Order | Return, terms: Terms) -> Opening:
+def _saga_start(invoice: Order | Return, terms: RunOptions) -> SagaInput:
     placed = _as_placed(invoice, terms)
     return (return_goods, placed) if isinstance(placed, Return) else (fulfil_order, placed)
 
 
-def _as_placed(invoice: Order | Return, terms: Terms) -> Order | Return:
+def _as_placed(invoice: Order | Return, terms: RunOptions) -> Order | Return:
     """The invoice, with a card that is declined if the draw says so."""
     if isinstance(invoice, Return):
         return invoice
     return with_payment_method(invoice, seed=terms.seed, rate=terms.decline_rate)
 
 
-async def _here(ledger: Ledger, openings: Sequence[Opening], terms: Terms, report: Report) -> None:
+async def _here(ledger: Ledger, openings: Sequence[SagaInput], terms: RunOptions, report: ReportProgress) -> None:
     """Start and see through so many sagas at once, in the order of the file."""
     waiting, done = iter(openings), count(1)
 
@@ -167,7 +176,7 @@ async def _here(ledger: Ledger, openings: Sequence[Opening], terms: Terms, repor
                 each.cancel()
 
 
-def _elsewhere(ledger: Ledger, openings: Sequence[Opening], terms: Terms, report: Report) -> None:
+def _elsewhere(ledger: Ledger, openings: Sequence[SagaInput], terms: RunOptions, report: ReportProgress) -> None:
     """Start every saga for the worker that has the ledger, and wait for each."""
     started = [ledger.start(saga, value, actor=terms.actor).saga_id for saga, value in openings]
     for done, saga_id in enumerate(started, start=1):
@@ -178,7 +187,7 @@ def _elsewhere(ledger: Ledger, openings: Sequence[Opening], terms: Terms, report
         report(done, len(started))
 
 
-def taken(ledger: Ledger, intake: Intake, since: datetime, style: Style = "orchestrated") -> Taken:
+def taken(ledger: Ledger, intake: OrderFile, since: datetime, style: Style = "orchestrated") -> RunResult:
     """What became of the file's sagas, by the view `sagas`, which must have reached the head."""
     sagas = ledger.queries.projection("sagas")
     table = sagas.table
@@ -192,8 +201,8 @@ def taken(ledger: Ledger, intake: Intake, since: datetime, style: Style = "orche
             ):
                 statuses[status] += 1
                 ended_since += ended_at is not None and ended_at >= since
-    begun = ledger.backend.stream(f"{INTAKE.category}-{intake_key(intake.sha256)}")[0].position
-    return Taken(dict(sorted(statuses.items())), ended_since, standing.position - begun + 1, standing.position)
+    begun = ledger.backend.stream(f"{IMPORT_JOB.category}-{import_key(intake.sha256)}")[0].position
+    return RunResult(dict(sorted(statuses.items())), ended_since, standing.position - begun + 1, standing.position)
 
 
 def _saga_id(invoice: Order | Return, style: Style) -> str:

@@ -17,17 +17,17 @@ from typing import Any, NamedTuple
 from ...domain.event import Event
 from ...domain.participant import Command, Participant
 from ...domain.recorded_event import Meta
-from ...domain.saga.decide import Run
+from ...domain.saga.decide import Attempt
 from ...domain.saga.events import Direction
-from ...domain.saga.outcome import Outcome, Success, failure_of
+from ...domain.saga.outcome import AttemptOutcome, Success, failure_of
 from ...domain.saga.saga import Saga
 from ...domain.saga.state import SagaState
 from ...domain.saga.step import Step, StepContext
-from ..event_store.codec import Mapper
+from ..event_store.codec import Codec
 from ..event_store.port import NewEvent, Snapshot, StoredRow
 from ..ledger.app import App
-from ..ledger.saga_start import Opening
-from ..ledger.stream_cache import Committer
+from ..ledger.saga_start import SagaStart
+from ..ledger.stream_cache import StreamCache
 from ..worker.group_commit.transition import Execution, Transition, context_of
 from ..worker.steps.attempt import write_result
 
@@ -47,7 +47,7 @@ class Rehearsal(NamedTuple):
     """The saga's own facts, in order."""
     events: list[tuple[str, Event]]
     """What participants recorded, in order, with their stream ids."""
-    attempts: list[Run]
+    attempts: list[Attempt]
     """Every attempt that was made at a step that calls out, in order."""
 
 
@@ -69,9 +69,9 @@ def rehearse(
     Raises what `Ledger.start` raises for a bad input.
     """
     stage = _Stage(saga, participants, given, fail or {}, results or {})
-    opening = Opening.of(saga.definition, value, "rehearsal")
+    saga_start = SagaStart.of(saga.definition, value, "rehearsal")
     with ThreadPoolExecutor(1) as elsewhere:  # the caller may be running an event loop of its own
-        return elsewhere.submit(lambda: asyncio.run(stage.play(opening))).result()
+        return elsewhere.submit(lambda: asyncio.run(stage.play(saga_start))).result()
 
 
 def rehearse_each_failure(
@@ -136,21 +136,21 @@ class _Stage:
         results: Mapping[str, Any],
     ) -> None:
         app = App(sagas=[saga], participants=participants)
-        self._mapper = Mapper(app.registry)
+        self._codec = Codec(app.registry)
         self._streams = _Streams()
-        self._committer = Committer(app, self._streams, self._mapper)
+        self._stream_cache = StreamCache(app, self._streams, self._codec)
         self._plan = _Plan(fail, results)
         self._now = NOON
         self._facts: list[Event] = []
         self._events: list[tuple[str, Event]] = []
-        self._attempts: list[Run] = []
+        self._attempts: list[Attempt] = []
         for stream_id, events in given:
             for version, event in enumerate(events, 1):
-                self._streams.add(self._mapper.to_new(stream_id, version, event), NOON)
+                self._streams.add(self._codec.encode(stream_id, version, event), NOON)
 
-    async def play(self, opening: Opening) -> Rehearsal:
-        execution = Execution(opening.saga_id, opening.definition, SagaState(opening.saga_id), None)
-        execution.opening = opening
+    async def play(self, saga_start: SagaStart) -> Rehearsal:
+        execution = Execution(saga_start.saga_id, saga_start.definition, SagaState(saga_start.saga_id), None)
+        execution.saga_start = saga_start
         for _ in range(TRANSITIONS_MAX):
             transition = self._transition(execution)
             for run in transition.dispatch:
@@ -167,7 +167,7 @@ class _Stage:
         self._now += timedelta(milliseconds=1)
 
         def build() -> Transition:
-            draft = self._committer.draft(execution.saga_id, Meta())
+            draft = self._stream_cache.draft(execution.saga_id, Meta())
             return _RehearsedTransition(
                 execution,
                 execution.definition,
@@ -179,11 +179,11 @@ class _Stage:
                 plan=self._plan,
             ).build()
 
-        [transition] = self._committer.build([build])
-        self._committer.keep(transition.draft.overlay)
+        [transition] = self._stream_cache.build([build])
+        self._stream_cache.stage(transition.draft.overlay)
         for new in transition.draft.events:
             self._streams.add(new, self._now)
-            event = self._mapper.to_recorded(self._streams.rows[new.stream_id][-1]).event
+            event = self._codec.decode(self._streams.rows[new.stream_id][-1]).event
             if new.stream_id == execution.saga_id:
                 self._facts.append(event)
             else:
@@ -191,7 +191,7 @@ class _Stage:
         transition.settle(None)
         return transition
 
-    async def _attempt(self, execution: Execution, run: Run) -> Outcome:
+    async def _attempt(self, execution: Execution, run: Attempt) -> AttemptOutcome:
         definition = execution.definition
         step = definition.step(run.step)
         try:

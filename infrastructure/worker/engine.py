@@ -19,9 +19,9 @@ from .coordination.lease import Lease
 from .group_commit.batch import BATCH_SAGAS_MAX
 from .group_commit.group_commit import GroupCommit
 from .group_commit.transition import Execution
-from .messages import Attempted, Drain, Idle, Message, Start, Turn, Watch
-from .stream_reader import Histories, read_histories
-from .waiters import Watches
+from .messages import AttemptEnded, AwaitIdle, AwaitOutcome, Drain, EngineMessage, StartSaga, TurnResult
+from .stream_reader import StreamReads, read_streams
+from .waiters import Waiters
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +48,10 @@ class Engine:
         self._concurrency = concurrency
         self._definitions = [(d.name, d.version) for d in ledger.app.definitions]
         self._calling_out = [(d.name, d.version) for d in ledger.app.definitions if not d.has_local_steps]
-        self._watches = Watches()
-        self._idle: list[Idle] = []
+        self._watches = Waiters()
+        self._idle: list[AwaitIdle] = []
         self._drains: list[Drain] = []
-        self._outbox = Turn([], [])
+        self._outbox = TurnResult([], [])
         self._poll_at = 0.0
         self._away_until = 0.0
         self._away_seconds = AWAY_SECONDS_MIN
@@ -61,7 +61,7 @@ class Engine:
         self._clock = self._lease.now
         self._held = GroupCommit(ledger, self._lease, self._watches, self._outbox)
 
-    def turn(self, messages: Sequence[Message]) -> Turn:
+    def turn(self, messages: Sequence[EngineMessage]) -> TurnResult:
         """Take in what happened, append what follows, and give the attempts to make.
 
         Raises what cannot be handled by trying again: then the worker must stop.
@@ -125,17 +125,17 @@ class Engine:
 
     # What happened
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: EngineMessage) -> None:
         match message:
-            case Attempted():
+            case AttemptEnded():
                 message.execution.outcomes.append((message.run, message.outcome))
                 self._held.wake(message.execution.saga_id)
-            case Start():
+            case StartSaga():
                 self._held.starts.append(message)
-            case Watch(saga_id):
+            case AwaitOutcome(saga_id):
                 self._watches.add(message)
                 self._poll_at = self._poll_at if saga_id in self._held.executions else 0.0
-            case Idle():
+            case AwaitIdle():
                 self._idle.append(message)
                 self._poll_at = 0.0
             case Drain():
@@ -168,7 +168,7 @@ class Engine:
         definitions = self._definitions_to_claim
         asked = self._in_doubt or self._held.disputed or (self._idle and not self._busy)
         asked = asked or self._watches.any_beside(self._held.executions)
-        if not asked and not self._log.stirs(self._lease.epoch, definitions=definitions):
+        if not asked and not self._log.has_work(self._lease.epoch, definitions=definitions):
             return
         self._held.settle()  # what is read must not be older than what is held
         if self._in_doubt:
@@ -186,7 +186,7 @@ class Engine:
         self._outbox.replies.extend(self._watches.look(self._held.executions, self._read))
         if self._idle and not (claims or self._busy):
             # What somebody else had locked just then was passed over, and is due all the same.
-            passed_over = limit > 0 and self._log.stirs(self._lease.epoch, definitions=definitions)
+            passed_over = limit > 0 and self._log.has_work(self._lease.epoch, definitions=definitions)
             if not passed_over:
                 self._outbox.replies.extend(partial(idle.reply.give, None) for idle in self._idle)
                 self._idle.clear()
@@ -203,9 +203,9 @@ class Engine:
 
     def _look_at_nudged(self) -> None:
         """Decide again on those that someone else wrote to; one that was left alone may be readable now."""
-        nudged = self._log.nudged(self._lease.epoch)
-        self._held.refresh([self._held.executions[id_] for id_ in nudged if id_ in self._held.executions])
-        others = {saga_id for saga_id in nudged if saga_id not in self._held.executions}
+        notified = self._log.notified(self._lease.epoch)
+        self._held.refresh([self._held.executions[id_] for id_ in notified if id_ in self._held.executions])
+        others = {saga_id for saga_id in notified if saga_id not in self._held.executions}
         if others:
             self._adopt(self._claimed(others.__contains__))
 
@@ -244,8 +244,8 @@ class Engine:
             previous = next((recorded.meta.worker for recorded in reversed(history) if recorded.meta.worker), None)
             self._held.add(Execution(claim.saga_id, definition, state, history[-1].position, previous))
 
-    def _read(self, after: Sequence[tuple[str, int]]) -> Histories:
-        return read_histories(self._log, self._ledger.mapper, after)
+    def _read(self, after: Sequence[tuple[str, int]]) -> StreamReads:
+        return read_streams(self._log, self._ledger.codec, after)
 
     # What follows
 
@@ -258,9 +258,9 @@ class Engine:
         self._held.commit(now)
         self._held.requests.settle()
 
-    def _hand_out(self) -> Turn:
+    def _hand_out(self) -> TurnResult:
         """What there is to be done outside; no attempt, if the lease could end before it begins."""
-        turn = Turn([], self._outbox.replies.copy())
+        turn = TurnResult([], self._outbox.replies.copy())
         self._outbox.replies.clear()
         if self._outbox.dispatch and self._lease.safe:
             turn.dispatch.extend(self._outbox.dispatch)

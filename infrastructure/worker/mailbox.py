@@ -8,36 +8,36 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from selectors import EVENT_READ, DefaultSelector
 
-from .messages import Message
+from .messages import EngineMessage
 
 MESSAGES_MAX = 5_000
 """How many messages, about, are taken at once."""
 
 
-class Inbox:
+class Mailbox:
     """Messages from any thread, for one thread that may wait for a file descriptor at the same time."""
 
     def __init__(self) -> None:
-        self._told: SimpleQueue[Sequence[Message] | None] = SimpleQueue()
+        self._told: SimpleQueue[Sequence[EngineMessage] | None] = SimpleQueue()
         self._bell, self._ear = socket.socketpair()
         self._bell.setblocking(False)
         self._ear.setblocking(False)
         self.listening = False
         """Whether who waits has to be woken by the bell."""
 
-    def put(self, messages: Sequence[Message] | None) -> None:
+    def put(self, messages: Sequence[EngineMessage] | None) -> None:
         """Tell it something; None is the last that it is told."""
         self._told.put(messages)
         if self.listening:
             with suppress(BlockingIOError):  # it was rung often enough
                 self._bell.send(b"\0")
 
-    def take(self, wait_seconds: float, descriptor: int | None = None) -> tuple[list[Message], bool]:
+    def take(self, wait_seconds: float, descriptor: int | None = None) -> tuple[list[EngineMessage], bool]:
         """Every message there is, and whether they are the last, after waiting so long for one.
 
         With a file descriptor, the wait is over when that becomes readable, too.
         """
-        messages: list[Message] = []
+        messages: list[EngineMessage] = []
         try:
             told = self._first(wait_seconds, descriptor)
             while told is not None:
@@ -55,7 +55,7 @@ class Inbox:
         self._bell.close()
         self._ear.close()
 
-    def _first(self, wait_seconds: float, descriptor: int | None) -> Sequence[Message] | None:
+    def _first(self, wait_seconds: float, descriptor: int | None) -> Sequence[EngineMessage] | None:
         if wait_seconds <= 0:
             return self._told.get_nowait()
         if descriptor is None:

@@ -9,11 +9,11 @@ from typing import Generic, NamedTuple, TypeVar
 from msgspec import Struct
 
 from ...domain.recorded_event import Meta
-from ...domain.saga.decide import Run
-from ...domain.saga.outcome import Outcome
+from ...domain.saga.decide import Attempt
+from ...domain.saga.outcome import AttemptOutcome
 from ...domain.saga.state import SagaState
 from ...domain.saga.step import Step, StepContext
-from ..ledger.saga_start import Opening, Started
+from ..ledger.saga_start import SagaStart, Started
 from .group_commit.transition import Execution
 
 T = TypeVar("T")
@@ -40,32 +40,32 @@ class Reply(Generic[T]):
             self._future.set_result(answer)
 
 
-class Attempted(Struct, frozen=True, gc=False):
+class AttemptEnded(Struct, frozen=True, gc=False):
     """An attempt came to an end."""
 
     execution: Execution
-    run: Run
-    outcome: Outcome
+    run: Attempt
+    outcome: AttemptOutcome
 
 
-class Start(Struct, frozen=True):
+class StartSaga(Struct, frozen=True):
     """A saga is to be started and held here; nobody waits for one that is a step of another, or was requested."""
 
-    opening: Opening
+    saga_start: SagaStart
     meta: Meta
     reply: Reply[Started] | None
     request_id: int | None = None
     """The request that it grants, if it does."""
 
 
-class Watch(Struct, frozen=True):
+class AwaitOutcome(Struct, frozen=True):
     """Someone waits until a saga has ended or needs a person."""
 
     saga_id: str
     reply: Reply[SagaState]
 
 
-class Idle(Struct, frozen=True):
+class AwaitIdle(Struct, frozen=True):
     """Someone waits until nothing is held and nothing is due."""
 
     reply: Reply[None]
@@ -77,7 +77,7 @@ class Drain(Struct, frozen=True):
     reply: Reply[None]
 
 
-Message = Attempted | Start | Watch | Idle | Drain
+EngineMessage = AttemptEnded | StartSaga | AwaitOutcome | AwaitIdle | Drain
 
 
 class Dispatch(Struct, frozen=True, gc=False):
@@ -85,11 +85,11 @@ class Dispatch(Struct, frozen=True, gc=False):
 
     execution: Execution
     step: Step
-    run: Run
+    run: Attempt
     context: StepContext
 
 
-class Turn(NamedTuple):
+class TurnResult(NamedTuple):
     """What a turn asks its host to do: attempts to make, and replies to give."""
 
     dispatch: list[Dispatch]

@@ -8,32 +8,32 @@ from msgspec import Raw
 
 from ...domain.recorded_event import Meta
 from ..errors import DefinitionChanged
-from ..event_store.port import Epoch
-from ..event_store.start_requests import Answer, Request
+from ..event_store.port import FencingToken
+from ..event_store.start_requests import StartRequest, StartRequestOutcome
 from ..ledger.ledger import Ledger
-from ..ledger.saga_start import Opening
-from .messages import Start
+from ..ledger.saga_start import SagaStart
+from .messages import StartSaga
 
 REQUESTS_OPEN_MAX = 500
 """How many requests a worker takes before those that it has taken are answered; others may take the rest."""
 
 
-class RequestDesk:
+class StartRequestHandler:
     """Takes requests, and answers them once their sagas are there or cannot be started."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._requests = ledger.backend.requests
         self._definitions = [(d.name, d.version) for d in ledger.app.definitions]
-        self._answers: list[Answer] = []
+        self._answers: list[StartRequestOutcome] = []
         self._open = 0
 
-    def take(self, epoch: Epoch, room: int) -> Sequence[Start]:
+    def take(self, epoch: FencingToken, room: int) -> Sequence[StartSaga]:
         """Sagas to be started because somebody asked for them, as many as there is room for. Raises `Unavailable`."""
         limit = min(room, REQUESTS_OPEN_MAX - self._open)
         if self._requests is None or limit <= 0:
             return ()
-        starts: list[Start] = []
+        starts: list[StartSaga] = []
         for request in self._requests.take(epoch, definitions=self._definitions, limit=limit):
             self._open += 1
             try:
@@ -45,9 +45,9 @@ class RequestDesk:
     def answer(self, request_id: int, refusal: str | None) -> None:
         """What became of a request: its saga is there, or the reason why it is not."""
         self._open -= 1
-        self._answers.append(Answer(request_id, refusal))
+        self._answers.append(StartRequestOutcome(request_id, refusal))
 
-    def ask_again(self, epoch: Epoch) -> None:
+    def ask_again(self, epoch: FencingToken) -> None:
         """After the database was away: it may have given requests that never came. Raises `Unavailable`."""
         if self._requests is not None:
             self._requests.release(epoch)
@@ -58,10 +58,10 @@ class RequestDesk:
             self._requests.settle(self._answers)
             self._answers.clear()
 
-    def _start(self, request: Request) -> Start:
+    def _start(self, request: StartRequest) -> StartSaga:
         definition = self._ledger.app.definition(request.definition, request.definition_version)
         if request.fingerprint != definition.fingerprint:
             raise DefinitionChanged(definition.name, definition.version, request.fingerprint, definition.fingerprint)
-        self._ledger.versions.vouch_for(definition)
-        opening = Opening(request.saga_id, definition, Raw(request.input), request.begins_at)
-        return Start(opening, Meta(actor=request.actor), None, request.request_id)
+        self._ledger.versions.pin_fingerprint(definition)
+        saga_start = SagaStart(request.saga_id, definition, Raw(request.input), request.begins_at)
+        return StartSaga(saga_start, Meta(actor=request.actor), None, request.request_id)

@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ...domain.recorded_event import Recorded
-from ..event_store.codec import Mapper, UnreadableEvent
+from ...domain.recorded_event import RecordedEvent
+from ..event_store.codec import Codec, UnreadableEvent
 from ..event_store.port import EventLog
 
 
-class Histories(NamedTuple):
+class StreamReads(NamedTuple):
     """What was read, by saga; each is in one of the two, or has no events."""
 
-    readable: Mapping[str, Sequence[Recorded]]
+    readable: Mapping[str, Sequence[RecordedEvent]]
     unreadable: Mapping[str, UnreadableEvent]
 
 
-def read_histories(log: EventLog, mapper: Mapper, after: Sequence[tuple[str, int]]) -> Histories:
+def read_streams(log: EventLog, codec: Codec, after: Sequence[tuple[str, int]]) -> StreamReads:
     """The events of many streams, each beyond the version given with it. Raises `Unavailable`."""
-    readable: dict[str, list[Recorded]] = {}
+    readable: dict[str, list[RecordedEvent]] = {}
     unreadable: dict[str, UnreadableEvent] = {}
     for row in log.streams(after) if after else ():
         if row.stream_id in unreadable:
             continue
         try:
-            readable.setdefault(row.stream_id, []).append(mapper.to_recorded(row))
+            readable.setdefault(row.stream_id, []).append(codec.decode(row))
         except UnreadableEvent as error:
             unreadable[row.stream_id] = error
             del readable[row.stream_id]
-    return Histories(readable, unreadable)
+    return StreamReads(readable, unreadable)

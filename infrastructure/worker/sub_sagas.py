@@ -12,23 +12,23 @@ from contextlib import suppress
 
 from msgspec import Raw
 
-from ...domain.recorded_event import Recorded
-from ...domain.saga.decide import NULL, Run, awaited_sagas
+from ...domain.recorded_event import RecordedEvent
+from ...domain.saga.decide import NULL, Attempt, awaited_sagas
 from ...domain.saga.events import Effect, Failure, Parent
 from ...domain.saga.evolve import rebuild
-from ...domain.saga.outcome import Failed, Outcome, Success, failure_of
+from ...domain.saga.outcome import AttemptOutcome, Failed, Success, failure_of
 from ...domain.saga.state import SagaState, Status
 from ..errors import SagaNotFound, Unavailable, WrongState
 from ..ledger.ledger import Ledger
-from ..ledger.saga_start import Opening
+from ..ledger.saga_start import SagaStart
 from .group_commit.transition import Execution, Transition, context_of
-from .stream_reader import read_histories
+from .stream_reader import read_streams
 
 
 class SubSagas:
     """What the sagas held here have to do with those that are steps of theirs."""
 
-    def __init__(self, ledger: Ledger, start: Callable[[Opening], None]) -> None:
+    def __init__(self, ledger: Ledger, start: Callable[[SagaStart], None]) -> None:
         self._ledger = ledger
         self._start = start
         self._expecting: dict[str, Execution] = {}
@@ -84,9 +84,9 @@ class SubSagas:
         """The sagas held here are with others now."""
         self._expecting.clear()
 
-    def _look_at(self, execution: Execution, saga_id: str, run: Run, history: Sequence[Recorded]) -> None:
+    def _look_at(self, execution: Execution, saga_id: str, run: Attempt, history: Sequence[RecordedEvent]) -> None:
         if not history:
-            if execution.state.turned:
+            if execution.state.compensating:
                 execution.outcomes.append((run, _never("the saga that it is a step of turned back before")))
             else:
                 self._begin(execution, saga_id, run)
@@ -96,7 +96,7 @@ class SubSagas:
         if outcome is not None and not any(known == run for known, _ in execution.outcomes):
             execution.outcomes.append((run, outcome))
 
-    def _begin(self, execution: Execution, saga_id: str, run: Run) -> None:
+    def _begin(self, execution: Execution, saga_id: str, run: Attempt) -> None:
         """Start it with the input that the step's function gives. What it raises is the step's failure."""
         definition = execution.definition
         step = definition.step(run.step)
@@ -106,22 +106,22 @@ class SubSagas:
             )
             child = step.nested.definition
             parent = Parent(execution.saga_id, definition.name, definition.version)
-            self._ledger.versions.vouch_for(child)
-            opening = Opening.of(child, value, saga_id.removeprefix(f"{child.name}-"), parent=parent)
+            self._ledger.versions.pin_fingerprint(child)
+            saga_start = SagaStart.of(child, value, saga_id.removeprefix(f"{child.name}-"), parent=parent)
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 -- whatever a step raises is its outcome, and goes on record
             execution.outcomes.append((run, failure_of(error, local=True)))
         else:
             self._expecting[saga_id] = execution
-            self._start(opening)
+            self._start(saga_start)
 
-    def _read(self, saga_ids: Sequence[str]) -> Mapping[str, Sequence[Recorded]]:
+    def _read(self, saga_ids: Sequence[str]) -> Mapping[str, Sequence[RecordedEvent]]:
         after = [(saga_id, 0) for saga_id in saga_ids]
-        return read_histories(self._ledger.backend, self._ledger.mapper, after).readable
+        return read_streams(self._ledger.backend, self._ledger.codec, after).readable
 
 
-def _outcome(state: SagaState) -> Outcome | None:
+def _outcome(state: SagaState) -> AttemptOutcome | None:
     """What the end of a sub-saga means for the step that it is; None as long as it has not ended."""
     match state.end:
         case None:

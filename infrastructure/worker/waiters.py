@@ -8,20 +8,20 @@ from functools import partial
 from ...domain.saga.evolve import fold_all
 from ...domain.saga.state import SagaState
 from ..errors import SagaNotFound
-from .messages import Watch
-from .stream_reader import Histories
+from .messages import AwaitOutcome
+from .stream_reader import StreamReads
 
 Replies = list[Callable[[], None]]
 
 
-class Watches:
+class Waiters:
     """The questions that are open, and what was last seen of the sagas that are worked elsewhere."""
 
     def __init__(self) -> None:
-        self._open: dict[str, list[Watch]] = {}
+        self._open: dict[str, list[AwaitOutcome]] = {}
         self._seen: dict[str, SagaState] = {}
 
-    def add(self, watch: Watch) -> None:
+    def add(self, watch: AwaitOutcome) -> None:
         """Keep a question until it can be answered."""
         self._open.setdefault(watch.saga_id, []).append(watch)
 
@@ -38,7 +38,7 @@ class Watches:
         """Whether someone waits for a saga that is not held here."""
         return any(saga_id not in held for saga_id in self._open)
 
-    def look(self, held: Container[str], read: Callable[[Sequence[tuple[str, int]]], Histories]) -> Replies:
+    def look(self, held: Container[str], read: Callable[[Sequence[tuple[str, int]]], StreamReads]) -> Replies:
         """Look at the sagas that are not held here, reading only what is new, and answer what can be answered."""
         self._forget_the_gone()
         elsewhere = {id_: self._seen.get(id_) or SagaState(id_) for id_ in self._open if id_ not in held}

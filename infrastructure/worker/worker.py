@@ -19,13 +19,13 @@ from ...domain.saga.saga import Saga
 from ...domain.saga.state import SagaState
 from ..errors import Unavailable
 from ..ledger.ledger import Ledger
-from ..ledger.saga_start import Opening, Started
-from .coordination.reconciler import Sweeper
+from ..ledger.saga_start import SagaStart, Started
+from .coordination.reconciler import Reconciler
 from .engine import Engine
-from .mailbox import Inbox
-from .messages import Drain, Idle, Message, Reply, Start, Turn, Watch
-from .steps.task_runner import StepTasks
-from .steps.thread_runner import StepThreads
+from .mailbox import Mailbox
+from .messages import AwaitIdle, AwaitOutcome, Drain, EngineMessage, Reply, StartSaga, TurnResult
+from .steps.task_runner import TaskRunner
+from .steps.thread_runner import ThreadRunner
 
 log = logging.getLogger(__name__)
 
@@ -65,23 +65,23 @@ class Worker:
         self._concurrency = concurrency
         self._lease_seconds = lease_seconds
         self._drain_seconds = drain_seconds
-        self._threads = StepThreads(threads)
+        self._threads = ThreadRunner(threads)
         self._projector = ledger.projector() if project else None
-        self._sweeper = Sweeper(ledger)
-        self._outbox: list[Message] = []
+        self._sweeper = Reconciler(ledger)
+        self._outbox: list[EngineMessage] = []
         """What the engine is told next."""
         self._asking: set[asyncio.Future[Any]] = set()
         self._starting = asyncio.Semaphore(concurrency)
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._steps = StepTasks(self._threads, self._tell)
+        self._steps = TaskRunner(self._threads, self._tell)
         self._ended: asyncio.Future[None] = self._loop.create_future()
         await asyncio.to_thread(self._ledger.versions.check, self._ledger.app.definitions)
         self._engine = await asyncio.to_thread(
             Engine, self._ledger, concurrency=self._concurrency, lease_seconds=self._lease_seconds
         )
-        self._inbox = Inbox()
+        self._inbox = Mailbox()
         self._thread = Thread(target=self._drive, name="saga-engine", daemon=True)
         self._thread.start()
         self._sweeper.start()
@@ -108,22 +108,22 @@ class Worker:
         begins_at: datetime | None = None,
     ) -> Started:
         """Start a saga and hold it here at once; returns when its start is durable. See `Ledger.start`."""
-        opening = Opening.of(self._ledger.definition_of(saga, version), value, key, begins_at=begins_at)
-        if not self._ledger.versions.vouched_for(opening.definition):
-            await asyncio.to_thread(self._ledger.versions.vouch_for, opening.definition)
+        saga_start = SagaStart.of(self._ledger.definition_of(saga, version), value, key, begins_at=begins_at)
+        if not self._ledger.versions.is_pinned(saga_start.definition):
+            await asyncio.to_thread(self._ledger.versions.pin_fingerprint, saga_start.definition)
         async with self._starting:
-            return await self._ask(lambda reply: Start(opening, Meta(actor=actor), reply))
+            return await self._ask(lambda reply: StartSaga(saga_start, Meta(actor=actor), reply))
 
     async def outcome(self, saga_id: str) -> SagaState:
         """Wait until a saga has ended or needs a person; gives its state then.
 
         Raises `SagaNotFound`, and what makes a saga impossible to read or to go on with.
         """
-        return await self._ask(lambda reply: Watch(saga_id, reply))
+        return await self._ask(lambda reply: AwaitOutcome(saga_id, reply))
 
     async def idle(self) -> None:
         """Wait until it holds no saga, and none is due."""
-        await self._ask(Idle)
+        await self._ask(AwaitIdle)
 
     async def run_until(self, stop: asyncio.Event) -> None:
         """Work until told to stop. Raises what ended the engine, should it end before."""
@@ -135,7 +135,7 @@ class Worker:
 
     # On the event loop
 
-    async def _ask(self, question: Callable[[Reply[T]], Message]) -> T:
+    async def _ask(self, question: Callable[[Reply[T]], EngineMessage]) -> T:
         """Put a question to the engine, and wait for the answer or for the engine's end."""
         if self._ended.done():
             self._ended.result()
@@ -148,7 +148,7 @@ class Worker:
         finally:
             self._asking.discard(answer)
 
-    def _tell(self, message: Message) -> None:
+    def _tell(self, message: EngineMessage) -> None:
         """Let the engine know, at the end of this turn of the event loop: together with what else happens in it."""
         if not self._outbox:
             self._loop.call_soon(self._send)
@@ -158,7 +158,7 @@ class Worker:
         self._inbox.put(self._outbox)
         self._outbox = []
 
-    def _deliver(self, turn: Turn) -> None:
+    def _deliver(self, turn: TurnResult) -> None:
         for reply in turn.replies:
             reply()
         self._steps.run(turn.dispatch)
@@ -193,7 +193,7 @@ class Worker:
     def _drive(self) -> None:
         error: Exception | None = None
         try:
-            messages: Sequence[Message] = ()
+            messages: Sequence[EngineMessage] = ()
             stopping = False
             while True:
                 if self._projector is not None:

@@ -7,13 +7,13 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
 
 from ...domain.choreography.dead_letter import (
+    DeadLetterStatus,
     DeliveryDeferred,
     DeliveryFailed,
     DeliveryReplayed,
     DeliverySettled,
-    LetterStatus,
 )
-from ...domain.recorded_event import Recorded
+from ...domain.recorded_event import RecordedEvent
 from ..column_types import UtcDateTime
 from ..projection import Key, Projection, Row, existing
 
@@ -44,7 +44,7 @@ def _letter(recorded: Any) -> Key:
     return (recorded.event.service, recorded.event.position)
 
 
-def _new(event: DeliveryFailed | DeliveryDeferred, recorded: Recorded) -> Row:
+def _new(event: DeliveryFailed | DeliveryDeferred, recorded: RecordedEvent) -> Row:
     return {
         "service": event.service,
         "position": event.position,
@@ -56,9 +56,9 @@ def _new(event: DeliveryFailed | DeliveryDeferred, recorded: Recorded) -> Row:
 
 
 @dead_letters.on(DeliveryFailed, key=_letter)
-def failed(row: Row | None, event: DeliveryFailed, recorded: Recorded) -> Row:
+def failed(row: Row | None, event: DeliveryFailed, recorded: RecordedEvent) -> Row:
     """An attempt failed: there will be another, or it is parked."""
-    status = LetterStatus.PARKED if event.retry_at is None else LetterStatus.RETRYING
+    status = DeadLetterStatus.PARKED if event.retry_at is None else DeadLetterStatus.RETRYING
     return {
         **(row or _new(event, recorded)),
         "status": status.value,
@@ -70,18 +70,18 @@ def failed(row: Row | None, event: DeliveryFailed, recorded: Recorded) -> Row:
 
 
 @dead_letters.on(DeliveryDeferred, key=_letter)
-def deferred(row: Row | None, event: DeliveryDeferred, recorded: Recorded) -> Row:
+def deferred(row: Row | None, event: DeliveryDeferred, recorded: RecordedEvent) -> Row:
     """It waits for an earlier event of its process."""
     letter = row or _new(event, recorded)
-    return {**letter, "status": LetterStatus.DEFERRED.value, "behind": event.behind, "updated_at": event.at}
+    return {**letter, "status": DeadLetterStatus.DEFERRED.value, "behind": event.behind, "updated_at": event.at}
 
 
 @dead_letters.on(DeliveryReplayed, key=_letter)
-def replayed(row: Row | None, event: DeliveryReplayed, _: Recorded) -> Row:
+def replayed(row: Row | None, event: DeliveryReplayed, _: RecordedEvent) -> Row:
     """A person said to try it again."""
     return {
         **existing(row),
-        "status": LetterStatus.RETRYING.value,
+        "status": DeadLetterStatus.RETRYING.value,
         "attempts": 0,
         "retry_at": event.at,
         "updated_at": event.at,
@@ -89,6 +89,6 @@ def replayed(row: Row | None, event: DeliveryReplayed, _: Recorded) -> Row:
 
 
 @dead_letters.on(DeliverySettled, key=_letter)
-def settled(row: Row | None, event: DeliverySettled, _: Recorded) -> Row:
+def settled(row: Row | None, event: DeliverySettled, _: RecordedEvent) -> Row:
     """It was handled after all."""
-    return {**existing(row), "status": LetterStatus.SETTLED.value, "retry_at": None, "updated_at": event.at}
+    return {**existing(row), "status": DeadLetterStatus.SETTLED.value, "retry_at": None, "updated_at": event.at}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, MetaData, Table, Text
 
-from ...domain.choreography.derived_saga import ConformanceBroken
-from ...domain.recorded_event import Recorded
+from ...domain.choreography.derived_saga import ConformanceViolation
+from ...domain.recorded_event import RecordedEvent
 from ..column_types import UtcDateTime
 from ..projection import Key, Projection, Row
 
@@ -24,12 +24,12 @@ findings = Projection(
 )
 
 
-def _place(recorded: Recorded) -> Key:
+def _place(recorded: RecordedEvent) -> Key:
     return (recorded.stream_id, recorded.position)
 
 
-@findings.on(ConformanceBroken, key=_place)
-def found(_: Row | None, event: ConformanceBroken, recorded: Recorded) -> Row:
+@findings.on(ConformanceViolation, key=_place)
+def found(_: Row | None, event: ConformanceViolation, recorded: RecordedEvent) -> Row:
     """The event stands where it may not."""
     return {
         "saga_id": recorded.stream_id,

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Column, Index, Integer, MetaData, Table, Text
 
-from ...domain.recorded_event import Recorded
+from ...domain.recorded_event import RecordedEvent
 from ...domain.saga.events import InterventionRequired, InterventionResolved
 from ..column_types import UtcDateTime
 from ..projection import Key, Projection, Row, existing
@@ -41,7 +41,7 @@ def _step(recorded: Any) -> Key:
 
 
 @interventions.on(InterventionRequired, key=_step)
-def required(row: Row | None, event: InterventionRequired, recorded: Recorded) -> Row:
+def required(row: Row | None, event: InterventionRequired, recorded: RecordedEvent) -> Row:
     """The step waits for a person, perhaps not for the first time."""
     return {
         "saga_id": recorded.stream_id,
@@ -59,7 +59,7 @@ def required(row: Row | None, event: InterventionRequired, recorded: Recorded) -
 
 
 @interventions.on(InterventionResolved, key=_step)
-def resolved(row: Row | None, event: InterventionResolved, _: Recorded) -> Row:
+def resolved(row: Row | None, event: InterventionResolved, _: RecordedEvent) -> Row:
     """A person decided."""
     return {
         **existing(row),

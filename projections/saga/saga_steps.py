@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Column, Index, Integer, MetaData, Table, Text
 
-from ...domain.recorded_event import Recorded
+from ...domain.recorded_event import RecordedEvent
 from ...domain.saga.events import (
     CompensationFailed,
     CompensationStarted,
@@ -69,7 +69,7 @@ def _either(recorded: Any) -> Key:
 
 @saga_steps.on(StepStarted, key=_forward)
 @saga_steps.on(CompensationStarted, key=_back)
-def started(_: Row | None, event: StepStarted | CompensationStarted, recorded: Recorded) -> Row:
+def started(_: Row | None, event: StepStarted | CompensationStarted, recorded: RecordedEvent) -> Row:
     """An attempt began."""
     wait = event.wait if isinstance(event, StepStarted) else None
     return {
@@ -93,20 +93,20 @@ def _subject(wait: Wait) -> str:
 
 @saga_steps.on(StepSucceeded, key=_forward)
 @saga_steps.on(StepCompensated, key=_back)
-def succeeded(row: Row | None, event: StepSucceeded | StepCompensated, _: Recorded) -> Row:
+def succeeded(row: Row | None, event: StepSucceeded | StepCompensated, _: RecordedEvent) -> Row:
     """The attempt did what it was to do."""
     return {**existing(row), "status": SUCCEEDED, "ended_at": event.at}
 
 
 @saga_steps.on(StepFailed, key=_forward)
 @saga_steps.on(CompensationFailed, key=_back)
-def failed(row: Row | None, event: StepFailed | CompensationFailed, _: Recorded) -> Row:
+def failed(row: Row | None, event: StepFailed | CompensationFailed, _: RecordedEvent) -> Row:
     """The attempt failed."""
     error = f"{event.error.type}: {event.error.message}"
     return {**existing(row), "status": FAILED, "ended_at": event.at, "retry_at": event.retry_at, "error": error}
 
 
 @saga_steps.on(StepOutcomeUnknown, key=_either)
-def outcome_unknown(row: Row | None, event: StepOutcomeUnknown, _: Recorded) -> Row:
+def outcome_unknown(row: Row | None, event: StepOutcomeUnknown, _: RecordedEvent) -> Row:
     """The attempt's worker died before it could say what became of it."""
     return {**existing(row), "status": UNKNOWN, "ended_at": event.at, "retry_at": event.retry_at}

@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text, text
 
-from ...domain.choreography.derived_saga import ConformanceBroken
+from ...domain.choreography.derived_saga import ConformanceViolation
 from ...domain.event import Event
-from ...domain.recorded_event import Recorded
+from ...domain.recorded_event import RecordedEvent
 from ...domain.saga.events import (
-    SAGA_FACTS,
+    SAGA_EVENTS,
     Action,
     CancelRequested,
     CompensationFailed,
@@ -94,13 +94,13 @@ Fold = Callable[[Row, Any], Row]
 _FOLDS: dict[type[Event], Fold] = {}
 
 
-def saga_of(recorded: Recorded) -> str:
+def saga_of(recorded: RecordedEvent) -> str:
     """The saga on whose own stream a fact stands."""
     return recorded.stream_id
 
 
-@sagas.on(*SAGA_FACTS, ConformanceBroken, key=saga_of)
-def fact(row: Row | None, happened: Event, recorded: Recorded) -> Row:
+@sagas.on(*SAGA_EVENTS, ConformanceViolation, key=saga_of)
+def fact(row: Row | None, happened: Event, recorded: RecordedEvent) -> Row:
     """Every fact counts, and may change where its saga stands."""
     if row is None and isinstance(happened, SagaStarted):
         return _new(recorded, happened)
@@ -137,7 +137,7 @@ def _status(row: Row) -> str:
     return RUNNING
 
 
-def _new(recorded: Recorded, started: SagaStarted) -> Row:
+def _new(recorded: RecordedEvent, started: SagaStarted) -> Row:
     row: Row = {
         "saga_id": recorded.stream_id,
         "definition": started.definition,
@@ -280,8 +280,8 @@ def _compensated(_: Row, compensated: SagaCompensated) -> Row:
     return {"status": Status.COMPENSATED.value, "ended_at": compensated.at, "current_step": None}
 
 
-@_on(ConformanceBroken)
-def _found(row: Row, _: ConformanceBroken) -> Row:
+@_on(ConformanceViolation)
+def _found(row: Row, _: ConformanceViolation) -> Row:
     return {"findings": row["findings"] + 1}
 
 

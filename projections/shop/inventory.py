@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, MetaData, Table, Text
 
-from ...domain.recorded_event import Recorded
+from ...domain.recorded_event import RecordedEvent
 from ...domain.shop.inventory import InventoryReleased, InventoryReserved, ItemsRestocked, StockReceived
 from ...domain.shop.shipping import ShipmentCancelled, ShipmentPrepared
 from ..projection import Projection, Row
@@ -43,38 +43,38 @@ def _articles(recorded: Any) -> list[str]:
 
 
 @inventory.on(StockReceived, key=_article)
-def received(row: Row, event: StockReceived, _: Recorded) -> Row:
+def received(row: Row, event: StockReceived, _: RecordedEvent) -> Row:
     """Pieces came in."""
     return {**row, "received": row["received"] + event.quantity, "on_hand": row["on_hand"] + event.quantity}
 
 
 @inventory.on(InventoryReserved, key=_article)
-def reserved(row: Row, event: InventoryReserved, _: Recorded) -> Row:
+def reserved(row: Row, event: InventoryReserved, _: RecordedEvent) -> Row:
     """Pieces on hand are kept for an order."""
     return {**row, "on_hand": row["on_hand"] - event.quantity, "reserved": row["reserved"] + event.quantity}
 
 
 @inventory.on(InventoryReleased, key=_article)
-def released(row: Row, event: InventoryReleased, _: Recorded) -> Row:
+def released(row: Row, event: InventoryReleased, _: RecordedEvent) -> Row:
     """Pieces kept for an order are free again."""
     return {**row, "on_hand": row["on_hand"] + event.quantity, "reserved": row["reserved"] - event.quantity}
 
 
 @inventory.on(ItemsRestocked, key=_article)
-def restocked(row: Row, event: ItemsRestocked, _: Recorded) -> Row:
+def restocked(row: Row, event: ItemsRestocked, _: RecordedEvent) -> Row:
     """Returned pieces are back on hand."""
     return {**row, "on_hand": row["on_hand"] + event.quantity, "returned": row["returned"] + event.quantity}
 
 
 @inventory.on(ShipmentPrepared, key=_articles)
-def prepared(row: Row, event: ShipmentPrepared, _: Recorded) -> Row:
+def prepared(row: Row, event: ShipmentPrepared, _: RecordedEvent) -> Row:
     """Pieces kept for an order leave with it."""
     quantity = _quantity(row, event)
     return {**row, "reserved": row["reserved"] - quantity, "shipped": row["shipped"] + quantity}
 
 
 @inventory.on(ShipmentCancelled, key=_articles)
-def cancelled(row: Row, event: ShipmentCancelled, _: Recorded) -> Row:
+def cancelled(row: Row, event: ShipmentCancelled, _: RecordedEvent) -> Row:
     """A shipment was unpacked: its pieces are kept for the order again."""
     quantity = _quantity(row, event)
     return {**row, "reserved": row["reserved"] + quantity, "shipped": row["shipped"] - quantity}

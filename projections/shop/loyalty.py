@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, MetaData, Table, Text
 
-from ...domain.recorded_event import Recorded
+from ...domain.recorded_event import RecordedEvent
 from ...domain.shop.loyalty import LoyaltyPointsAwarded, LoyaltyPointsDeducted
 from ..column_types import UtcDateTime
 from ..projection import Projection, Row
@@ -38,13 +38,13 @@ def _customer(recorded: Any) -> str:
 
 
 @loyalty.on(LoyaltyPointsAwarded, key=_customer)
-def awarded(row: Row, event: LoyaltyPointsAwarded, _: Recorded) -> Row:
+def awarded(row: Row, event: LoyaltyPointsAwarded, _: RecordedEvent) -> Row:
     """The customer earned points."""
     return _add(row, event.points, "awarded", event)
 
 
 @loyalty.on(LoyaltyPointsDeducted, key=_customer)
-def deducted(row: Row, event: LoyaltyPointsDeducted, _: Recorded) -> Row:
+def deducted(row: Row, event: LoyaltyPointsDeducted, _: RecordedEvent) -> Row:
     """The customer lost points."""
     return _add(row, -event.points, "deducted", event)
 

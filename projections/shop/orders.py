@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
 
-from ...domain.recorded_event import Recorded
+from ...domain.recorded_event import RecordedEvent
 from ...domain.shop.order import OrderCancelled, OrderCompleted, OrderCreated
 from ..column_types import UtcDateTime
 from ..projection import Projection, Row, existing
@@ -45,7 +45,7 @@ def _order(recorded: Any) -> str:
 
 
 @orders.on(OrderCreated, key=_order)
-def created(_: Row | None, event: OrderCreated, recorded: Recorded) -> Row:
+def created(_: Row | None, event: OrderCreated, recorded: RecordedEvent) -> Row:
     """The order is open, and belongs to the process that created it."""
     return {
         "order_id": event.order_id,
@@ -61,12 +61,12 @@ def created(_: Row | None, event: OrderCreated, recorded: Recorded) -> Row:
 
 
 @orders.on(OrderCompleted, key=_order)
-def completed(row: Row | None, event: OrderCompleted, _: Recorded) -> Row:
+def completed(row: Row | None, event: OrderCompleted, _: RecordedEvent) -> Row:
     """The customer gets what was ordered."""
     return {**existing(row), "status": COMPLETED, "closed_at": event.at}
 
 
 @orders.on(OrderCancelled, key=_order)
-def cancelled(row: Row | None, event: OrderCancelled, _: Recorded) -> Row:
+def cancelled(row: Row | None, event: OrderCancelled, _: RecordedEvent) -> Row:
     """The order will not be fulfilled."""
     return {**existing(row), "status": CANCELLED, "closed_at": event.at, "reason": event.reason}

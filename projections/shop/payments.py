@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, MetaData, Table, Text
 
-from ...domain.recorded_event import Recorded
+from ...domain.recorded_event import RecordedEvent
 from ...domain.shop.payment import PaymentFailed, PaymentRefunded, PaymentSucceeded
 from ..column_types import UtcDateTime
 from ..projection import Projection, Row
@@ -58,7 +58,7 @@ def _row(row: Row | None, event: PaymentSucceeded | PaymentFailed | PaymentRefun
 
 
 @payments.on(PaymentSucceeded, key=_payment)
-def succeeded(row: Row | None, event: PaymentSucceeded, _: Recorded) -> Row:
+def succeeded(row: Row | None, event: PaymentSucceeded, _: RecordedEvent) -> Row:
     """The money came in."""
     payment = _row(row, event)
     return {
@@ -70,13 +70,13 @@ def succeeded(row: Row | None, event: PaymentSucceeded, _: Recorded) -> Row:
 
 
 @payments.on(PaymentFailed, key=_payment)
-def failed(row: Row | None, event: PaymentFailed, _: Recorded) -> Row:
+def failed(row: Row | None, event: PaymentFailed, _: RecordedEvent) -> Row:
     """The payment was declined."""
     return {**_row(row, event), "status": DECLINED, "reason": event.reason}
 
 
 @payments.on(PaymentRefunded, key=_payment)
-def refunded(row: Row | None, event: PaymentRefunded, _: Recorded) -> Row:
+def refunded(row: Row | None, event: PaymentRefunded, _: RecordedEvent) -> Row:
     """Money went back; for a return it was captured elsewhere, and this payment captured nothing."""
     payment = _row(row, event)
     back = payment["refunded_minor"] + event.amount_minor

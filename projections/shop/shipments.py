@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, MetaData, Table, Text
 
-from ...domain.recorded_event import Recorded
+from ...domain.recorded_event import RecordedEvent
 from ...domain.shop.shipping import ShipmentCancelled, ShipmentPrepared
 from ..column_types import UtcDateTime
 from ..projection import Projection, Row, existing
@@ -37,7 +37,7 @@ def _order(recorded: Any) -> str:
 
 
 @shipments.on(ShipmentPrepared, key=_order)
-def prepared(_: Row | None, event: ShipmentPrepared, __: Recorded) -> Row:
+def prepared(_: Row | None, event: ShipmentPrepared, __: RecordedEvent) -> Row:
     """The goods are packed."""
     return {
         "order_id": event.order_id,
@@ -50,6 +50,6 @@ def prepared(_: Row | None, event: ShipmentPrepared, __: Recorded) -> Row:
 
 
 @shipments.on(ShipmentCancelled, key=_order)
-def cancelled(row: Row | None, event: ShipmentCancelled, _: Recorded) -> Row:
+def cancelled(row: Row | None, event: ShipmentCancelled, _: RecordedEvent) -> Row:
     """The goods are unpacked again."""
     return {**existing(row), "status": CANCELLED, "cancelled_at": event.at}

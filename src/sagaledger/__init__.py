@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .domain.choreography.choreography import Choreography, Stage
-    from .domain.choreography.service import NothingToDo, Service, Story
+    from .domain.choreography.service import NothingToDo, ProcessHistory, Service
     from .domain.errors import (
         CorruptEvent,
         DefinitionError,
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     )
     from .domain.event import Event, event
     from .domain.participant import Command, Participant, Refused
-    from .domain.recorded_event import Meta, Recorded
+    from .domain.recorded_event import Meta, RecordedEvent
     from .domain.saga.events import Action, Direction
     from .domain.saga.saga import Saga
     from .domain.saga.state import SagaState, Status
     from .domain.saga.step import LocalResult, OnUnknown, Retry, Step, StepContext
-    from .infrastructure.choreography.in_process_bus import EmbeddedBus
+    from .infrastructure.choreography.in_process_bus import InProcessBus
     from .infrastructure.errors import (
         DefinitionChanged,
-        NotOurs,
+        NotALedger,
         NotSupported,
         OutcomeUnknown,
         SagaConflict,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from .infrastructure.ledger.app import App
     from .infrastructure.ledger.ledger import Ledger
     from .infrastructure.ledger.saga_start import Started
-    from .infrastructure.read_models.queries import Answer
+    from .infrastructure.read_models.queries import QueryResult
     from .infrastructure.testing.rehearsal import Rehearsal, rehearse, rehearse_each_failure
     from .infrastructure.worker import Worker
     from .projections.projection import Projection, Row
@@ -79,13 +79,13 @@ _HOMES = {
     ),
     ".domain.recorded_event": (
         "Meta",
-        "Recorded",
+        "RecordedEvent",
     ),
     ".domain.saga.saga": ("Saga",),
     ".domain.choreography.service": (
         "NothingToDo",
         "Service",
-        "Story",
+        "ProcessHistory",
     ),
     ".domain.saga.state": (
         "SagaState",
@@ -99,10 +99,10 @@ _HOMES = {
         "StepContext",
     ),
     ".infrastructure.ledger.app": ("App",),
-    ".infrastructure.choreography.in_process_bus": ("EmbeddedBus",),
+    ".infrastructure.choreography.in_process_bus": ("InProcessBus",),
     ".infrastructure.errors": (
         "DefinitionChanged",
-        "NotOurs",
+        "NotALedger",
         "NotSupported",
         "OutcomeUnknown",
         "SagaConflict",
@@ -115,7 +115,7 @@ _HOMES = {
     ),
     ".infrastructure.ledger.ledger": ("Ledger",),
     ".infrastructure.ledger.saga_start": ("Started",),
-    ".infrastructure.read_models.queries": ("Answer",),
+    ".infrastructure.read_models.queries": ("QueryResult",),
     ".infrastructure.testing.rehearsal": (
         "Rehearsal",
         "rehearse",
@@ -131,7 +131,6 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Action",
-    "Answer",
     "App",
     "Choreography",
     "Command",
@@ -139,13 +138,13 @@ __all__ = [
     "DefinitionChanged",
     "DefinitionError",
     "Direction",
-    "EmbeddedBus",
     "Event",
+    "InProcessBus",
     "InvalidInput",
     "Ledger",
     "LocalResult",
     "Meta",
-    "NotOurs",
+    "NotALedger",
     "NotSerialisable",
     "NotSupported",
     "NothingToDo",
@@ -153,8 +152,10 @@ __all__ = [
     "OutcomeUnknown",
     "Participant",
     "PayloadTooLarge",
+    "ProcessHistory",
     "Projection",
-    "Recorded",
+    "QueryResult",
+    "RecordedEvent",
     "Refused",
     "Rehearsal",
     "Retry",
@@ -171,7 +172,6 @@ __all__ = [
     "Step",
     "StepContext",
     "StepRejected",
-    "Story",
     "TimedOut",
     "Unavailable",
     "UnknownDefinition",

@@ -13,7 +13,7 @@ from uuid import uuid4
 from sagaledger import Ledger, Meta, OutcomeUnknown, Unavailable
 from sagaledger.domain.shop import OpenStock
 from sagaledger.infrastructure.event_store.port import AppendCall, Appended
-from sagaledger.infrastructure.ledger.stream_cache import Committer
+from sagaledger.infrastructure.ledger.stream_cache import StreamCache
 
 from .app import APP
 from .orders import Wish
@@ -48,10 +48,10 @@ class Client:
 
     def stock(self, commands: Sequence[OpenStock]) -> None:
         """Put goods on the shelves, before anything breaks."""
-        committer = Committer(APP, self._ledger.backend, self._ledger.mapper)
+        stream_cache = StreamCache(APP, self._ledger.backend, self._ledger.codec)
         for begin in range(0, len(commands), COMMANDS_MAX):
-            draft = committer.draft("campaign-stock", Meta(actor="campaign"))
-            committer.build([partial(draft.perform, commands[begin : begin + COMMANDS_MAX], datetime.now(UTC))])
+            draft = stream_cache.draft("campaign-stock", Meta(actor="campaign"))
+            stream_cache.build([partial(draft.perform, commands[begin : begin + COMMANDS_MAX], datetime.now(UTC))])
             [outcome] = self._ledger.backend.append(AppendCall(uuid4(), [draft.append()])).outcomes
             assert isinstance(outcome, Appended)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import psycopg
 
-from sagaledger import Ledger, Recorded
+from sagaledger import Ledger, RecordedEvent
 from sagaledger.domain.saga.events import SagaStarted
 
 from .client import Acknowledgement
@@ -34,7 +34,7 @@ class Evidence(NamedTuple):
     acknowledged: list[Acknowledgement]
     ended: list[Ended]
     """Workers that ended by themselves."""
-    events: list[Recorded]
+    events: list[RecordedEvent]
     effects: list[Effect]
     """What the called service did, in order."""
     lease_ends: dict[tuple[str | None, int | None], int]
@@ -42,11 +42,11 @@ class Evidence(NamedTuple):
     ledger: Ledger
 
 
-def read_events(ledger: Ledger) -> Iterator[Recorded]:
+def read_events(ledger: Ledger) -> Iterator[RecordedEvent]:
     """The whole log."""
     position = 0
     while rows := ledger.backend.read(position, limit=READ_EVENTS):
-        yield from map(ledger.mapper.to_recorded, rows)
+        yield from map(ledger.codec.decode, rows)
         position = rows[-1].position
 
 
@@ -66,8 +66,8 @@ def read_lease_ends(url: str) -> dict[tuple[str | None, int | None], int]:
         return {(worker, epoch): position for worker, epoch, position in connection.execute("TABLE witness.ended")}
 
 
-def sagas_of(evidence: Evidence) -> dict[str, list[Recorded]]:
-    streams: defaultdict[str, list[Recorded]] = defaultdict(list)
+def sagas_of(evidence: Evidence) -> dict[str, list[RecordedEvent]]:
+    streams: defaultdict[str, list[RecordedEvent]] = defaultdict(list)
     for recorded in evidence.events:
         streams[recorded.stream_id].append(recorded)
     return {stream_id: facts for stream_id, facts in streams.items() if isinstance(facts[0].event, SagaStarted)}

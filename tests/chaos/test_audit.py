@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from sagaledger import App, Ledger, Recorded, Worker
+from sagaledger import App, Ledger, RecordedEvent, Worker
 from sagaledger.domain.saga.events import SagaCompleted, StepStarted, StepSucceeded
 from sagaledger.domain.shop import (
     PARTICIPANTS,
@@ -99,7 +99,7 @@ def twice(evidence: Evidence, kind: type, process: str = "") -> Evidence:
 def changed(evidence: Evidence, kind: type, process: str = "", **fields: Any) -> Evidence:
     """The same, with other values in one event."""
     index = first(evidence, kind, process)
-    events: list[Recorded] = list(evidence.events)
+    events: list[RecordedEvent] = list(evidence.events)
     events[index] = replace(events[index], event=replace(events[index].event, **fields))
     return evidence._replace(events=events)
 

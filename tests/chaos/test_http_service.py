@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from sagaledger import App, Ledger, Recorded, SagaState, Worker
+from sagaledger import App, Ledger, RecordedEvent, SagaState, Worker
 from sagaledger.domain.saga.events import StepFailed, StepStarted
 
 from .app import EXAMPLE
@@ -92,7 +92,7 @@ def send(ledger: Ledger, value: dict[str, object]) -> SagaState:
     return asyncio.run(scene())
 
 
-def attempts(history: list[Recorded], step: str) -> list[StepStarted]:
+def attempts(history: list[RecordedEvent], step: str) -> list[StepStarted]:
     return [r.event for r in history if isinstance(r.event, StepStarted) and r.event.step == step]
 
 

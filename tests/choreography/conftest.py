@@ -10,8 +10,8 @@ import pytest
 
 from sagaledger.domain.shop import DECLINED_CARD, Order, OrderLine, ReceiveStock, Return, ReturnLine
 from sagaledger.domain.shop.services import place
-from sagaledger.infrastructure.choreography.in_process_bus import EmbeddedBus
-from sagaledger.infrastructure.choreography.start import place_all
+from sagaledger.infrastructure.choreography.in_process_bus import InProcessBus
+from sagaledger.infrastructure.choreography.start import start_processes
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.shop.app import APP
 
@@ -37,16 +37,16 @@ class Shop:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        self.bus = EmbeddedBus(ledger)
+        self.bus = InProcessBus(ledger)
 
     def stock(self, **pieces: int) -> None:
         """Receive pieces of articles."""
         for sku, quantity in pieces.items():
-            place_all(self.ledger, [(f"delivery-{sku}", ReceiveStock(sku, quantity))], actor="test")
+            start_processes(self.ledger, [(f"delivery-{sku}", ReceiveStock(sku, quantity))], actor="test")
 
     def place(self, *invoices: Order | Return) -> int:
         """Begin their processes; gives how many were new."""
-        return place_all(self.ledger, [place(invoice) for invoice in invoices], actor="test")
+        return start_processes(self.ledger, [place(invoice) for invoice in invoices], actor="test")
 
     def drain(self) -> None:
         """Let the services react to everything, and the views follow."""

@@ -7,7 +7,7 @@ import signal
 import sys
 
 from sagaledger.infrastructure.cli.main import main
-from sagaledger.infrastructure.runtime import failpoints as boundary
+from sagaledger.infrastructure.runtime import failpoints
 
 
 def die_at(crossing: str, moment: str) -> None:
@@ -17,7 +17,7 @@ def die_at(crossing: str, moment: str) -> None:
         if name == crossing and after is (moment == "after"):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    boundary.watch(look)
+    failpoints.set_listener(look)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sagaledger.domain.choreography.service import Service
 from sagaledger.domain.saga.state import Status
 from sagaledger.domain.shop.services import SERVICES
-from sagaledger.infrastructure.choreography.in_process_bus import EmbeddedBus
-from sagaledger.infrastructure.choreography.subscription import Follower
+from sagaledger.infrastructure.choreography.in_process_bus import InProcessBus
+from sagaledger.infrastructure.choreography.subscription import Subscription
 from sagaledger.infrastructure.errors import SagaNotFound, WrongState
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.read_models.drift import drift
@@ -42,7 +42,7 @@ def _untouched(shop: Shop) -> None:
 def test_whatever_had_happened_is_undone_and_published(shop: Shop) -> None:
     """Called off between the last step and its completion; the order service hears of both, and does not complete."""
     shop.place(order("1"))
-    EmbeddedBus(shop.ledger, _without("order")).drain(timeout_seconds=30)
+    InProcessBus(shop.ledger, _without("order")).drain(timeout_seconds=30)
 
     shop.ledger.cancel("order_flow-1", actor="ann", reason="the customer called")
     shop.drain()
@@ -81,7 +81,7 @@ def test_it_is_on_record_who_called_it_off_and_why(shop: Shop) -> None:
     assert status is Status.COMPENSATING
     assert (cancelled.meta.actor, cancelled.event.schema.name) == ("ann", "OrderCancelled")
     for view in ("sagas", "saga_steps", "interventions"):
-        assert drift(shop.ledger.queries, shop.ledger.backend, shop.ledger.mapper, view).count == 0
+        assert drift(shop.ledger.queries, shop.ledger.backend, shop.ledger.codec, view).count == 0
 
 
 def test_what_is_over_or_cannot_be_called_off_is_left_alone(shop: Shop) -> None:
@@ -112,7 +112,7 @@ def test_an_order_may_be_called_off_at_any_moment(seed: int) -> None:
         shop = Shop(Ledger.open(f"sqlite:///{Path(folder) / 'ledger.db'}", APP))
         shop.stock(sku1=100, sku2=100)
         shop.place(*(order(key, ("sku1", 1), ("sku2", 1), declined=key == "3") for key in "123"))
-        followers = [Follower(shop.ledger, service) for service in APP.services.values()]
+        followers = [Subscription(shop.ledger, service) for service in APP.services.values()]
         to_cancel = {random.randrange(ROUNDS_MAX // 2): f"order_flow-{key}" for key in "123"}
         late: set[str] = set()
         for each in range(ROUNDS_MAX):
@@ -123,7 +123,7 @@ def test_an_order_may_be_called_off_at_any_moment(seed: int) -> None:
                 except WrongState:
                     late.add(to_cancel[each])
 
-        EmbeddedBus(shop.ledger).drain(timeout_seconds=30)
+        InProcessBus(shop.ledger).drain(timeout_seconds=30)
         shop.follow()
 
         assert shop.ledger.query("findings").rows == shop.ledger.query("dead_letters").rows == []

@@ -9,13 +9,13 @@ import pytest
 from msgspec.structs import replace
 
 from sagaledger.domain.choreography.derived_saga import awaited
-from sagaledger.domain.choreography.service import Service, Story
+from sagaledger.domain.choreography.service import ProcessHistory, Service
 from sagaledger.domain.participant import Command, Refused
 from sagaledger.domain.saga.events import StepFailed
 from sagaledger.domain.saga.state import Status
 from sagaledger.domain.saga.step import Retry
 from sagaledger.domain.shop import PARTICIPANTS, InventoryReserved, OrderCreated, PaymentSucceeded
-from sagaledger.domain.shop.choreographies import order_flow, return_flow
+from sagaledger.domain.shop.choreographies import order_choreography, return_choreography
 from sagaledger.domain.shop.services import SERVICES, inventory, loyalty, order, payment, place, shipping
 from sagaledger.infrastructure.choreography.replay import replay
 from sagaledger.infrastructure.event_store.port import Append, AppendCall
@@ -37,19 +37,19 @@ class Carrier:
         self.broken: dict[str, Exception] = {}
         self.attempts: list[str] = []
         self.service = Service("shipping", retry=QUICK)
-        for flow in (order_flow, return_flow):
+        for choreography in (order_choreography, return_choreography):
             for topic in shipping.topics:
-                response = shipping.response_to(flow.name, topic)
+                response = shipping.response_to(choreography.name, topic)
                 if response is not None:
-                    type_ = next(type_ for type_ in flow.meanings if type_.schema.name == topic)
-                    self.service.reacts(flow, type_)(self._reaction(response.react))
+                    type_ = next(type_ for type_ in choreography.meanings if type_.schema.name == topic)
+                    self.service.reacts(choreography, type_)(self._reaction(response.react))
 
-    def _reaction(self, react: Callable[..., object]) -> Callable[[PaymentSucceeded, Story], list[Command]]:
-        def reaction(event: PaymentSucceeded, story: Story) -> list[Command]:
+    def _reaction(self, react: Callable[..., object]) -> Callable[[PaymentSucceeded, ProcessHistory], list[Command]]:
+        def reaction(event: PaymentSucceeded, history: ProcessHistory) -> list[Command]:
             self.attempts.append(event.order_id)
             if event.order_id in self.broken:
                 raise self.broken[event.order_id]
-            return react(event, story)  # type: ignore[return-value]
+            return react(event, history)  # type: ignore[return-value]
 
         return reaction
 
@@ -150,7 +150,7 @@ def test_a_saga_whose_event_is_parked_waits_for_that_step(shop: Shop, carrier: C
 
     shop.drain()
 
-    assert awaited(order_flow, shop.ledger.state("order_flow-1")) == ("prepare_shipping", "shipping")
+    assert awaited(order_choreography, shop.ledger.state("order_flow-1")) == ("prepare_shipping", "shipping")
     failures = [each.event for each in shop.ledger.history("order_flow-1") if isinstance(each.event, StepFailed)]
     assert [failed.retryable for failed in failures] == [True] * QUICK.attempts
 
@@ -177,9 +177,9 @@ def test_later_events_of_a_process_wait_behind_the_one_that_failed(shop: Shop, c
     carrier.broken["1"] = ConnectionError("the carrier does not answer")
     shop.place(an_order("1"))
     shop.drain()
-    mapper, log = shop.ledger.mapper, shop.ledger.backend
+    codec, log = shop.ledger.codec, shop.ledger.backend
     paid_again = PaymentSucceeded(an_order("1").placed_at, "1", "1", "c1", 0, "GBP")
-    new = mapper.to_new("payment-1", 2, paid_again, correlation_id="order_flow-1")
+    new = codec.encode("payment-1", 2, paid_again, correlation_id="order_flow-1")
     log.append(AppendCall(uuid4(), [Append([new])]))
     shop.drain()
     by_status = {row["status"]: row for row in shop.ledger.query("dead_letters").rows}
@@ -199,7 +199,7 @@ def test_an_event_in_another_process_s_name_is_parked(shop: Shop) -> None:
     shop.place(an_order("1"))
     shop.drain()
     reserved = InventoryReserved(an_order("1").placed_at, "2", "sku9", 1, 1, 1)
-    new = shop.ledger.mapper.to_new("stock-sku9", 1, reserved, correlation_id="order_flow-1")
+    new = shop.ledger.codec.encode("stock-sku9", 1, reserved, correlation_id="order_flow-1")
     shop.ledger.backend.append(AppendCall(uuid4(), [Append([new])]))
 
     shop.drain()
@@ -213,7 +213,7 @@ def test_an_event_in_another_process_s_name_is_parked(shop: Shop) -> None:
 def test_an_event_that_cannot_be_read_is_parked_and_stops_no_service(shop: Shop) -> None:
     """The other processes go on."""
     created = OrderCreated(an_order("1").placed_at, "1", "c1", "France", 1, 500, "GBP", an_order("1").placed_at)
-    bad = replace(shop.ledger.mapper.to_new("order-1", 1, created, correlation_id="order_flow-1"), state=b"{}")
+    bad = replace(shop.ledger.codec.encode("order-1", 1, created, correlation_id="order_flow-1"), state=b"{}")
     shop.ledger.backend.append(AppendCall(uuid4(), [Append([bad])]))
     shop.place(an_order("2"))
 

@@ -9,11 +9,11 @@ import pytest
 from sagaledger.domain.choreography.choreography import Choreography, Stage
 from sagaledger.domain.choreography.dead_letter import DeliveryFailed, DeliverySettled
 from sagaledger.domain.choreography.derive import derive
-from sagaledger.domain.choreography.derived_saga import Derived, awaited, stalls_at
-from sagaledger.domain.choreography.service import Abstained
+from sagaledger.domain.choreography.derived_saga import DerivedSaga, awaited, stalls_at
+from sagaledger.domain.choreography.service import StepSkipped
 from sagaledger.domain.errors import DefinitionError
 from sagaledger.domain.event import Event
-from sagaledger.domain.recorded_event import Meta, Recorded
+from sagaledger.domain.recorded_event import Meta, RecordedEvent
 from sagaledger.domain.saga.events import Direction, Failure
 from sagaledger.domain.saga.state import Progress, Status
 from sagaledger.domain.shop import (
@@ -29,7 +29,7 @@ from sagaledger.domain.shop import (
     ShipmentPrepared,
     StockReceived,
 )
-from sagaledger.domain.shop.choreographies import order_flow
+from sagaledger.domain.shop.choreographies import order_choreography
 
 from .conftest import NOON
 
@@ -45,12 +45,12 @@ RELEASED = InventoryReleased(NOON, "1", "sku1", 2)
 REFUNDED = PaymentRefunded(NOON, "1", "1", "c1", 500, "GBP")
 
 
-def told(*events: Event) -> Derived:
+def told(*events: Event) -> DerivedSaga:
     """The process `order_flow-1`, as these events tell it."""
-    derived = Derived.nothing("order_flow-1")
+    derived = DerivedSaga.nothing("order_flow-1")
     for position, event in enumerate(events, 1):
-        recorded = Recorded(position, "any-1", position, event, "order_flow-1", None, Meta(), NOON)
-        derived, _ = derive(order_flow, derived, recorded)
+        recorded = RecordedEvent(position, "any-1", position, event, "order_flow-1", None, Meta(), NOON)
+        derived, _ = derive(order_choreography, derived, recorded)
     return derived
 
 
@@ -76,8 +76,8 @@ def test_a_stage_told_in_parts_is_done_with_the_last_part() -> None:
     first = InventoryReserved(NOON, "1", "sku1", 2, 1, 2)
     second = InventoryReserved(NOON, "1", "sku2", 2, 2, 2)
 
-    assert awaited(order_flow, told(CREATED, first).state) == ("reserve_inventory", "inventory")
-    assert awaited(order_flow, told(CREATED, first, second).state) == ("process_payment", "payment")
+    assert awaited(order_choreography, told(CREATED, first).state) == ("reserve_inventory", "inventory")
+    assert awaited(order_choreography, told(CREATED, first, second).state) == ("process_payment", "payment")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_money_taken_out_of_turn_still_has_to_be_given_back() -> None:
 def test_an_order_cancelled_while_a_service_works_ends_when_that_service_abstains() -> None:
     """The stage in flight counts as refused."""
     cancelled = OrderCancelled(NOON, "1", "the customer called")
-    abstained = Abstained(
+    abstained = StepSkipped(
         NOON, "payment", "InventoryReserved", "process_payment", Direction.FORWARD, "the order is cancelled"
     )
 
@@ -132,7 +132,7 @@ def test_an_order_cancelled_while_a_reaction_is_to_be_tried_again_is_not_over() 
     """The service may still do it: it ends when that service has answered."""
     failed = DeliveryFailed(NOON, "payment", 2, "InventoryReserved", 1, Failure("OSError", "no line"), NOON)
     cancelled = OrderCancelled(NOON, "1", "the customer called")
-    abstained = Abstained(
+    abstained = StepSkipped(
         NOON, "payment", "InventoryReserved", "process_payment", Direction.FORWARD, "the order is cancelled"
     )
 
@@ -147,14 +147,17 @@ def test_silence_beyond_the_deadline_is_a_stall_that_names_the_step_waited_for()
     """A process that has ended is silent for good."""
     waiting = told(CREATED, RESERVED).state
 
-    assert stalls_at(order_flow, waiting) == NOON + timedelta(seconds=order_flow.silence_seconds)
-    assert awaited(order_flow, waiting) == ("process_payment", "payment")
-    assert stalls_at(order_flow, told(CREATED, RESERVED, DECLINED, CANCELLED, RELEASED).state) is None
+    assert stalls_at(order_choreography, waiting) == NOON + timedelta(seconds=order_choreography.silence_seconds)
+    assert awaited(order_choreography, waiting) == ("process_payment", "payment")
+    assert stalls_at(order_choreography, told(CREATED, RESERVED, DECLINED, CANCELLED, RELEASED).state) is None
 
 
 def test_a_process_all_of_whose_stages_are_done_waits_for_its_closing_service() -> None:
     """The event that ends it is what is awaited."""
-    assert awaited(order_flow, told(CREATED, RESERVED, PAID, SHIPPED, AWARDED).state) == ("OrderCompleted", "order")
+    assert awaited(order_choreography, told(CREATED, RESERVED, PAID, SHIPPED, AWARDED).state) == (
+        "OrderCompleted",
+        "order",
+    )
 
 
 def test_a_choreography_whose_events_mean_two_things_is_refused() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sagaledger.domain.saga.state import Status
-from sagaledger.infrastructure.choreography.in_process_bus import EmbeddedBus
+from sagaledger.infrastructure.choreography.in_process_bus import InProcessBus
 from sagaledger.infrastructure.errors import SagaConflict
 from sagaledger.infrastructure.read_models.drift import drift
 from sagaledger.infrastructure.read_models.projector import Projector
@@ -107,7 +107,7 @@ def test_services_leave_the_events_of_orchestrated_sagas_alone(shop: Shop) -> No
 def test_two_instances_of_each_service_handle_each_event_once(shop: Shop) -> None:
     """Whoever is slower finds its position moved, and goes on from there."""
     shop.place(*(order(str(number)) for number in range(20)))
-    buses = [EmbeddedBus(shop.ledger), EmbeddedBus(shop.ledger)]
+    buses = [InProcessBus(shop.ledger), InProcessBus(shop.ledger)]
 
     while sum(bus.run_once() for bus in buses):
         pass
@@ -136,7 +136,7 @@ def test_the_views_treat_a_choreographed_saga_like_any_other(shop: Shop) -> None
     }
     ledger = shop.ledger
     for view in ("sagas", "saga_steps", "interventions", "findings", "dead_letters", "orders"):
-        assert drift(ledger.queries, ledger.backend, ledger.mapper, view).count == 0
+        assert drift(ledger.queries, ledger.backend, ledger.codec, view).count == 0
 
 
 def test_the_past_of_a_choreographed_saga_is_its_first_facts(shop: Shop) -> None:
@@ -155,13 +155,13 @@ def test_a_view_that_lags_by_one_event_at_a_time_says_the_same(shop: Shop) -> No
     """What the translator remembers between batches is only a cache."""
     shop.place(order("1"), order("2", declined=True))
     shop.bus.drain()
-    slow = Projector(shop.ledger.backend, shop.ledger.mapper, shop.ledger.app.projections, batch_events_max=1)
+    slow = Projector(shop.ledger.backend, shop.ledger.codec, shop.ledger.app.projections, batch_events_max=1)
     slow.catch_up()
     slow.stop()
 
     ledger = shop.ledger
-    assert drift(ledger.queries, ledger.backend, ledger.mapper, "sagas").count == 0
-    assert drift(ledger.queries, ledger.backend, ledger.mapper, "saga_steps").count == 0
+    assert drift(ledger.queries, ledger.backend, ledger.codec, "sagas").count == 0
+    assert drift(ledger.queries, ledger.backend, ledger.codec, "saga_steps").count == 0
 
 
 def test_waiting_for_a_choreographed_saga_ends_with_it(shop: Shop) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sagaledger.domain.shop.services import inventory
-from sagaledger.infrastructure.choreography.nats.cloud_events import Notice, headers_of, read
+from sagaledger.infrastructure.choreography.nats.cloud_events import EventNotice, headers_of, read
 from sagaledger.infrastructure.choreography.nats.errors import MessageRejected
-from sagaledger.infrastructure.choreography.nats.inbox import Receiver
+from sagaledger.infrastructure.choreography.nats.inbox import NatsInbox
 from sagaledger.infrastructure.event_store.port import STATE_BYTES_MAX, StoredRow
 
 from .conftest import Shop, order
@@ -22,7 +22,7 @@ def placed(sqlite_shop: Shop) -> StoredRow:
     return sqlite_shop.ledger.backend.correlated("order_flow-1")[0]
 
 
-def _notice(row: StoredRow) -> Notice:
+def _notice(row: StoredRow) -> EventNotice:
     return read(STREAM, headers_of(STREAM, row), row.state)
 
 
@@ -30,12 +30,12 @@ def test_an_event_survives_the_way_through_a_message(placed: StoredRow) -> None:
     """Its attributes are in the headers, its bytes are the body."""
     notice = _notice(placed)
 
-    assert notice == Notice(placed.position, "OrderCreated", "order_flow-1", placed.state)
+    assert notice == EventNotice(placed.position, "OrderCreated", "order_flow-1", placed.state)
 
 
 def test_a_message_that_comes_again_counts_once(sqlite_shop: Shop, placed: StoredRow) -> None:
     """To this instance of the service, and to one that knows nothing of it."""
-    first, second = Receiver(sqlite_shop.ledger, inventory), Receiver(sqlite_shop.ledger, inventory)
+    first, second = NatsInbox(sqlite_shop.ledger, inventory), NatsInbox(sqlite_shop.ledger, inventory)
 
     for receiver in (first, first, second):
         assert receiver.receive([_notice(placed), _notice(placed)]) == []
@@ -90,7 +90,7 @@ def test_a_message_that_the_log_contradicts_is_rejected(
 ) -> None:
     """The broker is never the source of truth; nothing is recorded for it."""
     before = sqlite_shop.ledger.backend.head().position
-    receiver = Receiver(sqlite_shop.ledger, inventory)
+    receiver = NatsInbox(sqlite_shop.ledger, inventory)
 
     [rejection] = receiver.receive([_notice(placed)._replace(**forged)])  # type: ignore[arg-type]
 
@@ -106,7 +106,7 @@ def test_an_earlier_event_that_was_never_delivered_is_handled_first(sqlite_shop:
     cancelled = next(row for row in rows if row.topic == "OrderCancelled")
     head = sqlite_shop.ledger.backend.head().position
 
-    Receiver(sqlite_shop.ledger, inventory).receive([_notice(cancelled)])
+    NatsInbox(sqlite_shop.ledger, inventory).receive([_notice(cancelled)])
 
     assert sqlite_shop.ledger.backend.head().position == head, "the embedded bus had handled it"
 
@@ -115,7 +115,7 @@ def test_the_checkpoint_moves_to_the_first_event_that_is_outstanding(sqlite_shop
     """So `participants` says how far a service is, whoever delivers."""
     sqlite_shop.place(order("1"), order("2"))
     first, second = (sqlite_shop.ledger.backend.correlated(f"order_flow-{key}")[0] for key in "12")
-    receiver = Receiver(sqlite_shop.ledger, inventory)
+    receiver = NatsInbox(sqlite_shop.ledger, inventory)
 
     receiver.receive([_notice(first)])
     receiver.tick()
@@ -137,7 +137,7 @@ def test_more_events_than_one_append_may_have_are_handled_in_several(sqlite_shop
     sqlite_shop.place(*orders)
     rows = [sqlite_shop.ledger.backend.correlated(f"order_flow-{each.order_id}")[0] for each in orders]
 
-    rejections = Receiver(sqlite_shop.ledger, inventory).receive([_notice(row) for row in rows])
+    rejections = NatsInbox(sqlite_shop.ledger, inventory).receive([_notice(row) for row in rows])
 
     assert rejections == []
     assert sum(len(sqlite_shop.topics(f"order_flow-{each.order_id}")) - 1 for each in orders) == 80 * 150

@@ -10,10 +10,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sagaledger.infrastructure.choreography.in_process_bus import EmbeddedBus
-from sagaledger.infrastructure.choreography.nats.cloud_events import Notice
-from sagaledger.infrastructure.choreography.nats.inbox import Receiver
-from sagaledger.infrastructure.choreography.subscription import Follower
+from sagaledger.infrastructure.choreography.in_process_bus import InProcessBus
+from sagaledger.infrastructure.choreography.nats.cloud_events import EventNotice
+from sagaledger.infrastructure.choreography.nats.inbox import NatsInbox
+from sagaledger.infrastructure.choreography.subscription import Subscription
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.shop.app import APP
 
@@ -81,14 +81,14 @@ def test_services_may_take_their_turns_in_any_order_and_come_back_at_any_time(se
     with TemporaryDirectory() as folder:
         shop = _busy_shop(folder)
         services = list(APP.services.values()) * 2
-        followers = [Follower(shop.ledger, service) for service in services]
+        followers = [Subscription(shop.ledger, service) for service in services]
         for _ in range(ROUNDS_MAX):
             at = random.randrange(len(followers))
             if random.random() < 0.1:
-                followers[at] = Follower(shop.ledger, services[at])
+                followers[at] = Subscription(shop.ledger, services[at])
             followers[at].step()
 
-        EmbeddedBus(shop.ledger).drain(timeout_seconds=30)
+        InProcessBus(shop.ledger).drain(timeout_seconds=30)
 
         _same_as_undisturbed(shop)
         shop.ledger.close()
@@ -101,27 +101,27 @@ def test_a_broker_may_deliver_late_twice_and_in_any_order(seed: int, lost: float
     random = Random(seed)  # noqa: S311  # deliveries that can be repeated
     with TemporaryDirectory() as folder:
         shop = _busy_shop(folder)
-        receivers = [Receiver(shop.ledger, service) for service in APP.services.values() for _ in range(2)]
+        receivers = [NatsInbox(shop.ledger, service) for service in APP.services.values() for _ in range(2)]
         for _ in range(ROUNDS_MAX):
             receiver = random.choice(receivers)
             kept = [notice for notice in _notices(shop) if _draw(seed, notice) >= lost]
             receiver.receive(random.choices(kept, k=random.randint(1, 4)))
 
-        EmbeddedBus(shop.ledger).drain(timeout_seconds=30)
+        InProcessBus(shop.ledger).drain(timeout_seconds=30)
 
         _same_as_undisturbed(shop)
         shop.ledger.close()
 
 
-def _draw(seed: int, notice: Notice) -> float:
+def _draw(seed: int, notice: EventNotice) -> float:
     return Random(f"{seed}:{notice.position}").random()  # noqa: S311  # as above
 
 
-def _notices(shop: Shop) -> list[Notice]:
+def _notices(shop: Shop) -> list[EventNotice]:
     """Every choreographed event there is, as a message would tell it."""
     rows = shop.ledger.backend.read(0, limit=5_000)
     return [
-        Notice(row.position, row.topic, row.correlation_id, row.state)
+        EventNotice(row.position, row.topic, row.correlation_id, row.state)
         for row in rows
-        if row.correlation_id is not None and APP.flow_of(row.correlation_id) is not None
+        if row.correlation_id is not None and APP.choreography_of(row.correlation_id) is not None
     ]

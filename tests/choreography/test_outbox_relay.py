@@ -17,10 +17,10 @@ from sagaledger.domain.saga.state import Status
 from sagaledger.domain.shop.services import payment
 from sagaledger.infrastructure.choreography.nats.cloud_events import MESSAGE_ID, headers_of, subject_of
 from sagaledger.infrastructure.choreography.nats.connection import stream_of
-from sagaledger.infrastructure.choreography.nats.consumer import Attendant, subjects
-from sagaledger.infrastructure.choreography.nats.outage import rest
-from sagaledger.infrastructure.choreography.nats.outbox_relay import Relay
-from sagaledger.infrastructure.event_store.port import Advance, AppendCall, StoredRow
+from sagaledger.infrastructure.choreography.nats.consumer import NatsConsumer, subjects
+from sagaledger.infrastructure.choreography.nats.outage import pause
+from sagaledger.infrastructure.choreography.nats.outbox_relay import OutboxRelay
+from sagaledger.infrastructure.event_store.port import AppendCall, CheckpointUpdate, StoredRow
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.shop.app import APP
 
@@ -42,7 +42,7 @@ def _relay(shop: Shop, nats: Nats) -> None:
 
     async def relay() -> None:
         stopping = asyncio.Event()
-        running = asyncio.create_task(Relay(shop.ledger, nats.url).run(stopping))
+        running = asyncio.create_task(OutboxRelay(shop.ledger, nats.url).run(stopping))
         async with asyncio.timeout(PATIENCE_SECONDS):
             while _position(shop) < _last_choreographed(shop).position and not running.done():
                 await asyncio.to_thread(shop.ledger.backend.wait_beyond, shop.ledger.backend.head().position, 0.02)
@@ -58,7 +58,10 @@ def _react(shop: Shop, nats: Nats) -> None:
     async def react() -> None:
         stopping = asyncio.Event()
         services = shop.ledger.app.services.values()
-        runners = [Relay(shop.ledger, nats.url), *(Attendant(shop.ledger, service, nats.url) for service in services)]
+        runners = [
+            OutboxRelay(shop.ledger, nats.url),
+            *(NatsConsumer(shop.ledger, service, nats.url) for service in services),
+        ]
         running = [asyncio.create_task(runner.run(stopping)) for runner in runners]
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not _all_ended(shop):
@@ -80,7 +83,7 @@ def _position(shop: Shop) -> int:
 
 def _choreographed(shop: Shop) -> list[StoredRow]:
     rows = shop.ledger.backend.read(0, limit=5_000)
-    return [row for row in rows if row.correlation_id and shop.ledger.app.flow_of(row.correlation_id)]
+    return [row for row in rows if row.correlation_id and shop.ledger.app.choreography_of(row.correlation_id)]
 
 
 def _last_choreographed(shop: Shop) -> StoredRow:
@@ -127,7 +130,7 @@ def test_what_is_sent_again_is_dropped_by_the_broker(sqlite_shop: Shop, nats: Na
     sent = _stream(sqlite_shop, nats).messages
 
     consumer = f"relay:{stream_of(sqlite_shop.ledger)}"
-    back = Advance(consumer, _position(sqlite_shop), 0)
+    back = CheckpointUpdate(consumer, _position(sqlite_shop), 0)
     sqlite_shop.ledger.backend.append(AppendCall(uuid4(), [], advances=[back]))
     _relay(sqlite_shop, nats)
 
@@ -158,12 +161,12 @@ def test_an_empty_ledger_is_waited_with_and_that_is_told_once(
 
         async def relay() -> None:
             stopping = asyncio.Event()
-            running = asyncio.create_task(Relay(ledger, nats.url).run(stopping))
-            await rest(stopping, 1.0)  # enough for several tries
+            running = asyncio.create_task(OutboxRelay(ledger, nats.url).run(stopping))
+            await pause(stopping, 1.0)  # enough for several tries
             shop.place(order("1"))
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while _position(shop) == 0:
-                    await rest(stopping, 0.05)
+                    await pause(stopping, 0.05)
             stopping.set()
             await running
 

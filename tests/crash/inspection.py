@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from sagaledger.domain.recorded_event import Recorded
+from sagaledger.domain.recorded_event import RecordedEvent
 from sagaledger.domain.saga.events import CompensationStarted, StepCompensated, StepStarted, StepSucceeded
 from sagaledger.infrastructure.event_store.verify import verify
 from sagaledger.infrastructure.ledger.ledger import Ledger
@@ -33,7 +33,7 @@ class Outcome(NamedTuple):
 def inspect(url: str, folder: Path) -> tuple[Outcome, list[str]]:
     """The outcome, and every violation."""
     with open_ledger(url, folder, Watch()) as ledger:
-        events = [ledger.mapper.to_recorded(row) for row in ledger.backend.read(0, limit=100_000)]
+        events = [ledger.codec.decode(row) for row in ledger.backend.read(0, limit=100_000)]
         books = Harbour(folder).books
         found = [*_of_the_log(ledger), *_of_steps(events, books), *_of_views(ledger)]
         rows = {view: ledger.query(view, limit=1000).rows for view in VIEWS}
@@ -51,7 +51,7 @@ def _of_the_log(ledger: Ledger) -> Iterator[str]:
     yield from (f"{row.saga_id} is still due" for row in ledger.backend.due())
 
 
-def _of_steps(events: list[Recorded], books: list[str]) -> Iterator[str]:
+def _of_steps(events: list[RecordedEvent], books: list[str]) -> Iterator[str]:
     """No success twice, one key for each step, and one entry in the service's books for each key."""
     done: Counter[tuple[str, str, str]] = Counter()
     keys: dict[tuple[str, str, str], str] = {}
@@ -71,6 +71,6 @@ def _of_steps(events: list[Recorded], books: list[str]) -> Iterator[str]:
 
 def _of_views(ledger: Ledger) -> Iterator[str]:
     for projection in ledger.app.projections:
-        found = drift(ledger.queries, ledger.backend, ledger.mapper, projection.name)
+        found = drift(ledger.queries, ledger.backend, ledger.codec, projection.name)
         if found.count:
             yield f"view {projection.name} differs from its events: {found.differences[:2]}"

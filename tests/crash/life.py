@@ -14,15 +14,15 @@ from sagaledger.domain.saga.events import Action, SignalReceived
 from sagaledger.domain.shop import DECLINED_CARD, OpenStock, Order, OrderLine, Return, ReturnLine
 from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.event_store.port import AppendCall
-from sagaledger.infrastructure.ledger.append_builder import Draft
+from sagaledger.infrastructure.ledger.append_builder import AppendBuilder
 from sagaledger.infrastructure.ledger.ledger import Ledger
-from sagaledger.infrastructure.ledger.stream_cache import Committer
+from sagaledger.infrastructure.ledger.stream_cache import StreamCache
 from sagaledger.infrastructure.read_models.rebuild import rebuild
 from sagaledger.infrastructure.runtime.clock import Clock
 from sagaledger.infrastructure.worker.engine import Engine
-from sagaledger.infrastructure.worker.messages import Message
+from sagaledger.infrastructure.worker.messages import EngineMessage
 from sagaledger.infrastructure.worker.steps.attempt import attempt
-from sagaledger.infrastructure.worker.steps.thread_runner import StepThreads
+from sagaledger.infrastructure.worker.steps.thread_runner import ThreadRunner
 
 from .voyage import Harbour, app_with
 
@@ -58,7 +58,7 @@ def live(url: str, folder: Path) -> None:
     with open_ledger(url, folder, watch) as ledger:
         _begin(ledger)
         _work(ledger, Harbour(folder), watch)
-        rebuild(ledger.backend, ledger.mapper, ledger.queries.projection("orders"))
+        rebuild(ledger.backend, ledger.codec, ledger.queries.projection("orders"))
 
 
 def _begin(ledger: Ledger) -> None:
@@ -73,19 +73,19 @@ def _begin(ledger: Ledger) -> None:
         known = [recorded.event for recorded in ledger.history(saga_id, participants=False)]
         if not any(isinstance(fact, SignalReceived) for fact in known):
             ledger.signal(saga_id, "weather", "fair", actor="captain")
-        if fate == "cancelled" and not ledger.state(saga_id).turned:
+        if fate == "cancelled" and not ledger.state(saga_id).compensating:
             ledger.cancel(saga_id, actor="captain", reason="ill")
 
 
 def _open_stock(ledger: Ledger) -> None:
-    committer = Committer(ledger.app, ledger.backend, ledger.mapper)
+    stream_cache = StreamCache(ledger.app, ledger.backend, ledger.codec)
 
-    def receive() -> Draft:
-        draft = committer.draft("delivery", Meta())
-        draft.perform([OpenStock("lamp", 10, "first"), OpenStock("teapot", 10, "first")], NOON)
+    def receive() -> AppendBuilder:
+        draft = stream_cache.draft("delivery", Meta())
+        draft.handle([OpenStock("lamp", 10, "first"), OpenStock("teapot", 10, "first")], NOON)
         return draft
 
-    [draft] = committer.build([receive])
+    [draft] = stream_cache.build([receive])
     if draft.events:
         ledger.backend.append(AppendCall(uuid4(), [draft.append()]))
 
@@ -94,8 +94,8 @@ def _work(ledger: Ledger, harbour: Harbour, watch: Watch) -> None:
     """Turn by turn, until every saga has ended and every view has reached the end of the log."""
     engine = Engine(ledger, concurrency=100, lease_seconds=600.0)
     projector = ledger.projector()
-    threads = StepThreads(1)
-    inbox: list[Message] = []
+    threads = ThreadRunner(1)
+    inbox: list[EngineMessage] = []
     for _ in range(TURNS_MAX):
         turn = engine.turn(inbox)
         inbox = [asyncio.run(attempt(dispatch, threads)) for dispatch in turn.dispatch]

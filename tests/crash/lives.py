@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from sagaledger.infrastructure.runtime import failpoints as boundary
+from sagaledger.infrastructure.runtime import failpoints
 
 from .inspection import Outcome, inspect
 from .life import live
@@ -51,11 +51,11 @@ def _undisturbed(url: str, folder: Path) -> tuple[Outcome, list[str]]:
 
     def note_crossings() -> None:
         with (place / "crossings").open("w") as notes:
-            boundary.watch(
+            failpoints.set_listener(
                 lambda name, after: print(f"{'after' if after else 'before'} {name}", file=notes, flush=True)
             )
             live(mine, place)
-            boundary.watch(None)
+            failpoints.set_listener(None)
 
     _must_end(_fork(note_crossings, place), place)
     outcome, found = _inspected(mine, place)
@@ -74,7 +74,7 @@ def _die_and_go_on(url: str, place: Path, death: int, expected: Outcome) -> list
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        boundary.watch(count_down)
+        failpoints.set_listener(count_down)
         live(url, place)
 
     status = _fork(die, place)

@@ -11,10 +11,10 @@ import psycopg
 import pytest
 
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.postgres.connection import BoundaryConnection as PostgresConnection
-from sagaledger.infrastructure.event_store.sqlite.connection import BoundaryConnection as SqliteConnection
+from sagaledger.infrastructure.event_store.postgres.connection import PostgresConnection
+from sagaledger.infrastructure.event_store.sqlite.connection import SqliteConnection
 from sagaledger.infrastructure.event_store.view_store import create_engine_for, reading
-from sagaledger.infrastructure.runtime import failpoints as boundary
+from sagaledger.infrastructure.runtime import failpoints
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("domain", "projections", "infrastructure")
@@ -32,18 +32,20 @@ METHODS = {"read_text", "read_bytes", "write_text", "write_bytes", "touch", "unl
 MODES = {"r", "w", "a", "x", "rb", "wb", "ab", "xb", "r+b"}
 
 THROUGH_THE_BOUNDARY = {
-    "infrastructure/log/sqlite_connection.py": {"sqlite3.connect"},
-    "infrastructure/log/sqlite_work.py": {"os.open", "fcntl.flock"},  # the worker's lock
-    "infrastructure/engine.py": {"sqlalchemy.create_engine"},  # with connections from the two modules beside
-    "infrastructure/broker/connection.py": {"NatsBroker"},  # not connected yet; see BROKER_CALLS
+    "infrastructure/event_store/sqlite/connection.py": {"sqlite3.connect"},
+    "infrastructure/event_store/sqlite/work_queue.py": {"os.open", "fcntl.flock"},  # the worker's lock
+    "infrastructure/event_store/view_store.py": {
+        "sqlalchemy.create_engine"
+    },  # with connections from the two modules beside
+    "infrastructure/choreography/nats/connection.py": {"NatsBroker"},  # not connected yet; see BROKER_CALLS
 }
-"""The gateways: they say `crossing` themselves, or give connections that do."""
+"""The gateways: they say `failpoint` themselves, or give connections that do."""
 NOTHING_TO_LOSE = {
-    "infrastructure/projector/shadow.py": {
+    "infrastructure/read_models/scratch_view.py": {
         "sqlalchemy.create_engine",
         "sqlite3.connect",
     },  # private, and gone with the process
-    "infrastructure/log/statements.py": {"read_text"},  # the package's own SQL
+    "infrastructure/event_store/sql_files.py": {"read_text"},  # the package's own SQL
 }
 """What is read only, or seen by nobody else."""
 BROKER_PACKAGES = ("faststream", "nats")
@@ -52,15 +54,15 @@ BROKER_CALLS = {
     "ack", "ack_sync", "nak", "term", "in_progress", "reject", "stream_info", "add_stream", "update_stream",
     "delete_stream", "purge_stream", "consumer_info", "add_consumer", "delete_consumer", "get_msg",
 }  # fmt: skip
-"""Methods that ask something of a broker: each has to be awaited by `boundary.crossed`."""
-USERS_FILES = ("infrastructure/cli/", "infrastructure/intake/")
+"""Methods that ask something of a broker: each has to be awaited by `failpoints.awaiting_failpoint`."""
+USERS_FILES = ("infrastructure/cli/", "infrastructure/shop/")
 """The command line: it reads the user's files, and starts workers as programs of their own."""
 
 
 def test_no_call_leads_outside_but_through_the_boundary() -> None:
     """Whoever opens a connection, a file or a program elsewhere has to give it a hook, or a reason to need none."""
     strays = [
-        f"{place}:{line} calls {name}: open it in one of {sorted(THROUGH_THE_BOUNDARY)}, under `boundary.crossing`"
+        f"{place}:{line} calls {name}: open it in one of {sorted(THROUGH_THE_BOUNDARY)}, under `failpoints.failpoint`"
         for package in PACKAGES
         for path in sorted((ROOT / package).rglob("*.py"))
         for place in [path.relative_to(ROOT).as_posix()]
@@ -86,7 +88,7 @@ def test_nothing_is_asked_of_a_broker_but_through_the_boundary() -> None:
     """Where NATS or FastStream is imported, whatever goes over the wire has its hook."""
     paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
     strays = [
-        f"{path.relative_to(ROOT)}:{line} calls {name}: await it by `boundary.crossed`"
+        f"{path.relative_to(ROOT)}:{line} calls {name}: await it by `failpoints.awaiting_failpoint`"
         for path in paths
         for name, line in _calls_to_a_broker(path)
     ]
@@ -97,7 +99,12 @@ def test_nothing_is_asked_of_a_broker_but_through_the_boundary() -> None:
 
 def test_a_stray_call_to_a_broker_is_found(tmp_path: Path) -> None:
     """The check itself: it tells what is awaited by the boundary from what is not, and leaves other programs alone."""
-    calls = 'await crossed("nats ack", message.ack())\n    await message.nak()\n    await js().stream_info("x")\n'
+    lines = (
+        'await awaiting_failpoint("nats ack", message.ack())',
+        "await message.nak()",
+        'await js().stream_info("x")',
+    )
+    calls = "\n    ".join(lines)
     stray, other = tmp_path / "stray.py", tmp_path / "other.py"
     other.write_text(f"async def f():\n    {calls}")
     stray.write_text(f"async def f():\n    from nats.errors import Error\n    {calls}")
@@ -111,7 +118,7 @@ def test_every_connection_can_be_watched(url: str) -> None:
     told: list[tuple[str, bool]] = []
     backend = open_backend(url, create=True)
     engine = create_engine_for(url)
-    boundary.watch(lambda name, after: told.append((name, after)))
+    failpoints.set_listener(lambda name, after: told.append((name, after)))
     try:
         backend.head()
         of_the_log = len(told)
@@ -119,7 +126,7 @@ def test_every_connection_can_be_watched(url: str) -> None:
             driver = connection.connection.driver_connection
             connection.exec_driver_sql("SELECT 1")
     finally:
-        boundary.watch(None)
+        failpoints.set_listener(None)
         engine.dispose()
         backend.close()
 
@@ -133,12 +140,12 @@ def test_a_statement_that_fails_does_not_come_back(sqlite_url: str) -> None:
     told: list[bool] = []
     backend = open_backend(sqlite_url, create=True)
     backend.close()
-    boundary.watch(lambda _name, after: told.append(after))
+    failpoints.set_listener(lambda _name, after: told.append(after))
     try:
         with pytest.raises((sqlite3.Error, psycopg.Error)):
             sqlite3.connect(":memory:", factory=SqliteConnection).execute("SELECT nonsense")
     finally:
-        boundary.watch(None)
+        failpoints.set_listener(None)
 
     assert told == [False]
 
@@ -170,7 +177,7 @@ def _calls_to_a_broker(path: Path) -> Iterator[tuple[str, int]]:
     if not _knows_a_broker(tree):
         return
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    hooked = {inner for call in calls if ast.unparse(call.func) == "crossed" for inner in ast.walk(call)}
+    hooked = {inner for call in calls if ast.unparse(call.func) == "awaiting_failpoint" for inner in ast.walk(call)}
     for call in calls:
         if isinstance(call.func, ast.Attribute) and call.func.attr in BROKER_CALLS and call not in hooked:
             yield call.func.attr, call.lineno

@@ -9,7 +9,7 @@ import pytest
 from msgspec import Raw
 
 from sagaledger.domain.event import Event
-from sagaledger.domain.saga.decide import Advance, advance, decide, idempotency_key
+from sagaledger.domain.saga.decide import NextSteps, advance, decide, idempotency_key
 from sagaledger.domain.saga.definition import Definition
 from sagaledger.domain.saga.events import (
     Action,
@@ -124,7 +124,7 @@ def resolved(action: Action, step: str = "flight", direction: Direction = BACK, 
     return InterventionResolved(NOON, step, direction, action, "op", "why", **more)
 
 
-def runs(ahead: Advance) -> list[tuple[str, Direction, int]]:
+def runs(ahead: NextSteps) -> list[tuple[str, Direction, int]]:
     """The attempts that are to be made."""
     return [(run.step, run.direction, run.attempt) for run in ahead.run]
 

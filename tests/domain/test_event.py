@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from sagaledger.domain.choreography.dead_letter import LETTERS
-from sagaledger.domain.choreography.service import ABSTENTIONS
+from sagaledger.domain.choreography.dead_letter import DEAD_LETTERS
+from sagaledger.domain.choreography.service import SKIPPED_STEPS
 from sagaledger.domain.errors import CorruptEvent, DefinitionError, NotSerialisable, UnknownEvent
 from sagaledger.domain.event import Event, Registry, event
-from sagaledger.domain.saga.events import SAGA_FACTS, StepSucceeded
+from sagaledger.domain.saga.events import SAGA_EVENTS, StepSucceeded
 from sagaledger.domain.shop import PARTICIPANTS
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
@@ -101,15 +101,15 @@ def test_a_value_that_is_not_json_is_refused_when_written() -> None:
 
 def test_what_a_user_put_in_is_kept_byte_for_byte() -> None:
     """A result is not parsed on its way through the log."""
-    registry = Registry(SAGA_FACTS)
+    registry = Registry(SAGA_EVENTS)
     fact = StepSucceeded(NOON, "pay", 1, Raw(b'{"z": 1.10, "a": "\\u00e9"}'))
 
     assert registry.decode("StepSucceeded", 1, registry.encode(fact)) == fact
 
 
 def _registry() -> Registry:
-    participants = (*PARTICIPANTS, ABSTENTIONS, LETTERS)
-    return Registry([*SAGA_FACTS, *(type_ for participant in participants for type_ in participant.events)])
+    participants = (*PARTICIPANTS, SKIPPED_STEPS, DEAD_LETTERS)
+    return Registry([*SAGA_EVENTS, *(type_ for participant in participants for type_ in participant.events)])
 
 
 def test_every_golden_event_still_reads() -> None:

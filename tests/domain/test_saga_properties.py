@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from sagaledger.domain.errors import StepRejected
 from sagaledger.domain.event import Event
-from sagaledger.domain.saga.decide import Run, advance, started
+from sagaledger.domain.saga.decide import Attempt, advance, started
 from sagaledger.domain.saga.definition import Definition
 from sagaledger.domain.saga.events import (
     Action,
@@ -32,7 +32,7 @@ from sagaledger.domain.saga.events import (
     StepSucceeded,
 )
 from sagaledger.domain.saga.evolve import evolve, fold_all, rebuild
-from sagaledger.domain.saga.outcome import Success, failure_of, orphaned, outcome_fact
+from sagaledger.domain.saga.outcome import Success, failure_of, orphaned, outcome_event
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import Progress, SagaState, Status
 from sagaledger.domain.saga.step import Retry
@@ -85,7 +85,7 @@ class Play:
         self.now = NOON
         self.facts: list[Event] = []
         self.state = SagaState("any-1")
-        self.running: list[Run] = []
+        self.running: list[Attempt] = []
         self._draw = draw
         deadline = None if definition.deadline is None else NOON + timedelta(seconds=definition.deadline)
         self.record(SagaStarted(NOON, "any", 1, definition.fingerprint, Raw(b"{}"), deadline))
@@ -101,7 +101,7 @@ class Play:
             self.record(*ahead.facts)
             for run in ahead.run:
                 self.record(started(self.definition, self.state, run, self.now))
-                if self.state.track(run.step, run.direction).progress is Progress.RUNNING:
+                if self.state.progress_of(run.step, run.direction).progress is Progress.RUNNING:
                     self.running.append(run)
             if self.state.end is not None and not self.running:
                 return self.state
@@ -129,7 +129,7 @@ class Play:
             self.record(*orphaned(self.definition, self.state, "w", self.now))
             self.running.clear()
         elif kind == "cancel":
-            if self.state.end is None and not self.state.past_pivot and not self.state.turned:
+            if self.state.end is None and not self.state.past_pivot and not self.state.compensating:
                 self.record(CancelRequested(self.now, "someone", "because"))
         else:
             run = self.running.pop(self._draw(st.integers(0, len(self.running) - 1)))
@@ -138,7 +138,7 @@ class Play:
                 if kind == "success"
                 else failure_of(StepRejected("no") if kind == "refusal" else OSError("gone"))
             )
-            self.record(outcome_fact(self.definition, self.state, run, outcome, self.now))
+            self.record(outcome_event(self.definition, self.state, run, outcome, self.now))
 
     def _someone_signals(self) -> None:
         awaited = [t.forward.wait for t in self.state.steps.values() if t.forward.progress is Progress.WAITING]
@@ -195,32 +195,32 @@ def _prefixes(play: Play) -> list[tuple[SagaState, Event]]:
 def _steps_follow_their_dependencies(play: Play) -> None:
     for state, fact in _prefixes(play):
         if isinstance(fact, StepStarted):
-            assert all(state.step(name).forward.over for name in play.definition.after[fact.step])
+            assert all(state.step(name).forward.finished for name in play.definition.after[fact.step])
             in_doubt = fact.step == play.definition.pivot and state.step(fact.step).forward.possibly_executed
-            assert in_doubt or not state.turned
+            assert in_doubt or not state.compensating
 
 
 def _nothing_runs_again_after_its_success(play: Play) -> None:
     for state, fact in _prefixes(play):
         if isinstance(fact, StepStarted):
-            assert not state.step(fact.step).forward.over
+            assert not state.step(fact.step).forward.finished
         if isinstance(fact, CompensationStarted):
-            assert not state.step(fact.step).compensation.over
+            assert not state.step(fact.step).compensation.finished
         if isinstance(fact, StepSucceeded | StepFailed | StepCompensated):
             direction = Direction.COMPENSATION if isinstance(fact, StepCompensated) else Direction.FORWARD
-            assert state.track(fact.step, direction).progress in (Progress.RUNNING, Progress.WAITING)
+            assert state.progress_of(fact.step, direction).progress in (Progress.RUNNING, Progress.WAITING)
 
 
 def _owes(play: Play, state: SagaState, name: str) -> bool:
     tracks = state.step(name)
     happened = tracks.forward.progress is Progress.DONE or tracks.forward.possibly_executed
-    return play.definition.step(name).undo is not None and happened and not tracks.compensation.over
+    return play.definition.step(name).undo is not None and happened and not tracks.compensation.finished
 
 
 def _compensations_run_in_reverse(play: Play) -> None:
     for state, fact in _prefixes(play):
         if isinstance(fact, CompensationStarted):
-            assert state.turned
+            assert state.compensating
             assert not state.past_pivot
             assert play.definition.pivot is None or not state.step(play.definition.pivot).forward.possibly_executed
             assert not any(_owes(play, state, later) for later in play.definition.dependents[fact.step])
@@ -240,7 +240,7 @@ def _the_end_is_true(play: Play, final: SagaState) -> None:
     match final.status:
         case Status.COMPLETED:
             assert isinstance(last, SagaCompleted)
-            assert all(final.step(name).forward.over for name in steps)
+            assert all(final.step(name).forward.finished for name in steps)
         case Status.COMPENSATED:
             assert isinstance(last, SagaCompensated)
             assert not final.past_pivot
@@ -293,7 +293,7 @@ def test_only_proof_spares_a_failed_step_its_compensation() -> None:
         [run] = advance(definition, state, NOON).run
         state = evolve(state, started(definition, state, run, NOON))
 
-        fact = outcome_fact(definition, state, run, failure_of(error), NOON)
+        fact = outcome_event(definition, state, run, failure_of(error), NOON)
 
         assert isinstance(fact, StepFailed)
         assert fact.effect is effect
@@ -314,4 +314,4 @@ def test_an_attempt_whose_worker_died_is_made_again_under_the_same_key() -> None
 
     assert isinstance(unknown, StepOutcomeUnknown)
     [second] = advance(definition, evolve(state, unknown), NOON).run
-    assert second == Run("a", Direction.FORWARD, 2, first.key)
+    assert second == Attempt("a", Direction.FORWARD, 2, first.key)

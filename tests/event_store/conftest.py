@@ -10,12 +10,12 @@ import pytest
 
 from sagaledger.infrastructure.event_store.hash_chain import digest
 from sagaledger.infrastructure.event_store.port import (
-    Advance,
     Append,
     AppendCall,
-    DueChange,
-    Epoch,
+    CheckpointUpdate,
+    FencingToken,
     NewEvent,
+    QueueEntry,
 )
 
 SOME_TIME = datetime(2020, 1, 1, tzinfo=UTC)
@@ -48,13 +48,13 @@ class Pen:
         self,
         *appends: Append,
         append_id: UUID | None = None,
-        epoch: Epoch | None = None,
-        advances: Sequence[Advance] = (),
+        epoch: FencingToken | None = None,
+        advances: Sequence[CheckpointUpdate] = (),
     ) -> AppendCall:
         return AppendCall(append_id or uuid4(), appends, epoch, advances)
 
-    def due(self, saga_id: str, *, at: datetime | None = SOME_TIME, worker_id: str | None = None) -> DueChange:
-        return DueChange(saga_id, "trip", 1, at, worker_id)
+    def due(self, saga_id: str, *, at: datetime | None = SOME_TIME, worker_id: str | None = None) -> QueueEntry:
+        return QueueEntry(saga_id, "trip", 1, at, worker_id)
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from msgspec.structs import astuple
 from sagaledger.infrastructure.errors import PositionConflict, SupersededWorker
 from sagaledger.infrastructure.event_store.port import (
     APPEND_EVENTS_MAX,
-    Advance,
     Append,
     Appended,
     Backend,
+    CheckpointUpdate,
     Conflict,
-    Epoch,
+    FencingToken,
 )
 
 if TYPE_CHECKING:
@@ -178,8 +178,8 @@ def test_a_call_in_which_all_conflict_writes_nothing(log: Backend, pen: Pen) -> 
 
     log.append(
         pen.call(
-            Append(pen.events("a", 1), due=pen.due("a"), nudge=[pen.due("b")]),
-            advances=[Advance("reader", 0, 1)],
+            Append(pen.events("a", 1), due=pen.due("a"), notify=[pen.due("b")]),
+            advances=[CheckpointUpdate("reader", 0, 1)],
         )
     )
 
@@ -195,7 +195,7 @@ def test_the_worker_of_an_ended_lease_appends_nothing(log: Backend, pen: Pen) ->
     first = log.append(written)
     log.retire(epoch)
 
-    for ended in (epoch, Epoch("nobody", 1)):
+    for ended in (epoch, FencingToken("nobody", 1)):
         with pytest.raises(SupersededWorker):
             log.append(pen.call(pen.append("a", 2), epoch=ended))
 
@@ -205,10 +205,12 @@ def test_the_worker_of_an_ended_lease_appends_nothing(log: Backend, pen: Pen) ->
 
 def test_a_consumer_moves_by_compare_and_set(log: Backend, pen: Pen) -> None:
     """Events and position go together: with a wrong expectation neither is written."""
-    log.append(pen.call(pen.append("a", 1), advances=[Advance("reader", 0, 5)]))
+    log.append(pen.call(pen.append("a", 1), advances=[CheckpointUpdate("reader", 0, 5)]))
 
     with pytest.raises(PositionConflict, match=r"'reader' is at position 5, not 4"):
-        log.append(pen.call(pen.append("a", 2), advances=[Advance("other", 0, 9), Advance("reader", 4, 6)]))
+        log.append(
+            pen.call(pen.append("a", 2), advances=[CheckpointUpdate("other", 0, 9), CheckpointUpdate("reader", 4, 6)])
+        )
 
     assert log.consumer_position("reader") == 5
     assert log.consumer_position("other") == 0
@@ -217,14 +219,14 @@ def test_a_consumer_moves_by_compare_and_set(log: Backend, pen: Pen) -> None:
 
 def test_a_consumer_moves_once_with_the_same_call(log: Backend, pen: Pen) -> None:
     """A call without events is idempotent too: sent again, it finds itself."""
-    call = pen.call(advances=[Advance("reader", 0, 5)])
+    call = pen.call(advances=[CheckpointUpdate("reader", 0, 5)])
     log.append(call)
 
     log.append(call)
 
     assert log.consumer_position("reader") == 5
     with pytest.raises(PositionConflict):
-        log.append(pen.call(advances=[Advance("reader", 0, 5)]))
+        log.append(pen.call(advances=[CheckpointUpdate("reader", 0, 5)]))
 
 
 def test_a_call_has_a_largest_size(log: Backend, pen: Pen) -> None:

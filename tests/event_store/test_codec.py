@@ -9,8 +9,8 @@ from msgspec.structs import astuple
 
 from sagaledger.domain.errors import CorruptEvent, PayloadTooLarge, UnknownEvent
 from sagaledger.domain.event import Event, Registry, event
-from sagaledger.domain.recorded_event import Meta, Recorded
-from sagaledger.infrastructure.event_store.codec import Mapper, UnreadableEvent
+from sagaledger.domain.recorded_event import Meta, RecordedEvent
+from sagaledger.infrastructure.event_store.codec import Codec, UnreadableEvent
 from sagaledger.infrastructure.event_store.hash_chain import digest
 from sagaledger.infrastructure.event_store.port import STATE_BYTES_MAX, NewEvent, StoredRow
 
@@ -25,43 +25,43 @@ class NoteTaken(Event, frozen=True):
 
 
 @pytest.fixture
-def mapper() -> Mapper:
-    return Mapper(Registry([NoteTaken]))
+def codec() -> Codec:
+    return Codec(Registry([NoteTaken]))
 
 
 def stored(new: NewEvent, **changes: object) -> StoredRow:
     return new.stored(7, NOON)._replace(**changes)
 
 
-def test_an_event_comes_back_with_all_that_was_sent_with_it(mapper: Mapper) -> None:
+def test_an_event_comes_back_with_all_that_was_sent_with_it(codec: Codec) -> None:
     """And with what the log added."""
     note = NoteTaken(at=NOON, text="Zoë")
     meta = Meta(actor="ann", epoch=3)
 
-    new = mapper.to_new("note-1", 4, note, correlation_id="trip-9", causation_position=2, meta=meta)
+    new = codec.encode("note-1", 4, note, correlation_id="trip-9", causation_position=2, meta=meta)
 
-    assert mapper.to_recorded(stored(new)) == Recorded(7, "note-1", 4, note, "trip-9", 2, meta, NOON)
+    assert codec.decode(stored(new)) == RecordedEvent(7, "note-1", 4, note, "trip-9", 2, meta, NOON)
     assert new.digest == digest(*astuple(new)[:8])
     assert new.meta == '{"actor":"ann","epoch":3}'
 
 
-def test_a_stream_s_own_correlation_is_not_stored(mapper: Mapper) -> None:
+def test_a_stream_s_own_correlation_is_not_stored(codec: Codec) -> None:
     """Absent means its own id, also when it is given."""
     for given in (None, "note-1"):
-        new = mapper.to_new("note-1", 1, NoteTaken(at=NOON, text=""), correlation_id=given)
+        new = codec.encode("note-1", 1, NoteTaken(at=NOON, text=""), correlation_id=given)
 
         assert new.correlation_id is None
-        assert mapper.to_recorded(stored(new)).correlation_id == "note-1"
+        assert codec.decode(stored(new)).correlation_id == "note-1"
 
 
-def test_a_large_event_is_refused_with_its_size(mapper: Mapper) -> None:
+def test_a_large_event_is_refused_with_its_size(codec: Codec) -> None:
     """The largest one passes; one byte more names event, stream and sizes."""
-    frame = len(mapper.to_new("n", 1, NoteTaken(at=NOON, text="")).state)
+    frame = len(codec.encode("n", 1, NoteTaken(at=NOON, text="")).state)
     largest = STATE_BYTES_MAX - frame
 
-    assert len(mapper.to_new("n", 1, NoteTaken(at=NOON, text="x" * largest)).state) == STATE_BYTES_MAX
+    assert len(codec.encode("n", 1, NoteTaken(at=NOON, text="x" * largest)).state) == STATE_BYTES_MAX
     with pytest.raises(PayloadTooLarge, match=r"'NoteTaken' of n is 262,145 bytes, more than the 262,144"):
-        mapper.to_new("n", 1, NoteTaken(at=NOON, text="x" * (largest + 1)))
+        codec.encode("n", 1, NoteTaken(at=NOON, text="x" * (largest + 1)))
 
 
 @pytest.mark.parametrize(
@@ -75,13 +75,13 @@ def test_a_large_event_is_refused_with_its_size(mapper: Mapper) -> None:
     ],
 )
 def test_what_cannot_be_read_says_where_it_stands(
-    mapper: Mapper, changes: dict[str, object], cause: type[Exception], says: str
+    codec: Codec, changes: dict[str, object], cause: type[Exception], says: str
 ) -> None:
     """Position, stream and version first, then why."""
-    row = stored(mapper.to_new("note-1", 4, NoteTaken(at=NOON, text="x")), **changes)
+    row = stored(codec.encode("note-1", 4, NoteTaken(at=NOON, text="x")), **changes)
 
     with pytest.raises(UnreadableEvent, match=r"^position 7, note-1 version 4: ") as raised:
-        mapper.to_recorded(row)
+        codec.decode(row)
 
     assert isinstance(raised.value.__cause__, cause)
     assert says in str(raised.value)

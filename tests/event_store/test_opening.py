@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from sagaledger.infrastructure.errors import NotOurs, Unavailable
+from sagaledger.infrastructure.errors import NotALedger, Unavailable
 from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.event_store.port import Appended, Backend
-from sagaledger.infrastructure.event_store.sqlite.store import SqliteLog
+from sagaledger.infrastructure.event_store.sqlite.store import SqliteStore
 from sagaledger.infrastructure.ledger.ledger import Ledger
 
 from ..ledger.trip import APP, Trip, trip
@@ -54,7 +54,7 @@ def test_an_absent_file_is_created(sqlite_url: str) -> None:
 
 def test_a_schema_without_a_ledger_names_init(postgres_url: str) -> None:
     """In PostgreSQL nothing is created unasked."""
-    with pytest.raises(NotOurs, match="sagaledger init --db postgresql://"):
+    with pytest.raises(NotALedger, match="sagaledger init --db postgresql://"):
         open_backend(postgres_url)
 
 
@@ -64,7 +64,7 @@ def test_a_newer_schema_names_the_upgrade(url: str) -> None:
     by_hand(url, "INSERT INTO sagaledger_schema SELECT 999, applied_at FROM sagaledger_schema LIMIT 1")
 
     for create in (False, True):
-        with pytest.raises(NotOurs, match=r"schema version 999.*pip install --upgrade"):
+        with pytest.raises(NotALedger, match=r"schema version 999.*pip install --upgrade"):
             open_backend(url, create=create)
 
 
@@ -79,7 +79,7 @@ def test_an_older_schema_names_init_which_upgrades_it(postgres_url: str, pen: Pe
         "DROP TABLE definitions, requests",
         "DELETE FROM sagaledger_schema WHERE version > 2",
     )
-    with pytest.raises(NotOurs, match=r"schema version 2.*sagaledger init"):
+    with pytest.raises(NotALedger, match=r"schema version 2.*sagaledger init"):
         open_backend(postgres_url)
 
     upgraded = open_backend(postgres_url, create=True)
@@ -92,7 +92,7 @@ def test_a_database_of_something_else_is_left_alone(url: str) -> None:
     """Tables of another program: refused, also when asked to create, and not touched."""
     by_hand(url, "CREATE TABLE customers (id integer)")
 
-    with pytest.raises(NotOurs, match="customers"):
+    with pytest.raises(NotALedger, match="customers"):
         open_backend(url, create=True)
 
     by_hand(url, "DROP TABLE customers")
@@ -104,7 +104,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("not a database, but long enough to have a header " * 10)
 
-    with pytest.raises(NotOurs, match=r"notes\.txt is not a SQLite database"):
+    with pytest.raises(NotALedger, match=r"notes\.txt is not a SQLite database"):
         open_backend(f"sqlite:///{file}")
 
     assert file.read_text().startswith("not a database")
@@ -112,7 +112,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     """A folder is not a file."""
-    with pytest.raises(NotOurs, match="is a folder"):
+    with pytest.raises(NotALedger, match="is a folder"):
         open_backend(f"sqlite:///{tmp_path}")
 
 
@@ -151,7 +151,7 @@ def test_a_remedy_shows_the_url_without_its_password(postgres_url: str, form: st
     """Also where the message tells what to type."""
     rest = postgres_url.partition("@/")[2]
 
-    with pytest.raises(NotOurs, match="sagaledger init") as raised:
+    with pytest.raises(NotALedger, match="sagaledger init") as raised:
         open_backend(form.format(rest))
 
     assert "geheim" not in str(raised.value)
@@ -159,7 +159,7 @@ def test_a_remedy_shows_the_url_without_its_password(postgres_url: str, form: st
 
 def test_a_locked_file_is_named_after_a_bounded_wait(tmp_path: Path, pen: Pen) -> None:
     """Somebody else's transaction that does not end: nothing was written, and the message says what to do."""
-    log = SqliteLog(tmp_path / "ledger.db", url="sqlite:///ledger.db", busy_seconds=0.1)
+    log = SqliteStore(tmp_path / "ledger.db", url="sqlite:///ledger.db", busy_seconds=0.1)
     holder = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
 
@@ -174,7 +174,7 @@ def test_a_locked_file_is_named_after_a_bounded_wait(tmp_path: Path, pen: Pen) -
 
 def test_a_read_only_database_is_named(url: str, log: Backend, pen: Pen) -> None:
     """The error says so, and nothing was written."""
-    if isinstance(log, SqliteLog):
+    if isinstance(log, SqliteStore):
         with log._file.writing() as connection:
             connection.execute("PRAGMA query_only = ON")
     else:
@@ -183,7 +183,7 @@ def test_a_read_only_database_is_named(url: str, log: Backend, pen: Pen) -> None
         with pytest.raises(Unavailable, match="read-only"):
             log.append(pen.call(pen.append("a", 1)))
     finally:
-        if not isinstance(log, SqliteLog):
+        if not isinstance(log, SqliteStore):
             by_hand(
                 f"{url}%20-cdefault_transaction_read_only%3Doff",
                 "ALTER ROLE postgres RESET default_transaction_read_only",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sagaledger import App, Ledger, Saga, StepContext, Unavailable
-from sagaledger.infrastructure.event_store.port import Epoch
+from sagaledger.infrastructure.event_store.port import FencingToken
 from sagaledger.infrastructure.worker.coordination.lease import Lease
 
 PATIENCE_SECONDS = 30.0
@@ -76,7 +76,7 @@ def test_a_lease_that_never_lasts_is_said_to_be_too_short(postgres_url: str) -> 
     with Ledger.open(postgres_url, App(), create=True) as ledger:
         take = ledger.backend.register
 
-        def take_too_late(**lease: Any) -> Epoch:
+        def take_too_late(**lease: Any) -> FencingToken:
             epoch = take(**lease)
             ledger.backend.retire(epoch)
             return epoch

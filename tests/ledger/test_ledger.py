@@ -15,7 +15,7 @@ from sagaledger.domain.saga.evolve import rebuild
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import Status
 from sagaledger.infrastructure.errors import (
-    NotOurs,
+    NotALedger,
     SagaConflict,
     SagaNotFound,
     TimedOut,
@@ -206,9 +206,9 @@ def test_a_ledger_that_cannot_be_opened_says_why(tmp_path: Any) -> None:
     """A folder, a missing folder, another database, no database."""
     (tmp_path / "notes.txt").write_text("This is not a database, and long enough to be taken for none." * 20)
     for url, error in [
-        (f"sqlite:///{tmp_path}", NotOurs),
+        (f"sqlite:///{tmp_path}", NotALedger),
         (f"sqlite:///{tmp_path}/nowhere/ledger.db", Unavailable),
-        (f"sqlite:///{tmp_path}/notes.txt", NotOurs),
+        (f"sqlite:///{tmp_path}/notes.txt", NotALedger),
         ("postgresql://nobody@127.0.0.1:1/nothing", Unavailable),
         ("redis://localhost", Unavailable),
     ]:

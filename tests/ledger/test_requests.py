@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from sagaledger.domain.errors import InvalidInput
 from sagaledger.domain.saga.state import Status
-from sagaledger.infrastructure.errors import NotOurs, NotSupported, Unavailable
-from sagaledger.infrastructure.event_store.start_requests import Request
+from sagaledger.infrastructure.errors import NotALedger, NotSupported, Unavailable
+from sagaledger.infrastructure.event_store.start_requests import StartRequest
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger
 
@@ -38,7 +38,7 @@ def mine(postgres_server: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def requests_of(ledger: Ledger) -> list[Request]:
+def requests_of(ledger: Ledger) -> list[StartRequest]:
     assert ledger.backend.requests is not None
     return ledger.backend.requests.listed(limit=100)
 
@@ -178,9 +178,9 @@ def test_requests_whose_answer_was_lost_are_asked_for_again(
     mine.commit()
     requests = ledger.backend.requests
     take = requests.take if requests is not None else None
-    lost: list[Request] = []
+    lost: list[StartRequest] = []
 
-    def take_and_lose_the_answer(*given: Any, **named: Any) -> list[Request]:
+    def take_and_lose_the_answer(*given: Any, **named: Any) -> list[StartRequest]:
         assert take is not None
         taken = take(*given, **named)
         if taken and not lost:
@@ -250,7 +250,7 @@ def test_what_is_no_connection_to_the_ledgers_database_is_refused(
         server.execute("CREATE DATABASE elsewhere")
     with (
         psycopg.connect(postgres_server, dbname="elsewhere") as elsewhere,
-        pytest.raises(NotOurs, match="database without this ledger"),
+        pytest.raises(NotALedger, match="database without this ledger"),
     ):
         ledger.start_in(elsewhere, trip, ROME)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sagaledger.infrastructure.event_store.codec import Mapper
+from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.event_store.port import Backend
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
@@ -17,9 +17,9 @@ from .shop import Shop
 
 
 @pytest.fixture
-def mapper() -> Mapper:
+def codec() -> Codec:
     """Reads and writes the reference application's events."""
-    return Mapper(APP.registry)
+    return Codec(APP.registry)
 
 
 @pytest.fixture
@@ -34,12 +34,12 @@ MakeProjector = Callable[..., Projector]
 
 
 @pytest.fixture
-def make_projector(log: Backend, mapper: Mapper) -> Iterator[MakeProjector]:
+def make_projector(log: Backend, codec: Codec) -> Iterator[MakeProjector]:
     """Makes projectors of the reference application's views, or of others, and stops them in the end."""
     made: list[Projector] = []
 
     def make(*projections: Projection, **options: int) -> Projector:
-        projector = Projector(log, mapper, projections or APP.projections, **options)
+        projector = Projector(log, codec, projections or APP.projections, **options)
         made.append(projector)
         return projector
 

@@ -34,7 +34,7 @@ from sagaledger.domain.shop.order import OrderCancelled, OrderCompleted, OrderCr
 from sagaledger.domain.shop.payment import PaymentFailed, PaymentSucceeded
 from sagaledger.domain.shop.shipping import ShipmentPrepared
 from sagaledger.domain.shop.values import Quantity
-from sagaledger.infrastructure.event_store.codec import Mapper
+from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.event_store.port import Append, AppendCall, Appended, Backend
 from sagaledger.infrastructure.shop.app import APP
 
@@ -50,7 +50,7 @@ class Shop:
 
     def __init__(self, log: Backend, *, seed: int = 1, articles: int = 20) -> None:
         self._log = log
-        self._mapper = Mapper(APP.registry)
+        self._codec = Codec(APP.registry)
         self._random = Random(seed)  # noqa: S311  # a history that can be repeated
         self._versions: dict[str, int] = {}
         self._articles = [f"sku{number}" for number in range(articles)]
@@ -85,7 +85,7 @@ class Shop:
             for stream_id, correlation_id, event in entries[at : at + 1_000]:
                 version = self._versions[stream_id] = self._versions.get(stream_id, 0) + 1
                 meta = Meta(worker="shop") if correlation_id == stream_id else Meta()
-                new.append(self._mapper.to_new(stream_id, version, event, correlation_id=correlation_id, meta=meta))
+                new.append(self._codec.encode(stream_id, version, event, correlation_id=correlation_id, meta=meta))
             outcome = self._log.append(AppendCall(uuid4(), [Append(new)])).outcomes[0]
             assert isinstance(outcome, Appended), outcome
             position = outcome.last_position

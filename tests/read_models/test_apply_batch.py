@@ -12,7 +12,7 @@ from msgspec import Raw
 from sqlalchemy import Column, Integer, MetaData, Table, Text
 
 from sagaledger.domain.event import Event
-from sagaledger.domain.recorded_event import Meta, Recorded
+from sagaledger.domain.recorded_event import Meta, RecordedEvent
 from sagaledger.domain.saga.events import (
     Action,
     CancelRequested,
@@ -40,7 +40,7 @@ from sagaledger.domain.saga.events import (
 from sagaledger.domain.saga.evolve import evolve
 from sagaledger.domain.saga.state import SagaState
 from sagaledger.domain.shop.order import OrderCancelled, OrderCompleted, OrderCreated
-from sagaledger.infrastructure.event_store.codec import Mapper
+from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.event_store.port import Backend
 from sagaledger.infrastructure.read_models.queries import Queries
@@ -85,11 +85,11 @@ FACTS = st.one_of(
 )
 
 
-def _recorded(position: int, event: Event) -> Recorded:
-    return Recorded(position, "fulfil_order-1", position, event, "fulfil_order-1", None, Meta(), OPENING)
+def _recorded(position: int, event: Event) -> RecordedEvent:
+    return RecordedEvent(position, "fulfil_order-1", position, event, "fulfil_order-1", None, Meta(), OPENING)
 
 
-def _fold(projection: Projection, events: list[Recorded], cuts: list[int]) -> dict[Key, Row]:
+def _fold(projection: Projection, events: list[RecordedEvent], cuts: list[int]) -> dict[Key, Row]:
     """Fold a history that is cut into batches at these places."""
     rows: dict[Key, Row] = {}
     edges = [0, *sorted(cuts), len(events)]
@@ -121,13 +121,13 @@ def test_sagas_shows_the_status_of_the_sagas_state_after_every_fact(
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> list[Recorded]:
+def history(tmp_path_factory: pytest.TempPathFactory) -> list[RecordedEvent]:
     """A day of the shop, as it was recorded."""
     log = open_backend(f"sqlite:///{tmp_path_factory.mktemp('history') / 'ledger.db'}", create=True)
     shop = Shop(log, articles=5)
     shop.open()
     shop.trade(25)
-    recorded = [Mapper(APP.registry).to_recorded(row) for row in log.read(0, limit=10_000)]
+    recorded = [Codec(APP.registry).decode(row) for row in log.read(0, limit=10_000)]
     log.close()
     return recorded
 
@@ -135,7 +135,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> list[Recorded]:
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_batches_of_any_size_leave_the_rows_that_one_event_at_a_time_leaves(
-    history: list[Recorded], data: st.DataObject
+    history: list[RecordedEvent], data: st.DataObject
 ) -> None:
     """A batch is an economy, not a meaning."""
     cuts = data.draw(st.lists(st.integers(0, len(history)), max_size=12))
@@ -145,12 +145,12 @@ def test_batches_of_any_size_leave_the_rows_that_one_event_at_a_time_leaves(
 
 
 def test_the_database_has_the_rows_that_a_fold_in_memory_gives(
-    shop: Shop, log: Backend, mapper: Mapper, make_projector: MakeProjector, queries: Queries
+    shop: Shop, log: Backend, codec: Codec, make_projector: MakeProjector, queries: Queries
 ) -> None:
     """What is read back is what was folded: times, amounts, names, and the absence of each."""
     shop.trade(25)
     make_projector(batch_events_max=13).catch_up()
-    recorded = [mapper.to_recorded(row) for row in log.read(0, limit=10_000)]
+    recorded = [codec.decode(row) for row in log.read(0, limit=10_000)]
 
     for projection in (*SAGA_PROJECTIONS, *SHOP_PROJECTIONS):
         with queries.snapshot(projection) as (connection, _):
@@ -171,11 +171,11 @@ def test_an_event_may_touch_several_rows_and_remove_others(
     )
 
     @waiting.on(OrderCreated, key=lambda recorded: [recorded.event.order_id, "everywhere"])
-    def came(row: Row, _: OrderCreated, __: Recorded) -> Row:
+    def came(row: Row, _: OrderCreated, __: RecordedEvent) -> Row:
         return {**row, "orders": row["orders"] + 1}
 
     @waiting.on(OrderCompleted, OrderCancelled, key=lambda recorded: recorded.event.order_id)
-    def went(_: Row, __: Event, ___: Recorded) -> None:
+    def went(_: Row, __: Event, ___: RecordedEvent) -> None:
         return None
 
     shop.trade(25)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import inspect
 
-from sagaledger.infrastructure.event_store.codec import Mapper
+from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.event_store.port import Backend
 from sagaledger.infrastructure.event_store.view_store import reading
 from sagaledger.infrastructure.read_models.drift import drift
@@ -16,20 +16,20 @@ from .shop import Shop
 
 
 def test_a_view_that_was_only_folded_has_none(
-    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+    shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
     """Every built-in view, row by row, helper columns too."""
     head = shop.trade(40)
     projector.catch_up()
 
-    compared = [drift(queries, log, mapper, standing.name) for standing in queries.standings()]
+    compared = [drift(queries, log, codec, standing.name) for standing in queries.standings()]
 
     assert {(found.position, found.count) for found in compared} == {(head, 0)}
     assert sum(found.rows for found in compared) > 200
 
 
 def test_an_edited_a_removed_and_an_invented_row_are_each_named(
-    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+    shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
     """With what the view has, and what the events make of it."""
     shop.trade(1)
@@ -42,7 +42,7 @@ def test_an_edited_a_removed_and_an_invented_row_are_each_named(
             table.insert().values(sku="invented", received=1, on_hand=1, reserved=0, shipped=0, returned=0)
         )
 
-    found = drift(queries, log, mapper, "inventory")
+    found = drift(queries, log, codec, "inventory")
 
     assert (found.count, found.rows) == (3, 20)
     by_key = {difference.key["sku"]: difference for difference in found.differences}
@@ -57,7 +57,7 @@ def test_an_edited_a_removed_and_an_invented_row_are_each_named(
 
 
 def test_many_differences_are_all_counted_and_the_first_are_listed(
-    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+    shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
     """The answer stays small however wrong the view is."""
     shop.trade(30)
@@ -65,26 +65,26 @@ def test_many_differences_are_all_counted_and_the_first_are_listed(
     with queries.engine.begin() as connection:
         connection.execute(orders.table.update().values(country="Atlantis"))
 
-    found = drift(queries, log, mapper, "orders", differences_max=5)
+    found = drift(queries, log, codec, "orders", differences_max=5)
 
     assert (found.count, len(found.differences)) == (30, 5)
 
 
 def test_a_view_is_compared_at_its_own_position_while_it_is_behind(
-    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+    shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
     """Being late is not being wrong."""
     position = shop.trade(5)
     projector.catch_up()
     shop.trade(5)
 
-    found = drift(queries, log, mapper, "sagas")
+    found = drift(queries, log, codec, "sagas")
 
     assert (found.position, found.count) == (position, 0)
 
 
 def test_it_leaves_nothing_behind(
-    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+    shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
     """The ledger's database is only read."""
     shop.trade(2)
@@ -95,6 +95,6 @@ def test_it_leaves_nothing_behind(
             return set(inspect(connection).get_table_names())
 
     before = tables()
-    drift(queries, log, mapper, "orders")
+    drift(queries, log, codec, "orders")
 
     assert tables() == before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
-from sagaledger.infrastructure.event_store.codec import Mapper
+from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.event_store.port import Backend
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.read_models.drift import drift
@@ -22,8 +22,8 @@ def test_a_projection_of_ones_own_is_one_file(shop: Shop, log: Backend) -> None:
     """It folds the log from its first event, follows it, and is rebuilt and compared like those built in."""
     shop.trade(12)
     app: App = runpy.run_path(str(EXAMPLE))["app"]
-    mapper = Mapper(app.registry)
-    projector, queries = Projector(log, mapper, app.projections), Queries(log, app.projections)
+    codec = Codec(app.registry)
+    projector, queries = Projector(log, codec, app.projections), Queries(log, app.projections)
 
     projector.catch_up()
     shop.trade(3)
@@ -33,7 +33,7 @@ def test_a_projection_of_ones_own_is_one_file(shop: Shop, log: Backend) -> None:
     orders = queries.query("orders").rows
     assert (france["country"], france["orders"]) == ("France", 15)
     assert france["booked_minor"] == sum(order["total_minor"] for order in orders)
-    rebuild(log, mapper, queries.projection("revenue_by_country"))
-    assert drift(queries, log, mapper, "revenue_by_country").count == 0
+    rebuild(log, codec, queries.projection("revenue_by_country"))
+    assert drift(queries, log, codec, "revenue_by_country").count == 0
     queries.close()
     projector.stop()

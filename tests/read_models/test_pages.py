@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, Select, insert, text
 
 from sagaledger.infrastructure.event_store.view_store import reading, writing
-from sagaledger.infrastructure.read_models.filter import Question, statement
+from sagaledger.infrastructure.read_models.filter import Filter, statement
 from sagaledger.infrastructure.read_models.queries import Queries
 from sagaledger.projections.projection import Row
 from sagaledger.projections.saga import sagas
@@ -75,7 +75,7 @@ def test_a_page_of_the_list_reads_about_as_many_rows_as_it_shows(
     connection: Connection, where: dict[str, str], after: Row | None
 ) -> None:
     """Neither what does not match is read, nor what comes on other pages, nor is either sorted."""
-    page = statement(sagas.table, Question(where, ("-started_at",), PAGE_ROWS, after))
+    page = statement(sagas.table, Filter(where, ("-started_at",), PAGE_ROWS, after))
 
     if connection.dialect.name == "postgresql":
         assert _rows_read(connection, page) <= READ_ROWS_MAX

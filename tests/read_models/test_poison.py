@@ -8,9 +8,9 @@ from uuid import uuid4
 from msgspec.structs import replace
 from sqlalchemy import Column, Integer, MetaData, Table, Text
 
-from sagaledger.domain.recorded_event import Recorded
+from sagaledger.domain.recorded_event import RecordedEvent
 from sagaledger.domain.shop.order import OrderCancelled, OrderCreated
-from sagaledger.infrastructure.event_store.codec import Mapper
+from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.event_store.port import Append, AppendCall, Appended, Backend, NewEvent
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
@@ -23,7 +23,7 @@ from .conftest import MakeProjector
 from .shop import OPENING, Shop
 
 
-def _counts_order(broken: Callable[[Recorded], bool], name: str = "order_counts") -> Projection:
+def _counts_order(broken: Callable[[RecordedEvent], bool], name: str = "order_counts") -> Projection:
     """A view that counts the orders of each country, and fails on some of them."""
     counts = Projection(
         name,
@@ -35,7 +35,7 @@ def _counts_order(broken: Callable[[Recorded], bool], name: str = "order_counts"
     )
 
     @counts.on(OrderCreated, key=lambda recorded: recorded.event.country)
-    def created(row: Row, _: OrderCreated, recorded: Recorded) -> Row:
+    def created(row: Row, _: OrderCreated, recorded: RecordedEvent) -> Row:
         if broken(recorded):
             raise ZeroDivisionError("no such luck")
         return {**row, "orders": row["orders"] + 1}
@@ -109,7 +109,7 @@ def test_an_event_that_the_database_refuses_is_found_and_stops_the_view_in_front
     )  # fmt: skip
 
     @last.on(OrderCreated, key=lambda recorded: recorded.event.order_id)
-    def created(_: Row | None, event: OrderCreated, recorded: Recorded) -> Row:
+    def created(_: Row | None, event: OrderCreated, recorded: RecordedEvent) -> Row:
         return {"order_id": event.order_id, "lines": None if recorded.position == poison else event.lines}
 
     projector = make_projector(last, orders)
@@ -136,7 +136,7 @@ def test_a_value_of_another_type_than_its_column_stops_the_view_in_front_of_its_
     )  # fmt: skip
 
     @placed.on(OrderCreated, key=lambda recorded: recorded.event.order_id)
-    def created(_: Row | None, event: OrderCreated, __: Recorded) -> Row:
+    def created(_: Row | None, event: OrderCreated, __: RecordedEvent) -> Row:
         return {"order_id": event.order_id, "placed_at": "yesterday"}
 
     projector = make_projector(placed)
@@ -148,11 +148,11 @@ def test_a_value_of_another_type_than_its_column_stops_the_view_in_front_of_its_
 
 
 def test_an_unreadable_event_stops_only_the_views_that_fold_it(
-    shop: Shop, log: Backend, mapper: Mapper, projector: Projector
+    shop: Shop, log: Backend, codec: Codec, projector: Projector
 ) -> None:
     """Bytes that are no order stop `orders`; stock and payments go on."""
     shop.trade(2)
-    good = mapper.to_new("order-9", 1, OrderCancelled(OPENING, "9", "never mind"))
+    good = codec.encode("order-9", 1, OrderCancelled(OPENING, "9", "never mind"))
     bad = replace(good, state=b'{"at": "yesterday"}')
     position = _append(log, bad)
     head = shop.trade(2)

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text
 
 from sagaledger.domain.errors import DefinitionError
-from sagaledger.domain.recorded_event import Meta, Recorded
+from sagaledger.domain.recorded_event import Meta, RecordedEvent
 from sagaledger.domain.shop.inventory import StockReceived
 from sagaledger.domain.shop.order import OrderCompleted
 from sagaledger.projections.projection import PoisonEvent, Projection, Row
@@ -20,9 +20,9 @@ def _table(name: str, *columns: Column[object]) -> Table:
     return Table(name, MetaData(), *(columns or (Column("sku", Text, primary_key=True), Column("pieces", Integer))))
 
 
-def _received(position: int, sku: str, quantity: int) -> Recorded:
+def _received(position: int, sku: str, quantity: int) -> RecordedEvent:
     event = StockReceived(OPENING, sku, quantity)
-    return Recorded(position, f"article-{sku}", position, event, f"article-{sku}", None, Meta(), OPENING)
+    return RecordedEvent(position, f"article-{sku}", position, event, f"article-{sku}", None, Meta(), OPENING)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_handler_leaves_the_row_that_it_was_given_as_it_was() -> None:
 
 def test_an_event_about_a_row_that_never_was_is_named_with_its_position() -> None:
     """It is not skipped: the view would be wrong without anybody knowing."""
-    completed = Recorded(7, "order-1", 2, OrderCompleted(OPENING, "1"), "order-1", None, Meta(), OPENING)
+    completed = RecordedEvent(7, "order-1", 2, OrderCompleted(OPENING, "1"), "order-1", None, Meta(), OPENING)
 
     with pytest.raises(PoisonEvent, match=r"'orders' cannot fold event 7 \(OrderCompleted\)") as caught:
         orders.fold(orders.touches([completed]), {})

@@ -14,13 +14,13 @@ from time import monotonic, sleep
 import pytest
 from sqlalchemy import Connection, Engine
 
-from sagaledger.infrastructure.event_store.codec import Mapper
+from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.event_store.port import STATE_BYTES_MAX, Backend
 from sagaledger.infrastructure.event_store.view_store import writing
 from sagaledger.infrastructure.read_models import projector as runner
 from sagaledger.infrastructure.read_models.checkpoints import JOURNAL
 from sagaledger.infrastructure.read_models.drift import drift
-from sagaledger.infrastructure.read_models.event_batch import BATCH_BYTES_MAX, GROWTH_MAX, BatchReader
+from sagaledger.infrastructure.read_models.event_batch import BATCH_BYTES_MAX, GROWTH_MAX, EventBatchReader
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
 from sagaledger.projections.shop import orders
@@ -33,13 +33,13 @@ VIEWS += ("orders", "inventory", "payments", "shipments", "loyalty")
 
 FOLLOW = """
 import sys
-from sagaledger.infrastructure.event_store.codec import Mapper
+from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.shop.app import APP
 
 backend = open_backend(sys.argv[1])
-projector = Projector(backend, Mapper(APP.registry), APP.projections, batch_events_max=7)
+projector = Projector(backend, Codec(APP.registry), APP.projections, batch_events_max=7)
 print("following", flush=True)
 while True:
     projector.run_once()
@@ -119,7 +119,7 @@ def test_a_position_moves_over_events_that_a_view_does_not_care_about(
 
 
 def test_two_runners_count_each_event_once(
-    shop: Shop, log: Backend, mapper: Mapper, make_projector: MakeProjector, queries: Queries
+    shop: Shop, log: Backend, codec: Codec, make_projector: MakeProjector, queries: Queries
 ) -> None:
     """Both fold the same batches, and only one of them commits each."""
     head = shop.trade(40)
@@ -133,7 +133,7 @@ def test_two_runners_count_each_event_once(
 
     assert {standing.position for standing in queries.standings()} == {head}
     for view in VIEWS:
-        assert drift(queries, log, mapper, view).count == 0
+        assert drift(queries, log, codec, view).count == 0
 
 
 def test_of_two_that_follow_one_stands_by_until_it_is_needed(
@@ -157,7 +157,7 @@ def test_of_two_that_follow_one_stands_by_until_it_is_needed(
 def test_a_runner_that_was_overtaken_writes_nothing(
     shop: Shop,
     log: Backend,
-    mapper: Mapper,
+    codec: Codec,
     make_projector: MakeProjector,
     queries: Queries,
     monkeypatch: pytest.MonkeyPatch,
@@ -180,11 +180,11 @@ def test_a_runner_that_was_overtaken_writes_nothing(
 
     assert overtaken
     assert {standing.position for standing in queries.standings()} == {head}
-    assert [view for view in VIEWS if drift(queries, log, mapper, view).count] == []
+    assert [view for view in VIEWS if drift(queries, log, codec, view).count] == []
 
 
 def test_a_runner_killed_in_the_middle_leaves_each_event_counted_once(
-    shop: Shop, log: Backend, mapper: Mapper, url: str, make_projector: MakeProjector, queries: Queries
+    shop: Shop, log: Backend, codec: Codec, url: str, make_projector: MakeProjector, queries: Queries
 ) -> None:
     """Rows and position are one commit: there is no middle to be killed in."""
     head = shop.trade(60)
@@ -196,12 +196,12 @@ def test_a_runner_killed_in_the_middle_leaves_each_event_counted_once(
             before = queries.standing(orders).position
             _await(lambda before=before: queries.standing(orders).position > before or before == head)  # type: ignore[misc]
             process.send_signal(signal.SIGKILL)
-        assert all(drift(queries, log, mapper, view).count == 0 for view in VIEWS)
+        assert all(drift(queries, log, codec, view).count == 0 for view in VIEWS)
 
     make_projector().catch_up()
 
     assert queries.standing(orders).position == head
-    assert all(drift(queries, log, mapper, view).count == 0 for view in VIEWS)
+    assert all(drift(queries, log, codec, view).count == 0 for view in VIEWS)
 
 
 def test_a_batch_is_bounded_by_bytes_and_still_moves(
@@ -215,10 +215,10 @@ def test_a_batch_is_bounded_by_bytes_and_still_moves(
     assert {standing.position for standing in queries.standings()} == {head}
 
 
-def test_batches_of_small_events_soon_become_large(shop: Shop, log: Backend, mapper: Mapper) -> None:
+def test_batches_of_small_events_soon_become_large(shop: Shop, log: Backend, codec: Codec) -> None:
     """The first read is so short that events of the largest size would fit; where they are small it is soon over."""
     head = shop.trade(120)
-    reader = BatchReader(log, mapper, frozenset())
+    reader = EventBatchReader(log, codec, frozenset())
 
     batches = [reader.read(0, head)]
     while batches[-1].upto < head:

@@ -7,10 +7,10 @@ from threading import Event, Thread
 import pytest
 from sqlalchemy import BigInteger, Column, MetaData, Table, Text, inspect
 
-from sagaledger.domain.recorded_event import Recorded
+from sagaledger.domain.recorded_event import RecordedEvent
 from sagaledger.domain.shop.order import OrderCreated
 from sagaledger.infrastructure.errors import Unavailable, WrongState
-from sagaledger.infrastructure.event_store.codec import Mapper
+from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.event_store.port import Backend
 from sagaledger.infrastructure.event_store.view_store import reading
 from sagaledger.infrastructure.read_models.drift import drift
@@ -42,7 +42,7 @@ def _turnover(*, version: int, extra: bool = False, broken: bool = False) -> Pro
     )
 
     @turnover.on(OrderCreated, key=lambda recorded: recorded.event.customer_id)
-    def created(row: Row, event: OrderCreated, _: Recorded) -> Row:
+    def created(row: Row, event: OrderCreated, _: RecordedEvent) -> Row:
         if broken and event.order_id == "536004":
             raise ValueError("not this one")
         counted = {"orders": row["orders"] + 1} if extra else {}
@@ -52,32 +52,32 @@ def _turnover(*, version: int, extra: bool = False, broken: bool = False) -> Pro
 
 
 def test_a_rebuilt_view_says_the_same_and_follows_the_log_again(
-    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+    shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
     """The next generation has the rows, the position and the name of the one before."""
     head = shop.trade(20)
     projector.catch_up()
     before = queries.query("orders", limit=100)
 
-    standing = rebuild(log, mapper, orders)
+    standing = rebuild(log, codec, orders)
 
     assert (standing.generation, standing.status, standing.position) == (2, "live", head)
     assert queries.query("orders", limit=100) == before
     shop.trade(5)
     projector.catch_up()
     assert len(queries.query("orders").rows) == 25
-    assert drift(queries, log, mapper, "orders").count == 0
+    assert drift(queries, log, codec, "orders").count == 0
 
 
 def test_a_rebuild_leaves_nothing_but_the_new_generation_with_its_indexes(
-    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+    shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
     """However often it is done."""
     shop.trade(3)
     projector.catch_up()
 
     for _ in range(3):
-        rebuild(log, mapper, orders)
+        rebuild(log, codec, orders)
 
     with reading(queries.engine) as connection:
         database = inspect(connection)
@@ -88,7 +88,7 @@ def test_a_rebuild_leaves_nothing_but_the_new_generation_with_its_indexes(
 
 
 def test_a_rebuild_removes_what_was_edited_by_hand(
-    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+    shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
     """The events are the truth."""
     shop.trade(10)
@@ -98,13 +98,13 @@ def test_a_rebuild_removes_what_was_edited_by_hand(
         connection.execute(orders.table.update().values(total_minor=1))
         connection.execute(orders.table.delete().where(orders.table.c.order_id == whole[0]["order_id"]))
 
-    rebuild(log, mapper, orders)
+    rebuild(log, codec, orders)
 
     assert queries.query("orders", limit=100).rows == whole
 
 
 def test_a_view_answers_and_never_goes_back_while_it_is_rebuilt_under_running_traffic(
-    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+    shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
     """Whoever asks sees rows that belong to the position, and positions that only grow."""
     shop.trade(30)
@@ -118,7 +118,7 @@ def test_a_view_answers_and_never_goes_back_while_it_is_rebuilt_under_running_tr
 
     traffic = Thread(target=trade)
     traffic.start()
-    rebuilding = Thread(target=lambda: [rebuild(log, mapper, sagas, batch_events_max=50) for _ in range(3)])
+    rebuilding = Thread(target=lambda: [rebuild(log, codec, sagas, batch_events_max=50) for _ in range(3)])
     rebuilding.start()
     seen = []
     while rebuilding.is_alive():
@@ -134,11 +134,11 @@ def test_a_view_answers_and_never_goes_back_while_it_is_rebuilt_under_running_tr
     for position, events in seen:
         assert events == sum(1 for own_position in own if own_position <= position)
     assert [s.generation for s in queries.standings() if s.name == "sagas"] == [4]
-    assert drift(queries, log, mapper, "sagas").count == 0
+    assert drift(queries, log, codec, "sagas").count == 0
 
 
 def test_an_interrupted_rebuild_goes_on_where_it_stopped(
-    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+    shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
     """What was folded is kept, and the live view is as it was."""
     head = shop.trade(20)
@@ -149,19 +149,19 @@ def test_an_interrupted_rebuild_goes_on_where_it_stopped(
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        rebuild(log, mapper, orders, interrupt, batch_events_max=20)
+        rebuild(log, codec, orders, interrupt, batch_events_max=20)
     assert {s.generation: s.status for s in queries.standings() if s.name == "orders"} == {1: "live", 2: "building"}
 
     reached: list[int] = []
-    rebuild(log, mapper, orders, lambda position, _: reached.append(position), batch_events_max=20)
+    rebuild(log, codec, orders, lambda position, _: reached.append(position), batch_events_max=20)
 
     assert reached[0] > head // 2 + 20 - 1
     assert reached[-1] == head
-    assert drift(queries, log, mapper, "orders").count == 0
+    assert drift(queries, log, codec, "orders").count == 0
 
 
 def test_two_rebuilds_of_one_view_at_once_do_not_harm_it(
-    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+    shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
     """They fill one generation together; whoever comes last is told, or makes the next one."""
     head = shop.trade(30)
@@ -170,7 +170,7 @@ def test_two_rebuilds_of_one_view_at_once_do_not_harm_it(
 
     def again() -> None:
         try:
-            rebuild(log, mapper, orders, batch_events_max=15)
+            rebuild(log, codec, orders, batch_events_max=15)
         except Unavailable as error:
             told.append(error)
 
@@ -183,11 +183,11 @@ def test_two_rebuilds_of_one_view_at_once_do_not_harm_it(
     (standing,) = [s for s in queries.standings() if s.name == "orders"]
     assert (standing.status, standing.position) == ("live", head)
     assert standing.generation + len(told) == 3
-    assert drift(queries, log, mapper, "orders").count == 0
+    assert drift(queries, log, codec, "orders").count == 0
 
 
 def test_a_rebuild_that_meets_a_poison_event_leaves_the_live_view_as_it_is(
-    shop: Shop, log: Backend, mapper: Mapper, make_projector: MakeProjector
+    shop: Shop, log: Backend, codec: Codec, make_projector: MakeProjector
 ) -> None:
     """It is named, and the rebuild can go on once it is understood."""
     head = shop.trade(8)
@@ -197,15 +197,15 @@ def test_a_rebuild_that_meets_a_poison_event_leaves_the_live_view_as_it_is(
     before = queries.query("turnover")
 
     with pytest.raises(PoisonEvent, match="ValueError: not this one"):
-        rebuild(log, mapper, _turnover(version=1, broken=True))
+        rebuild(log, codec, _turnover(version=1, broken=True))
 
     assert queries.query("turnover") == before
-    assert rebuild(log, mapper, good).position == head
+    assert rebuild(log, codec, good).position == head
     queries.close()
 
 
 def test_a_view_whose_projection_changed_stops_and_says_so_until_it_is_rebuilt(
-    shop: Shop, log: Backend, mapper: Mapper, make_projector: MakeProjector
+    shop: Shop, log: Backend, codec: Codec, make_projector: MakeProjector
 ) -> None:
     """A new version has another table: the old rows are not answered as if they were its own."""
     shop.trade(8)
@@ -219,15 +219,15 @@ def test_a_view_whose_projection_changed_stops_and_says_so_until_it_is_rebuilt(
     with pytest.raises(WrongState, match=r"version 1 .* version 2 is declared"):
         queries.query("turnover")
 
-    rebuild(log, mapper, changed)
+    rebuild(log, codec, changed)
 
     assert sum(row["orders"] for row in queries.query("turnover").rows) == 8
-    assert drift(queries, log, mapper, "turnover").count == 0
+    assert drift(queries, log, codec, "turnover").count == 0
     queries.close()
 
 
 def test_a_view_that_an_event_stopped_is_live_again_once_rebuilt_with_mended_code(
-    shop: Shop, log: Backend, mapper: Mapper, make_projector: MakeProjector
+    shop: Shop, log: Backend, codec: Codec, make_projector: MakeProjector
 ) -> None:
     """A rebuild needs no resume."""
     head = shop.trade(8)
@@ -235,7 +235,7 @@ def test_a_view_that_an_event_stopped_is_live_again_once_rebuilt_with_mended_cod
     projector.catch_up()
     assert projector.standings()[0].status == "stopped"
 
-    standing = rebuild(log, mapper, _turnover(version=1))
+    standing = rebuild(log, codec, _turnover(version=1))
 
     assert (standing.status, standing.position) == ("live", head)
     assert projector.standings()[0].error is None

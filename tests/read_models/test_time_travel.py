@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from sagaledger.domain.errors import InvalidInput
-from sagaledger.infrastructure.event_store.codec import Mapper
+from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.event_store.port import Backend
 from sagaledger.infrastructure.event_store.view_store import reading
 from sagaledger.infrastructure.read_models import checkpoints as positions
@@ -26,7 +26,7 @@ def _now(queries: Queries) -> datetime:
 
 
 def test_a_view_says_again_what_it_said_at_a_time(
-    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+    shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
     """Also when it was behind the log then, and has been rebuilt since."""
     shop.trade(5)
@@ -37,9 +37,9 @@ def test_a_view_says_again_what_it_said_at_a_time(
     while _now(queries) == then:  # SQLite's clock counts milliseconds
         pass
     projector.catch_up()
-    rebuild(log, mapper, orders)
+    rebuild(log, codec, orders)
 
-    past = view_at(queries, log, mapper, "orders", then, limit=100)
+    past = view_at(queries, log, codec, "orders", then, limit=100)
 
     assert answer.lag_events > 0
     assert (past.as_of_position, past.rows) == (answer.as_of_position, answer.rows)
@@ -47,14 +47,14 @@ def test_a_view_says_again_what_it_said_at_a_time(
 
 
 def test_a_view_can_be_seen_at_every_position(
-    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+    shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
     """The saga of one order, event by event."""
     head = shop.trade(1)
     projector.catch_up()
     first = next(row.position for row in log.read(0, limit=100) if row.topic == "SagaStarted")
 
-    said = [view_at(queries, log, mapper, "sagas", position).rows for position in range(first - 1, head + 1)]
+    said = [view_at(queries, log, codec, "sagas", position).rows for position in range(first - 1, head + 1)]
 
     assert said[0] == []
     assert [row["events"] for (row,) in said[1:]] == sorted(row["events"] for (row,) in said[1:])
@@ -62,23 +62,23 @@ def test_a_view_can_be_seen_at_every_position(
 
 
 def test_before_its_first_event_a_view_said_nothing(
-    shop: Shop, log: Backend, mapper: Mapper, projector: Projector, queries: Queries
+    shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
     """An instant before the ledger is not an error."""
     shop.trade(1)
     projector.catch_up()
     long_ago = log.read(0, limit=1)[0].recorded_at - timedelta(days=1)
 
-    past = view_at(queries, log, mapper, "orders", long_ago)
+    past = view_at(queries, log, codec, "orders", long_ago)
 
     assert (past.as_of_position, past.rows) == (0, [])
 
 
 def test_a_position_that_the_log_does_not_have_is_refused(
-    shop: Shop, log: Backend, mapper: Mapper, queries: Queries
+    shop: Shop, log: Backend, codec: Codec, queries: Queries
 ) -> None:
     """The error says which it has."""
     head = shop.trade(1)
 
     with pytest.raises(InvalidInput, match=f"the positions 1 to {head}"):
-        view_at(queries, log, mapper, "orders", head + 1)
+        view_at(queries, log, codec, "orders", head + 1)

@@ -40,7 +40,7 @@ class Shop:
         """What a stream's events fold to."""
         return reduce(participant.evolve, self.streams[f"{participant.category}-{key}"], participant.initial)
 
-    def perform(self, commands: Sequence[Command]) -> int:
+    def handle(self, commands: Sequence[Command]) -> int:
         """Decide commands one after the other: all of them, or none and the facts of the refusal."""
         decided: dict[str, list[Event]] = defaultdict(list)
         for command in commands:
@@ -60,20 +60,20 @@ class Shop:
         """Run a saga of local steps to its end; `failing` names a step to refuse. True if it completed."""
         definition = saga.definition
         if definition.started is not None:
-            self.perform(definition.started(given))
+            self.handle(definition.started(given))
         done: list[tuple[Any, LocalResult]] = []
         for step in definition.steps:
             try:
                 self._admit(step.name, failing)
-                done.append((step, LocalResult(self.perform(step.action(given, _context(saga, given, step.name))))))
+                done.append((step, LocalResult(self.handle(step.action(given, _context(saga, given, step.name))))))
             except Refused as refused:
                 for earlier, result in reversed(done):
-                    self.perform(earlier.undo(given, result, _context(saga, given, earlier.name)))
+                    self.handle(earlier.undo(given, result, _context(saga, given, earlier.name)))
                 if definition.compensated is not None:
-                    self.perform(definition.compensated(given, str(refused)))
+                    self.handle(definition.compensated(given, str(refused)))
                 return False
         if definition.completed is not None:
-            self.perform(definition.completed(given))
+            self.handle(definition.completed(given))
         return True
 
     @staticmethod

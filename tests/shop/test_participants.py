@@ -11,7 +11,7 @@ from sagaledger.domain.event import Event, Registry
 from sagaledger.domain.participant import Command, Participant, Refused
 from sagaledger.domain.shop import (
     DECLINED_CARD,
-    INTAKE,
+    IMPORT_JOB,
     INVENTORY,
     LOYALTY,
     ORDER,
@@ -27,8 +27,8 @@ from sagaledger.domain.shop import (
     CompleteReturn,
     CreateOrder,
     DeductLoyaltyPoints,
-    IntakeParameters,
-    IntakeStarted,
+    ImportParameters,
+    ImportStarted,
     InventoryReleased,
     InventoryReservationFailed,
     InventoryReserved,
@@ -55,17 +55,17 @@ from sagaledger.domain.shop import (
     ReturnRequested,
     ShipmentCancelled,
     ShipmentPrepared,
-    StartIntake,
+    StartImport,
     StockReceived,
-    intake_key,
+    import_key,
     tracking_number,
 )
 
 AT = datetime(2010, 12, 1, 12, tzinfo=UTC)
 PLACED = datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
 LINES = (Quantity("85123A", 6), Quantity("71053", 2))
-RATES = IntakeParameters("ab" * 32, seed=7, decline_rate="0.1", opening_stock=None)
-OTHER_SEED = IntakeParameters("ab" * 32, seed=8, decline_rate="0.1", opening_stock=None)
+RATES = ImportParameters("ab" * 32, seed=7, decline_rate="0.1", opening_stock=None)
+OTHER_SEED = ImportParameters("ab" * 32, seed=8, decline_rate="0.1", opening_stock=None)
 
 created = OrderCreated(AT, "1", "17850", "France", 2, 1530, "GBP", PLACED)
 completed = OrderCompleted(AT, "1")
@@ -87,7 +87,7 @@ deducted = LoyaltyPointsDeducted(AT, "17850", "1", 15)
 requested = ReturnRequested(AT, "C1", None, "France", 1, 900, "GBP", PLACED)
 settled = ReturnCompleted(AT, "C1")
 request = RequestReturn("C1", None, "France", 1, 900, "GBP", PLACED)
-begun = IntakeStarted(AT, "orders.csv", "ab" * 32, 9, 7, "0.1")
+begun = ImportStarted(AT, "orders.csv", "ab" * 32, 9, 7, "0.1")
 
 ACCEPTED: list[tuple[Participant[Any], list[Event], Command, list[Event]]] = [
     (ORDER, [], create, [created]),
@@ -121,8 +121,8 @@ ACCEPTED: list[tuple[Participant[Any], list[Event], Command, list[Event]]] = [
     (RETURNS, [], request, [requested]),
     (RETURNS, [requested], CompleteReturn("C1"), [settled]),
     (RETURNS, [requested, settled], CompleteReturn("C1"), []),
-    (INTAKE, [], StartIntake("orders.csv", 9, RATES), [begun]),
-    (INTAKE, [begun], StartIntake("copy.csv", 9, RATES), []),
+    (IMPORT_JOB, [], StartImport("orders.csv", 9, RATES), [begun]),
+    (IMPORT_JOB, [begun], StartImport("copy.csv", 9, RATES), []),
 ]
 
 REFUSED: list[tuple[Participant[Any], list[Event], Command, str, list[Event]]] = [
@@ -152,7 +152,7 @@ REFUSED: list[tuple[Participant[Any], list[Event], Command, str, list[Event]]] =
     (LOYALTY, [], AwardLoyaltyPoints("17850", "1", -1), "cannot be negative", []),
     (RETURNS, [requested], request, "is requested", []),
     (RETURNS, [], CompleteReturn("C1"), "is absent", []),
-    (INTAKE, [begun], StartIntake("orders.csv", 9, OTHER_SEED), "begun here with seed 7", []),
+    (IMPORT_JOB, [begun], StartImport("orders.csv", 9, OTHER_SEED), "begun here with seed 7", []),
 ]
 
 
@@ -202,4 +202,4 @@ def test_commands_go_to_the_stream_of_their_subject() -> None:
     assert INVENTORY.stream_of(ReserveInventory("1", "85123A", 1)) == "stock-85123A"
     assert PAYMENT.stream_of(RefundReturn("C1", None, 1, "GBP")) == "payment-C1"
     assert LOYALTY.stream_of(AwardLoyaltyPoints("17850", "1", 1)) == "loyalty-17850"
-    assert INTAKE.stream_of(StartIntake("orders.csv", 9, RATES)) == f"intake-{intake_key('ab' * 32)}"
+    assert IMPORT_JOB.stream_of(StartImport("orders.csv", 9, RATES)) == f"intake-{import_key('ab' * 32)}"

@@ -47,7 +47,7 @@ def _order(order_id: str = "1", **changes: object) -> Order:
 
 def _stocked(shop, pieces: int = 100):
     opened = shop()
-    opened.perform([ReceiveStock(sku, pieces) for sku in ("71053", "85123A")])
+    opened.handle([ReceiveStock(sku, pieces) for sku in ("71053", "85123A")])
     return opened
 
 
@@ -94,7 +94,7 @@ def test_a_declined_card_cancels_the_order(shop) -> None:
 def test_one_article_short_reserves_none(shop) -> None:
     """A reservation is whole: when one article is short, nothing of the others is kept."""
     opened = shop()
-    opened.perform([ReceiveStock("71053", 100), ReceiveStock("85123A", 1)])
+    opened.handle([ReceiveStock("71053", 100), ReceiveStock("85123A", 1)])
     assert not opened.run(fulfil_order, _order())
     assert opened.of(InventoryReserved) == []
     assert opened.state(INVENTORY, "71053").available == 100
@@ -155,7 +155,7 @@ def test_goods_and_money_are_conserved(shop, placed, returned, pieces) -> None:
     """Over any orders, declines, shortages, failures and returns, every piece and every penny is somewhere."""
     # given a shop with scarce stock
     opened = shop()
-    opened.perform([ReceiveStock(sku, pieces) for sku in ("A", "a", "B", "POST")])
+    opened.handle([ReceiveStock(sku, pieces) for sku in ("A", "a", "B", "POST")])
     # when orders and returns come in, and some fail
     totals = 0
     for number, (order_lines, customer, method, failing) in enumerate(placed):

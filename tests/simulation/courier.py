@@ -7,8 +7,8 @@ from random import Random
 from typing import NamedTuple
 
 from sagaledger.domain.errors import InvalidInput, StepRejected
-from sagaledger.domain.saga.outcome import Outcome, Success, failure_of
-from sagaledger.infrastructure.worker.messages import Attempted, Dispatch
+from sagaledger.domain.saga.outcome import AttemptOutcome, Success, failure_of
+from sagaledger.infrastructure.worker.messages import AttemptEnded, Dispatch
 from sagaledger.infrastructure.worker.steps.attempt import write_result
 
 from .scheduler import Scheduler
@@ -56,16 +56,16 @@ class Courier:
         if key not in self._done:
             self._enter(Effect(key, kind, order_id, undone=True))
 
-    def call(self, dispatch: Dispatch, tell: Callable[[Attempted], None]) -> None:
+    def call(self, dispatch: Dispatch, tell: Callable[[AttemptEnded], None]) -> None:
         """A call on its way: it arrives, or not, and the answer arrives, or not, or too late."""
         execution, run = dispatch.execution, dispatch.run
         answered = False
 
-        def answer(outcome: Outcome) -> None:
+        def answer(outcome: AttemptOutcome) -> None:
             nonlocal answered
             if not answered:
                 answered = True
-                tell(Attempted(execution, run, outcome))
+                tell(AttemptEnded(execution, run, outcome))
 
         def arrive() -> None:
             outcome = self._attempt(dispatch)
@@ -77,7 +77,7 @@ class Courier:
             self._scheduler.after(self._delay() + (2 * ANSWER_SECONDS_MAX if trouble == "late" else 0.0), arrive)
         self._scheduler.after(ANSWER_SECONDS_MAX, lambda: answer(failure_of(TimeoutError("no answer"))))
 
-    def _attempt(self, dispatch: Dispatch) -> Outcome:
+    def _attempt(self, dispatch: Dispatch) -> AttemptOutcome:
         """What the step's function comes to, as the worker would see it."""
         execution, run, context = dispatch.execution, dispatch.run, dispatch.context
         try:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import count
 
 from sagaledger.infrastructure.errors import SupersededWorker
-from sagaledger.infrastructure.event_store.port import Append, Claim, DueChange, Epoch, WorkerRow
+from sagaledger.infrastructure.event_store.port import Append, Claim, FencingToken, QueueEntry, WorkerRow
 
 
 @dataclass
@@ -20,20 +20,20 @@ class DueRow:
     definition_version: int
     due_at: datetime
     worker_id: str | None
-    nudged: bool = False
+    notified: bool = False
 
     def free(self, now: datetime) -> None:
         """Nobody holds it any more; a nudge that was not told makes it due at once."""
-        if self.nudged:
+        if self.notified:
             self.due_at = min(self.due_at, now)
-        self.worker_id, self.nudged = None, False
+        self.worker_id, self.notified = None, False
 
 
 @dataclass
 class LeaseRow:
     """A worker with a lease."""
 
-    epoch: Epoch
+    epoch: FencingToken
     host: str
     pid: int
     started_at: datetime
@@ -50,21 +50,21 @@ class SimulatedQueue:
         self._epochs = count(1)
         self.lost_due: set[str] = set()
         """The sagas whose row was deleted, by whoever may not do that."""
-        self.lease_ended: list[Callable[[Epoch], None]] = []
+        self.lease_ended: list[Callable[[FencingToken], None]] = []
         """Told of each lease when it ends, before anything else happens."""
 
-    def register(self, *, host: str, pid: int, lease_seconds: float) -> Epoch:
+    def register(self, *, host: str, pid: int, lease_seconds: float) -> FencingToken:
         number = next(self._epochs)
-        epoch = Epoch(f"worker-{number}", number)  # without the process id, which no seed decides
+        epoch = FencingToken(f"worker-{number}", number)  # without the process id, which no seed decides
         now = self._clock()
         self._leases[epoch.worker_id] = LeaseRow(epoch, host, pid, now, now + timedelta(seconds=lease_seconds))
         return epoch
 
-    def renew(self, epoch: Epoch, *, lease_seconds: float) -> None:
+    def renew(self, epoch: FencingToken, *, lease_seconds: float) -> None:
         self.check_lease(epoch)
         self._leases[epoch.worker_id].lease_until = self._clock() + timedelta(seconds=lease_seconds)
 
-    def retire(self, epoch: Epoch) -> None:
+    def retire(self, epoch: FencingToken) -> None:
         if self.holds(epoch):
             self._end(epoch)
         for row in self._held_by(epoch.worker_id):
@@ -77,12 +77,12 @@ class SimulatedQueue:
             self.retire(epoch)
         return [epoch.worker_id for epoch in over]
 
-    def stirs(self, epoch: Epoch, *, definitions: Sequence[tuple[str, int]]) -> bool:
+    def has_work(self, epoch: FencingToken, *, definitions: Sequence[tuple[str, int]]) -> bool:
         now = self._clock()
-        nudged = any(row.nudged for row in self._held_by(epoch.worker_id))
-        return nudged or any(row.due_at <= now for row in self._free(definitions))
+        notified = any(row.notified for row in self._held_by(epoch.worker_id))
+        return notified or any(row.due_at <= now for row in self._free(definitions))
 
-    def claim(self, epoch: Epoch, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[Claim]:
+    def claim(self, epoch: FencingToken, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[Claim]:
         self.check_lease(epoch)
         now = self._clock()
         free = [row for row in self._free(definitions) if row.due_at <= now]
@@ -91,22 +91,22 @@ class SimulatedQueue:
             row.worker_id = epoch.worker_id
         return [Claim(row.saga_id, row.definition, row.definition_version) for row in claimed]
 
-    def nudged(self, epoch: Epoch) -> list[str]:
-        told = [row for row in self._held_by(epoch.worker_id) if row.nudged]
+    def notified(self, epoch: FencingToken) -> list[str]:
+        told = [row for row in self._held_by(epoch.worker_id) if row.notified]
         for row in told:
-            row.nudged = False
+            row.notified = False
         return [row.saga_id for row in told]
 
-    def release(self, epoch: Epoch, saga_ids: Sequence[str]) -> None:
+    def release(self, epoch: FencingToken, saga_ids: Sequence[str]) -> None:
         for row in self._held_by(epoch.worker_id):
             if row.saga_id in saga_ids:
                 row.free(self._clock())
 
-    def due(self) -> list[DueChange]:
+    def due(self) -> list[QueueEntry]:
         rows = sorted(self._due.values(), key=lambda row: row.saga_id)
-        return [DueChange(r.saga_id, r.definition, r.definition_version, r.due_at, r.worker_id) for r in rows]
+        return [QueueEntry(r.saga_id, r.definition, r.definition_version, r.due_at, r.worker_id) for r in rows]
 
-    def put_due(self, changes: Sequence[DueChange]) -> None:
+    def put_due(self, changes: Sequence[QueueEntry]) -> None:
         for change in changes:
             self._put(change, self._clock())
 
@@ -116,12 +116,12 @@ class SimulatedQueue:
             for id_, w in self._leases.items()
         ]
 
-    def holds(self, epoch: Epoch) -> bool:
+    def holds(self, epoch: FencingToken) -> bool:
         """Whether a lease holds still: until someone ends it, however late that is."""
         lease = self._leases.get(epoch.worker_id)
         return lease is not None and lease.epoch == epoch
 
-    def check_lease(self, epoch: Epoch) -> None:
+    def check_lease(self, epoch: FencingToken) -> None:
         """Raise `SupersededWorker` if it does not."""
         if not self.holds(epoch):
             raise SupersededWorker(*epoch)
@@ -146,31 +146,31 @@ class SimulatedQueue:
         for append in accepted:
             if append.due is not None:
                 self._put(append.due, now)
-        for nudge in (nudge for append in accepted for nudge in append.nudge):
-            self._nudge(nudge, now)
+        for notify in (notify for append in accepted for notify in append.notify):
+            self._nudge(notify, now)
 
-    def _put(self, change: DueChange, now: datetime) -> None:
+    def _put(self, change: QueueEntry, now: datetime) -> None:
         row = self._due.get(change.saga_id)
         if change.due_at is None:
-            if row is not None and row.nudged:
+            if row is not None and row.notified:
                 row.free(now)
             else:
                 self._due.pop(change.saga_id, None)
             return
-        due_at, nudged = change.due_at, row is not None and row.nudged
-        if nudged and change.worker_id is None:
-            due_at, nudged = min(due_at, now), False
-        self._due[change.saga_id] = DueRow(*change[:3], due_at, change.worker_id, nudged)
+        due_at, notified = change.due_at, row is not None and row.notified
+        if notified and change.worker_id is None:
+            due_at, notified = min(due_at, now), False
+        self._due[change.saga_id] = DueRow(*change[:3], due_at, change.worker_id, notified)
 
-    def _nudge(self, change: DueChange, now: datetime) -> None:
+    def _nudge(self, change: QueueEntry, now: datetime) -> None:
         row = self._due.get(change.saga_id)
         if row is None:
             self._due[change.saga_id] = DueRow(*change[:3], now, None)
         else:
             row.due_at = min(row.due_at, now)
-            row.nudged = row.worker_id is not None
+            row.notified = row.worker_id is not None
 
-    def _end(self, epoch: Epoch) -> None:
+    def _end(self, epoch: FencingToken) -> None:
         for tell in self.lease_ended:
             tell(epoch)
         del self._leases[epoch.worker_id]

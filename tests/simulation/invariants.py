@@ -31,7 +31,7 @@ from sagaledger.domain.shop import (
     StockReceived,
     points_for,
 )
-from sagaledger.infrastructure.event_store.port import Epoch
+from sagaledger.infrastructure.event_store.port import FencingToken
 from sagaledger.infrastructure.event_store.verify import verify
 
 from .world import World
@@ -68,7 +68,7 @@ def every_saga_has_one_end(world: World) -> Iterator[str]:
 def no_superseded_worker_wrote(world: World) -> Iterator[str]:
     """No event of a worker stands beyond the place where the log ended when its lease did (G6)."""
     for recorded in world.events:
-        epoch = Epoch(recorded.meta.worker or "", recorded.meta.epoch or 0)
+        epoch = FencingToken(recorded.meta.worker or "", recorded.meta.epoch or 0)
         end = world.lease_ends.get(epoch)
         if end is not None and recorded.position > end:
             yield f"position {recorded.position} by {epoch.worker_id}, whose lease ended at {end}"

@@ -43,7 +43,7 @@ class Life:
     def __init__(self, scheduler: Scheduler, random: Random, died: Callable[[], None]) -> None:
         self.scheduler = scheduler
         self.random = random
-        self.over = False
+        self.finished = False
         self._died = died
 
     @property
@@ -54,13 +54,13 @@ class Life:
     def wait(self, seconds: float) -> None:
         """Let time pass. Raises `Killed` if the process died meanwhile."""
         self.scheduler.let_pass(seconds)
-        if self.over:
+        if self.finished:
             raise Killed
 
     def end(self) -> None:
         """Kill it, as by SIGKILL."""
-        if not self.over:
-            self.over = True
+        if not self.finished:
+            self.finished = True
             self._died()
 
 
@@ -122,7 +122,7 @@ class Wire:
 
 
 class Flight:
-    """An append under way (a `port.Sending`): what becomes of it is heard when somebody waits for it."""
+    """An append under way (a `port.PendingAppend`): what becomes of it is heard when somebody waits for it."""
 
     def __init__(self, wire: Wire, call: AppendCall) -> None:
         self._wire = wire

@@ -11,9 +11,9 @@ from sagaledger.domain.saga.events import CompensationStarted, Direction, StepSt
 from sagaledger.infrastructure.errors import OutcomeUnknown, SagaledgerError, Unavailable
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger
-from sagaledger.infrastructure.worker.coordination.reconciler import Sweeper
+from sagaledger.infrastructure.worker.coordination.reconciler import Reconciler
 from sagaledger.infrastructure.worker.engine import Engine
-from sagaledger.infrastructure.worker.messages import Attempted, Dispatch, Drain, Message, Reply
+from sagaledger.infrastructure.worker.messages import AttemptEnded, Dispatch, Drain, EngineMessage, Reply
 
 from .courier import Courier
 from .network import Killed, Life, Weather, Wire
@@ -67,16 +67,16 @@ class Process:
         self._ended = ended
         self.life = Life(machine.scheduler, machine.random, ended)
         self._ledger = machine.ledger(self.life)
-        self._sweeper = Sweeper(self._ledger)
+        self._sweeper = Reconciler(self._ledger)
         self._sweep_at = 0.0
         self._engine: Engine | None = None
-        self._inbox: list[Message] = []
+        self._inbox: list[EngineMessage] = []
         self._busy = False
         self._retiring = False
         self._wake_at = 0.0
         self._wake(0.0)
 
-    def tell(self, message: Message) -> None:
+    def tell(self, message: EngineMessage) -> None:
         """Put a message into its inbox, if it lives."""
         self._inbox.append(message)
         self._wake(STEP_SECONDS)
@@ -92,7 +92,7 @@ class Process:
         self._scheduler.after(seconds, lambda: self._turn() if self._wake_at == at else None)
 
     def _turn(self) -> None:
-        if self._busy or self.life.over:
+        if self._busy or self.life.finished:
             return
         self._busy = True
         wait_seconds = WAKE_SECONDS_MAX
@@ -102,7 +102,7 @@ class Process:
             return
         finally:
             self._busy = False
-        if not self.life.over:
+        if not self.life.finished:
             self._wake(STEP_SECONDS if self._inbox else wait_seconds)
 
     def _live(self) -> float:
@@ -126,7 +126,7 @@ class Process:
         wait_seconds = min(max(self._engine.seconds_to_wait(), STEP_SECONDS), WAKE_SECONDS_MAX)
         return wait_seconds if self._engine.pending is None else min(wait_seconds, ANSWER_SECONDS)
 
-    def _hear(self, attempted: Attempted) -> None:
+    def _hear(self, attempted: AttemptEnded) -> None:
         self.tell(attempted)
 
     def _look_at_its_lease(self, dispatch: Dispatch) -> None:
@@ -134,7 +134,7 @@ class Process:
         run = dispatch.run
         kind = StepStarted if run.direction is Direction.FORWARD else CompensationStarted
         for row in reversed(self._machine.log.stream(dispatch.execution.saga_id)):
-            fact = self._ledger.mapper.to_recorded(row)
+            fact = self._ledger.codec.decode(row)
             if isinstance(fact.event, kind) and (fact.event.step, fact.event.attempt) == (run.step, run.attempt):
                 if not self._machine.log.lasts(fact.meta.worker or ""):
                     self._machine.faults.append(f"{fact.meta.worker} began {run.key} when its lease was over")
@@ -181,7 +181,7 @@ class People:
         try:
             what(self._ledger)
         except Killed:
-            self._life.over = False  # the shell is gone, and another one is opened
+            self._life.finished = False  # the shell is gone, and another one is opened
         except (Unavailable, OutcomeUnknown):
             pass
         except SagaledgerError:

@@ -18,19 +18,19 @@ from sagaledger.infrastructure.event_store.port import (
     Append,
     AppendCall,
     Appended,
+    AppendOutcome,
     AppendRow,
     Conflict,
+    EventPayload,
     Head,
-    Misplaced,
+    MisplacedEvent,
     NewEvent,
-    Outcome,
-    Payload,
     Receipt,
     Snapshot,
     StoredRow,
     check_size,
 )
-from sagaledger.infrastructure.event_store.sqlite.store import Sent
+from sagaledger.infrastructure.event_store.sqlite.store import CompletedAppend
 
 from .due_work import SimulatedQueue
 
@@ -89,8 +89,8 @@ class SimulatedLog(SimulatedQueue):
                 self._consumers[advance.consumer] = (advance.position, call.append_id)
         return Receipt(outcomes, microseconds(now))
 
-    def send(self, call: AppendCall) -> Sent:
-        return Sent(self.append(call))
+    def send(self, call: AppendCall) -> CompletedAppend:
+        return CompletedAppend(self.append(call))
 
     def head(self) -> Head:
         return self._head
@@ -109,7 +109,7 @@ class SimulatedLog(SimulatedQueue):
     def streams(self, after: Sequence[tuple[str, int]]) -> list[StoredRow]:
         return [row for stream_id, version in sorted(after) for row in self.stream(stream_id, after=version)]
 
-    def payloads(self, parts: Sequence[Sequence[str]]) -> Iterator[list[Payload]]:
+    def payloads(self, parts: Sequence[Sequence[str]]) -> Iterator[list[EventPayload]]:
         for stream_ids in parts:
             rows = self.streams([(stream_id, 0) for stream_id in stream_ids])
             yield [(row.stream_id, row.topic, row.schema_version, row.state) for row in rows]
@@ -124,13 +124,13 @@ class SimulatedLog(SimulatedQueue):
     def appends(self, after: int, *, limit: int) -> list[AppendRow]:
         return [link for link in self._appends if link.last_position > after][:limit]
 
-    def misplaced(self, *, limit: int) -> list[Misplaced]:
-        found: list[Misplaced] = []
+    def misplaced(self, *, limit: int) -> list[MisplacedEvent]:
+        found: list[MisplacedEvent] = []
         for stream in self._streams.values():
             before: int | None = None
             for row in stream:
                 if row.version != before + 1 if before is not None else row.version not in (0, 1):
-                    found.append(Misplaced(row.position, row.stream_id, row.version, before))
+                    found.append(MisplacedEvent(row.position, row.stream_id, row.version, before))
                 before = row.version
         return sorted(found)[:limit]
 
@@ -155,7 +155,7 @@ class SimulatedLog(SimulatedQueue):
     def wait_beyond(self, position: int, timeout_seconds: float) -> int:  # noqa: ARG002 -- nobody else runs meanwhile
         return self._head.position
 
-    def _note_errors(self, call: AppendCall, outcomes: Sequence[Outcome]) -> None:
+    def _note_errors(self, call: AppendCall, outcomes: Sequence[AppendOutcome]) -> None:
         for outcome in outcomes:
             if call.epoch and isinstance(outcome, Conflict) and outcome.actual_version > outcome.expected_version:
                 error = Error(call.epoch.worker_id, outcome.stream_id, outcome.expected_version)

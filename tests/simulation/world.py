@@ -8,15 +8,15 @@ from functools import cached_property, partial
 from random import Random
 from uuid import UUID
 
-from sagaledger.domain.recorded_event import Meta, Recorded
+from sagaledger.domain.recorded_event import Meta, RecordedEvent
 from sagaledger.domain.saga.events import Action, SagaStarted
 from sagaledger.domain.saga.state import SagaState
 from sagaledger.domain.shop import DECLINED_CARD, Order, OrderLine, ReceiveStock, Return, ReturnLine
-from sagaledger.infrastructure.event_store.port import AppendCall, Epoch
+from sagaledger.infrastructure.event_store.port import AppendCall, FencingToken
 from sagaledger.infrastructure.ledger.ledger import Ledger
-from sagaledger.infrastructure.ledger.saga_start import Opening
-from sagaledger.infrastructure.ledger.stream_cache import Committer
-from sagaledger.infrastructure.worker.messages import Start
+from sagaledger.infrastructure.ledger.saga_start import SagaStart
+from sagaledger.infrastructure.ledger.stream_cache import StreamCache
+from sagaledger.infrastructure.worker.messages import StartSaga
 
 from .courier import Courier
 from .network import FAIR, Weather
@@ -48,7 +48,7 @@ class World:
         self.machine = Machine(self.scheduler, self.random, self.log, self.courier, self.app)
         self.ledger = Ledger(self.log, self.app)
         """The ledger as nobody in the simulation sees it: without a network."""
-        self.lease_ends: dict[Epoch, int] = {}
+        self.lease_ends: dict[FencingToken, int] = {}
         self.log.lease_ended.append(self._lease_ended)
         self._weather = Weather(
             lost_requests=self._share(0.03),
@@ -81,9 +81,9 @@ class World:
         self.scheduler.let_pass(LOOK_SECONDS)
 
     @cached_property
-    def events(self) -> list[Recorded]:
+    def events(self) -> list[RecordedEvent]:
         """Everything that was recorded, once the run is over."""
-        return [self.ledger.mapper.to_recorded(row) for row in self.log.read(0, limit=EVERYTHING)]
+        return [self.ledger.codec.decode(row) for row in self.log.read(0, limit=EVERYTHING)]
 
     def sagas(self) -> dict[str, SagaState]:
         """The state of every saga."""
@@ -93,14 +93,14 @@ class World:
     # What is there
 
     def _fill_shelves(self) -> None:
-        committer = Committer(self.app, self.log, self.ledger.mapper)
+        stream_cache = StreamCache(self.app, self.log, self.ledger.codec)
 
         def receive() -> object:
-            draft = committer.draft("delivery", Meta())
-            draft.perform([ReceiveStock(sku, self.random.randint(5, 60)) for sku in ARTICLES], self.scheduler.now())
+            draft = stream_cache.draft("delivery", Meta())
+            draft.handle([ReceiveStock(sku, self.random.randint(5, 60)) for sku in ARTICLES], self.scheduler.now())
             return draft
 
-        [draft] = committer.build([receive])
+        [draft] = stream_cache.build([receive])
         self.log.append(AppendCall(self._uuid(), [draft.append()]))  # type: ignore[attr-defined]
 
     def _hire(self) -> None:
@@ -157,11 +157,11 @@ class World:
         if chance < 0.7:
             self.people.will(seconds, lambda ledger: ledger.start(saga, value))
         if chance > 0.5:
-            opening = Opening.of(self.app.definition(saga), value, None)
-            self.scheduler.after(seconds, lambda: self._tell_a_worker(Start(opening, Meta(actor="zoe"), None)))
+            saga_start = SagaStart.of(self.app.definition(saga), value, None)
+            self.scheduler.after(seconds, lambda: self._tell_a_worker(StartSaga(saga_start, Meta(actor="zoe"), None)))
         return seconds
 
-    def _tell_a_worker(self, start: Start) -> None:
+    def _tell_a_worker(self, start: StartSaga) -> None:
         if self._workers:
             self.random.choice(self._workers).tell(start)
 
@@ -196,7 +196,7 @@ class World:
             state.end is not None for state in self.sagas().values()
         )
 
-    def _lease_ended(self, epoch: Epoch) -> None:
+    def _lease_ended(self, epoch: FencingToken) -> None:
         self.lease_ends[epoch] = self.log.head().position
 
     def _moments(self, times: int) -> list[float]:

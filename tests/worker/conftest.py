@@ -15,7 +15,7 @@ from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.worker import Worker
 from sagaledger.infrastructure.worker.engine import Engine
-from sagaledger.infrastructure.worker.messages import Dispatch, Message
+from sagaledger.infrastructure.worker.messages import Dispatch, EngineMessage
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
-def drive(engine: Engine, until: Callable[[], bool], messages: Sequence[Message] = ()) -> list[Dispatch]:
+def drive(engine: Engine, until: Callable[[], bool], messages: Sequence[EngineMessage] = ()) -> list[Dispatch]:
     """Turn by turn, until something is so or a step is to be run; gives the steps that are."""
     dispatched: list[Dispatch] = []
     deadline = monotonic() + PATIENCE_SECONDS

@@ -20,7 +20,7 @@ from sagaledger.domain.event import Event, event
 from sagaledger.domain.participant import Command, Participant
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.step import LocalResult, Retry, StepContext
-from sagaledger.infrastructure.event_store.port import AppendCall, Receipt, Sending
+from sagaledger.infrastructure.event_store.port import AppendCall, PendingAppend, Receipt
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.worker import Worker
@@ -115,7 +115,7 @@ APP = App(sagas=[journey], participants=[MILES])
 class Deadly(NamedTuple):
     """An append under way, whose answer may be the last thing that this process hears."""
 
-    sending: Sending
+    sending: PendingAppend
     last: bool
 
     @property

@@ -10,7 +10,7 @@ import pytest
 from sagaledger.domain.saga.state import Status
 from sagaledger.infrastructure.errors import Unavailable
 from sagaledger.infrastructure.event_store.postgres import pool as postgres_pool
-from sagaledger.infrastructure.event_store.postgres.store import PostgresLog
+from sagaledger.infrastructure.event_store.postgres.store import PostgresStore
 from sagaledger.infrastructure.ledger.ledger import Ledger
 
 from .conftest import worker_on
@@ -31,7 +31,7 @@ def _connected(url: str) -> int:
 
 def test_one_connection_is_enough(postgres_url: str) -> None:
     """Whoever finds it lent waits: everything is done, with one connection to read and one to append."""
-    log = PostgresLog(postgres_url, create=True, connections=1)
+    log = PostgresStore(postgres_url, create=True, connections=1)
     ledger = Ledger(log, goods_app())
 
     async def scene() -> int:
@@ -56,7 +56,7 @@ def test_one_connection_is_enough(postgres_url: str) -> None:
 def test_who_waits_too_long_is_told(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that is never given back does not hang the others for ever, and they learn why."""
     monkeypatch.setattr(postgres_pool, "WAIT_SECONDS", 0.01)
-    log = PostgresLog(postgres_url, create=True, connections=1)
+    log = PostgresStore(postgres_url, create=True, connections=1)
 
     lent = log._database._pool.borrow()  # as a thread that hangs in the middle of its statement
     with pytest.raises(Unavailable, match="all 1 connections of this process were in use"):

@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 
 from sagaledger.domain.saga.state import Status
-from sagaledger.infrastructure.event_store.port import Epoch
+from sagaledger.infrastructure.event_store.port import FencingToken
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.worker.engine import Engine
 from sagaledger.infrastructure.worker.group_commit import pipeline
@@ -27,7 +27,7 @@ def _engine(url: str, handed_back: list[str]) -> Iterator[Engine]:
     with pytest.MonkeyPatch.context() as patch, Ledger.open(url, goods_app()) as ledger:
         release = ledger.backend.release
 
-        def released(epoch: Epoch, saga_ids: Sequence[str]) -> None:
+        def released(epoch: FencingToken, saga_ids: Sequence[str]) -> None:
             handed_back.extend(saga_ids)
             release(epoch, saga_ids)
 

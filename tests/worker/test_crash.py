@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sagaledger.domain.recorded_event import Recorded
+from sagaledger.domain.recorded_event import RecordedEvent
 from sagaledger.domain.saga.events import (
     SagaStarted,
     StepCompensated,
@@ -63,7 +63,7 @@ def test_a_killed_worker_is_resumed_where_it_was(url: str, tmp_path: Path, momen
         statuses = [ledger.state(f"journey-{n}").status for n in range(JOURNEYS)]
         assert statuses == [Status.COMPLETED, Status.COMPENSATED] * (JOURNEYS // 2)
         # and the miles are those of the journeys that were completed
-        miles = [ledger.mapper.to_recorded(row).event.miles for row in ledger.backend.stream("miles-all")]  # type: ignore[attr-defined]
+        miles = [ledger.codec.decode(row).event.miles for row in ledger.backend.stream("miles-all")]  # type: ignore[attr-defined]
         assert sum(miles) == 100 * JOURNEYS // 2
         assert ledger.backend.due() == []
 
@@ -81,7 +81,7 @@ def test_a_killed_worker_is_resumed_where_it_was(url: str, tmp_path: Path, momen
     assert unknown or moment != "in_step"
 
 
-def _check_history(history: list[Recorded]) -> None:
+def _check_history(history: list[RecordedEvent]) -> None:
     """No success twice, attempts counted on, undone latest first."""
     assert isinstance(history[0].event, SagaStarted)
     assert [r.version for r in history] == list(range(1, len(history) + 1))
@@ -96,7 +96,7 @@ def _check_history(history: list[Recorded]) -> None:
     assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in attempts.values())
 
 
-def _check_calls(folder: Path, histories: dict[int, list[Recorded]]) -> None:
+def _check_calls(folder: Path, histories: dict[int, list[RecordedEvent]]) -> None:
     """One key for every call of one step of one saga, and a recorded start for every call."""
     calls = Counter(tuple(line.split()) for line in (folder / "calls").read_text().splitlines())
     keys = defaultdict(set)

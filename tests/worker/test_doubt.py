@@ -16,11 +16,11 @@ from sagaledger.domain.saga.outcome import Success, failure_of
 from sagaledger.domain.saga.state import Status
 from sagaledger.domain.shop import Order, OrderLine
 from sagaledger.infrastructure.errors import Unavailable
-from sagaledger.infrastructure.ledger.saga_start import Opening
+from sagaledger.infrastructure.ledger.saga_start import SagaStart
 from sagaledger.infrastructure.shop.app import APP
-from sagaledger.infrastructure.worker.coordination.reconciler import Sweeper
+from sagaledger.infrastructure.worker.coordination.reconciler import Reconciler
 from sagaledger.infrastructure.worker.engine import Engine
-from sagaledger.infrastructure.worker.messages import Attempted, Idle, Reply, Start
+from sagaledger.infrastructure.worker.messages import AttemptEnded, AwaitIdle, Reply, StartSaga
 
 from .conftest import OpenLedger, drive
 from .test_worker import Flaky
@@ -36,17 +36,17 @@ def test_a_saga_claimed_unheard_while_its_own_start_waits_is_not_lost(open_ledge
     ledger.backend = flaky  # type: ignore[assignment]  # it stands before the real one
     engine = Engine(ledger, concurrency=10, lease_seconds=60.0)
     flaky.trouble = _fail_once("streams")
-    opening = Opening.of(APP.definition("fulfil_order"), ORDER, None)
-    engine.turn([Start(opening, Meta(), None)])  # it is about to be started, and what it needs cannot be read
+    saga_start = SagaStart.of(APP.definition("fulfil_order"), ORDER, None)
+    engine.turn([StartSaga(saga_start, Meta(), None)])  # it is about to be started, and what it needs cannot be read
     elsewhere.start("fulfil_order", ORDER)
     flaky.aftermath = _fail_once("claim")
 
     until = monotonic() + PATIENCE_SECONDS
-    while elsewhere.state(opening.saga_id).end is None and monotonic() < until:
+    while elsewhere.state(saga_start.saga_id).end is None and monotonic() < until:
         sleep(engine.seconds_to_wait())
         engine.turn([])
 
-    assert elsewhere.state(opening.saga_id).status is Status.COMPENSATED  # there was no stock
+    assert elsewhere.state(saga_start.saga_id).status is Status.COMPENSATED  # there was no stock
     assert elsewhere.backend.due() == []
     engine.finish()
 
@@ -62,25 +62,25 @@ def test_a_saga_that_another_worker_drives_too_is_let_go_of(postgres_url: str) -
         closing(asyncio.new_event_loop()) as loop,
     ):
         first, second = (Engine(one, concurrency=10, lease_seconds=60.0) for one in (ledger, other))
-        start = Start(Opening.of(saga.definition, 1, "1"), Meta(), None)
+        start = StartSaga(SagaStart.of(saga.definition, 1, "1"), Meta(), None)
         [attempt] = drive(first, lambda: False, [start])
         [row] = ledger.backend.due()
         ledger.backend.put_due([row._replace(due_at=None)])
-        assert Sweeper(other).sweep() == ["errand-1"]
+        assert Reconciler(other).sweep() == ["errand-1"]
         [again] = drive(second, lambda: False)
 
         # when the first one learns that its attempt is not the last any more, then it holds nothing, and is idle
         failed = failure_of(OSError("no answer"))
-        idle = Idle(Reply(loop.create_future()))
-        turn = first.turn([Attempted(attempt.execution, attempt.run, failed), idle])
+        idle = AwaitIdle(Reply(loop.create_future()))
+        turn = first.turn([AttemptEnded(attempt.execution, attempt.run, failed), idle])
         until = monotonic() + PATIENCE_SECONDS
         while not turn.replies:
             assert monotonic() < until, "it holds the saga still"
             turn = first.turn([])
 
         # and the second one makes every attempt that follows
-        [last] = drive(second, lambda: False, [Attempted(again.execution, again.run, failed)])
-        done = Attempted(last.execution, last.run, Success(Raw(b"null")))
+        [last] = drive(second, lambda: False, [AttemptEnded(again.execution, again.run, failed)])
+        done = AttemptEnded(last.execution, last.run, Success(Raw(b"null")))
         drive(second, lambda: ledger.state("errand-1").end is not None, [done])
         assert [one.run.attempt for one in (attempt, again, last)] == [1, 2, 3]
         first.finish()

@@ -29,7 +29,7 @@ from sagaledger.domain.shop import (
 )
 from sagaledger.infrastructure.event_store.port import AppendCall, Appended
 from sagaledger.infrastructure.ledger.ledger import Ledger
-from sagaledger.infrastructure.ledger.stream_cache import Committer
+from sagaledger.infrastructure.ledger.stream_cache import StreamCache
 from sagaledger.infrastructure.shop.app import APP
 
 from .conftest import OpenLedger, play, worker_on
@@ -60,19 +60,19 @@ def _orders(seed: int) -> list[Order]:
 
 def _receive(ledger: Ledger, pieces: int) -> None:
     """Stock arrives, written by a process that is no worker, while others write to the same articles."""
-    committer = Committer(ledger.app, ledger.backend, ledger.mapper)
+    stream_cache = StreamCache(ledger.app, ledger.backend, ledger.codec)
     for sku in ARTICLES:
         while True:
 
             def build(sku: str = sku):  # type: ignore[no-untyped-def]
-                draft = committer.draft("delivery-1", Meta())
-                draft.perform([ReceiveStock(sku, pieces)], PLACED)
+                draft = stream_cache.draft("delivery-1", Meta())
+                draft.handle([ReceiveStock(sku, pieces)], PLACED)
                 return draft.append()
 
-            (outcome,) = ledger.backend.append(AppendCall(uuid4(), committer.build([build]))).outcomes
+            (outcome,) = ledger.backend.append(AppendCall(uuid4(), stream_cache.build([build]))).outcomes
             if isinstance(outcome, Appended):
                 break
-            committer.forget_all()
+            stream_cache.evict_all()
 
 
 def _run(workers_on: list[Ledger], elsewhere: Ledger) -> Counter[Status]:
@@ -101,7 +101,7 @@ def _run(workers_on: list[Ledger], elsewhere: Ledger) -> Counter[Status]:
 def _check_conservation(ledger: Ledger, statuses: Counter[Status]) -> None:
     assert set(statuses) == {Status.COMPLETED, Status.COMPENSATED}
     assert sum(statuses.values()) == ORDERS
-    events = [ledger.mapper.to_recorded(row) for row in ledger.backend.read(0, limit=100_000)]
+    events = [ledger.codec.decode(row) for row in ledger.backend.read(0, limit=100_000)]
     # no stock was below nothing, at any event; and what is left is what was received less what was shipped
     for sku in ARTICLES:
         states = [INVENTORY.initial]

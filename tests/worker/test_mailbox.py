@@ -10,24 +10,24 @@ from contextlib import closing
 
 import pytest
 
-from sagaledger.infrastructure.worker.mailbox import Inbox
-from sagaledger.infrastructure.worker.messages import Reply, Watch
+from sagaledger.infrastructure.worker.mailbox import Mailbox
+from sagaledger.infrastructure.worker.messages import AwaitOutcome, Reply
 
 PATIENCE_SECONDS = 10.0
 LONG_SECONDS = 30.0
 
 
 @pytest.fixture
-def inbox() -> Iterator[Inbox]:
-    with closing(Inbox()) as inbox:
+def inbox() -> Iterator[Mailbox]:
+    with closing(Mailbox()) as inbox:
         yield inbox
 
 
 @pytest.fixture
-def message() -> Iterator[Watch]:
+def message() -> Iterator[AwaitOutcome]:
     """Something to be told."""
     with closing(asyncio.new_event_loop()) as loop:
-        yield Watch("errand-1", Reply(loop.create_future()))
+        yield AwaitOutcome("errand-1", Reply(loop.create_future()))
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def line() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 @pytest.mark.parametrize("rung", ["before", "meanwhile"])
 def test_a_message_ends_the_wait_for_an_answer(
-    inbox: Inbox, line: tuple[socket.socket, socket.socket], message: Watch, rung: str
+    inbox: Mailbox, line: tuple[socket.socket, socket.socket], message: AwaitOutcome, rung: str
 ) -> None:
     """Told before it waits or while it does: it hears of it long before the answer, and of all there is at once."""
     here, _ = line
@@ -55,7 +55,7 @@ def test_a_message_ends_the_wait_for_an_answer(
         assert taken.result(PATIENCE_SECONDS) == ([message], False)
 
 
-def test_an_answer_ends_the_wait_for_a_message(inbox: Inbox, line: tuple[socket.socket, socket.socket]) -> None:
+def test_an_answer_ends_the_wait_for_a_message(inbox: Mailbox, line: tuple[socket.socket, socket.socket]) -> None:
     """There is nothing to be told then."""
     here, there = line
     with ThreadPoolExecutor(1) as pool:
@@ -64,7 +64,9 @@ def test_an_answer_ends_the_wait_for_a_message(inbox: Inbox, line: tuple[socket.
         assert taken.result(PATIENCE_SECONDS) == ([], False)
 
 
-def test_an_old_ring_wakes_nobody(inbox: Inbox, line: tuple[socket.socket, socket.socket], message: Watch) -> None:
+def test_an_old_ring_wakes_nobody(
+    inbox: Mailbox, line: tuple[socket.socket, socket.socket], message: AwaitOutcome
+) -> None:
     """However often the bell was rung for what has been heard, the next wait is a wait."""
     here, _ = line
     for _ in range(3):

@@ -22,11 +22,11 @@ from sagaledger.domain.saga.step import StepContext
 from sagaledger.infrastructure.event_store.port import Append, AppendCall
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger
-from sagaledger.infrastructure.ledger.saga_start import Opening
+from sagaledger.infrastructure.ledger.saga_start import SagaStart
 from sagaledger.infrastructure.worker import engine as engines
 from sagaledger.infrastructure.worker.engine import Engine
 from sagaledger.infrastructure.worker.group_commit import pipeline
-from sagaledger.infrastructure.worker.messages import Attempted, Dispatch, Start
+from sagaledger.infrastructure.worker.messages import AttemptEnded, Dispatch, StartSaga
 
 from .conftest import drive, play, until, worker_on
 from .goods import FILLING, SHELF, TAKING, Fill, PiecesTaken, Take
@@ -116,14 +116,14 @@ def held_up(ledger: Ledger) -> Iterator[None]:
         connection.execute("SELECT")  # nobody waited so long that the server gave up
 
 
-def start(saga: Saga[object] | Saga[int], value: object, key: str) -> Start:
+def start(saga: Saga[object] | Saga[int], value: object, key: str) -> StartSaga:
     """To be started by an engine."""
-    return Start(Opening.of(saga.definition, value, key), Meta(), None)
+    return StartSaga(SagaStart.of(saga.definition, value, key), Meta(), None)
 
 
-def done(dispatch: Dispatch) -> Attempted:
+def done(dispatch: Dispatch) -> AttemptEnded:
     """The step has done its work."""
-    return Attempted(dispatch.execution, dispatch.run, Success(Raw(b"null")))
+    return AttemptEnded(dispatch.execution, dispatch.run, Success(Raw(b"null")))
 
 
 def on_their_way(engine: Engine, *keys: str) -> list[Dispatch]:
@@ -171,7 +171,7 @@ def test_what_was_drafted_on_events_that_were_not_written_is_decided_again(
     drive(engine, lambda: bool(ledger.backend.stream("shelf-a")), [start(FILLING, [Fill("a", 10)], "1")])
     # given a shelf that somebody else has emptied, which this worker believes to hold ten
     fact = ledger.history("filling-1")[0].event
-    emptied = elsewhere.mapper.to_new("shelf-a", 2, PiecesTaken(fact.at, "a", 10))
+    emptied = elsewhere.codec.encode("shelf-a", 2, PiecesTaken(fact.at, "a", 10))
     elsewhere.backend.append(AppendCall(uuid4(), [Append([emptied])]))
 
     # when one saga is sent, and two are drafted, one after the other, before the worker knows

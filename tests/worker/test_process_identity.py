@@ -9,7 +9,7 @@ from typing import Any
 
 from sagaledger import App, Saga
 from sagaledger.domain.saga.state import Status
-from sagaledger.infrastructure.worker.coordination.process_identity import is_gone, place
+from sagaledger.infrastructure.worker.coordination.process_identity import is_gone, process_identity
 
 from .conftest import OpenLedger, play, worker_on
 
@@ -35,7 +35,7 @@ def test_what_a_dead_neighbour_held_is_taken_over_at_once(open_ledger: OpenLedge
     saga.step(name="book", compensable=False)(lambda *_: "booked")
     ledger = open_ledger(App(sagas=[saga]))
     started = ledger.start(saga, {}, key="1")
-    dead = ledger.backend.register(host=place(), pid=_dead_pid(), lease_seconds=LONG_SECONDS)
+    dead = ledger.backend.register(host=process_identity(), pid=_dead_pid(), lease_seconds=LONG_SECONDS)
     assert ledger.backend.claim(dead, definitions=[("trip", 1)], limit=10)
     if ledger.backend.url.startswith("sqlite"):
         ledger.close()  # a SQLite file takes one worker, and its lock dies with the process

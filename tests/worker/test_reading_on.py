@@ -18,7 +18,7 @@ from sagaledger.infrastructure.event_store.port import (
     StoredRow,
 )
 from sagaledger.infrastructure.ledger.ledger import Ledger
-from sagaledger.infrastructure.ledger.stream_cache import Committer, Draft
+from sagaledger.infrastructure.ledger.stream_cache import AppendBuilder, StreamCache
 from sagaledger.infrastructure.shop.app import APP
 
 from .conftest import OpenLedger
@@ -45,16 +45,16 @@ class _Watched:
         self._log.put_snapshots(snapshots)
 
 
-def _deliver(committer: Committer) -> Draft:
+def _deliver(stream_cache: StreamCache) -> AppendBuilder:
     """A delivery, drafted and believed."""
 
-    def build() -> Draft:
-        draft = committer.draft("delivery", Meta())
-        draft.perform([ReceiveStock("71053", 5)], NOON)
+    def build() -> AppendBuilder:
+        draft = stream_cache.draft("delivery", Meta())
+        draft.handle([ReceiveStock("71053", 5)], NOON)
         return draft
 
-    [draft] = committer.build([build])
-    committer.keep(draft.overlay)
+    [draft] = stream_cache.build([build])
+    stream_cache.stage(draft.overlay)
     return draft
 
 
@@ -63,15 +63,15 @@ def _append(ledger: Ledger, append: Append) -> object:
     return outcome
 
 
-def _committer(ledger: Ledger) -> tuple[Committer, _Watched]:
+def _stream_cache(ledger: Ledger) -> tuple[StreamCache, _Watched]:
     watched = _Watched(ledger.backend)
-    return Committer(APP, watched, ledger.mapper), watched
+    return StreamCache(APP, watched, ledger.codec), watched
 
 
 def test_a_contested_stream_is_read_on_from_what_is_certain(open_ledger: OpenLedger) -> None:
     """Two writers take turns: each reads what the other wrote, and nothing twice."""
     ledger = open_ledger(APP)
-    (ours, watched), (theirs, _) = _committer(ledger), _committer(ledger)
+    (ours, watched), (theirs, _) = _stream_cache(ledger), _stream_cache(ledger)
     first = _deliver(ours)
     assert isinstance(_append(ledger, first.append()), Appended)
     ours.confirm(first.overlay)
@@ -91,7 +91,7 @@ def test_a_contested_stream_is_read_on_from_what_is_certain(open_ledger: OpenLed
 def test_what_was_not_confirmed_is_not_certain(open_ledger: OpenLedger) -> None:
     """A draft that was believed and never written leaves nothing behind."""
     ledger = open_ledger(APP)
-    ours, watched = _committer(ledger)
+    ours, watched = _stream_cache(ledger)
     unwritten = _deliver(ours)
     watched.read_after.clear()
 
@@ -106,7 +106,7 @@ def test_what_was_not_confirmed_is_not_certain(open_ledger: OpenLedger) -> None:
 def test_a_stream_that_became_shorter_is_read_again(open_ledger: OpenLedger) -> None:
     """The database lost what it had acknowledged, as when a lagging replica takes over: nothing of it is certain."""
     ledger = open_ledger(APP)
-    ours, watched = _committer(ledger)
+    ours, watched = _stream_cache(ledger)
     lost = _deliver(ours)
     ours.confirm(lost.overlay)  # acknowledged, and then gone
     on_top = _deliver(ours)

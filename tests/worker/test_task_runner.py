@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from sagaledger.domain.saga.decide import Run
+from sagaledger.domain.saga.decide import Attempt
 from sagaledger.domain.saga.events import FORWARD
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState
 from sagaledger.domain.saga.step import Retry, StepContext
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.worker.group_commit.transition import Execution, context_of
-from sagaledger.infrastructure.worker.messages import Attempted, Dispatch
-from sagaledger.infrastructure.worker.steps.task_runner import StepTasks
-from sagaledger.infrastructure.worker.steps.thread_runner import StepThreads
+from sagaledger.infrastructure.worker.messages import AttemptEnded, Dispatch
+from sagaledger.infrastructure.worker.steps.task_runner import TaskRunner
+from sagaledger.infrastructure.worker.steps.thread_runner import ThreadRunner
 
 from .conftest import OpenLedger, play, told, until, worker_on
 
@@ -30,11 +30,11 @@ Tasks = list["asyncio.Task[Any] | None"]
 
 def _on_the_loop(
     **steps: Callable[[], Awaitable[None]],
-) -> tuple[StepTasks, Callable[..., None], Tasks, list[Attempted]]:
+) -> tuple[TaskRunner, Callable[..., None], Tasks, list[AttemptEnded]]:
     """Step tasks; a function that begins steps, by their names; the tasks that they were run in; what is told."""
     trip = Saga("trip", input=int)
     tasks: Tasks = []
-    heard: list[Attempted] = []
+    heard: list[AttemptEnded] = []
 
     async def do(_: int, ctx: StepContext) -> None:
         tasks.append(asyncio.current_task())
@@ -45,14 +45,14 @@ def _on_the_loop(
     state = SagaState("trip-1", input=trip.definition.write_input(1))
     execution = Execution("trip-1", trip.definition, state, None)
 
-    def dispatch(run: Run) -> Dispatch:
+    def dispatch(run: Attempt) -> Dispatch:
         context = context_of(trip.definition, state, run)
         return Dispatch(execution, trip.definition.step(run.step), run, context)
 
-    step_tasks = StepTasks(StepThreads(1), heard.append)
+    step_tasks = TaskRunner(ThreadRunner(1), heard.append)
 
     def run(*names: str) -> None:
-        step_tasks.run([dispatch(Run(name, FORWARD, 1, name)) for name in names])
+        step_tasks.run([dispatch(Attempt(name, FORWARD, 1, name)) for name in names])
 
     return step_tasks, run, tasks, heard
 

@@ -11,10 +11,10 @@ from sagaledger.domain.recorded_event import Meta
 from sagaledger.domain.saga.outcome import failure_of
 from sagaledger.domain.saga.state import Status
 from sagaledger.infrastructure.errors import Unavailable
-from sagaledger.infrastructure.event_store.port import Epoch
-from sagaledger.infrastructure.ledger.saga_start import Opening
+from sagaledger.infrastructure.event_store.port import FencingToken
+from sagaledger.infrastructure.ledger.saga_start import SagaStart
 from sagaledger.infrastructure.worker.engine import Engine
-from sagaledger.infrastructure.worker.messages import Attempted, Start
+from sagaledger.infrastructure.worker.messages import AttemptEnded, StartSaga
 
 from .conftest import drive
 
@@ -34,9 +34,9 @@ class Journey:
         self.errand.step(name="run", compensable=False, retry=AGAIN)(_nothing)
         self.app = App(sagas=[self.trip, self.stay, self.errand])
 
-    def start(self, saga: Saga[int]) -> Start:
+    def start(self, saga: Saga[int]) -> StartSaga:
         """To be started by an engine."""
-        return Start(Opening.of(saga.definition, 1, "1"), Meta(), None)
+        return StartSaga(SagaStart.of(saga.definition, 1, "1"), Meta(), None)
 
     def _input_of_stay(self, number: int, _: StepContext) -> int:
         self.stays_begun += 1
@@ -51,7 +51,7 @@ def test_what_settles_beside_a_saga_that_turns_back_is_settled(url: str, monkeyp
         drive(engine, lambda: bool(shell.backend.stream("stay-trip-1.rest")), [journey.start(journey.trip)])
         drive(engine, lambda: shell.backend.due() == [])
         [first] = drive(engine, lambda: False, [journey.start(journey.errand)])
-        failed = Attempted(first.execution, first.run, failure_of(OSError("no answer")))
+        failed = AttemptEnded(first.execution, first.run, failure_of(OSError("no answer")))
         drive(engine, lambda: "StepFailed" in topics(shell, "errand-1"), [failed])
         cancel = ledger.cancel
         asked: list[str] = []
@@ -83,7 +83,7 @@ def test_a_worker_that_lost_its_lease_starts_no_saga_of_one_that_others_turned_b
         drive(late, lambda: journey.stays_begun == 1, [journey.start(journey.trip)])
         assert other.backend.stream("stay-trip-1.rest") == []
         [stopped] = other.backend.workers()
-        other.backend.retire(Epoch(stopped.worker_id, stopped.epoch))
+        other.backend.retire(FencingToken(stopped.worker_id, stopped.epoch))
         other.cancel("trip-1", actor="ann", reason="no time")
         quick = Engine(other, concurrency=10, lease_seconds=60.0)
         drive(quick, lambda: other.state("trip-1").end is not None)

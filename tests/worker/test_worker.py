@@ -19,7 +19,7 @@ from sagaledger.domain.saga.state import SagaState, Status
 from sagaledger.domain.saga.step import Retry, StepContext
 from sagaledger.infrastructure.errors import OutcomeUnknown, SagaConflict, SagaNotFound, Unavailable, WorkerRunning
 from sagaledger.infrastructure.event_store.codec import UnreadableEvent
-from sagaledger.infrastructure.event_store.port import Append, AppendCall, Backend, DueChange, Sending
+from sagaledger.infrastructure.event_store.port import Append, AppendCall, Backend, PendingAppend, QueueEntry
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger
 
@@ -209,7 +209,7 @@ def test_a_running_saga_whose_stream_becomes_unreadable_is_left_alone(open_ledge
 
 def _write(ledger: Ledger, stream_id: str, version: int, topic: str) -> None:
     fact = ledger.history(stream_id)[0].event
-    new = replace(ledger.mapper.to_new(stream_id, version, fact), topic=topic)
+    new = replace(ledger.codec.encode(stream_id, version, fact), topic=topic)
     ledger.backend.append(AppendCall(uuid4(), [Append([new])]))
 
 
@@ -222,7 +222,7 @@ class Flaky:
     So are those of what it sends.
     """
 
-    def __init__(self, backend: Backend | Sending, sender: Flaky | None = None) -> None:
+    def __init__(self, backend: Backend | PendingAppend, sender: Flaky | None = None) -> None:
         self._backend = backend
         self.trouble: Callable[[str], None] = sender.trouble if sender is not None else lambda _: None
         self.aftermath: Callable[[str], None] = sender.aftermath if sender is not None else lambda _: None
@@ -249,7 +249,7 @@ class Flaky:
 
 
 @pytest.mark.parametrize("error", ["not written", "answer lost"])
-@pytest.mark.parametrize("name", ["send", "receipt", "stirs", "claim", "nudged", "streams", "renew", "snapshots"])
+@pytest.mark.parametrize("name", ["send", "receipt", "has_work", "claim", "notified", "streams", "renew", "snapshots"])
 def test_a_database_that_is_away_for_a_while_costs_nothing(open_ledger: OpenLedger, name: str, error: str) -> None:
     """Every third call of a kind fails, before or after it had its effect: each saga still runs once, to its end."""
     gate = Gate()
@@ -426,7 +426,7 @@ def test_what_ends_the_engine_ends_the_worker(open_ledger: OpenLedger) -> None:
     flaky = Flaky(ledger.backend)
 
     def fail(name: str) -> None:
-        if name == "stirs":
+        if name == "has_work":
             raise ZeroDivisionError("a bug")
 
     async def scene() -> None:
@@ -462,7 +462,7 @@ def test_a_person_is_heard_though_the_due_row_was_about_to_go(open_ledger: OpenL
     epoch = ledger.backend.register(host="here", pid=1, lease_seconds=60)
     (claim,) = ledger.backend.claim(epoch, definitions=[("gated", 1)], limit=10)
     ledger.cancel("gated-1", actor="ann", reason="no")
-    over = DueChange(claim.saga_id, claim.definition, claim.definition_version, None, None)
+    over = QueueEntry(claim.saga_id, claim.definition, claim.definition_version, None, None)
     ledger.backend.append(AppendCall(uuid4(), [Append([], over)], epoch))
     assert [(row.saga_id, row.worker_id) for row in ledger.backend.due()] == [("gated-1", None)]
     ledger.backend.append(AppendCall(uuid4(), [Append([], over)], epoch))

@@ -18,7 +18,7 @@ MESSAGE_ID = "Nats-Msg-Id"
 """The broker drops a message whose id it has seen within its window."""
 
 
-class Notice(NamedTuple):
+class EventNotice(NamedTuple):
     """What a message says: an event of the log, by its position."""
 
     position: int
@@ -28,9 +28,9 @@ class Notice(NamedTuple):
     """The event's bytes; None if the message only refers to the event, which was too large for the broker."""
 
 
-def subject_of(stream: str, flow: str, topic: str, *, is_whole: bool = True) -> str:
+def subject_of(stream: str, choreography: str, topic: str, *, is_whole: bool = True) -> str:
     """The subject of an event type of a process; what only tells a part of something has one of its own."""
-    return f"{stream}.{flow}.{topic}{'' if is_whole else '.part'}"
+    return f"{stream}.{choreography}.{topic}{'' if is_whole else '.part'}"
 
 
 def source_of(stream: str) -> str:
@@ -63,7 +63,7 @@ def headers_of(stream: str, row: StoredRow, *, by_reference: bool = False) -> di
     return headers
 
 
-def read(stream: str, headers: Mapping[str, str] | None, data: bytes) -> Notice:
+def read(stream: str, headers: Mapping[str, str] | None, data: bytes) -> EventNotice:
     """What a message says. Raises `MessageRejected` for one that is no CloudEvent of this ledger."""
     given = headers or {}
     if given.get("ce-specversion") != SPEC_VERSION:
@@ -83,7 +83,7 @@ def read(stream: str, headers: Mapping[str, str] | None, data: bytes) -> Notice:
     reference = given.get("ce-dataref")
     if reference is not None and (data or reference != _reference(stream, int(position))):
         raise MessageRejected(f"ce-dataref {reference[:80]!r} stands for the data of position {int(position)}, alone")
-    return Notice(int(position), given["ce-type"], given["ce-subject"], data if reference is None else None)
+    return EventNotice(int(position), given["ce-type"], given["ce-subject"], data if reference is None else None)
 
 
 def _reference(stream: str, position: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import Unavailable
 from ...ledger.ledger import Ledger
-from ...runtime.failpoints import crossed
+from ...runtime.failpoints import awaiting_failpoint
 from .errors import BrokerUnavailable
 
 if TYPE_CHECKING:
@@ -72,12 +72,12 @@ async def started(broker: NatsBroker, url: str) -> AsyncIterator[NatsBroker]:
     from nats.js.errors import Error as JetStreamError  # noqa: PLC0415
 
     try:
-        await crossed(
+        await awaiting_failpoint(
             "nats connect", asyncio.wait_for(broker.start(), CONNECT_SECONDS_MAX)
         )  # by itself it would try for ever
     except (NatsError, JetStreamError, OSError, TimeoutError) as error:
         with suppress(NatsError, OSError, TimeoutError):  # what is not connected needs no farewell
-            await crossed("nats farewell", asyncio.wait_for(broker.stop(), GRACE_SECONDS))
+            await awaiting_failpoint("nats farewell", asyncio.wait_for(broker.stop(), GRACE_SECONDS))
         raise BrokerUnavailable(
             f"the broker at {_address(url)} cannot be used ({type(error).__name__}): start nats-server with "
             "JetStream (-js); nothing is lost, the log has every event"
@@ -85,7 +85,7 @@ async def started(broker: NatsBroker, url: str) -> AsyncIterator[NatsBroker]:
     try:
         yield broker
     finally:
-        await crossed("nats farewell", broker.stop())
+        await awaiting_failpoint("nats farewell", broker.stop())
 
 
 async def check(url: str) -> None:

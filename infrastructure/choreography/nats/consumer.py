@@ -14,12 +14,12 @@ from ....domain.choreography.service import Service
 from ....domain.errors import SagaledgerError
 from ...errors import Unavailable
 from ...ledger.ledger import Ledger
-from ...runtime.failpoints import crossed
-from .cloud_events import Notice, read, subject_of
+from ...runtime.failpoints import awaiting_failpoint
+from .cloud_events import EventNotice, read, subject_of
 from .connection import broker_at, jetstream, started, stream_of
 from .errors import BrokerUnavailable, MessageRejected
-from .inbox import Receiver
-from .outage import Outage, rest
+from .inbox import NatsInbox
+from .outage import Outage, pause
 
 if TYPE_CHECKING:
     from faststream.nats import NatsBroker
@@ -37,14 +37,14 @@ LOOK_TICKS = 5
 _log = logging.getLogger("sagaledger.broker")
 
 
-class Attendant:
+class NatsConsumer:
     """Attends to a broker on behalf of one service."""
 
     def __init__(self, ledger: Ledger, service: Service, url: str) -> None:
         self.service = service
         self._ledger = ledger
         self._url = url
-        self._receiver = Receiver(ledger, service)
+        self._receiver = NatsInbox(ledger, service)
         self._arrived: asyncio.Queue[Msg] = asyncio.Queue(PENDING_MESSAGES_MAX)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sagaledger-{service.name}")
 
@@ -105,7 +105,7 @@ class Attendant:
 
     async def _handle(self, stream: str, messages: list[Msg]) -> None:
         """Handle a batch of messages and acknowledge it; a message that is no event of this log is put away, told."""
-        notices: dict[Notice, list[Msg]] = {}
+        notices: dict[EventNotice, list[Msg]] = {}
         for message in messages:
             try:
                 notices.setdefault(read(stream, message.headers, message.data), []).append(message)
@@ -117,17 +117,17 @@ class Attendant:
             trace = not isinstance(error, SagaledgerError)
             _log.warning("service %s: %d messages later: %s", self.service.name, len(messages), error, exc_info=trace)
             for message in (message for same in notices.values() for message in same):
-                await crossed("nats nak", message.nak(delay=RETRY_SECONDS))
+                await awaiting_failpoint("nats nak", message.nak(delay=RETRY_SECONDS))
             return
         for rejection in rejections:
             for message in notices.pop(rejection.notice):
                 await self._reject(message, rejection.error)
         for message in (message for same in notices.values() for message in same):
-            await crossed("nats ack", message.ack())
+            await awaiting_failpoint("nats ack", message.ack())
 
     async def _reject(self, message: Msg, error: MessageRejected) -> None:
         _log.error("service %s rejects a message on %s: %s", self.service.name, message.subject, error)
-        await crossed("nats term", message.term())
+        await awaiting_failpoint("nats term", message.term())
 
     async def _attend(self, broker: NatsBroker, stream: str, stopping: asyncio.Event) -> None:
         """Handle what arrives, until told to stop; raises if the consumer is gone."""
@@ -135,7 +135,7 @@ class Attendant:
         try:
             ticks = 0
             while not stopping.is_set():
-                await rest(stopping, TICK_SECONDS)
+                await pause(stopping, TICK_SECONDS)
                 await self._in_thread(self._receiver.tick)
                 ticks += 1
                 if ticks % LOOK_TICKS == 0:
@@ -149,7 +149,9 @@ class Attendant:
         from nats.js.errors import Error as JetStreamError  # noqa: PLC0415
 
         try:
-            await crossed("nats consumer", broker.connection.jetstream().consumer_info(stream, self.service.name))
+            await awaiting_failpoint(
+                "nats consumer", broker.connection.jetstream().consumer_info(stream, self.service.name)
+            )
         except (NatsError, JetStreamError, OSError, TimeoutError) as error:
             raise BrokerUnavailable(f"the broker does not know the consumer any more ({error})") from error
 
@@ -163,10 +165,10 @@ async def _undecoded(_: Any) -> None:
 
 def subjects(stream: str, service: Service) -> Iterable[str]:
     """The subjects of the events that a service reacts to: of what is told in parts, only the whole if that will do."""
-    for flow in service.flows:
+    for choreography in service.choreographies:
         for topic in service.topics:
-            response = service.response_to(flow.name, topic)
+            response = service.response_to(choreography.name, topic)
             if response is not None:
-                yield subject_of(stream, flow.name, topic)
+                yield subject_of(stream, choreography.name, topic)
                 if response.when is not is_whole:
-                    yield subject_of(stream, flow.name, topic, is_whole=False)
+                    yield subject_of(stream, choreography.name, topic, is_whole=False)

@@ -15,12 +15,12 @@ from uuid import uuid4
 
 from ....domain.choreography.service import Service
 from ...errors import PositionConflict, Unavailable
-from ...event_store.port import Advance, AppendCall, StoredRow
+from ...event_store.port import AppendCall, CheckpointUpdate, StoredRow
 from ...ledger.ledger import Ledger
-from ..delivery import BATCH_COMMANDS_MAX, BATCH_REACTIONS_MAX, Desk, consumer_of
-from ..event_handler import Planned
-from ..process_history import Chronicle
-from .cloud_events import Notice
+from ..delivery import BATCH_COMMANDS_MAX, BATCH_REACTIONS_MAX, Delivery, consumer_of
+from ..event_handler import PlannedReaction
+from ..process_history import ProcessLog
+from .cloud_events import EventNotice
 from .errors import MessageRejected
 
 ROUNDS_MAX = 1_000
@@ -31,91 +31,93 @@ HANDLED_REMEMBERED_MAX = 200_000
 class Rejection(NamedTuple):
     """A notice that the log contradicts."""
 
-    notice: Notice
+    notice: EventNotice
     error: MessageRejected
 
 
-class Receiver:
+class NatsInbox:
     """Handles what a broker hands over to one service. Belongs to one thread."""
 
     def __init__(self, ledger: Ledger, service: Service) -> None:
         self.service = service
         self._ledger = ledger
         self._log = ledger.backend
-        self._desk = Desk(ledger, service)
+        self._delivery = Delivery(ledger, service)
         self._consumer = consumer_of(service.name)
         self._handled: set[int] = set()
         self._is_open = False
 
-    def receive(self, notices: Sequence[Notice]) -> list[Rejection]:
+    def receive(self, notices: Sequence[EventNotice]) -> list[Rejection]:
         """Handle these events and the earlier ones of their processes; gives the notices that the log contradicts.
 
         When it returns, every other one was handled, here or before, and may be acknowledged. Raises `Unavailable`.
         """
         self._open()
         rejections: list[Rejection] = []
-        chronicles: dict[str, Chronicle] = {}
+        process_logs: dict[str, ProcessLog] = {}
         upto: dict[str, int] = {}
         for notice in notices:
             if notice.position in self._handled:
                 continue
             try:
-                row = self._verified(notice, chronicles)
+                row = self._verified(notice, process_logs)
             except MessageRejected as error:
                 rejections.append(Rejection(notice, error))
                 continue
-            if self._desk.handling.concerns(row):
+            if self._delivery.handling.concerns(row):
                 upto[notice.process_id] = max(upto.get(notice.process_id, 0), row.position)
-        self._handle(upto, chronicles)
+        self._handle(upto, process_logs)
         return rejections
 
     def tick(self) -> int:
         """Try letters that are due, and move the checkpoint on; gives how many letters were tried. Now and then."""
         self._open()
-        self._desk.read_letters()
-        tried = self._desk.redeliver()
+        self._delivery.read_letters()
+        tried = self._delivery.redeliver()
         self._checkpoint()
         return tried
 
-    def _handle(self, upto: dict[str, int], chronicles: dict[str, Chronicle]) -> None:
+    def _handle(self, upto: dict[str, int], process_logs: dict[str, ProcessLog]) -> None:
         """Handle processes up to these positions: of each the first event that is outstanding, round by round.
 
-        `chronicles` are those read just now; one that is out of date by then meets a conflict.
+        `process_logs` are those read just now; one that is out of date by then meets a conflict.
         """
         left = dict(upto)
         for _ in range(ROUNDS_MAX):
-            plans, last = self._plans(left, chronicles)
+            plans, last = self._plans(left, process_logs)
             if not plans:
                 return
-            chronicles = {}
-            drafts = self._desk.handling.draft(plans, datetime.now(UTC))
+            process_logs = {}
+            drafts = self._delivery.handling.draft(plans, datetime.now(UTC))
             done = [planned.row.position for planned in plans[: len(drafts)]]
             try:
-                if self._desk.commit(drafts, [Advance(self._inbox(position), 0, 1) for position in done]):
+                if self._delivery.commit(drafts, [CheckpointUpdate(self._inbox(position), 0, 1) for position in done]):
                     self._remember(done)
                     for position in done:
                         left.pop(last.get(position, ""), None)
             except PositionConflict:  # another instance of this service was faster: the log shows what it did
-                self._desk.handling.committer.forget_all()
-                self._desk.read_letters()
+                self._delivery.handling.stream_cache.evict_all()
+                self._delivery.read_letters()
         raise Unavailable(f"service {self.service.name!r} does not get on: others keep writing to its streams")
 
-    def _plans(self, left: dict[str, int], chronicles: Mapping[str, Chronicle]) -> tuple[list[Planned], dict[int, str]]:
+    def _plans(
+        self, left: dict[str, int], process_logs: Mapping[str, ProcessLog]
+    ) -> tuple[list[PlannedReaction], dict[int, str]]:
         """A plan for each process with something outstanding; the others are struck from `left`.
 
         Also the positions that are the last outstanding ones of their processes.
         """
-        plans: list[Planned] = []
+        plans: list[PlannedReaction] = []
         last: dict[int, str] = {}
         commands = 0
         for process_id, position in list(left.items()):
             if len(plans) == BATCH_REACTIONS_MAX or commands >= BATCH_COMMANDS_MAX:
                 break
-            chronicle = chronicles.get(process_id) or self._desk.handling.chronicle(process_id)
-            rows = self._desk.handling.outstanding(chronicle, position)
-            planned = self._desk.plan(rows[0], process_id, chronicle) if rows else None
+            process_log = process_logs.get(process_id) or self._delivery.handling.process_log(process_id)
+            rows = self._delivery.handling.outstanding(process_log, position)
+            planned = self._delivery.plan(rows[0], process_id, process_log) if rows else None
             if planned is None:
-                self._remember(row.position for row in chronicle.rows if row.position in chronicle.handled)
+                self._remember(row.position for row in process_log.rows if row.position in process_log.handled)
                 del left[process_id]
             else:
                 commands += len(planned.commands)
@@ -124,12 +126,12 @@ class Receiver:
                     last[planned.row.position] = process_id
         return plans, last
 
-    def _verified(self, notice: Notice, chronicles: dict[str, Chronicle]) -> StoredRow:
+    def _verified(self, notice: EventNotice, process_logs: dict[str, ProcessLog]) -> StoredRow:
         """The event of the log that a message is about. Raises `MessageRejected` if it is not as the message says."""
-        chronicle = chronicles.get(notice.process_id)
-        if chronicle is None:
-            chronicle = chronicles[notice.process_id] = self._desk.handling.chronicle(notice.process_id)
-        row = chronicle.at(notice.position)
+        process_log = process_logs.get(notice.process_id)
+        if process_log is None:
+            process_log = process_logs[notice.process_id] = self._delivery.handling.process_log(notice.process_id)
+        row = process_log.at(notice.position)
         if row is None:
             rows = self._log.read(notice.position - 1, limit=1, upto=notice.position)
             if not rows:
@@ -152,16 +154,16 @@ class Receiver:
         rows = self._log.read(position, limit=CHECKPOINT_EVENTS_MAX, upto=head, topics=self.service.topics)
         upto = rows[-1].position if len(rows) == CHECKPOINT_EVENTS_MAX else head
         for row in rows:
-            if row.position in self._handled or row.correlation_id is None or not self._desk.handling.concerns(row):
+            if row.position in self._handled or row.correlation_id is None or not self._delivery.handling.concerns(row):
                 continue
-            chronicle = self._desk.handling.chronicle(row.correlation_id)
-            if row.position not in chronicle.handled:
+            process_log = self._delivery.handling.process_log(row.correlation_id)
+            if row.position not in process_log.handled:
                 upto = row.position - 1
                 break
             self._remember([row.position])
         if upto > position:
             try:
-                self._log.append(AppendCall(uuid4(), [], advances=[Advance(self._consumer, position, upto)]))
+                self._log.append(AppendCall(uuid4(), [], advances=[CheckpointUpdate(self._consumer, position, upto)]))
             except PositionConflict:  # another instance of this service moved it
                 return
             self._handled = {handled for handled in self._handled if handled > upto}
@@ -176,5 +178,5 @@ class Receiver:
 
     def _open(self) -> None:
         if not self._is_open:
-            self._desk.open()
+            self._delivery.open()
             self._is_open = True

@@ -25,7 +25,7 @@ class Outage:
         if str(error) != self._told:
             self._told = str(error)
             _log.warning("%s waits, and tries again at least every %g s: %s", self._who, BACKOFF_SECONDS_MAX, error)
-        await rest(stopping, self._backoff_seconds)
+        await pause(stopping, self._backoff_seconds)
 
     def over(self) -> None:
         """It works again."""
@@ -34,7 +34,7 @@ class Outage:
         self._backoff_seconds, self._told = 0.0, ""
 
 
-async def rest(stopping: asyncio.Event, seconds: float) -> None:
+async def pause(stopping: asyncio.Event, seconds: float) -> None:
     """Wait, but not beyond the moment at which one is told to stop."""
     try:
         await asyncio.wait_for(stopping.wait(), seconds)

@@ -17,9 +17,9 @@ from uuid import uuid4
 from ....domain.choreography.choreography import is_whole
 from ...errors import PositionConflict, Unavailable
 from ...event_store.codec import UnreadableEvent
-from ...event_store.port import Advance, AppendCall, StoredRow
+from ...event_store.port import AppendCall, CheckpointUpdate, StoredRow
 from ...ledger.ledger import Ledger
-from ...runtime.failpoints import crossed
+from ...runtime.failpoints import awaiting_failpoint
 from ..delivery import consumer_of
 from .cloud_events import headers_of, subject_of
 from .connection import broker_at, jetstream, started, stream_of
@@ -34,13 +34,13 @@ IDLE_SECONDS = 0.2
 PUBLISH_SECONDS_MAX = 5.0
 HEADER_BYTES_MAX = 4_096
 
-Message: TypeAlias = tuple[StoredRow, str]
+OutgoingMessage: TypeAlias = tuple[StoredRow, str]
 """An event and its subject."""
 
 _log = logging.getLogger("sagaledger.broker")
 
 
-class Relay:
+class OutboxRelay:
     """Sends the events of choreographed processes to a broker. One at work is enough; two do no harm."""
 
     def __init__(self, ledger: Ledger, url: str) -> None:
@@ -103,18 +103,18 @@ class Relay:
         from nats.js.errors import Error as JetStreamError  # noqa: PLC0415
 
         try:
-            info = await crossed("nats stream", broker.connection.jetstream().stream_info(stream))
+            info = await awaiting_failpoint("nats stream", broker.connection.jetstream().stream_info(stream))
         except (NatsError, JetStreamError, OSError, TimeoutError) as error:
             raise BrokerUnavailable(f"stream {stream} cannot be asked for: {error}") from error
         return int(info.state.last_seq)
 
-    async def _publish(self, broker: NatsBroker, stream: str, messages: Sequence[Message]) -> None:
+    async def _publish(self, broker: NatsBroker, stream: str, messages: Sequence[OutgoingMessage]) -> None:
         from nats.errors import Error as NatsError  # noqa: PLC0415  # the extra `broker`
         from nats.js.errors import Error as JetStreamError  # noqa: PLC0415
 
         data_bytes_max = broker.connection.max_payload - HEADER_BYTES_MAX
         sending = [
-            crossed(
+            awaiting_failpoint(
                 "nats publish",
                 broker.publish(
                     b"" if len(row.state) > data_bytes_max else row.state,
@@ -136,7 +136,7 @@ class Relay:
             if result is not None:
                 self._seen_sequence = max(self._seen_sequence, result.seq)
 
-    def _messages(self, stream: str, after: int) -> tuple[list[Message], int]:
+    def _messages(self, stream: str, after: int) -> tuple[list[OutgoingMessage], int]:
         """What to send of the next events, and up to which position that is."""
         head = self._backend.head().position
         if head <= after:
@@ -147,14 +147,14 @@ class Relay:
 
     def _subject(self, stream: str, row: StoredRow) -> str | None:
         """Where an event goes; None for one of no choreographed process. One that cannot be read counts as whole."""
-        flow = None if row.correlation_id is None else self._ledger.app.flow_of(row.correlation_id)
-        if flow is None:
+        choreography = None if row.correlation_id is None else self._ledger.app.choreography_of(row.correlation_id)
+        if choreography is None:
             return None
         try:
-            whole = is_whole(self._ledger.mapper.to_recorded(row).event)
+            whole = is_whole(self._ledger.codec.decode(row).event)
         except UnreadableEvent:
             whole = True
-        return subject_of(stream, flow.name, row.topic, is_whole=whole)
+        return subject_of(stream, choreography.name, row.topic, is_whole=whole)
 
     def _first_unhandled(self) -> int:
         """The position up to which every service has handled everything."""
@@ -163,7 +163,9 @@ class Relay:
 
     def _advance(self, stream: str, position: int, upto: int) -> None:
         try:
-            self._backend.append(AppendCall(uuid4(), [], advances=[Advance(_consumer_of(stream), position, upto)]))
+            self._backend.append(
+                AppendCall(uuid4(), [], advances=[CheckpointUpdate(_consumer_of(stream), position, upto)])
+            )
         except PositionConflict:
             _log.info("another relay moved on; this one follows it")
 

@@ -34,7 +34,7 @@ COLUMNS = ("saga_id", "step", "outcome", "position", "cause", "error")
 
 @Parameter(name="*", group=MANY)
 @dataclass(frozen=True, kw_only=True)
-class Many:
+class BulkOptions:
     """Which sagas, if not one by its id; and how to go about it."""
 
     definition: Annotated[str | None, Parameter(help="Those of this definition.")] = None
@@ -50,11 +50,11 @@ class Many:
             raise UsageError("--limit counts from 1, and --per-second is more than 0")
 
 
-ONE = Many()
+ONE = BulkOptions()
 """Nothing is said about many."""
 
 
-class Target(NamedTuple):
+class BulkTarget(NamedTuple):
     """A saga to decide about."""
 
     saga_id: str
@@ -62,7 +62,7 @@ class Target(NamedTuple):
     cause: str | None
 
 
-class Outcome(StrEnum):
+class BulkOutcome(StrEnum):
     """What became of one of them."""
 
     SELECTED = "selected"
@@ -71,24 +71,24 @@ class Outcome(StrEnum):
     NOT_TRIED = "not_tried"
 
 
-class Result(NamedTuple):
+class BulkResult(NamedTuple):
     """What became of one saga."""
 
-    target: Target
-    outcome: Outcome
+    target: BulkTarget
+    outcome: BulkOutcome
     position: int | None = None
     error: str | None = None
 
 
-class Found(NamedTuple):
+class BulkSelection(NamedTuple):
     """The sagas that were asked for, by a view that stands at a position."""
 
-    targets: list[Target]
+    targets: list[BulkTarget]
     position: int
     more: bool
 
 
-def parked(ledger: Ledger, many: Many) -> Found:
+def parked(ledger: Ledger, many: BulkOptions) -> BulkSelection:
     """The steps that need a person, those that do so longest first."""
     open_ = ledger.queries.projection("interventions").table
     sagas = ledger.queries.projection("sagas").table
@@ -101,7 +101,7 @@ def parked(ledger: Ledger, many: Many) -> Found:
     return _find(ledger, "interventions", wanted, many.limit)
 
 
-def moving(ledger: Ledger, many: Many, statuses: Sequence[str]) -> Found:
+def moving(ledger: Ledger, many: BulkOptions, statuses: Sequence[str]) -> BulkSelection:
     """Sagas that stand so, oldest first."""
     sagas = ledger.queries.projection("sagas").table
     wanted = (
@@ -117,10 +117,10 @@ def moving(ledger: Ledger, many: Many, statuses: Sequence[str]) -> Found:
 
 
 def decide_each(
-    options: Options, found: Found, many: Many, heading: dict[str, Any], act: Callable[[Target], int]
+    options: Options, found: BulkSelection, many: BulkOptions, heading: dict[str, Any], act: Callable[[BulkTarget], int]
 ) -> ExitCode:
     """Decide about each, no faster than told, and answer with what became of all; fails if one did."""
-    results: list[Result] = []
+    results: list[BulkResult] = []
     try:
         with progress(f"{heading['action']} {counted(len(found.targets), 'saga')}") as report:
             for result in _previewed(found) if many.dry_run else _acted(found, act, many.per_second):
@@ -128,8 +128,8 @@ def decide_each(
                 report(len(results), len(found.targets))
     except KeyboardInterrupt:
         say("interrupted: the rest was not tried")
-    results += [Result(target, Outcome.NOT_TRIED) for target in found.targets[len(results) :]]
-    counts = {outcome.value: sum(result.outcome is outcome for result in results) for outcome in Outcome}
+    results += [BulkResult(target, BulkOutcome.NOT_TRIED) for target in found.targets[len(results) :]]
+    counts = {outcome.value: sum(result.outcome is outcome for result in results) for outcome in BulkOutcome}
     document = {
         **heading,
         "dry_run": many.dry_run,
@@ -142,10 +142,10 @@ def decide_each(
     if not options.json:
         told = ", ".join(f"{count:,} {outcome.replace('_', ' ')}" for outcome, count in counts.items() if count)
         say(f"{heading['action']}: {told or 'no saga is so'}{'; there are more: raise --limit' if found.more else ''}")
-    return ExitCode.FAILED if counts[Outcome.FAILED] or counts[Outcome.NOT_TRIED] else ExitCode.OK
+    return ExitCode.FAILED if counts[BulkOutcome.FAILED] or counts[BulkOutcome.NOT_TRIED] else ExitCode.OK
 
 
-def _matching(many: Many, definition: Any, step: Any, cause: Any) -> Iterable[Any]:
+def _matching(many: BulkOptions, definition: Any, step: Any, cause: Any) -> Iterable[Any]:
     if many.definition is not None:
         yield definition == many.definition
     if many.step is not None:
@@ -154,37 +154,37 @@ def _matching(many: Many, definition: Any, step: Any, cause: Any) -> Iterable[An
         yield cause.contains(many.cause, autoescape=True)
 
 
-def _find(ledger: Ledger, view: str, wanted: Select[Any], limit: int) -> Found:
+def _find(ledger: Ledger, view: str, wanted: Select[Any], limit: int) -> BulkSelection:
     follow_if_unattended(ledger)
     with ledger.queries.snapshot(ledger.queries.projection(view)) as (connection, standing):
-        targets = [Target(*row) for row in connection.execute(wanted.limit(limit + 1))]
-    return Found(targets[:limit], standing.position, more=len(targets) > limit)
+        targets = [BulkTarget(*row) for row in connection.execute(wanted.limit(limit + 1))]
+    return BulkSelection(targets[:limit], standing.position, more=len(targets) > limit)
 
 
-def _previewed(found: Found) -> Iterator[Result]:
-    return (Result(target, Outcome.SELECTED) for target in found.targets)
+def _previewed(found: BulkSelection) -> Iterator[BulkResult]:
+    return (BulkResult(target, BulkOutcome.SELECTED) for target in found.targets)
 
 
-def _acted(found: Found, act: Callable[[Target], int], per_second: float) -> Iterator[Result]:
+def _acted(found: BulkSelection, act: Callable[[BulkTarget], int], per_second: float) -> Iterator[BulkResult]:
     """Each in its turn; a database that is away ends it, the rest is not tried."""
     begun = time.monotonic()
     for number, target in enumerate(found.targets):
         time.sleep(max(0.0, begun + number / per_second - time.monotonic()))
         try:
-            yield Result(target, Outcome.DONE, act(target))
+            yield BulkResult(target, BulkOutcome.DONE, act(target))
         except (Unavailable, OutcomeUnknown) as error:
-            yield Result(target, Outcome.FAILED, error=str(error))
+            yield BulkResult(target, BulkOutcome.FAILED, error=str(error))
             return
         except SagaledgerError as error:
-            yield Result(target, Outcome.FAILED, error=str(error))
+            yield BulkResult(target, BulkOutcome.FAILED, error=str(error))
 
 
-def _document(result: Result) -> dict[str, Any]:
+def _document(result: BulkResult) -> dict[str, Any]:
     fields = result._asdict()
     return {**fields.pop("target")._asdict(), **fields}
 
 
-def _lines(results: Sequence[Result]) -> Iterable[Block]:
+def _lines(results: Sequence[BulkResult]) -> Iterable[Block]:
     if results:
         rows = [(r.target.saga_id, r.target.step, r.outcome, r.position, r.target.cause, r.error) for r in results]
         shown = [at for at in range(len(COLUMNS)) if any(row[at] is not None for row in rows)]

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ....domain.saga.definition import Definition
-from ...ledger.definition_usage import Holding, count_sagas
+from ...ledger.definition_usage import VersionUsage, count_sagas
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.freshness import follow_if_unattended
@@ -52,13 +52,13 @@ def definitions(*, options: Options = DEFAULTS) -> ExitCode:
     return ExitCode.OK
 
 
-def _state(holding: Holding) -> str:
+def _state(holding: VersionUsage) -> str:
     if holding.registered is None:
         return "not registered"
     return "registered" if holding.recorded in (None, holding.registered) else "changed"
 
 
-def _remark(holding: Holding) -> str | None:
+def _remark(holding: VersionUsage) -> str | None:
     """What somebody has to do about a version, if anything."""
     what = f"{holding.name} version {holding.version}"
     match _state(holding):
@@ -73,7 +73,7 @@ def _remark(holding: Holding) -> str | None:
             return None
 
 
-def _row(holding: Holding, known: Definition | None) -> tuple[Any, ...]:
+def _row(holding: VersionUsage, known: Definition | None) -> tuple[Any, ...]:
     steps, deadline = (None, None) if known is None else (" → ".join(map(_mark, known.steps)), known.deadline)
     fingerprint = holding.registered or holding.recorded
     counts = (holding.unfinished, holding.sagas)
@@ -84,7 +84,7 @@ def _mark(step: Any) -> str:
     return f"{step.name}*" if step.pivot else str(step.name)
 
 
-def _document(holding: Holding, known: Definition | None) -> dict[str, Any]:
+def _document(holding: VersionUsage, known: Definition | None) -> dict[str, Any]:
     return {
         "definition": holding.name,
         "version": holding.version,

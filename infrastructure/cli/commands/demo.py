@@ -12,14 +12,14 @@ from cyclopts import Parameter
 
 from ....domain.errors import SagaledgerError
 from ....domain.saga.state import Status
-from ....domain.shop import INTAKE, intake_key
-from ....domain.shop.choreographies import order_flow
+from ....domain.shop import IMPORT_JOB, import_key
+from ....domain.shop.choreographies import order_choreography
 from ...errors import WorkerRunning, WrongState
 from ...ledger.app import App
 from ...ledger.ledger import Ledger
 from ...shop.app import APP
-from ...shop.order_import import SLICE, Intake, read_file, write_rejects
-from ...shop.run_orders import Terms
+from ...shop.order_import import SLICE, OrderFile, read_file, write_rejects
+from ...shop.run_orders import RunOptions
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.output import Block, answer
@@ -29,7 +29,7 @@ from .history import timeline
 from .run import StyleName, drive, report_document, report_text, style_of
 
 FILE = "sagaledger-demo.db"
-TERMS = Terms(seed=7, decline_rate=Decimal("0.1"), opening_stock=None, concurrency=1000, actor="demo")
+TERMS = RunOptions(seed=7, decline_rate=Decimal("0.1"), opening_stock=None, concurrency=1000, actor="demo")
 BESIDE = ("", "-wal", "-shm")
 """A SQLite database is this many files."""
 VIEWS = (
@@ -70,7 +70,7 @@ def demo(
     return ExitCode.OK
 
 
-def _make_room(path: Path, url: str, intake: Intake) -> None:
+def _make_room(path: Path, url: str, intake: OrderFile) -> None:
     """Remove an earlier demo. Raises `WrongState` for anything else that is there, `WorkerRunning` for one at work."""
     if not path.exists() or path.stat().st_size == 0:
         return
@@ -90,11 +90,12 @@ def _make_room(path: Path, url: str, intake: Intake) -> None:
         path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
 
 
-def _is_demo(ledger: Ledger, intake: Intake) -> bool:
+def _is_demo(ledger: Ledger, intake: OrderFile) -> bool:
     """Whether a ledger holds nothing, or begins with the demo's own intake."""
     first = ledger.backend.read(0, limit=1)
     return not first or (
-        first[0].stream_id == f"{INTAKE.category}-{intake_key(intake.sha256)}" and f'"{TERMS.actor}"' in first[0].meta
+        first[0].stream_id == f"{IMPORT_JOB.category}-{import_key(intake.sha256)}"
+        and f'"{TERMS.actor}"' in first[0].meta
     )
 
 
@@ -132,7 +133,7 @@ def _commands(saga_id: str, options: Options) -> list[str]:
         ("query", "payments", "--at", "1000"),
         ("projections",),
         ("projections", "drift", "orders"),
-        *((("participants",),) if saga_id.startswith(order_flow.name) else ()),
+        *((("participants",),) if saga_id.startswith(order_choreography.name) else ()),
         ("verify",),
     )
     return [Options(db=options.db).again(*each) for each in words]

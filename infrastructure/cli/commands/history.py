@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ....domain.recorded_event import Recorded
+from ....domain.recorded_event import RecordedEvent
 from ....domain.saga.events import Direction
 from ....domain.saga.evolve import rebuild
 from ..exit_codes import ExitCode
@@ -53,7 +53,7 @@ def history(
     return ExitCode.OK
 
 
-def timeline(saga_id: str, recorded: Sequence[Recorded]) -> Table:
+def timeline(saga_id: str, recorded: Sequence[RecordedEvent]) -> Table:
     """The events as a table, those of participants indented, those that undo marked.
 
     On a terminal who did it is told only where that changes, so that what happened has room.
@@ -77,7 +77,7 @@ def timeline(saga_id: str, recorded: Sequence[Recorded]) -> Table:
     return Table(COLUMNS[:6] if fitted else COLUMNS, rows, styles, flexible=("DETAIL",), in_full=failed)
 
 
-def _by(recorded: Recorded) -> str | None:
+def _by(recorded: RecordedEvent) -> str | None:
     """Who: the person or program that asked for it, and the worker that wrote it."""
     meta = recorded.meta
     names: Iterable[str | None] = (meta.actor, meta.worker and f"worker {meta.worker}")

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from ....domain.choreography.derived_saga import CHOREOGRAPHED
 from ....projections.projection import Row
 from ...ledger.ledger import Ledger
-from ...read_models.filter import Question, statement
+from ...read_models.filter import Filter, statement
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.freshness import follow_if_unattended, standing_remark
@@ -41,7 +41,7 @@ def list_sagas(
 ) -> ExitCode:
     """Sagas, newest first, by status, definition and time. Times are UTC unless they say otherwise."""
     where = {"status": status, "definition": definition, "style": CHOREOGRAPHED if stalled else None}
-    asked = Question(
+    asked = Filter(
         {name: value for name, value in where.items() if value is not None},
         ("-started_at",),
         limit,
@@ -93,7 +93,7 @@ class _Page(NamedTuple):
 
 
 def _page(
-    ledger: Ledger, asked: Question, since: datetime | None, until: datetime | None, stalled_at: datetime | None
+    ledger: Ledger, asked: Filter, since: datetime | None, until: datetime | None, stalled_at: datetime | None
 ) -> _Page:
     sagas = ledger.queries.projection("sagas")
     started_at = sagas.table.c.started_at

@@ -14,7 +14,7 @@ from ..options import DEFAULTS, Options
 from ..output.output import answer, say
 from ..session import actor_or_user, open_ledger
 from ..usage import UsageError
-from .bulk import MANY, ONE, Many, Target, decide_each, moving, parked
+from .bulk import MANY, ONE, BulkOptions, BulkTarget, decide_each, moving, parked
 from .workers import unattended
 
 Reason = Annotated[str, Parameter(help="Why; it stays on record.")]
@@ -30,7 +30,7 @@ def cancel(
     status: Annotated[
         Literal["running", "waiting"] | None, Parameter(help="Those that stand so [default: both].", group=MANY)
     ] = None,
-    many: Many = ONE,
+    many: BulkOptions = ONE,
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Ask a saga, or all that a filter finds, to turn back and undo what they did: a worker does it, or its services.
@@ -45,7 +45,7 @@ def cancel(
         return _cancel_many(("running", "waiting") if status is None else (status,), many, reason, actor, options)
     with open_ledger(options) as ledger:
         position = ledger.cancel(saga_id, actor=actor_or_user(actor), reason=_stated(reason))
-        if ledger.app.flow_of(saga_id) is None:
+        if ledger.app.choreography_of(saga_id) is None:
             remark = unattended(ledger, options)
         else:
             remark = f"its services undo what they did, where they run: {options.again('participants', 'run')}"
@@ -67,7 +67,7 @@ def intervene(
     status: Annotated[
         Literal["needs_intervention"] | None, Parameter(help="Those that need a person, which is all.", group=MANY)
     ] = None,
-    many: Many = ONE,
+    many: BulkOptions = ONE,
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Decide how a saga that needs a person goes on, or all that a filter finds.
@@ -106,7 +106,9 @@ def _refuse_unclear(saga_id: str | None, *, filtered: bool) -> None:
         raise UsageError("which saga? Give its id, or a filter such as --status (and --dry-run to see which they are)")
 
 
-def _cancel_many(statuses: Sequence[str], many: Many, reason: str, actor: str | None, options: Options) -> ExitCode:
+def _cancel_many(
+    statuses: Sequence[str], many: BulkOptions, reason: str, actor: str | None, options: Options
+) -> ExitCode:
     heading = {"action": "cancel", "actor": actor_or_user(actor), "reason": _stated(reason)}
     who = heading["actor"]
     with open_ledger(options) as ledger:
@@ -116,13 +118,15 @@ def _cancel_many(statuses: Sequence[str], many: Many, reason: str, actor: str | 
         )
 
 
-def _intervene_many(action: str, many: Many, reason: str, result: Any, actor: str | None, options: Options) -> ExitCode:
+def _intervene_many(
+    action: str, many: BulkOptions, reason: str, result: Any, actor: str | None, options: Options
+) -> ExitCode:
     heading = {"action": action, "actor": actor_or_user(actor), "reason": _stated(reason)}
     who = heading["actor"]
     with open_ledger(options) as ledger:
         found = parked(ledger, many)
 
-        def act(target: Target) -> int:
+        def act(target: BulkTarget) -> int:
             return ledger.intervene(target.saga_id, action, actor=who, reason=reason, step=target.step, result=result)
 
         return decide_each(options, found, many, heading, act)

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from ....domain.choreography.dead_letter import LetterStatus
+from ....domain.choreography.dead_letter import DeadLetterStatus
 from ....domain.choreography.service import Service
-from ...choreography.dead_letter_queue import OpenLetters
+from ...choreography.dead_letter_queue import DeadLetterQueue
 from ...choreography.delivery import consumer_of
-from ...choreography.in_process_bus import EmbeddedBus
+from ...choreography.in_process_bus import InProcessBus
 from ...errors import UnknownDefinition
 from ...ledger.ledger import Ledger
 from ...runtime.event_loop import run_async
@@ -84,7 +84,7 @@ def relay(
 
 async def _follow(ledger: Ledger, services: list[Service]) -> signal.Signals | None:
     stop = StopRequest()
-    bus, projector = EmbeddedBus(ledger, services), ledger.projector()
+    bus, projector = InProcessBus(ledger, services), ledger.projector()
     bus.start()
     projector.start()
     await stop.event.wait()
@@ -95,14 +95,14 @@ async def _follow(ledger: Ledger, services: list[Service]) -> signal.Signals | N
 
 async def _attend(ledger: Ledger, services: list[Service], url: str, *, with_relay: bool) -> signal.Signals | None:
     from ...choreography.nats.connection import check
-    from ...choreography.nats.consumer import Attendant
-    from ...choreography.nats.outbox_relay import Relay
+    from ...choreography.nats.consumer import NatsConsumer
+    from ...choreography.nats.outbox_relay import OutboxRelay
 
     await check(url)  # at the start no broker is an error; later it is an outage, to be waited out
     stop = StopRequest()
-    runners: list[Any] = [Attendant(ledger, service, url) for service in services]
+    runners: list[Any] = [NatsConsumer(ledger, service, url) for service in services]
     if with_relay:
-        runners.append(Relay(ledger, url))
+        runners.append(OutboxRelay(ledger, url))
     running = [asyncio.create_task(runner.run(stop.event)) for runner in runners]
     try:
         await asyncio.gather(*running)
@@ -127,16 +127,16 @@ def _service(ledger: Ledger, name: str) -> Service:
 
 
 def _standing(ledger: Ledger, service: Service, head: int) -> dict[str, Any]:
-    letters = OpenLetters(service.name)
-    letters.load(ledger.backend, ledger.mapper)
+    letters = DeadLetterQueue(service.name)
+    letters.load(ledger.backend, ledger.codec)
     counts = letters.counts()
     position = ledger.backend.consumer_position(consumer_of(service.name))
     return {
         "participant": service.name,
         "position": position,
         "lag_events": max(head - position, 0),
-        "retrying": counts[LetterStatus.RETRYING],
-        "deferred": counts[LetterStatus.DEFERRED],
-        "parked": counts[LetterStatus.PARKED],
+        "retrying": counts[DeadLetterStatus.RETRYING],
+        "deferred": counts[DeadLetterStatus.DEFERRED],
+        "parked": counts[DeadLetterStatus.PARKED],
         "reacts_to": ", ".join(service.topics),
     }

@@ -53,7 +53,7 @@ def rebuild(name: str, /, *, options: Options = DEFAULTS) -> ExitCode:
         The view's name.
     """
     with open_ledger(options) as ledger, progress(f"rebuilding {name}") as report:
-        built = rebuild_view(ledger.backend, ledger.mapper, ledger.queries.projection(name), report)
+        built = rebuild_view(ledger.backend, ledger.codec, ledger.queries.projection(name), report)
     document = {"projection": name, "generation": built.generation, "position": built.position}
     answer(
         options, document, lambda: [f"{name} is rebuilt: generation {built.generation}, at position {built.position}"]
@@ -71,7 +71,7 @@ def drift(name: str, /, *, options: Options = DEFAULTS) -> ExitCode:
         The view's name.
     """
     with open_ledger(options) as ledger, progress(f"folding {name}") as report:
-        found = find_drift(ledger.queries, ledger.backend, ledger.mapper, name, progress=report)
+        found = find_drift(ledger.queries, ledger.backend, ledger.codec, name, progress=report)
     document = {
         "projection": name,
         "position": found.position,

@@ -87,7 +87,7 @@ def _now(ledger: Ledger, view: str, options: Options, **asked: Any) -> tuple[Row
 def _then(ledger: Ledger, view: str, at: str, **asked: Any) -> tuple[Row, str]:
     """What the view said then: folded again from the events that it had folded by then."""
     with progress(f"folding {view}") as report:
-        found = view_at(ledger.queries, ledger.backend, ledger.mapper, view, read_moment(at), **asked, progress=report)
+        found = view_at(ledger.queries, ledger.backend, ledger.codec, view, read_moment(at), **asked, progress=report)
     head = ledger.backend.head().position
     document = {
         "view": view,

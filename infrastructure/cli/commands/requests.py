@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from ...event_store.start_requests import Request
+from ...event_store.start_requests import StartRequest
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.output import answer, jsonable, say
@@ -35,7 +35,7 @@ def requests(
     return ExitCode.OK
 
 
-def _row(request: Request) -> dict[str, Any]:
+def _row(request: StartRequest) -> dict[str, Any]:
     row = request._asdict()
     del row["input"], row["fingerprint"]
     return {**row, "status": "open" if request.refused_at is None else "refused"}

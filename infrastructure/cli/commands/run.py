@@ -14,8 +14,8 @@ from ....domain.saga.state import Status
 from ...errors import Unavailable
 from ...ledger.ledger import Ledger
 from ...read_models.checkpoints import STOPPED
-from ...shop.order_import import Intake, decline_rate, read_file, write_rejects
-from ...shop.run_orders import AT_REST, Style, Taken, Terms, begin, see_through, taken
+from ...shop.order_import import OrderFile, decline_rate, read_file, write_rejects
+from ...shop.run_orders import AT_REST, RunOptions, RunResult, Style, begin, see_through, taken
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.output import Block, answer, say
@@ -81,7 +81,7 @@ def run(
     return ExitCode.OK
 
 
-def drive(ledger: Ledger, intake: Intake, terms: Terms) -> tuple[Taken, float]:
+def drive(ledger: Ledger, intake: OrderFile, terms: RunOptions) -> tuple[RunResult, float]:
     """Take a file in and bring every view to the head; gives what became of it, and the seconds that took.
 
     Raises `Refused` when the file was begun on other terms, `Unavailable` when a view cannot reach the head.
@@ -100,7 +100,7 @@ def drive(ledger: Ledger, intake: Intake, terms: Terms) -> tuple[Taken, float]:
     return taken(ledger, intake, since, terms.style), seconds
 
 
-def report_document(intake: Intake, outcome: Taken, seconds: float, rejects: Path) -> dict[str, Any]:
+def report_document(intake: OrderFile, outcome: RunResult, seconds: float, rejects: Path) -> dict[str, Any]:
     """The report as JSON. Every line of the file is in an order, in a return, or rejected."""
     return {
         "lines_in": intake.lines_in,
@@ -127,14 +127,14 @@ def report_text(document: dict[str, Any]) -> Iterable[Block]:
     yield f"rejected lines, each with its reason: {document['rejects']}"
 
 
-def _terms(stock: int | None, rate: str, seed: int, concurrency: int, actor: str | None) -> Terms:
+def _terms(stock: int | None, rate: str, seed: int, concurrency: int, actor: str | None) -> RunOptions:
     if abs(seed) > INTEGER_MAX:
         raise UsageError(f"--seed {seed} is too large: use one of at most 63 bits")
     if stock is not None and not 0 <= stock <= INTEGER_MAX:
         raise UsageError(f"--opening-stock {stock} must be 0 or more pieces of each article")
     if concurrency < 1:
         raise UsageError(f"--concurrency {concurrency}: at least 1 saga runs at once")
-    return Terms(seed, decline_rate(rate), stock, concurrency, actor_or_user(actor))
+    return RunOptions(seed, decline_rate(rate), stock, concurrency, actor_or_user(actor))
 
 
 def style_of(style: StyleName, broker: str | None = None) -> Style:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from ....domain.recorded_event import Recorded
+from ....domain.recorded_event import RecordedEvent
 from ....domain.saga.events import CancelRequested, Direction, InterventionResolved, SignalReceived, WaitKind
 from ....domain.saga.evolve import rebuild
 from ....domain.saga.state import Progress, SagaState, Status
@@ -17,7 +17,7 @@ from ..options import DEFAULTS, Options
 from ..output.documents import state_document
 from ..output.event_text import shown, wait_in_words, words
 from ..output.output import Block, answer, jsonable
-from ..output.process_report import Emergent
+from ..output.process_report import ProcessReport
 from ..output.table import Table
 from ..output.text import counted, one_line
 from ..output.timestamps import show_instant
@@ -40,13 +40,13 @@ def show(saga_id: str, /, *, options: Options = DEFAULTS) -> ExitCode:
         The saga's id, such as fulfil_order-536365.
     """
     with open_ledger(options) as ledger:
-        flow = ledger.app.flow_of(saga_id)
-        told = ledger.history(saga_id, participants=flow is not None)
+        choreography = ledger.app.choreography_of(saga_id)
+        told = ledger.history(saga_id, participants=choreography is not None)
         recorded = [each for each in told if each.stream_id == saga_id]
         state = rebuild(saga_id, (r.event for r in recorded))
-        idle = None if flow or state.end or state.interventions else unattended(ledger, options)
+        idle = None if choreography or state.end or state.interventions else unattended(ledger, options)
     attempts = _attempts(recorded)
-    emergent = None if flow is None else Emergent.of(flow, state, told, datetime.now(UTC))
+    emergent = None if choreography is None else ProcessReport.of(choreography, state, told, datetime.now(UTC))
     possible = _remedies(state, options) if emergent is None else emergent.remedies(state, options)
     remedies = [*possible, *([idle] if idle else [])]
     document = {
@@ -59,14 +59,18 @@ def show(saga_id: str, /, *, options: Options = DEFAULTS) -> ExitCode:
     return ExitCode.OK
 
 
-def _attempts(recorded: Sequence[Recorded]) -> list[Row]:
+def _attempts(recorded: Sequence[RecordedEvent]) -> list[Row]:
     """Every attempt, in the order of their starts: the rows that the view `saga_steps` makes of these events."""
     folded = saga_steps.fold(saga_steps.touches(recorded), {})
     return sorted(folded.written, key=lambda row: row["started_at"])
 
 
 def _screen(
-    state: SagaState, recorded: Sequence[Recorded], emergent: Emergent | None, attempts: list[Row], remedies: list[str]
+    state: SagaState,
+    recorded: Sequence[RecordedEvent],
+    emergent: ProcessReport | None,
+    attempts: list[Row],
+    remedies: list[str],
 ) -> Iterable[Block]:
     yield f"{state.saga_id}  {_standing(state)}"
     for name, value in (*_facts(state, recorded), *(() if emergent is None else emergent.lines())):
@@ -103,7 +107,7 @@ def _standing(state: SagaState) -> str:
     return f"{state.status.value}, past its pivot" if no_way_back else state.status.value
 
 
-def _facts(state: SagaState, recorded: Sequence[Recorded]) -> Iterable[tuple[str, str]]:
+def _facts(state: SagaState, recorded: Sequence[RecordedEvent]) -> Iterable[tuple[str, str]]:
     yield "definition", f"{state.definition} version {state.definition_version} ({state.fingerprint}), {state.style}"
     yield "started", f"{show_instant(state.started_at)} by {recorded[0].meta.actor or 'an unnamed actor'}"
     yield "ended", _ended(state.started_at, state.ended_at)
@@ -134,7 +138,7 @@ def _remedies(state: SagaState, options: Options) -> Iterable[str]:
             yield f"  {options.again(*line)}"
     if state.status is Status.WAITING:
         yield from _waits(state, options)
-    if state.end is None and not state.turned and not state.past_pivot and not state.interventions:
+    if state.end is None and not state.compensating and not state.past_pivot and not state.interventions:
         yield f"to turn it back: {options.again('cancel', state.saga_id, '--reason', 'WHY')}"
     yield f"all that was recorded: {options.again('history', state.saga_id)}"
 

@@ -68,7 +68,7 @@ def _drifting(ledger: Ledger) -> list[Problem]:
     for projection in ledger.app.projections:
         with progress(f"verifying view {projection.name}") as report:
             try:
-                found = drift(ledger.queries, ledger.backend, ledger.mapper, projection.name, progress=report)
+                found = drift(ledger.queries, ledger.backend, ledger.codec, projection.name, progress=report)
             except SagaledgerError as error:
                 problems.append(Problem(ledger.queries.standing(projection).position, str(error)))
                 continue

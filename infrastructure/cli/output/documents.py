@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from ....domain.recorded_event import Recorded
+from ....domain.recorded_event import RecordedEvent
 from ....domain.saga.state import SagaState
 from .timestamps import json_instant
 
 
-def event_document(recorded: Recorded) -> dict[str, Any]:
+def event_document(recorded: RecordedEvent) -> dict[str, Any]:
     """An event with everything that the log knows of it."""
     schema = type(recorded.event).schema
     return {

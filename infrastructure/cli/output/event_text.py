@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from ....domain.choreography.dead_letter import DeliveryFailed
-from ....domain.choreography.derived_saga import ConformanceBroken
+from ....domain.choreography.derived_saga import ConformanceViolation
 from ....domain.event import Event
 from ....domain.saga.events import (
     Action,
@@ -41,7 +41,7 @@ VALUE_CHARACTERS_MAX = 160
 """How much of a value a person sees in a line about it; `--json` has all of it."""
 
 
-class Words(NamedTuple):
+class EventText(NamedTuple):
     """A fact as a person reads it."""
 
     event: str
@@ -52,18 +52,18 @@ class Words(NamedTuple):
     """`bad` for what failed, `back` for what goes back, `good` for a good end."""
 
 
-def words(fact: Event) -> Words:
+def words(fact: Event) -> EventText:
     """What a fact says. A participant's event is told by its fields."""
     step = getattr(fact, "step", None)
     attempt = getattr(fact, "attempt", None)
-    return Words(type(fact).schema.name, step, attempt, _detail(fact), _tone(fact))
+    return EventText(type(fact).schema.name, step, attempt, _detail(fact), _tone(fact))
 
 
 def _tone(fact: Event) -> str | None:
     match fact:
         case StepFailed() | StepOutcomeUnknown() | CompensationFailed() | InterventionRequired() | DeadlineExceeded():
             return "bad"
-        case ConformanceBroken() | DeliveryFailed():
+        case ConformanceViolation() | DeliveryFailed():
             return "bad"
         case CompensationStarted() | StepCompensated() | CancelRequested() | SagaCompensated():
             return "back"
@@ -102,7 +102,7 @@ def _detail(fact: Event) -> str:  # one case for each kind of fact: a table in t
             return f"by {fact.actor}: {_cut(fact.reason)}"
         case InterventionRequired():
             return fact.cause
-        case ConformanceBroken():
+        case ConformanceViolation():
             return f"{fact.topic} at position {fact.position} {fact.problem}"
         case InterventionResolved():
             result = f", result {shown(fact.result)}" if fact.action is Action.RESOLVE else ""

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from ....domain.choreography.choreography import Choreography
 from ....domain.choreography.dead_letter import DeliveryFailed, DeliveryReplayed, DeliverySettled
-from ....domain.choreography.derived_saga import ConformanceBroken, awaited, stalls_at
-from ....domain.recorded_event import Recorded
+from ....domain.choreography.derived_saga import ConformanceViolation, awaited, stalls_at
+from ....domain.recorded_event import RecordedEvent
 from ....domain.saga.events import CancelRequested
 from ....domain.saga.state import SagaState
 from ..options import Options
@@ -17,14 +17,14 @@ from .text import one_line
 from .timestamps import json_instant, show_instant
 
 
-class Parked(NamedTuple):
+class ParkedDelivery(NamedTuple):
     """An event that a service could not handle, and that waits for a person."""
 
     service: str
     position: int
 
 
-class Emergent(NamedTuple):
+class ProcessReport(NamedTuple):
     """How a choreographed saga stands."""
 
     step: str | None
@@ -33,26 +33,30 @@ class Emergent(NamedTuple):
     silent_since: datetime | None
     stalls_at: datetime | None
     is_stalled: bool
-    findings: tuple[ConformanceBroken, ...]
-    parked: tuple[Parked, ...]
+    findings: tuple[ConformanceViolation, ...]
+    parked: tuple[ParkedDelivery, ...]
     can_be_cancelled: bool
 
     @classmethod
-    def of(cls, flow: Choreography, state: SagaState, recorded: Sequence[Recorded], now: datetime) -> Emergent:
+    def of(
+        cls, choreography: Choreography, state: SagaState, recorded: Sequence[RecordedEvent], now: datetime
+    ) -> ProcessReport:
         """Read it from the saga's state, and from all that was recorded of it."""
-        silent_from = stalls_at(flow, state)
+        silent_from = stalls_at(choreography, state)
         events = [each.event for each in recorded]
-        step, service = awaited(flow, state) or (None, None)
-        turned = flow.turns is not None and any(isinstance(event, flow.turns | CancelRequested) for event in events)
+        step, service = awaited(choreography, state) or (None, None)
+        compensating = choreography.turns is not None and any(
+            isinstance(event, choreography.turns | CancelRequested) for event in events
+        )
         return cls(
             step,
             service,
             state.updated_at,
             silent_from,
             silent_from is not None and silent_from < now,
-            tuple(event for event in events if isinstance(event, ConformanceBroken)),
+            tuple(event for event in events if isinstance(event, ConformanceViolation)),
             tuple(_parked(recorded)),
-            flow.cancel is not None and state.end is None and not state.past_pivot and not turned,
+            choreography.cancel is not None and state.end is None and not state.past_pivot and not compensating,
         )
 
     def document(self) -> dict[str, Any]:
@@ -95,16 +99,16 @@ class Emergent(NamedTuple):
         yield f"all that was recorded: {options.again('history', state.saga_id)}"
 
 
-def _parked(recorded: Iterable[Recorded]) -> Iterable[Parked]:
+def _parked(recorded: Iterable[RecordedEvent]) -> Iterable[ParkedDelivery]:
     """The dead letters of a process that nobody has tried again."""
-    parked: dict[Parked, bool] = {}
+    parked: dict[ParkedDelivery, bool] = {}
     for each in recorded:
         match each.event:
             case DeliveryFailed(service=service, position=position, retry_at=retry_at):
-                parked[Parked(service, position)] = retry_at is None
+                parked[ParkedDelivery(service, position)] = retry_at is None
             case (
                 DeliveryReplayed(service=service, position=position)
                 | DeliverySettled(service=service, position=position)
             ):
-                parked[Parked(service, position)] = False
+                parked[ParkedDelivery(service, position)] = False
     return (letter for letter, is_parked in parked.items() if is_parked)

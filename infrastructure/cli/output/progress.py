@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-Report = Callable[[int, int], None]
+ReportProgress = Callable[[int, int], None]
 """Called with how much is done, and of how much."""
 
 
 @contextmanager
-def progress(label: str) -> Iterator[Report]:
+def progress(label: str) -> Iterator[ReportProgress]:
     """A progress bar for the work inside."""
     if not sys.stderr.isatty():
         yield _unseen

@@ -10,7 +10,7 @@ from msgspec.structs import astuple
 
 from ...errors import SupersededWorker
 from ..conflict_rules import moved
-from ..port import Advance, AppendCall, Appended, Conflict, DueChange, NewEvent, Outcome, Receipt
+from ..port import AppendCall, Appended, AppendOutcome, CheckpointUpdate, Conflict, NewEvent, QueueEntry, Receipt
 from .wire_format import (
     BINARY,
     SHORT_MAX,
@@ -28,7 +28,7 @@ from .wire_format import (
     texts,
 )
 
-Answer = Sequence[int]
+AppendReply = Sequence[int]
 """What `append_events` answers: a status, and what goes with it."""
 
 APPENDED: Final = 0
@@ -51,7 +51,7 @@ def parameters(call: AppendCall) -> list[Parameter]:
     opening_streams, opening_versions, suspect = _openings(streams, versions)
     worker_id, epoch = call.epoch or (None, None)
     due = [(place, append.due) for place, append in enumerate(call.appends, 1) if append.due]
-    nudges = [(place, nudge) for place, append in enumerate(call.appends, 1) for nudge in append.nudge]
+    nudges = [(place, notify) for place, append in enumerate(call.appends, 1) for notify in append.notify]
     longest = max(len(events), len(call.appends), len(nudges))
     encode = _SHORT if longest <= SHORT_MAX else _Encoders(Texts(), integers, bigints)
     required = [
@@ -96,7 +96,7 @@ class _Encoders(NamedTuple):
 _SHORT: Final = _Encoders(kept_texts, kept_integers, kept_bigints)
 
 
-def _due_columns(changes: Sequence[tuple[int, DueChange]], encode: _Encoders) -> list[Parameter]:
+def _due_columns(changes: Sequence[tuple[int, QueueEntry]], encode: _Encoders) -> list[Parameter]:
     """Changes of the due work, each with the place of its append in the call."""
     if not changes:
         return _NO_CHANGES
@@ -111,7 +111,7 @@ def _due_columns(changes: Sequence[tuple[int, DueChange]], encode: _Encoders) ->
     ]
 
 
-def _advance_columns(advances: Sequence[Advance]) -> list[Parameter]:
+def _advance_columns(advances: Sequence[CheckpointUpdate]) -> list[Parameter]:
     """Consumers' positions."""
     if not advances:
         return _NO_ADVANCES
@@ -127,7 +127,7 @@ _DEFAULTS: Final = {*_NO_CHANGES, *_NO_ADVANCES}
 """What the optional parameters are when they are not given."""
 
 
-def receipt(call: AppendCall, answer: Answer) -> Receipt:
+def receipt(call: AppendCall, answer: AppendReply) -> Receipt:
     """What became of each append of a call that was not known before.
 
     Raises `SupersededWorker` or `PositionConflict` when the whole call was refused.
@@ -140,7 +140,7 @@ def receipt(call: AppendCall, answer: Answer) -> Receipt:
         raise moved(call.advances[place - 1], position)
     first_position, _, recorded_us, *refusals = numbers
     conflicts = _conflicts(call, refusals) if refusals else {}
-    outcomes: list[Outcome] = []
+    outcomes: list[AppendOutcome] = []
     begin = first_position
     for index, append in enumerate(call.appends):
         if index in conflicts:

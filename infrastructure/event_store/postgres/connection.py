@@ -12,14 +12,14 @@ from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
-from ...runtime import failpoints as boundary
-from ...runtime.failpoints import crossing
+from ...runtime import failpoints
+from ...runtime.failpoints import failpoint
 from .wire_format import BINARY, Parameter
 
 T = TypeVar("T")
 
 
-class BoundaryConnection(psycopg.Connection[tuple[Any, ...]]):
+class PostgresConnection(psycopg.Connection[tuple[Any, ...]]):
     """A connection whose exchanges can be watched: psycopg sends and awaits everything in `wait`, statements as well as
     the beginning and the end of transactions.
 
@@ -35,9 +35,9 @@ class BoundaryConnection(psycopg.Connection[tuple[Any, ...]]):
         """Reads what they answer; it keeps how, from one answer to the next."""
 
     def wait(self, gen: PQGen[T], *arguments: Any, **options: Any) -> T:
-        if boundary.watcher is None:
+        if failpoints.listener is None:
             return super().wait(gen, *arguments, **options)
-        with crossing(f"postgres {getattr(gen, '__name__', 'exchange').strip('_')}"):
+        with failpoint(f"postgres {getattr(gen, '__name__', 'exchange').strip('_')}"):
             return super().wait(gen, *arguments, **options)
 
     def send(self, statement: str, parameters: Sequence[Parameter]) -> None:
@@ -84,7 +84,7 @@ class BoundaryConnection(psycopg.Connection[tuple[Any, ...]]):
         return result
 
 
-def connect(conninfo: str, *, autocommit: bool = False) -> BoundaryConnection:
+def connect(conninfo: str, *, autocommit: bool = False) -> PostgresConnection:
     """A connection. Raises what psycopg raises."""
-    with crossing("postgres connect"):
-        return BoundaryConnection.connect(conninfo, autocommit=autocommit)
+    with failpoint("postgres connect"):
+        return PostgresConnection.connect(conninfo, autocommit=autocommit)

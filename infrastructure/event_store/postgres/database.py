@@ -15,10 +15,10 @@ from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ....domain.errors import InvalidInput, SagaledgerError
-from ...errors import NotOurs, Unavailable
+from ...errors import NotALedger, Unavailable
 from ..schema_version import check_version
 from ..sql_files import migrations, queries, schema_version
-from .connection import BoundaryConnection, connect
+from .connection import PostgresConnection, connect
 from .pool import Pool
 from .wire_format import texts
 
@@ -48,7 +48,7 @@ _READ_ATTEMPTS: Final = 3
 class PostgresDatabase:
     """A ledger's schema in a PostgreSQL database, opened.
 
-    Raises `NotOurs` for a schema without a ledger of this version (`create` makes or upgrades it), and `Unavailable`
+    Raises `NotALedger` for a schema without a ledger of this version (`create` makes or upgrades it), and `Unavailable`
     for a server that cannot be reached. No message contains the password.
     """
 
@@ -76,7 +76,7 @@ class PostgresDatabase:
         self._pool.close()
         self._ahead.close()
 
-    def connect(self) -> BoundaryConnection:
+    def connect(self) -> PostgresConnection:
         """A new connection in autocommit. Raises `Unavailable`."""
         with self.explained():
             connection = connect(self._conninfo, autocommit=True)
@@ -133,7 +133,7 @@ class PostgresDatabase:
             raise self.explain(error) from error
 
     @contextmanager
-    def _borrowed(self, pool: Pool | None = None) -> Iterator[BoundaryConnection]:
+    def _borrowed(self, pool: Pool | None = None) -> Iterator[PostgresConnection]:
         pool = pool or self._pool
         connection = pool.borrow()
         try:
@@ -154,11 +154,11 @@ class PostgresDatabase:
         with self.transaction() as connection:
             ((schema,),) = connection.execute(SQL["current_schema"]).fetchall()
             if schema is None:
-                raise NotOurs(f"{self.place}: the schema that the URL's search_path names does not exist: create it")
+                raise NotALedger(f"{self.place}: the schema that the URL's search_path names does not exist: create it")
             connection.execute(SQL["migrating"])
             tables = [name for (name,) in connection.execute(SQL["tables"])]
             if tables and "sagaledger_schema" not in tables:
-                raise NotOurs(
+                raise NotALedger(
                     f"schema {schema!r} of {self.place} holds something else ({', '.join(tables[:3])}): give the "
                     "ledger a schema of its own (CREATE SCHEMA ledger) and add ?options=-csearch_path%3Dledger"
                 )
@@ -184,7 +184,7 @@ class PostgresDatabase:
             case "53100":
                 return Unavailable(f"the disk of {self.place} is full, nothing was written: free some space and retry")
             case "42P01" | "42883" | "42703":
-                return NotOurs(
+                return NotALedger(
                     f"{self.place} lost a part of its schema ({detail}): `sagaledger init --db {self._shown_url}`"
                 )
             case _:
@@ -192,7 +192,7 @@ class PostgresDatabase:
 
 
 @contextmanager
-def hanging_up(connection: BoundaryConnection) -> Iterator[None]:
+def hanging_up(connection: PostgresConnection) -> Iterator[None]:
     """Close a connection when the block is left early: an answer may be on its way still."""
     try:
         yield

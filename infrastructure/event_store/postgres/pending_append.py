@@ -10,8 +10,8 @@ import psycopg
 
 from ...errors import OutcomeUnknown, Unavailable
 from ..port import AppendCall, Receipt
-from .append import Answer, parameters, statement
-from .connection import BoundaryConnection
+from .append import AppendReply, parameters, statement
+from .connection import PostgresConnection
 from .database import PostgresDatabase, lost
 from .pool import Pool
 from .wire_format import unpack_bigints
@@ -19,15 +19,15 @@ from .wire_format import unpack_bigints
 _RECONNECT_SECONDS: Final = 0.2
 
 
-class PostgresSending:
-    """One call of the function `append_events`, under way on a connection of its own (a `port.Sending`)."""
+class PostgresPendingAppend:
+    """One call of the function `append_events`, under way on a connection of its own (a `port.PendingAppend`)."""
 
     def __init__(
         self,
         database: PostgresDatabase,
         connections: Pool,
         call: AppendCall,
-        read: Callable[[Answer], Receipt],
+        read: Callable[[AppendReply], Receipt],
         learn_seconds: float,
     ) -> None:
         self._database = database
@@ -36,7 +36,7 @@ class PostgresSending:
         self._learn_seconds = learn_seconds
         self._append_id = call.append_id
         self._parameters = parameters(call)
-        self._connection: BoundaryConnection | None = None
+        self._connection: PostgresConnection | None = None
         self._in_doubt = False
         """It may have been sent."""
         self._error: Exception
@@ -84,7 +84,7 @@ class PostgresSending:
             self.abandon()
             raise
 
-    def _receive(self) -> Answer | None:
+    def _receive(self) -> AppendReply | None:
         """The answer; None when it is lost. Raises what the server says instead of one."""
         connection = self._connection
         if connection is None:
@@ -105,7 +105,7 @@ class PostgresSending:
             self._connections.give_back(self._connection)
             self._connection = None
 
-    def _fail(self, connection: BoundaryConnection, error: psycopg.Error) -> None:
+    def _fail(self, connection: PostgresConnection, error: psycopg.Error) -> None:
         """Note that the connection is lost. Raises what any other error means."""
         if not lost(error):
             self._let_go()

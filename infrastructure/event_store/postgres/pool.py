@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from ...errors import Unavailable
-from .connection import BoundaryConnection
+from .connection import PostgresConnection
 
 WAIT_SECONDS: Final = 30.0
 """How long to wait for a connection that others use: longer than any of them should take."""
@@ -17,16 +17,16 @@ WAIT_SECONDS: Final = 30.0
 class Pool:
     """Opens connections as they are needed, `most` at a time, and keeps them; who finds all of them lent waits."""
 
-    def __init__(self, connect: Callable[[], BoundaryConnection], *, most: int) -> None:
+    def __init__(self, connect: Callable[[], PostgresConnection], *, most: int) -> None:
         self._connect = connect
         self._most = most
         self._places: SimpleQueue[None] = SimpleQueue()
         for _ in range(most):
             self._places.put(None)
-        self._idle: deque[BoundaryConnection] = deque()
+        self._idle: deque[PostgresConnection] = deque()
         self._closed = False
 
-    def borrow(self) -> BoundaryConnection:
+    def borrow(self) -> PostgresConnection:
         """A connection, to be given back in any state. Raises `Unavailable`."""
         try:
             self._places.get(timeout=WAIT_SECONDS)
@@ -40,7 +40,7 @@ class Pool:
             self._places.put(None)
             raise
 
-    def give_back(self, connection: BoundaryConnection) -> None:
+    def give_back(self, connection: PostgresConnection) -> None:
         """Keep a connection for the next one, unless it is closed."""
         if not connection.closed:
             self._idle.append(connection)
@@ -54,7 +54,7 @@ class Pool:
         while connection := self._take_idle():
             connection.close()
 
-    def _take_idle(self) -> BoundaryConnection | None:
+    def _take_idle(self) -> PostgresConnection | None:
         try:
             return self._idle.pop()
         except IndexError:

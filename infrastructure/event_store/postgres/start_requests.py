@@ -13,23 +13,23 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
 from ....domain.errors import InvalidInput
-from ...errors import NotOurs
-from ..port import Epoch
-from ..start_requests import Answer, NewRequest, Request
+from ...errors import NotALedger
+from ..port import FencingToken
+from ..start_requests import NewStartRequest, StartRequest, StartRequestOutcome
 from .database import SQL, PostgresDatabase
 
 _UNDEFINED: Final = ("42P01", "3F000")
 """The SQLSTATEs of a table, and of a schema, that is not there."""
 
 
-class PostgresRequests:
+class PostgresStartRequests:
     """The requests of a ledger (see `requests.Requests` for what each method promises)."""
 
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
         self._schema: str | None = None
 
-    def put(self, connection: Any, request: NewRequest) -> None:
+    def put(self, connection: Any, request: NewStartRequest) -> None:
         match connection:
             case psycopg.Connection():
                 self._put_with_psycopg(connection, request)
@@ -44,7 +44,7 @@ class PostgresRequests:
                     "AsyncConnection or AsyncSession by its run_sync)"
                 )
 
-    def take(self, epoch: Epoch, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[Request]:
+    def take(self, epoch: FencingToken, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[StartRequest]:
         wanted = {
             "worker_id": epoch.worker_id,
             "definitions": [name for name, _ in definitions],
@@ -53,25 +53,25 @@ class PostgresRequests:
         }
         with self._database.transaction() as connection:
             taken = connection.execute(SQL["take_requests"], wanted, binary=True).fetchall()
-        return sorted(Request(*row) for row in taken)
+        return sorted(StartRequest(*row) for row in taken)
 
-    def release(self, epoch: Epoch) -> None:
+    def release(self, epoch: FencingToken) -> None:
         with self._database.transaction() as connection:
             connection.execute(SQL["release_requests"], (epoch.worker_id,))
 
-    def settle(self, answers: Sequence[Answer]) -> None:
+    def settle(self, answers: Sequence[StartRequestOutcome]) -> None:
         columns = [[answer.request_id for answer in answers], [answer.refusal for answer in answers]]
         with self._database.transaction() as connection:
             connection.execute(SQL["settle_requests"], columns)
 
-    def listed(self, *, limit: int) -> list[Request]:
-        return [Request(*row) for row in self._database.fetch("requests", (limit,))]
+    def listed(self, *, limit: int) -> list[StartRequest]:
+        return [StartRequest(*row) for row in self._database.fetch("requests", (limit,))]
 
-    def _put_with_psycopg(self, connection: psycopg.Connection[Any], request: NewRequest) -> None:
+    def _put_with_psycopg(self, connection: psycopg.Connection[Any], request: NewStartRequest) -> None:
         insert = sql.SQL("INSERT INTO {}.requests ({}) VALUES ({})").format(
             sql.Identifier(self._home()),
-            sql.SQL(", ").join(map(sql.Identifier, NewRequest._fields)),
-            sql.SQL(", ").join(sql.Placeholder() * len(NewRequest._fields)),
+            sql.SQL(", ").join(map(sql.Identifier, NewStartRequest._fields)),
+            sql.SQL(", ").join(sql.Placeholder() * len(NewStartRequest._fields)),
         )
         try:
             connection.execute(insert, request)
@@ -80,7 +80,7 @@ class PostgresRequests:
                 raise
             raise self._elsewhere() from error
 
-    def _put_with_sqlalchemy(self, connection: SqlalchemyConnection, request: NewRequest) -> None:
+    def _put_with_sqlalchemy(self, connection: SqlalchemyConnection, request: NewStartRequest) -> None:
         try:
             connection.execute(_table(self._home()).insert(), request._asdict())
         except ProgrammingError as error:
@@ -95,8 +95,8 @@ class PostgresRequests:
             self._schema = str(schema)
         return self._schema
 
-    def _elsewhere(self) -> NotOurs:
-        return NotOurs(
+    def _elsewhere(self) -> NotALedger:
+        return NotALedger(
             f"the connection leads to a database without this ledger (there is no table {self._home()}.requests): "
             f"pass one to {self._database.place}, where the saga has to commit with your own rows"
         )

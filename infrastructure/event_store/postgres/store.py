@@ -13,19 +13,19 @@ from ..conflict_rules import as_sent, recall
 from ..port import (
     AppendCall,
     AppendRow,
+    EventPayload,
     Head,
-    Misplaced,
-    Payload,
+    MisplacedEvent,
     Receipt,
     Snapshot,
     StoredRow,
     check_size,
 )
-from .append import KNOWN, Answer, receipt
+from .append import KNOWN, AppendReply, receipt
 from .database import SQL, PostgresDatabase, Row
-from .pending_append import PostgresSending
+from .pending_append import PostgresPendingAppend
 from .pool import Pool
-from .start_requests import PostgresRequests
+from .start_requests import PostgresStartRequests
 from .work_queue import PostgresWorkQueue
 
 _EVERYTHING: Final = 2**63 - 1
@@ -38,7 +38,7 @@ _POLL_SECONDS_MIN: Final = 0.01
 _POLL_SECONDS_MAX: Final = 0.25
 
 
-class PostgresLog(PostgresWorkQueue):
+class PostgresStore(PostgresWorkQueue):
     """A ledger in a PostgreSQL schema (see `port.Backend` for what each method promises).
 
     `connections`: how many it reads with, and as many, but two at most, to append; further threads wait.
@@ -51,7 +51,7 @@ class PostgresLog(PostgresWorkQueue):
     ) -> None:
         super().__init__(PostgresDatabase(url, create=create, connections=connections))
         self.url = url
-        self.requests = PostgresRequests(self._database)
+        self.requests = PostgresStartRequests(self._database)
         self._learn_seconds = learn_seconds
         self._appending = Lock()
         self._senders = Pool(self._database.connect, most=min(_SENDERS, connections))
@@ -65,13 +65,13 @@ class PostgresLog(PostgresWorkQueue):
         with self._appending:  # one at a time, as in the database: it takes one connection, not one for each caller
             return self.send(call).receipt()
 
-    def send(self, call: AppendCall) -> PostgresSending:
+    def send(self, call: AppendCall) -> PostgresPendingAppend:
         check_size(call)
-        return PostgresSending(
+        return PostgresPendingAppend(
             self._database, self._senders, call, partial(self._read_answer, call), self._learn_seconds
         )
 
-    def _read_answer(self, call: AppendCall, answer: Answer) -> Receipt:
+    def _read_answer(self, call: AppendCall, answer: AppendReply) -> Receipt:
         if answer[0] == KNOWN:
             return self._recall(call, *answer[1:])
         appended = receipt(call, answer)
@@ -111,7 +111,7 @@ class PostgresLog(PostgresWorkQueue):
         wanted = {"stream_ids": [stream_id for stream_id, _ in after], "after": [version for _, version in after]}
         return _rows(self._database.fetch("streams", wanted))
 
-    def payloads(self, parts: Sequence[Sequence[str]]) -> Iterator[list[Payload]]:
+    def payloads(self, parts: Sequence[Sequence[str]]) -> Iterator[list[EventPayload]]:
         return self._database.fetch_ahead("payloads", parts)
 
     def correlated(self, correlation_id: str, *, after: int = 0, limit: int | None = None) -> list[StoredRow]:
@@ -125,8 +125,8 @@ class PostgresLog(PostgresWorkQueue):
     def appends(self, after: int, *, limit: int) -> list[AppendRow]:
         return [AppendRow(*row) for row in self._database.fetch("appends", (after, limit))]
 
-    def misplaced(self, *, limit: int) -> list[Misplaced]:
-        return [Misplaced(*row) for row in self._database.fetch("misplaced", (limit,))]
+    def misplaced(self, *, limit: int) -> list[MisplacedEvent]:
+        return [MisplacedEvent(*row) for row in self._database.fetch("misplaced", (limit,))]
 
     def snapshots(self, stream_ids: Sequence[str]) -> list[Snapshot]:
         return [Snapshot(*row) for row in self._database.fetch("snapshots", (list(stream_ids),))]

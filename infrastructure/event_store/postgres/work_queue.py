@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...errors import SupersededWorker
-from ..port import Claim, DueChange, Epoch, WorkerRow
+from ..port import Claim, FencingToken, QueueEntry, WorkerRow
 from .database import SQL, PostgresDatabase
 
 
@@ -20,19 +20,19 @@ class PostgresWorkQueue:
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
 
-    def register(self, *, host: str, pid: int, lease_seconds: float) -> Epoch:
+    def register(self, *, host: str, pid: int, lease_seconds: float) -> FencingToken:
         with self._database.transaction() as connection:
             wanted = {"host": host, "pid": pid, "lease_seconds": lease_seconds}
             ((worker_id, epoch),) = connection.execute(SQL["register"], wanted).fetchall()
-        return Epoch(worker_id, epoch)
+        return FencingToken(worker_id, epoch)
 
-    def renew(self, epoch: Epoch, *, lease_seconds: float) -> None:
+    def renew(self, epoch: FencingToken, *, lease_seconds: float) -> None:
         with self._database.transaction() as connection:
             wanted = {"worker_id": epoch.worker_id, "epoch": epoch.epoch, "lease_seconds": lease_seconds}
             if connection.execute(SQL["renew"], wanted).rowcount == 0:
                 raise SupersededWorker(*epoch)
 
-    def retire(self, epoch: Epoch) -> None:
+    def retire(self, epoch: FencingToken) -> None:
         with self._database.transaction() as connection:
             connection.execute(SQL["lock_head"])
             connection.execute(SQL["retire"], epoch)
@@ -47,13 +47,13 @@ class PostgresWorkQueue:
             connection.execute(SQL["release_all"], (ended,))
         return ended
 
-    def stirs(self, epoch: Epoch, *, definitions: Sequence[tuple[str, int]]) -> bool:
+    def has_work(self, epoch: FencingToken, *, definitions: Sequence[tuple[str, int]]) -> bool:
         names, versions = _columns(definitions)
         wanted = {"worker_id": epoch.worker_id, "definitions": names, "versions": versions}
-        ((stirs,),) = self._database.fetch("stirs", wanted)
-        return bool(stirs)
+        ((has_work,),) = self._database.fetch("stirs", wanted)
+        return bool(has_work)
 
-    def claim(self, epoch: Epoch, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[Claim]:
+    def claim(self, epoch: FencingToken, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[Claim]:
         names, versions = _columns(definitions)
         with self._database.transaction() as connection:
             if connection.execute(SQL["hold_lease"], epoch).fetchone() is None:
@@ -62,19 +62,19 @@ class PostgresWorkQueue:
             claimed = connection.execute(SQL["claim"], wanted).fetchall()
         return [Claim(*row[:3]) for row in sorted(claimed, key=lambda row: (row[3], row[0]))]
 
-    def nudged(self, epoch: Epoch) -> list[str]:
+    def notified(self, epoch: FencingToken) -> list[str]:
         with self._database.transaction() as connection:
             return [saga_id for (saga_id,) in connection.execute(SQL["nudged"], (epoch.worker_id,))]
 
-    def release(self, epoch: Epoch, saga_ids: Sequence[str]) -> None:
+    def release(self, epoch: FencingToken, saga_ids: Sequence[str]) -> None:
         with self._database.transaction() as connection:
             connection.execute(SQL["lock_head"])
             connection.execute(SQL["release"], (epoch.worker_id, list(saga_ids)))
 
-    def due(self) -> list[DueChange]:
-        return [DueChange(*row) for row in self._database.fetch("due")]
+    def due(self) -> list[QueueEntry]:
+        return [QueueEntry(*row) for row in self._database.fetch("due")]
 
-    def put_due(self, changes: Sequence[DueChange]) -> None:
+    def put_due(self, changes: Sequence[QueueEntry]) -> None:
         with self._database.transaction() as connection:
             connection.execute(SQL["lock_head"])
             connection.execute(SQL["put_due"], due_columns(changes))
@@ -83,9 +83,9 @@ class PostgresWorkQueue:
         return [WorkerRow(*row) for row in self._database.fetch("workers")]
 
 
-def due_columns(changes: Sequence[DueChange]) -> list[list[object]]:
+def due_columns(changes: Sequence[QueueEntry]) -> list[list[object]]:
     """Due changes as one list for each column."""
-    return [list(column) for column in zip(*changes, strict=True)] or [[] for _ in DueChange._fields]
+    return [list(column) for column in zip(*changes, strict=True)] or [[] for _ in QueueEntry._fields]
 
 
 def _columns(definitions: Sequence[tuple[str, int]]) -> tuple[list[str], list[int]]:

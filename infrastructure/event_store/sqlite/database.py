@@ -17,7 +17,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from ....domain.errors import SagaledgerError
-from ...errors import NotOurs, OutcomeUnknown, Unavailable
+from ...errors import NotALedger, OutcomeUnknown, Unavailable
 from ..schema_version import check_version
 from ..sql_files import migrations, queries, schema_version
 from .connection import connect
@@ -34,11 +34,11 @@ def microseconds_now() -> int:
     return time.time_ns() // 1_000
 
 
-class SqliteFile:
+class SqliteDatabase:
     """A ledger's file, opened; an absent or empty one is created.
 
-    Raises `NotOurs` for a file that holds something else or another version of the schema (`create` upgrades an older
-    one), and `Unavailable` for one that cannot be opened.
+    Raises `NotALedger` for a file that holds something else or another version of the schema (`create` upgrades an
+    older one), and `Unavailable` for one that cannot be opened.
     """
 
     def __init__(self, path: Path, *, url: str, create: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
@@ -127,7 +127,9 @@ class SqliteFile:
 
     def _refuse_impossible_path(self) -> None:
         if self.path.is_dir():
-            raise NotOurs(f"{self.path} is a folder, not a SQLite file: name a file in it, sqlite:///{self.path}/…db")
+            raise NotALedger(
+                f"{self.path} is a folder, not a SQLite file: name a file in it, sqlite:///{self.path}/…db"
+            )
         if not self.path.parent.is_dir():
             raise Unavailable(f"the folder {self.path.parent} does not exist: create it, or correct the URL {self.url}")
 
@@ -171,7 +173,7 @@ class SqliteFile:
     def _refuse_foreign_tables(self, connection: sqlite3.Connection) -> None:
         tables = [name for (name,) in connection.execute(SQL["tables"])]
         if tables and "sagaledger_schema" not in tables:
-            raise NotOurs(
+            raise NotALedger(
                 f"{self.path} is a database of something else (it has {', '.join(tables[:3])}): "
                 "give the ledger a file of its own"
             )
@@ -179,7 +181,7 @@ class SqliteFile:
     def _explain(self, error: sqlite3.Error) -> SagaledgerError:
         match _primary_code(error):
             case sqlite3.SQLITE_NOTADB:
-                return NotOurs(f"{self.path} is not a SQLite database: name another file")
+                return NotALedger(f"{self.path} is not a SQLite database: name another file")
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
                 return Unavailable(
                     f"{self.path} stayed locked for {self._busy_seconds:g} s: end the program that holds it, or retry"
@@ -191,7 +193,9 @@ class SqliteFile:
             case sqlite3.SQLITE_CANTOPEN:
                 return Unavailable(f"{self.path} cannot be opened: check that you may read and write it and its folder")
             case sqlite3.SQLITE_CORRUPT:
-                return NotOurs(f"{self.path} is damaged ({error}): restore it from a backup, then `sagaledger verify`")
+                return NotALedger(
+                    f"{self.path} is damaged ({error}): restore it from a backup, then `sagaledger verify`"
+                )
             case _:
                 return Unavailable(f"{self.path} cannot be used: {error}")
 

@@ -22,18 +22,18 @@ from ..port import (
     Append,
     AppendCall,
     Appended,
+    AppendOutcome,
     AppendRow,
+    EventPayload,
     Head,
-    Misplaced,
+    MisplacedEvent,
     NewEvent,
-    Outcome,
-    Payload,
     Receipt,
     Snapshot,
     StoredRow,
     check_size,
 )
-from .database import BUSY_SECONDS, SQL, SqliteFile, microseconds_now
+from .database import BUSY_SECONDS, SQL, SqliteDatabase, microseconds_now
 from .work_queue import SqliteWorkQueue, apply_due
 
 _LOOK_SECONDS: Final = 0.05
@@ -41,8 +41,8 @@ _LOOK_SECONDS: Final = 0.05
 _EVERYTHING: Final = 2**63 - 1
 
 
-class Sent(NamedTuple):
-    """An append call that is over already (a `port.Sending`)."""
+class CompletedAppend(NamedTuple):
+    """An append call that is over already (a `port.PendingAppend`)."""
 
     appended: Receipt
 
@@ -58,7 +58,7 @@ class Sent(NamedTuple):
         """There is nothing to let go of."""
 
 
-class SqliteLog(SqliteWorkQueue):
+class SqliteStore(SqliteWorkQueue):
     """A ledger in a SQLite file (see `port.Backend` for what each method promises)."""
 
     requests = None
@@ -66,7 +66,7 @@ class SqliteLog(SqliteWorkQueue):
     writes_meanwhile = False
 
     def __init__(self, path: Path, *, url: str, create: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
-        super().__init__(SqliteFile(path, url=url, create=create, busy_seconds=busy_seconds))
+        super().__init__(SqliteDatabase(path, url=url, create=create, busy_seconds=busy_seconds))
         self.url = url
         self._grown = Condition()
 
@@ -83,8 +83,8 @@ class SqliteLog(SqliteWorkQueue):
             self._grown.notify_all()
         return receipt
 
-    def send(self, call: AppendCall) -> Sent:
-        return Sent(self.append(call))
+    def send(self, call: AppendCall) -> CompletedAppend:
+        return CompletedAppend(self.append(call))
 
     def _fetch(self, name: str, wanted: Mapping[str, Any]) -> list[StoredRow]:
         with self._file.reading() as connection:
@@ -121,7 +121,7 @@ class SqliteLog(SqliteWorkQueue):
     def streams(self, after: Sequence[tuple[str, int]]) -> list[StoredRow]:
         return self._fetch("streams", {"after": json.dumps(after)})
 
-    def payloads(self, parts: Sequence[Sequence[str]]) -> Iterator[list[Payload]]:
+    def payloads(self, parts: Sequence[Sequence[str]]) -> Iterator[list[EventPayload]]:
         for stream_ids in parts:
             with self._file.reading() as connection:
                 payloads = connection.execute(SQL["payloads"], (json.dumps(list(stream_ids)),)).fetchall()
@@ -143,9 +143,9 @@ class SqliteLog(SqliteWorkQueue):
                 for append_id, first, last, recorded_at, hash_ in connection.execute(SQL["appends"], (after, limit))
             ]
 
-    def misplaced(self, *, limit: int) -> list[Misplaced]:
+    def misplaced(self, *, limit: int) -> list[MisplacedEvent]:
         with self._file.reading() as connection:
-            return [Misplaced(*row) for row in connection.execute(SQL["misplaced"], (limit,))]
+            return [MisplacedEvent(*row) for row in connection.execute(SQL["misplaced"], (limit,))]
 
     def snapshots(self, stream_ids: Sequence[str]) -> list[Snapshot]:
         with self._file.reading() as connection:
@@ -246,7 +246,7 @@ def _recall(connection: sqlite3.Connection, call: AppendCall, first: int, last: 
         end: int | None = connection.execute(SQL["end_before"], (stream_id, position)).fetchone()[0]
         return end
 
-    outcomes: list[Outcome] = recall(call.appends, first, [as_sent(row) for row in rows], end_before)
+    outcomes: list[AppendOutcome] = recall(call.appends, first, [as_sent(row) for row in rows], end_before)
     return Receipt(outcomes, recorded_us)
 
 

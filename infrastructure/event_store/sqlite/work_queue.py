@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import SupersededWorker, Unavailable, WorkerRunning
-from ...runtime.failpoints import crossing
+from ...runtime.failpoints import failpoint
 from ..instants import instant, microseconds
-from ..port import Append, Claim, DueChange, Epoch, WorkerRow
-from .database import SQL, SqliteFile, microseconds_now
+from ..port import Append, Claim, FencingToken, QueueEntry, WorkerRow
+from .database import SQL, SqliteDatabase, microseconds_now
 
 
 class WorkerLock:
@@ -30,7 +30,7 @@ class WorkerLock:
         except OSError as error:
             raise Unavailable(f"{self.path} cannot be opened ({error.strerror}): a worker locks it") from error
         try:
-            with crossing("file lock"):
+            with failpoint("file lock"):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(descriptor)
@@ -54,7 +54,7 @@ class SqliteWorkQueue:
     gets the lock knows that every lease in the table is dead.
     """
 
-    def __init__(self, file: SqliteFile) -> None:
+    def __init__(self, file: SqliteDatabase) -> None:
         self._file = file
         self._lock = WorkerLock(file.path)
 
@@ -62,7 +62,7 @@ class SqliteWorkQueue:
         """Give up the worker's lock, if this object has it."""
         self._lock.release()
 
-    def register(self, *, host: str, pid: int, lease_seconds: float) -> Epoch:
+    def register(self, *, host: str, pid: int, lease_seconds: float) -> FencingToken:
         self._lock.acquire()
         try:
             with self._file.writing() as connection:
@@ -73,13 +73,13 @@ class SqliteWorkQueue:
             self._lock.release()
             raise
 
-    def renew(self, epoch: Epoch, *, lease_seconds: float) -> None:
+    def renew(self, epoch: FencingToken, *, lease_seconds: float) -> None:
         with self._file.writing() as connection:
             lease_until = microseconds_now() + round(lease_seconds * 1e6)
             if connection.execute(SQL["renew"], (lease_until, *epoch)).rowcount == 0:
                 raise SupersededWorker(*epoch)
 
-    def retire(self, epoch: Epoch) -> None:
+    def retire(self, epoch: FencingToken) -> None:
         with self._file.writing() as connection:
             _release_all(connection, epoch.worker_id, microseconds_now())
             connection.execute(SQL["retire"], epoch)
@@ -89,17 +89,17 @@ class SqliteWorkQueue:
         """Nothing: the lock admits one worker, and `register` ended the leases of the dead."""
         return []
 
-    def stirs(self, epoch: Epoch, *, definitions: Sequence[tuple[str, int]]) -> bool:
+    def has_work(self, epoch: FencingToken, *, definitions: Sequence[tuple[str, int]]) -> bool:
         wanted = {
             "worker_id": epoch.worker_id,
             "now": microseconds_now(),
             "definitions": json.dumps(list(definitions)),
         }
         with self._file.reading() as connection:
-            (stirs,) = connection.execute(SQL["stirs"], wanted).fetchone()
-        return bool(stirs)
+            (has_work,) = connection.execute(SQL["stirs"], wanted).fetchone()
+        return bool(has_work)
 
-    def claim(self, epoch: Epoch, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[Claim]:
+    def claim(self, epoch: FencingToken, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[Claim]:
         with self._file.writing() as connection:
             if connection.execute(SQL["holds_lease"], epoch).fetchone() is None:
                 raise SupersededWorker(*epoch)
@@ -112,23 +112,23 @@ class SqliteWorkQueue:
             claimed = connection.execute(SQL["claim"], wanted).fetchall()
         return [Claim(*row[:3]) for row in sorted(claimed, key=lambda row: (row[3], row[0]))]
 
-    def nudged(self, epoch: Epoch) -> list[str]:
+    def notified(self, epoch: FencingToken) -> list[str]:
         with self._file.writing() as connection:
             return [saga_id for (saga_id,) in connection.execute(SQL["nudged"], (epoch.worker_id,)).fetchall()]
 
-    def release(self, epoch: Epoch, saga_ids: Sequence[str]) -> None:
+    def release(self, epoch: FencingToken, saga_ids: Sequence[str]) -> None:
         released = {"worker_id": epoch.worker_id, "saga_ids": json.dumps(list(saga_ids)), "now": microseconds_now()}
         with self._file.writing() as connection:
             connection.execute(SQL["release"], released)
 
-    def due(self) -> list[DueChange]:
+    def due(self) -> list[QueueEntry]:
         with self._file.reading() as connection:
             return [
-                DueChange(saga_id, definition, version, instant(due_at), worker_id)
+                QueueEntry(saga_id, definition, version, instant(due_at), worker_id)
                 for saga_id, definition, version, due_at, worker_id in connection.execute(SQL["due"])
             ]
 
-    def put_due(self, changes: Sequence[DueChange]) -> None:
+    def put_due(self, changes: Sequence[QueueEntry]) -> None:
         with self._file.writing() as connection:
             _put(connection, changes, microseconds_now())
 
@@ -143,11 +143,11 @@ class SqliteWorkQueue:
 def apply_due(connection: sqlite3.Connection, accepted: Sequence[Append], now: int) -> None:
     """Write what the appends of a call say about the due work, in the call's own transaction."""
     _put(connection, [append.due for append in accepted if append.due is not None], now)
-    for nudge in (nudge for append in accepted for nudge in append.nudge):
-        connection.execute(SQL["nudge"], {**nudge._asdict(), "now": now})
+    for notify in (notify for append in accepted for notify in append.notify):
+        connection.execute(SQL["nudge"], {**notify._asdict(), "now": now})
 
 
-def _put(connection: sqlite3.Connection, changes: Sequence[DueChange], now: int) -> None:
+def _put(connection: sqlite3.Connection, changes: Sequence[QueueEntry], now: int) -> None:
     """Set rows as given; without a due time the row goes. Of two changes of one saga the later one counts."""
     over = [change.saga_id for change in changes if change.due_at is None]
     if over and connection.executemany(SQL["remove_due"], ((saga_id,) for saga_id in over)).rowcount < len(over):
@@ -158,12 +158,12 @@ def _put(connection: sqlite3.Connection, changes: Sequence[DueChange], now: int)
         connection.executemany(SQL["put_due"], rows)
 
 
-def _register(connection: sqlite3.Connection, host: str, pid: int, now: int, lease_seconds: float) -> Epoch:
+def _register(connection: sqlite3.Connection, host: str, pid: int, now: int, lease_seconds: float) -> FencingToken:
     lease_until = now + round(lease_seconds * 1e6)
     (epoch,) = connection.execute(SQL["register"], (host, pid, now, lease_until)).fetchone()
     worker_id = f"{host}-{pid}-{epoch}"
     connection.execute(SQL["name_worker"], (worker_id, epoch))
-    return Epoch(worker_id, epoch)
+    return FencingToken(worker_id, epoch)
 
 
 def _end_leases(connection: sqlite3.Connection, now: int) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from .declines import decline_rate, is_declined, shortest, with_payment_method
-from .errors import IntakeError
+from .errors import OrderFileError
 from .opening_stock import opening_stock
-from .order_file import Intake, Reject, read_file
+from .order_file import OrderFile, RejectedLine, read_file
 from .rejects import write_rejects
 
 SLICE = Path(__file__).parent / "data" / "online_retail_slice.csv"
@@ -15,9 +15,9 @@ SLICE = Path(__file__).parent / "data" / "online_retail_slice.csv"
 
 __all__ = [
     "SLICE",
-    "Intake",
-    "IntakeError",
-    "Reject",
+    "OrderFile",
+    "OrderFileError",
+    "RejectedLine",
     "decline_rate",
     "is_declined",
     "opening_stock",

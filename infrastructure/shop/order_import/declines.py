@@ -11,17 +11,19 @@ from hashlib import sha256
 from msgspec.structs import replace
 
 from ....domain.shop import DECLINED_CARD, Order
-from .errors import IntakeError
+from .errors import OrderFileError
 
 
 def decline_rate(text: str) -> Decimal:
-    """A rate from 0 to 1. Raises `IntakeError` for anything else."""
+    """A rate from 0 to 1. Raises `OrderFileError` for anything else."""
     try:
         rate = Decimal(text)
     except InvalidOperation as error:
-        raise IntakeError(f"decline rate {text!r} is not a number: give a fraction from 0 to 1, such as 0.1") from error
+        raise OrderFileError(
+            f"decline rate {text!r} is not a number: give a fraction from 0 to 1, such as 0.1"
+        ) from error
     if not (rate.is_finite() and 0 <= rate <= 1):
-        raise IntakeError(f"decline rate {text} is out of range: give a fraction from 0 to 1, such as 0.1")
+        raise OrderFileError(f"decline rate {text} is out of range: give a fraction from 0 to 1, such as 0.1")
     return rate
 
 

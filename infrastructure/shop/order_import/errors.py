@@ -5,7 +5,7 @@ from __future__ import annotations
 from ....domain.errors import SagaledgerError
 
 
-class IntakeError(SagaledgerError):
+class OrderFileError(SagaledgerError):
     """The file cannot be taken in at all."""
 
 

@@ -10,7 +10,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
-from .errors import IntakeError
+from .errors import OrderFileError
 
 LINE_BYTES_MAX = 64 * 1024
 """The longest line that is read; a longer one is rejected."""
@@ -45,20 +45,20 @@ class LineSource:
     def __iter__(self) -> Iterator[Line]:
         """Read the file line by line.
 
-        Raises `IntakeError` if it cannot be opened or decompressed, is empty, or has too many lines.
+        Raises `OrderFileError` if it cannot be opened or decompressed, is empty, or has too many lines.
         """
         try:
             with self._path.open("rb") as file, _decompressed(file, self._path) as content:
                 while raw := self._next(content):
                     yield self._decoded(raw)
         except OSError as error:  # also gzip.BadGzipFile
-            raise IntakeError(f"{self._path} cannot be read: {error.strerror or error}") from error
+            raise OrderFileError(f"{self._path} cannot be read: {error.strerror or error}") from error
         except (EOFError, zlib.error) as error:
-            raise IntakeError(
+            raise OrderFileError(
                 f"{self._path} is damaged after line {self._number} (gzip: {error}): fetch or compress it again"
             ) from error
         if self._number == 0:
-            raise IntakeError(f"{self._path} is empty: give a file with a header and at least one line")
+            raise OrderFileError(f"{self._path} is empty: give a file with a header and at least one line")
 
     def _next(self, content: BinaryIO) -> bytes:
         """The next line, cut just beyond the longest allowed; what is cut off still counts in the digest."""
@@ -73,9 +73,9 @@ class LineSource:
     def _decoded(self, raw: bytes) -> Line:
         self._number += 1
         if self._number > LINES_MAX:
-            raise IntakeError(f"{self._path} has more than {LINES_MAX:,} lines: split it into several files")
+            raise OrderFileError(f"{self._path} has more than {LINES_MAX:,} lines: split it into several files")
         if self._number == 1 and raw.startswith(UTF16_MARKS):
-            raise IntakeError(f"{self._path} is UTF-16: convert it (iconv -f UTF-16 -t UTF-8)")
+            raise OrderFileError(f"{self._path} is UTF-16: convert it (iconv -f UTF-16 -t UTF-8)")
         body = raw.rstrip(b"\r\n")
         if len(body) > LINE_BYTES_MAX:
             text = body.decode("utf-8", "backslashreplace")

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from ....domain.shop import Order, OrderLine, Return, ReturnLine
-from .errors import IntakeError, LineRejected
+from .errors import LineRejected, OrderFileError
 from .lines import LineSource
 from .records import Record, csv_records, jsonl_records
 from .sale_line import SaleLine, sale_line
@@ -22,7 +22,7 @@ REJECT_CHARS_MAX = 1_000
 _encoded = msgspec.json.Encoder().encode
 
 
-class Reject(Struct, frozen=True):
+class RejectedLine(Struct, frozen=True):
     """A line of the file that is part of no order and no return."""
 
     line: int
@@ -31,7 +31,7 @@ class Reject(Struct, frozen=True):
     content: str
 
 
-class Intake(Struct, frozen=True):
+class OrderFile(Struct, frozen=True):
     """What a file holds: lines in = lines in orders + lines in returns + lines rejected."""
 
     file: str
@@ -41,7 +41,7 @@ class Intake(Struct, frozen=True):
     """Without the header."""
     invoices: tuple[Order | Return, ...]
     """In date order (an invoice's time is its first line's), those of one time in the order of the file."""
-    rejects: tuple[Reject, ...]
+    rejects: tuple[RejectedLine, ...]
 
     @property
     def orders(self) -> tuple[Order, ...]:
@@ -78,16 +78,16 @@ class Intake(Struct, frozen=True):
         return dict(wanted)
 
 
-def read_file(path: Path) -> Intake:
+def read_file(path: Path) -> OrderFile:
     """Read a file of invoice lines: `.csv` or `.jsonl`, either of them also `.gz`.
 
     A line that cannot be used is rejected with its reason; an order whose lines are all rejected is no order.
-    Raises `IntakeError` when the file as a whole cannot be read.
+    Raises `OrderFileError` when the file as a whole cannot be read.
     """
     source = LineSource(path)
     records = _records(source, path)
     invoices: dict[str, _Invoice] = {}
-    rejects: list[Reject] = []
+    rejects: list[RejectedLine] = []
     lines_in = 0
     for record in records:
         lines_in += 1
@@ -95,9 +95,9 @@ def read_file(path: Path) -> Intake:
             line = _sale_line(record)
             invoices.setdefault(line.invoice, _Invoice(line)).add(line)
         except LineRejected as rejected:
-            rejects.append(Reject(record.line, str(rejected), record.content[:REJECT_CHARS_MAX]))
+            rejects.append(RejectedLine(record.line, str(rejected), record.content[:REJECT_CHARS_MAX]))
     in_date_order = sorted(invoices.values(), key=lambda invoice: invoice.first.placed_at)
-    return Intake(
+    return OrderFile(
         file=path.name,
         sha256=source.sha256,
         lines_in=lines_in,
@@ -113,7 +113,7 @@ def _records(source: LineSource, path: Path) -> Iterator[Record]:
         return csv_records(iter(source), path)
     if name.endswith(".jsonl"):
         return jsonl_records(iter(source))
-    raise IntakeError(f"{path} is of no known format: name it .csv or .jsonl (or .csv.gz, .jsonl.gz)")
+    raise OrderFileError(f"{path} is of no known format: name it .csv or .jsonl (or .csv.gz, .jsonl.gz)")
 
 
 def _sale_line(record: Record) -> SaleLine:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from .errors import IntakeError, LineRejected
+from .errors import LineRejected, OrderFileError
 from .lines import Line
 
 COLUMNS = (
@@ -49,7 +49,7 @@ def csv_records(lines: Iterator[Line], path: Path) -> Iterator[Record]:
     """The records of a CSV file with a header line.
 
     A quote that is never closed costs its own line, not the lines after it: they are read on their own again.
-    Raises `IntakeError` if the header is not the expected one.
+    Raises `OrderFileError` if the header is not the expected one.
     """
     columns = _header(next(lines), path)
     ahead: deque[Line] = deque()
@@ -80,11 +80,11 @@ def jsonl_records(lines: Iterator[Line]) -> Iterator[Record]:
 def _header(line: Line, path: Path) -> list[str]:
     place = f"{path}, line 1"
     if line.problem is not None:
-        raise IntakeError(f"{place}: {line.problem}")
+        raise OrderFileError(f"{place}: {line.problem}")
     try:
         columns = [column.strip() for column in _split(line.text)]
     except LineRejected as rejected:
-        raise IntakeError(f"{place}: the header cannot be read: {rejected}") from rejected
+        raise OrderFileError(f"{place}: the header cannot be read: {rejected}") from rejected
     if sorted(columns) == sorted(COLUMNS):
         return columns
     wrong = {
@@ -93,7 +93,7 @@ def _header(line: Line, path: Path) -> list[str]:
         "repeats": sorted({column for column in columns if columns.count(column) > 1}),
     }
     found = "; ".join(f"{verb} {', '.join(names)}"[:200] for verb, names in wrong.items() if names)
-    raise IntakeError(f"{place}: the header {found}: it must name exactly {','.join(COLUMNS)}")
+    raise OrderFileError(f"{place}: the header {found}: it must name exactly {','.join(COLUMNS)}")
 
 
 def _split(*lines: str) -> list[str]:

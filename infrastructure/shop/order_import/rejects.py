@@ -6,14 +6,14 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-from .errors import IntakeError
-from .order_file import Reject
+from .errors import OrderFileError
+from .order_file import RejectedLine
 
 
-def write_rejects(path: Path, rejects: Iterable[Reject]) -> None:
+def write_rejects(path: Path, rejects: Iterable[RejectedLine]) -> None:
     """Write the report as CSV with the columns line, reason and content; with no rejects it is the header alone.
 
-    Raises `IntakeError` if the file cannot be written.
+    Raises `OrderFileError` if the file cannot be written.
     """
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
@@ -21,4 +21,4 @@ def write_rejects(path: Path, rejects: Iterable[Reject]) -> None:
             writer.writerow(("line", "reason", "content"))
             writer.writerows((reject.line, reject.reason, reject.content) for reject in rejects)
     except OSError as error:
-        raise IntakeError(f"the report of rejects {path} cannot be written: {error.strerror or error}") from error
+        raise OrderFileError(f"the report of rejects {path} cannot be written: {error.strerror or error}") from error

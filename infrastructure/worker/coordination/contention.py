@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from ...event_store.codec import Mapper, UnreadableEvent
+from ...event_store.codec import Codec, UnreadableEvent
 from ...event_store.port import Conflict, EventLog
 from .lease import Lease
 
@@ -21,12 +21,12 @@ CONFLICTS_MIN: Final = 8
 GIVE_WAY_SECONDS: Final = 1.0
 
 
-class Rivals:
+class Contention:
     """Whether this worker gives way to an older one."""
 
-    def __init__(self, log: EventLog, mapper: Mapper, lease: Lease, monotonic: Callable[[], float]) -> None:
+    def __init__(self, log: EventLog, codec: Codec, lease: Lease, monotonic: Callable[[], float]) -> None:
         self._log = log
-        self._mapper = mapper
+        self._codec = codec
         self._lease = lease
         self._monotonic = monotonic
         self._contested: Conflict | None = None
@@ -55,7 +55,7 @@ class Rivals:
         expected = contested.expected_version
         try:
             written = [
-                self._mapper.to_recorded(row)
+                self._codec.decode(row)
                 for row in self._log.stream(contested.stream_id, after=expected, upto=expected + 1)
             ]
         except UnreadableEvent:

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from ....domain.recorded_event import Meta
 from ...errors import Unavailable
-from ...event_store.port import Epoch, WorkQueue
-from .process_identity import is_gone, place
+from ...event_store.port import FencingToken, WorkQueue
+from .process_identity import is_gone, process_identity
 
 LOOK_SECONDS = 0.5
 """How often a worker looks for leases of others that have run out."""
@@ -19,7 +19,7 @@ TAKES_MAX = 5
 class Lease:
     """A lease, renewed when a third of it has passed. Time is measured by a clock that nobody can set."""
 
-    epoch: Epoch
+    epoch: FencingToken
     meta: Meta
 
     def __init__(self, queue: WorkQueue, lease_seconds: float, monotonic: Callable[[], float]) -> None:
@@ -30,7 +30,7 @@ class Lease:
         self._renew_at = 0.0
         self._look_at = 0.0
         self._lost = True
-        self._place = place()
+        self._place = process_identity()
         self._take()
 
     def hold(self) -> None:
@@ -85,7 +85,7 @@ class Lease:
         """End the leases of workers of this very place whose process is gone: nobody has to wait for those."""
         for worker in self._queue.workers():
             if worker.host == self._place and is_gone(worker.pid):
-                self._queue.retire(Epoch(worker.worker_id, worker.epoch))
+                self._queue.retire(FencingToken(worker.worker_id, worker.epoch))
 
     def _take(self) -> None:
         """Take a new one; another, if this process was stopped just here, for so long that the first has ended."""

@@ -9,7 +9,7 @@ from pathlib import Path
 _NAMESPACE = Path("/proc/self/ns/pid")
 
 
-def place() -> str:
+def process_identity() -> str:
     """The host, and the space of process ids on it where the system has several: a container has its own."""
     host = socket.gethostname()
     try:

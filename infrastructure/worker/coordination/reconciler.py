@@ -13,13 +13,13 @@ from typing import TypeVar
 from uuid import uuid4
 
 from ....domain.errors import SagaledgerError
-from ....domain.recorded_event import Recorded
+from ....domain.recorded_event import RecordedEvent
 from ....domain.saga.decide import advance, awaited_sagas
 from ....domain.saga.evolve import rebuild
-from ...event_store.port import Append, AppendCall, DueChange
+from ...event_store.port import Append, AppendCall, QueueEntry
 from ...ledger.ledger import Ledger
-from ..stream_reader import read_histories
-from .unfinished_sagas import OpenSagas, Rest
+from ..stream_reader import read_streams
+from .unfinished_sagas import Quiescent, UnfinishedSagas
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ READ_SAGAS = 64
 T = TypeVar("T")
 
 
-class Sweeper:
+class Reconciler:
     """Sweeps a ledger now and then, in a thread of its own; any number of workers may do so at once.
 
     The first sweep reads every start and end there is; each later one costs what is new.
@@ -45,7 +45,7 @@ class Sweeper:
         self._every_seconds = every_seconds
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="saga-sweeper", daemon=True)
-        self.open_sagas = OpenSagas(ledger.backend, ledger.mapper)
+        self.open_sagas = UnfinishedSagas(ledger.backend, ledger.codec)
 
     def start(self) -> None:
         """Begin to sweep: at once, and then ever again."""
@@ -66,7 +66,7 @@ class Sweeper:
         due = {change.saga_id for change in self._log.due()}
         restored: list[str] = []
         for asked in _chunks(self.open_sagas.others_than(due), ASK_SAGAS):
-            for saga_ids in _chunks(self.open_sagas.restless(asked), READ_SAGAS):
+            for saga_ids in _chunks(self.open_sagas.not_quiescent(asked), READ_SAGAS):
                 if self._stopping.is_set():
                     return restored
                 restored += self._restore(saga_ids)
@@ -74,12 +74,12 @@ class Sweeper:
 
     def _restore(self, saga_ids: Sequence[str]) -> list[str]:
         """Make those of these sagas due that should be, and remember which need not be."""
-        histories = read_histories(self._log, self._ledger.mapper, [(saga_id, 0) for saga_id in saga_ids])
-        missing: list[DueChange] = []
+        histories = read_streams(self._log, self._ledger.codec, [(saga_id, 0) for saga_id in saga_ids])
+        missing: list[QueueEntry] = []
         for saga_id, history in histories.readable.items():
             verdict = self._judge(history)
-            if isinstance(verdict, Rest):
-                self.open_sagas.put_to_rest(saga_id, verdict)
+            if isinstance(verdict, Quiescent):
+                self.open_sagas.mark_quiescent(saga_id, verdict)
             else:
                 missing.append(verdict)
         if missing:
@@ -87,7 +87,7 @@ class Sweeper:
             self._log.append(AppendCall(uuid4(), [Append([], None, missing)]))
         return [change.saga_id for change in missing]
 
-    def _judge(self, history: Sequence[Recorded]) -> DueChange | Rest:
+    def _judge(self, history: Sequence[RecordedEvent]) -> QueueEntry | Quiescent:
         """The due row that a saga should have; or why none: it is over, or waits for somebody to write to it.
 
         A saga of its own that is not under way will not write to it: it never began, or has ended.
@@ -95,14 +95,14 @@ class Sweeper:
         state = rebuild(history[0].stream_id, (recorded.event for recorded in history))
         name, version = state.definition, state.definition_version
         if (name, version) not in self._known or state.end is not None or state.interventions:
-            return Rest(state.version)
+            return Quiescent(state.version)
         now = self._ledger.clock.now()
         ahead = advance(self._ledger.app.definition(name, version), state, now)
         awaited = awaited_sagas(state)
         alone = any(saga_id not in self.open_sagas for saga_id in awaited)
         if state.in_flight or ahead.facts or ahead.run or ahead.wake_at is not None or alone:
-            return DueChange(state.saga_id, name, version, now, None)
-        return Rest(state.version, tuple(awaited))
+            return QueueEntry(state.saga_id, name, version, now, None)
+        return Quiescent(state.version, tuple(awaited))
 
     def _run(self) -> None:
         wait_seconds = 0.0

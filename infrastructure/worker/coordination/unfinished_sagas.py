@@ -7,7 +7,7 @@ from threading import Event
 from typing import NamedTuple
 
 from ....domain.saga.events import Action, InterventionResolved, SagaCompensated, SagaCompleted, SagaStarted
-from ...event_store.codec import Mapper, UnreadableEvent
+from ...event_store.codec import Codec, UnreadableEvent
 from ...event_store.port import STATE_BYTES_MAX, EventLog, StoredRow
 
 READ_BYTES_MAX = 16 * 1024 * 1024
@@ -18,25 +18,25 @@ ENDED = (SagaCompleted.schema.name, SagaCompensated.schema.name)
 RESOLVED = InterventionResolved.schema.name
 
 
-class Rest(NamedTuple):
+class Quiescent(NamedTuple):
     """Why nobody has to look at a saga: so it stays until somebody writes to it, or one that it awaits is gone."""
 
     version: int
     awaits: Collection[str] = ()
 
 
-class OpenSagas:
+class UnfinishedSagas:
     """Those that began and did not end, in the order in which they began; and which of them were found at rest.
 
     Positions are sealed in order, so nothing ever appears before the one that was read last. What is kept grows with
     the sagas under way, not with the log.
     """
 
-    def __init__(self, log: EventLog, mapper: Mapper) -> None:
+    def __init__(self, log: EventLog, codec: Codec) -> None:
         self._log = log
-        self._mapper = mapper
+        self._codec = codec
         self._position = 0
-        self._rests: dict[str, Rest | None] = {}
+        self._rests: dict[str, Quiescent | None] = {}
 
     def __contains__(self, saga_id: object) -> bool:
         return saga_id in self._rests
@@ -60,7 +60,7 @@ class OpenSagas:
         """The sagas that are not among those."""
         return [saga_id for saga_id in self._rests if saga_id not in due]
 
-    def restless(self, saga_ids: Iterable[str]) -> list[str]:
+    def not_quiescent(self, saga_ids: Iterable[str]) -> list[str]:
         """Those of these sagas that have to be looked at: not known to be at rest, or not any more."""
         known = {saga_id: self._rests.get(saga_id) for saga_id in saga_ids}
         seen = [(saga_id, rest.version) for saga_id, rest in known.items() if rest is not None]
@@ -71,7 +71,7 @@ class OpenSagas:
             if rest is None or saga_id in written or any(awaited not in self for awaited in rest.awaits)
         ]
 
-    def put_to_rest(self, saga_id: str, rest: Rest) -> None:
+    def mark_quiescent(self, saga_id: str, rest: Quiescent) -> None:
         """Remember that it need not be looked at for now."""
         if saga_id in self._rests:
             self._rests[saga_id] = rest
@@ -84,7 +84,7 @@ class OpenSagas:
 
     def _is_abandonment(self, row: StoredRow) -> bool:
         try:
-            fact = self._mapper.to_recorded(row).event
+            fact = self._codec.decode(row).event
         except UnreadableEvent:  # whoever looks at the saga says so
             return False
         return isinstance(fact, InterventionResolved) and fact.action is Action.ABANDON

@@ -11,7 +11,7 @@ BATCH_EVENTS_MAX = 4_000
 BATCH_BYTES_MAX = 8 * 1024 * 1024
 
 
-class Batch:
+class TransitionBatch:
     """What is drafted and not sent: one transition of each saga, in order."""
 
     def __init__(self) -> None:

@@ -23,17 +23,17 @@ from ....domain.saga.state import SagaState
 from ...errors import Unavailable
 from ...event_store.port import Appended, Conflict
 from ...ledger.ledger import Ledger
-from ...ledger.saga_start import Opening, Started
-from ...ledger.stream_cache import Committer, StreamsUnsettled, Undecidable
-from ..coordination.contention import Rivals
+from ...ledger.saga_start import SagaStart, Started
+from ...ledger.stream_cache import NotDecidableYet, StreamCache, StreamsUnsettled
+from ..coordination.contention import Contention
 from ..coordination.lease import Lease
-from ..messages import Dispatch, Start, Turn
-from ..start_requests import RequestDesk
-from ..stream_reader import read_histories
+from ..messages import Dispatch, StartSaga, TurnResult
+from ..start_requests import StartRequestHandler
+from ..stream_reader import read_streams
 from ..sub_sagas import SubSagas
 from ..timers import Timers
-from ..waiters import Watches
-from .batch import BATCH_SAGAS_MAX, Batch
+from ..waiters import Waiters
+from .batch import BATCH_SAGAS_MAX, TransitionBatch
 from .pipeline import Pipeline
 from .transition import Execution, Transition, context_of
 
@@ -43,22 +43,22 @@ log = logging.getLogger(__name__)
 class GroupCommit:
     """Drafts and appends what follows for the sagas held here; what comes of it goes to `outbox`."""
 
-    def __init__(self, ledger: Ledger, lease: Lease, watches: Watches, outbox: Turn) -> None:
+    def __init__(self, ledger: Ledger, lease: Lease, watches: Waiters, outbox: TurnResult) -> None:
         self._ledger = ledger
         self._log = ledger.backend
         self._lease = lease
         self._watches = watches
         self._outbox = outbox
-        self._committer = Committer(ledger.app, ledger.backend, ledger.mapper, between_reads=lease.keep)
-        self._starting: dict[str, Start] = {}
+        self._stream_cache = StreamCache(ledger.app, ledger.backend, ledger.codec, between_reads=lease.keep)
+        self._starting: dict[str, StartSaga] = {}
         self._sub_sagas = SubSagas(ledger, self._start_nested)
-        self.rivals = Rivals(ledger.backend, ledger.mapper, lease, ledger.clock.monotonic)
-        self.requests = RequestDesk(ledger)
+        self.rivals = Contention(ledger.backend, ledger.codec, lease, ledger.clock.monotonic)
+        self.requests = StartRequestHandler(ledger)
         self.executions: dict[str, Execution] = {}
         self.ready: dict[str, Execution] = {}
         self.disputed: set[str] = set()
         """The sagas that another worker drives, too: whose they are has to be asked."""
-        self.starts: deque[Start] = deque()
+        self.starts: deque[StartSaga] = deque()
         self.size_bytes = 0
         """Of all of them together."""
         self.timers = Timers()
@@ -71,12 +71,12 @@ class GroupCommit:
     def has_begun(self, saga_id: str) -> bool:
         """Whether it is held, and not only about to be started here."""
         execution = self.executions.get(saga_id)
-        return execution is not None and execution.opening is None
+        return execution is not None and execution.saga_start is None
 
     def add(self, execution: Execution) -> None:
         """Hold a saga, and decide what it does next; a start of it that waits here came too late, and is answered."""
         start = self._starting.get(execution.saga_id)
-        if start is not None and execution.opening is None:
+        if start is not None and execution.saga_start is None:
             self._already(start)
         self._withdraw([execution.saga_id])
         self._drop(execution)
@@ -103,9 +103,9 @@ class GroupCommit:
         if not executions:
             return
         self._withdraw([execution.saga_id for execution in executions])
-        begun = [execution for execution in executions if execution.opening is None]
+        begun = [execution for execution in executions if execution.saga_start is None]
         after = [(execution.saga_id, execution.state.version) for execution in begun]
-        histories = read_histories(self._log, self._ledger.mapper, after)
+        histories = read_streams(self._log, self._ledger.codec, after)
         for execution in begun:
             history = histories.readable.get(execution.saga_id, ())
             execution.fold(history)
@@ -122,15 +122,15 @@ class GroupCommit:
         """Take in sagas to be started, as far as there is room; the same one again is answered."""
         for _ in range(min(len(self.starts), room, BATCH_SAGAS_MAX)):
             start = self.starts.popleft()
-            saga_id = start.opening.saga_id
+            saga_id = start.saga_start.saga_id
             if saga_id in self._starting:
                 self.starts.append(start)
             elif saga_id in self.executions:
                 self._already(start)
             else:
-                execution = Execution(saga_id, start.opening.definition, SagaState(saga_id), None)
-                execution.opening = start.opening
-                execution.size_bytes = len(start.opening.input)
+                execution = Execution(saga_id, start.saga_start.definition, SagaState(saga_id), None)
+                execution.saga_start = start.saga_start
+                execution.size_bytes = len(start.saga_start.input)
                 self._starting[saga_id] = start
                 self.add(execution)
 
@@ -149,7 +149,7 @@ class GroupCommit:
         self._sub_sagas.ask_to_turn_back()  # it appends: not while this worker waits for an answer
         self.pipeline.send()
         self.refresh(stale)
-        self._committer.trim()
+        self._stream_cache.trim()
         if self.rivals.met():
             self._hand_back()
         if not (self._outbox.dispatch or self._outbox.replies or self.pipeline.may_grow(len(self.executions))):
@@ -167,7 +167,7 @@ class GroupCommit:
     @property
     def has_starts(self) -> bool:
         """Whether some saga waits to be taken in that is not about to be started already."""
-        return any(start.opening.saga_id not in self._starting for start in self.starts)
+        return any(start.saga_start.saga_id not in self._starting for start in self.starts)
 
     @property
     def busy(self) -> bool:
@@ -179,7 +179,7 @@ class GroupCommit:
     def forget(self) -> None:
         """Believe nothing of participants that was not read again: what was drafted may not have been written."""
         self.draft_afresh()
-        self._committer.forget_all()
+        self._stream_cache.evict_all()
 
     def draft_afresh(self) -> None:
         """Decide again on everything that is drafted and not sent."""
@@ -192,7 +192,7 @@ class GroupCommit:
         """
         waiting = [*self._starting.values(), *self.starts]
         self.starts.clear()
-        self.starts.extend(start for start in waiting if start.opening.parent is None)
+        self.starts.extend(start for start in waiting if start.saga_start.parent is None)
         for held in (self.executions, self.ready, self.timers, self.disputed, self._starting, self._outbox.dispatch):
             held.clear()
         self.pipeline.empty()
@@ -209,16 +209,16 @@ class GroupCommit:
             return
         self._sub_sagas.look(ready)
         builders = [partial(self._draft, execution, now, batch) for execution in ready]
-        self._committer.build(builders, unsettled=self.pipeline.stream_ids)
-        batch.stream_ids |= self._committer.written
+        self._stream_cache.build(builders, unsettled=self.pipeline.stream_ids)
+        batch.stream_ids |= self._stream_cache.written
 
-    def _draft(self, execution: Execution, now: datetime, batch: Batch) -> None:
+    def _draft(self, execution: Execution, now: datetime, batch: TransitionBatch) -> None:
         """Draft the next append of a saga, unless the batch is full, or the saga cannot be drafted at all."""
         if batch.spent:
             return
         start = self._starting.get(execution.saga_id)
         meta = self._lease.meta if start is None else replace(self._lease.meta, actor=start.meta.actor)
-        draft = self._committer.draft(execution.saga_id, meta, causation_position=execution.position)
+        draft = self._stream_cache.draft(execution.saga_id, meta, causation_position=execution.position)
         worker_id = self._lease.epoch.worker_id
         transition = Transition(
             execution, execution.definition, execution.state, draft, worker_id, now, draining=self.draining
@@ -228,7 +228,7 @@ class GroupCommit:
         except StreamsUnsettled:
             self._undecided.add(execution.saga_id)
             raise
-        except Undecidable:
+        except NotDecidableYet:
             raise
         except Exception as error:  # noqa: BLE001 -- one saga's trouble is not the others': it is said, and answered
             self._leave_alone(execution, error)
@@ -238,7 +238,7 @@ class GroupCommit:
             self._settle(transition, None)
             return
         if draft.overlay:
-            self._committer.keep(draft.overlay)
+            self._stream_cache.stage(draft.overlay)
         batch.add(transition)
 
     def _withdraw(self, saga_ids: Iterable[str]) -> None:
@@ -251,7 +251,7 @@ class GroupCommit:
     def _draft_again(self, unwritten: Sequence[Transition]) -> None:
         """Decide again on what is drafted of these, or has a stream in common with them."""
         for transition in self.pipeline.drafted.withdraw(unwritten):
-            self._committer.forget(transition.draft.overlay)
+            self._stream_cache.evict(transition.draft.overlay)
             self.wake(transition.execution.saga_id)
 
     def _settle_sent(self) -> list[Execution]:
@@ -278,14 +278,14 @@ class GroupCommit:
             self._draft_again(stale)
         else:
             drafted = self.pipeline.drafted.transitions.values()
-            self._committer.snapshot(unsent=[transition.draft.overlay for transition in drafted])
+            self._stream_cache.snapshot(unsent=[transition.draft.overlay for transition in drafted])
         return [transition.execution for transition in stale]
 
     def _settle(self, transition: Transition, outcome: Appended | None) -> None:
         """What was drafted is durable: make its attempts, answer who asked, let go of what is over."""
         transition.settle(outcome)
         if outcome is not None and transition.draft.overlay:
-            self._committer.confirm(transition.draft.overlay)
+            self._stream_cache.confirm(transition.draft.overlay)
         execution = transition.execution
         start = self._starting.pop(execution.saga_id, None)
         if start is not None and outcome is not None:
@@ -306,18 +306,18 @@ class GroupCommit:
     def _give_way(self, transition: Transition, conflict: Conflict) -> None:
         """Nothing was written: believe nothing of what it rested on. It costs no attempt."""
         execution = transition.execution
-        if self._committer.forget(transition.draft.overlay, conflict):
+        if self._stream_cache.evict(transition.draft.overlay, conflict):
             self.draft_afresh()
         start = self._starting.get(execution.saga_id)
         if start is not None and conflict.stream_id == execution.saga_id:
             self._drop(execution)
             self._already(start)
 
-    def _already(self, start: Start) -> None:
+    def _already(self, start: StartSaga) -> None:
         """Answer a start whose saga is there: the same one again is one saga."""
-        saga_id = start.opening.saga_id
+        saga_id = start.saga_start.saga_id
         try:
-            answer = start.opening.already(self._ledger.history(saga_id, participants=False))
+            answer = start.saga_start.already(self._ledger.history(saga_id, participants=False))
         except Unavailable:  # nobody may take that for an answer: it is tried again
             if self._starting.get(saga_id) is start:
                 del self._starting[saga_id]
@@ -327,8 +327,8 @@ class GroupCommit:
         else:
             self._answer(start, answer)
 
-    def _answer(self, start: Start, answer: Started | Exception) -> None:
-        saga_id = start.opening.saga_id
+    def _answer(self, start: StartSaga, answer: Started | Exception) -> None:
+        saga_id = start.saga_start.saga_id
         if self._starting.get(saga_id) is start:
             del self._starting[saga_id]
         parent = self._sub_sagas.started(saga_id, answer if isinstance(answer, Exception) else None)
@@ -339,9 +339,11 @@ class GroupCommit:
         if start.reply is not None:
             self._outbox.replies.append(partial(start.reply.give, answer))
 
-    def _start_nested(self, opening: Opening) -> None:
+    def _start_nested(self, saga_start: SagaStart) -> None:
         self.starts.append(
-            Start(opening, Meta(actor=None if opening.parent is None else f"saga {opening.parent.saga_id}"), None)
+            StartSaga(
+                saga_start, Meta(actor=None if saga_start.parent is None else f"saga {saga_start.parent.saga_id}"), None
+            )
         )
 
     def _hand_back(self) -> None:
@@ -354,7 +356,7 @@ class GroupCommit:
             execution
             for execution in self.pipeline.beside(self.ready)
             if execution.definition.has_local_steps
-            and execution.opening is None
+            and execution.saga_start is None
             and not (execution.outcomes or execution.state.in_flight)
         ]
         for execution in handed:

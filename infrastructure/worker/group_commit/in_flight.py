@@ -7,18 +7,23 @@ from contextlib import suppress
 from uuid import UUID
 
 from ...errors import OutcomeUnknown, Unavailable
-from ...event_store.port import AppendCall, Epoch, EventLog, Receipt, Sending
+from ...event_store.port import AppendCall, EventLog, FencingToken, PendingAppend, Receipt
 from .transition import Transition
 
 
-class Sent:
+class InFlightBatch:
     """An append call of many sagas' transitions.
 
     Raises `SupersededWorker`; that the log could not be reached is said when the receipt is asked for.
     """
 
     def __init__(
-        self, log: EventLog, append_id: UUID, epoch: Epoch, batch: Sequence[Transition], stream_ids: Collection[str]
+        self,
+        log: EventLog,
+        append_id: UUID,
+        epoch: FencingToken,
+        batch: Sequence[Transition],
+        stream_ids: Collection[str],
     ) -> None:
         self._log = log
         self.batch = batch
@@ -26,7 +31,7 @@ class Sent:
         self.stream_ids = stream_ids
         """The participants' streams that it writes to."""
         self._call = AppendCall(append_id, [transition.append() for transition in batch], epoch)
-        self._sending: Sending | None = None
+        self._sending: PendingAppend | None = None
         with suppress(Unavailable, OutcomeUnknown):
             self._sending = log.send(self._call)
 

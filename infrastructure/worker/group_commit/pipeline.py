@@ -8,11 +8,11 @@ from typing import TypeVar
 from uuid import uuid4
 
 from ...errors import OutcomeUnknown, Unavailable
-from ...event_store.port import EventLog, Outcome
+from ...event_store.port import AppendOutcome, EventLog
 from ...runtime.clock import Clock
 from ..coordination.lease import Lease
-from .batch import BATCH_SAGAS_MAX, Batch
-from .in_flight import Sent
+from .batch import BATCH_SAGAS_MAX, TransitionBatch
+from .in_flight import InFlightBatch
 from .transition import Transition
 
 log = logging.getLogger(__name__)
@@ -34,11 +34,11 @@ class Pipeline:
         self._log = log
         self._lease = lease
         self._clock = clock
-        self._sent: Sent | None = None
+        self._sent: InFlightBatch | None = None
         self._sent_at = 0.0
         self._next_id = uuid4()
         """The next call's: it is drawn while a server writes the one before."""
-        self.drafted = Batch()
+        self.drafted = TransitionBatch()
         self.giving_up = False
         """Stop trying to append to a database that does not answer."""
 
@@ -80,13 +80,13 @@ class Pipeline:
     def send(self) -> None:
         """Begin to append what is drafted; what was sent before must be answered. Raises `SupersededWorker`."""
         if self.drafted:
-            batch, self.drafted = self.drafted, Batch()
+            batch, self.drafted = self.drafted, TransitionBatch()
             self._sent_at = self._clock.monotonic()
             transitions = list(batch.transitions.values())
-            self._sent = Sent(self._log, self._next_id, self._lease.epoch, transitions, batch.stream_ids)
+            self._sent = InFlightBatch(self._log, self._next_id, self._lease.epoch, transitions, batch.stream_ids)
             self._next_id = uuid4()
 
-    def receive(self) -> list[tuple[Transition, Outcome]]:
+    def receive(self) -> list[tuple[Transition, AppendOutcome]]:
         """Wait until it is known what became of what was sent; the same call again is harmless.
 
         Raises `SupersededWorker`, and `Unavailable` and `OutcomeUnknown` when it is giving up.
@@ -117,4 +117,4 @@ class Pipeline:
     def empty(self) -> None:
         """Forget both batches."""
         self.abandon()
-        self.drafted = Batch()
+        self.drafted = TransitionBatch()

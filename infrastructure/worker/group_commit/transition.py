@@ -15,17 +15,17 @@ from msgspec import Raw, Struct
 
 from ....domain.event import Event
 from ....domain.participant import Command
-from ....domain.recorded_event import Recorded
-from ....domain.saga.decide import Run, advance, awaited_sagas, started
+from ....domain.recorded_event import RecordedEvent
+from ....domain.saga.decide import Attempt, advance, awaited_sagas, started
 from ....domain.saga.definition import Definition
 from ....domain.saga.events import FORWARD, InterventionRequired, SagaCompensated, SagaCompleted
 from ....domain.saga.evolve import evolve, fold_all
-from ....domain.saga.outcome import Outcome, Success, failure_of, orphaned, outcome_fact
+from ....domain.saga.outcome import AttemptOutcome, Success, failure_of, orphaned, outcome_event
 from ....domain.saga.state import RUNNING, WAITING, SagaState
 from ....domain.saga.step import LocalResult, Step, StepContext
-from ...event_store.port import Append, Appended, DueChange
-from ...ledger.append_builder import Draft, Undecidable
-from ...ledger.saga_start import Opening
+from ...event_store.port import Append, Appended, QueueEntry
+from ...ledger.append_builder import AppendBuilder, NotDecidableYet
+from ...ledger.saga_start import SagaStart
 
 HOLD_SECONDS = 5.0
 """A saga that waits longer than this is given back to the due work, and costs no memory."""
@@ -38,11 +38,11 @@ class Execution:
         "children",
         "definition",
         "lost",
-        "opening",
         "outcomes",
         "position",
         "previous_worker",
         "saga_id",
+        "saga_start",
         "size_bytes",
         "state",
     )
@@ -60,9 +60,9 @@ class Execution:
         self.state = state
         self.position = position
         """Where its latest fact stands: what its next ones are caused by."""
-        self.opening: Opening | None = None
+        self.saga_start: SagaStart | None = None
         """How to start it, until it is."""
-        self.outcomes: list[tuple[Run, Outcome]] = []
+        self.outcomes: list[tuple[Attempt, AttemptOutcome]] = []
         """What its attempts came to and is not recorded yet."""
         self.lost = bool(state.in_flight)
         """It was taken over with attempts in flight, and their worker is gone."""
@@ -72,7 +72,7 @@ class Execution:
         self.children: frozenset[str] = frozenset()
         """The sagas of its own that are known to be there."""
 
-    def fold(self, news: Sequence[Recorded]) -> None:
+    def fold(self, news: Sequence[RecordedEvent]) -> None:
         """Take in facts that others recorded."""
         if news:
             self.state = fold_all(self.state, (recorded.event for recorded in news))
@@ -86,11 +86,11 @@ class Transition(Struct, eq=False):
     definition: Definition
     state: SagaState
     """What the saga comes to with these facts; at first, what it is."""
-    draft: Draft
+    draft: AppendBuilder
     worker_id: str
     now: datetime
     draining: bool
-    dispatch: list[Run] = []
+    dispatch: list[Attempt] = []
     """Attempts to make once the append is acknowledged."""
     more: bool = False
     """Whether another local step is ready to follow."""
@@ -104,17 +104,17 @@ class Transition(Struct, eq=False):
     """How many outcomes of attempts it looked at: those are recorded, or came too late."""
 
     def build(self) -> Transition:
-        """Draft everything. Raises `Undecidable` when participants' streams have to be read before."""
+        """Draft everything. Raises `NotDecidableYet` when participants' streams have to be read before."""
         execution = self.execution
-        if execution.opening is not None:
-            self._record(execution.opening.fact(self.now))
-            self.draft.perform(execution.opening.commands(), self.now, beginning=True)
+        if execution.saga_start is not None:
+            self._record(execution.saga_start.fact(self.now))
+            self.draft.handle(execution.saga_start.commands(), self.now, beginning=True)
         if execution.lost:
             for fact in orphaned(self.definition, self.state, execution.previous_worker, self.now):
                 self._record(fact)
         for run, outcome in execution.outcomes:
             if self._is_open(run):
-                self._record(outcome_fact(self.definition, self.state, run, outcome, self.now))
+                self._record(outcome_event(self.definition, self.state, run, outcome, self.now))
         self.dealt_with = len(execution.outcomes)
         self._advance(may_perform=not self.draining)
         self.leaves = self._may_leave
@@ -125,7 +125,7 @@ class Transition(Struct, eq=False):
         parent = self.state.parent
         if parent is None or self.state.end is None:
             return Append(self.draft.events, self._due())
-        wake = DueChange(parent.saga_id, parent.definition, parent.definition_version, self.now, None)
+        wake = QueueEntry(parent.saga_id, parent.definition, parent.definition_version, self.now, None)
         return Append(self.draft.events, self._due(), [wake])
 
     @property
@@ -135,7 +135,7 @@ class Transition(Struct, eq=False):
         return self._is_settled or self._waits_long
 
     @property
-    def awaits(self) -> Mapping[str, Run]:
+    def awaits(self) -> Mapping[str, Attempt]:
         """The sagas of its own that it waits for."""
         return awaited_sagas(self.state) if self.definition.nests else {}
 
@@ -149,7 +149,7 @@ class Transition(Struct, eq=False):
         execution = self.execution
         if appended is not None and self.draft.last_own is not None:
             execution.position = appended.first_position + self.draft.last_own
-        execution.opening = None
+        execution.saga_start = None
         execution.lost = False
         execution.state = self.state
         del execution.outcomes[: self.dealt_with]
@@ -165,22 +165,22 @@ class Transition(Struct, eq=False):
             return False
         return self.wake_at is None or self.wake_at - self.now > timedelta(seconds=HOLD_SECONDS)
 
-    def _due(self) -> DueChange | None:
+    def _due(self) -> QueueEntry | None:
         definition = self.definition
         if self.leaves:
             due_at = None if self._is_settled else self.wake_at
-            return DueChange(self.execution.saga_id, definition.name, definition.version, due_at, None)
-        if self.execution.opening is not None:
-            return self.execution.opening.due(self.now, self.worker_id)
+            return QueueEntry(self.execution.saga_id, definition.name, definition.version, due_at, None)
+        if self.execution.saga_start is not None:
+            return self.execution.saga_start.due(self.now, self.worker_id)
         return None
 
     def _record(self, fact: Event) -> None:
         self.state = evolve(self.state, fact)
         self.draft.fact(self.state.version, fact)
 
-    def _is_open(self, run: Run) -> bool:
+    def _is_open(self, run: Attempt) -> bool:
         """Whether that attempt is the one in flight; a late outcome of another one changes nothing."""
-        track = self.state.track(run.step, run.direction)
+        track = self.state.progress_of(run.step, run.direction)
         return track.progress in (RUNNING, WAITING) and track.attempt == run.attempt
 
     def _advance(self, *, may_perform: bool) -> None:
@@ -193,7 +193,7 @@ class Transition(Struct, eq=False):
         self.call_off = ahead.call_off
         if self.draining:
             return
-        local: Run | None = None
+        local: Attempt | None = None
         begins_to_wait = False
         for run in ahead.run:
             step = self.definition.step(run.step)
@@ -212,20 +212,20 @@ class Transition(Struct, eq=False):
             return
         self._advance(may_perform=may_perform and local is None)
 
-    def _perform(self, run: Run) -> None:
+    def _perform(self, run: Attempt) -> None:
         """Make an attempt of a local step: decided in place, recorded with its start and its outcome."""
         self._record(started(self.definition, self.state, run, self.now))
         step = self.definition.step(run.step)
         context = context_of(self.definition, self.state, run)
         try:
             commands = self.invoke(step, context, self.definition.read_input(self.state.input))
-            count = self.draft.perform(commands, self.now)
-            outcome: Outcome = Success(Raw(msgspec.json.encode(LocalResult(count))))
-        except Undecidable:
+            count = self.draft.handle(commands, self.now)
+            outcome: AttemptOutcome = Success(Raw(msgspec.json.encode(LocalResult(count))))
+        except NotDecidableYet:
             raise
         except Exception as error:  # noqa: BLE001 -- whatever a step raises is its outcome, and goes on record
             outcome = failure_of(error, local=True)
-        self._record(outcome_fact(self.definition, self.state, run, outcome, self.now))
+        self._record(outcome_event(self.definition, self.state, run, outcome, self.now))
 
     def invoke(self, step: Step, context: StepContext, value: Any) -> Sequence[Command]:
         """Call a local step's action or compensation for its commands."""
@@ -234,11 +234,11 @@ class Transition(Struct, eq=False):
     def _close(self, fact: SagaCompleted | SagaCompensated) -> bool:
         """Perform what the definition tells participants at the end; if they refuse, the saga needs a person."""
         last_words = self._last_words(fact)
-        if last_words is None or self.state.step(last_words.__name__).forward.over:
+        if last_words is None or self.state.step(last_words.__name__).forward.finished:
             return True
         try:
-            self.draft.perform(last_words(), self.now)
-        except Undecidable:
+            self.draft.handle(last_words(), self.now)
+        except NotDecidableYet:
             raise
         except Exception as error:  # noqa: BLE001 -- the end of a saga may not be lost to its last words
             cause = f"{last_words.__name__} gave up ({type(error).__name__})"
@@ -267,6 +267,6 @@ class Transition(Struct, eq=False):
         return on_compensated
 
 
-def context_of(definition: Definition, state: SagaState, run: Run) -> StepContext:
+def context_of(definition: Definition, state: SagaState, run: Attempt) -> StepContext:
     """What an attempt may know besides its input."""
     return StepContext(state.saga_id, run.step, run.direction, run.attempt, run.key, definition, state.steps)

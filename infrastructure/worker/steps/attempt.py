@@ -11,29 +11,29 @@ import msgspec
 from msgspec import Raw
 
 from ....domain.errors import NotSerialisable, PayloadTooLarge
-from ....domain.saga.outcome import Outcome, Success, failure_of
+from ....domain.saga.outcome import AttemptOutcome, Success, failure_of
 from ....domain.saga.step import Step, StepContext
 from ...event_store.port import STATE_BYTES_MAX
-from ...runtime.failpoints import crossing
-from ..messages import Attempted, Dispatch
-from .thread_runner import StepThreads
+from ...runtime.failpoints import failpoint
+from ..messages import AttemptEnded, Dispatch
+from .thread_runner import ThreadRunner
 
 RESULT_BYTES_MAX = STATE_BYTES_MAX - 4096
 """A result shares its event with a few other fields."""
 
 
-async def attempt(dispatch: Dispatch, threads: StepThreads) -> Attempted:
+async def attempt(dispatch: Dispatch, threads: ThreadRunner) -> AttemptEnded:
     """Make an attempt: coroutines on the event loop, plain functions on a thread.
 
     Whatever a step raises is its outcome, and so is that its task was cancelled. Raises what ends the program.
     """
     execution, step, context = dispatch.execution, dispatch.step, dispatch.context
-    outcome: Outcome
+    outcome: AttemptOutcome
     called = False
     try:
         value = execution.definition.read_input(execution.state.input)
         called = True
-        with crossing("call", step.name, context.direction):
+        with failpoint("call", step.name, context.direction):
             result = await _call(step, context, value, threads)
         outcome = Success(write_result(step.name, result))
     except (KeyboardInterrupt, GeneratorExit):  # the program ends, or the event loop
@@ -43,10 +43,10 @@ async def attempt(dispatch: Dispatch, threads: StepThreads) -> Attempted:
         outcome = failure_of(error if str(error) or seconds is None else TimeoutError(f"no outcome in {seconds:g} s"))
     except BaseException as error:  # noqa: BLE001 -- it goes on record; no step may end the worker, or go unheard
         outcome = failure_of(error, local=not called)  # one that was not called did nothing
-    return Attempted(execution, dispatch.run, outcome)
+    return AttemptEnded(execution, dispatch.run, outcome)
 
 
-async def _call(step: Step, context: StepContext, value: Any, threads: StepThreads) -> Any:
+async def _call(step: Step, context: StepContext, value: Any, threads: ThreadRunner) -> Any:
     timeout_seconds = step.timeout_of(context.direction)
     if step.is_async(context.direction):
         if timeout_seconds is None:

@@ -15,18 +15,18 @@ from typing import Any
 
 from ....domain.saga.events import Direction
 from ....domain.saga.step import Step
-from ..messages import Attempted, Dispatch
+from ..messages import AttemptEnded, Dispatch
 from .attempt import attempt
-from .thread_runner import StepThreads
+from .thread_runner import ThreadRunner
 
 
-class StepTasks:
+class TaskRunner:
     """Makes attempts, as many at once as there are, and tells what each came to.
 
     Belongs to the event loop that runs when it is made.
     """
 
-    def __init__(self, threads: StepThreads, tell: Callable[[Attempted], None]) -> None:
+    def __init__(self, threads: ThreadRunner, tell: Callable[[AttemptEnded], None]) -> None:
         self._threads = threads
         self._tell = tell
         self._loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ from threading import Thread
 from typing import Any
 
 
-class StepThreads:
+class ThreadRunner:
     """Runs functions on so many threads at most, and none of them keeps the program from ending.
 
     A function that outlives its timeout goes on, unheard, and occupies its place until it returns.

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sagaledger.infrastructure.shop.order_import import Intake, read_file, write_rejects
+from sagaledger.infrastructure.shop.order_import import OrderFile, read_file, write_rejects
 from sagaledger.infrastructure.shop.order_import.lines import LINE_BYTES_MAX
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
@@ -21,10 +21,10 @@ BACK = "C536379,D,Discount,-1,2010-12-01 09:41:00,27.50,14527,United Kingdom"
 
 
 @pytest.fixture
-def read(tmp_path) -> Callable[..., Intake]:
+def read(tmp_path) -> Callable[..., OrderFile]:
     """Reads a file of these lines, below the right header."""
 
-    def read_lines(*lines: str, end: str = "\n") -> Intake:
+    def read_lines(*lines: str, end: str = "\n") -> OrderFile:
         path = tmp_path / "orders.csv"
         path.write_text("\n".join((HEADER, *lines)) + end, encoding="utf-8", newline="")
         return read_file(path)
@@ -154,8 +154,8 @@ def test_an_invoice_larger_than_a_saga_s_input_is_cut_visibly(read) -> None:
 def test_columns_may_stand_in_another_order(tmp_path) -> None:
     """Columns are known by their names, with or without a byte order mark."""
     path = tmp_path / "orders.csv"
-    turned = "\n".join(",".join(reversed(line.split(","))) for line in (HEADER, GOOD))
-    path.write_text(turned, encoding="utf-8-sig")
+    compensating = "\n".join(",".join(reversed(line.split(","))) for line in (HEADER, GOOD))
+    path.write_text(compensating, encoding="utf-8-sig")
     assert [line.amount_minor for line in read_file(path).orders[0].lines] == [1530]
 
 
@@ -210,7 +210,7 @@ def test_a_bad_json_line_is_rejected(tmp_path, line, reason) -> None:
 
 def test_a_header_alone_is_a_file_without_orders(read) -> None:
     """A file with no lines below its header is valid, and holds nothing."""
-    assert read() == Intake("orders.csv", read().sha256, 0, (), ())
+    assert read() == OrderFile("orders.csv", read().sha256, 0, (), ())
 
 
 def test_the_report_holds_every_reject(read, tmp_path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sagaledger.domain.shop import Order, fulfil_order, intake_key, return_goods
+from sagaledger.domain.shop import Order, fulfil_order, import_key, return_goods
 from sagaledger.infrastructure.shop.order_import import (
     SLICE,
     decline_rate,
@@ -78,7 +78,7 @@ def test_the_default_opening_stock_is_what_the_orders_want() -> None:
             wanted[line.sku] += line.quantity
     commands = opening_stock(intake, None)
     assert {command.sku: command.quantity for command in commands} == wanted
-    assert {command.source for command in commands} == {intake_key(intake.sha256)}
+    assert {command.source for command in commands} == {import_key(intake.sha256)}
 
 
 def test_a_given_opening_stock_is_that_of_every_article() -> None:

@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 
-from sagaledger.infrastructure.shop.order_import import IntakeError, decline_rate, read_file, write_rejects
+from sagaledger.infrastructure.shop.order_import import OrderFileError, decline_rate, read_file, write_rejects
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 GOOD = "536365,85123A,LANTERN,6,2010-12-01 08:26:00,2.55,17850,United Kingdom"
@@ -33,7 +33,7 @@ def test_a_file_that_cannot_be_taken_in_is_one_clear_error(tmp_path, name, conte
     """What is wrong with a whole file is said in one line that names the file and what to do."""
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(IntakeError, match=says) as error:
+    with pytest.raises(OrderFileError, match=says) as error:
         read_file(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
@@ -41,21 +41,21 @@ def test_a_file_that_cannot_be_taken_in_is_one_clear_error(tmp_path, name, conte
 
 def test_a_file_that_is_not_there_is_one_clear_error(tmp_path) -> None:
     """A missing file and a directory are errors that name them."""
-    with pytest.raises(IntakeError, match=r"none\.csv cannot be read: No such file"):
+    with pytest.raises(OrderFileError, match=r"none\.csv cannot be read: No such file"):
         read_file(tmp_path / "none.csv")
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(IntakeError, match=r"folder\.csv cannot be read: Is a directory"):
+    with pytest.raises(OrderFileError, match=r"folder\.csv cannot be read: Is a directory"):
         read_file(tmp_path / "folder.csv")
 
 
 @pytest.mark.parametrize("text", ["ten", "-0.1", "1.1", "NaN", "Infinity", ""])
 def test_a_rate_is_a_fraction(text) -> None:
     """A decline rate that is no fraction from 0 to 1 is refused, with an example of one that is."""
-    with pytest.raises(IntakeError, match=r"such as 0\.1"):
+    with pytest.raises(OrderFileError, match=r"such as 0\.1"):
         decline_rate(text)
 
 
 def test_a_report_that_cannot_be_written_is_one_clear_error(tmp_path) -> None:
     """A report in a folder that is not there is an error that names it."""
-    with pytest.raises(IntakeError, match=r"rejects\.csv cannot be written"):
+    with pytest.raises(OrderFileError, match=r"rejects\.csv cannot be written"):
         write_rejects(tmp_path / "none" / "rejects.csv", [])
