@@ -74,7 +74,7 @@ def _stock(ledger: Ledger, orders: Sequence[Order]) -> None:
     skus = sorted({line.sku for order in orders for line in order.lines})
     for begin in range(0, len(skus), STOCKED_PER_CALL):
         received = [
-            ledger.codec.encode(f"{INVENTORY.category}-{sku}", 1, StockReceived(PLACED_AT, sku, PIECES))
+            ledger.context.codec.encode(f"{INVENTORY.category}-{sku}", 1, StockReceived(PLACED_AT, sku, PIECES))
             for sku in skus[begin : begin + STOCKED_PER_CALL]
         ]
         ledger.backend.append(AppendCall(uuid4(), [Append(received)]))

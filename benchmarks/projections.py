@@ -50,8 +50,8 @@ def _catch_up(setting: Setting, backend: str, history: Sequence[StoredRow], foun
     def rebuilt_view() -> float:
         with Ledger.open(setting.databases.fresh(backend), SHOP, create=True) as ledger:
             events = grow(ledger.backend, history, setting.sizes.projected_events)
-            view = ledger.queries.projection(REBUILT_VIEW)
-            return events / seconds_of(lambda: rebuild(ledger.backend, ledger.codec, view))
+            view = ledger.context.queries.projection(REBUILT_VIEW)
+            return events / seconds_of(lambda: rebuild(ledger.backend, ledger.context.codec, view))
 
     def runner() -> float:
         return projected_events_per_second(setting.databases.postgres_database(), setting.sizes.runner_events)
@@ -81,7 +81,7 @@ def _lag(setting: Setting, backend: str, speed: str, sagas_per_second: float | N
 def _lags_seconds(ledger: Ledger) -> list[float]:
     """From `recorded_at` of an event to the commit of the view that folded it; by the journal, for each of both."""
     rows = recorded(ledger.backend)
-    with reading(ledger.queries.engine) as connection:
+    with reading(ledger.context.queries.engine) as connection:
         journal = connection.execute(
             select(JOURNAL.c.projection, JOURNAL.c.to_position, JOURNAL.c.committed_at).order_by(
                 JOURNAL.c.projection, JOURNAL.c.to_position

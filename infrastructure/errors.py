@@ -76,6 +76,14 @@ class WrongState(SagaledgerError):
     """The saga is in a state in which this cannot be done."""
 
 
+class TooContended(SagaledgerError):
+    """Others kept writing to the same streams, so that nothing could be decided and written in time."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} could not be written: others kept writing to the same streams; try again")
+        self.what = what
+
+
 class PositionConflict(SagaledgerError):
     """A consumer's position is not where its writer believed: another runner moved it."""
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from uuid import uuid4
 
 from ...domain.choreography.service import Service
 from ...domain.recorded_event import RecordedEvent
 from ..errors import OutcomeUnknown
 from ..event_store.port import Append, AppendCall, Appended, CheckpointUpdate, NewEvent, Receipt, StoredRow
-from ..ledger.ledger import Ledger
+from ..ledger.context import LedgerContext
 from ..ledger.stream_cache import AppendBuilder
+from ..ledger.transact import call_of, is_written
 from .dead_letter_queue import DEAD_LETTER_TOPICS, PAGE_EVENTS, DeadLetterQueue
 from .event_handler import EventHandler, PlannedReaction
 from .process_history import ProcessLog, ProcessLogReader
@@ -34,12 +34,12 @@ def consumer_of(service: str) -> str:
 class Delivery:
     """Handles events on behalf of one service. Belongs to one thread."""
 
-    def __init__(self, ledger: Ledger, service: Service, process_logs: ProcessLogReader | None = None) -> None:
+    def __init__(self, context: LedgerContext, service: Service, process_logs: ProcessLogReader | None = None) -> None:
         self.service = service
         self.letters = DeadLetterQueue(service.name)
-        self.handling = EventHandler(ledger, service, process_logs)
-        self._log = ledger.backend
-        self._codec = ledger.codec
+        self.handling = EventHandler(context, service, process_logs)
+        self._log = context.backend
+        self._codec = context.codec
         self._letters_read_upto = 0
 
     def open(self) -> None:
@@ -79,25 +79,36 @@ class Delivery:
                 return 1
         return len(due)
 
-    def commit(self, drafts: Sequence[AppendBuilder], advances: Sequence[CheckpointUpdate]) -> bool:
-        """Append what was drafted, whole or not at all; False if a stream had moved on.
+    def commit(self, drafts: Sequence[AppendBuilder], checkpoints: Sequence[CheckpointUpdate]) -> bool:
+        """Append what was drafted, whole or not at all; returns False if a stream had moved on.
 
         Raises `PositionConflict` when another instance of the service was faster, `Unavailable`.
         """
+        return is_written(self.append(self.call_of(drafts, checkpoints)))
+
+    def call_of(self, drafts: Sequence[AppendBuilder], checkpoints: Sequence[CheckpointUpdate]) -> AppendCall:
+        """The append call that commits drafts together with the service's checkpoints."""
         events = [new for draft in drafts for new in draft.events]
-        receipt = self._append(AppendCall(uuid4(), [Append(events)] if events else [], advances=advances))
-        if not receipt.outcomes:
-            return True
-        outcome = receipt.outcomes[0]
-        if not isinstance(outcome, Appended):
+        return call_of([Append(events)] if events else [], checkpoints)
+
+    def append(self, call: AppendCall) -> Receipt:
+        """Append a call of this service, and learn what its events mean for the dead letters.
+
+        Raises what `commit` raises.
+        """
+        receipt = self._append(call)
+        if not is_written(receipt):
             self.handling.stream_cache.evict_all()
-            return False
-        for position, new in enumerate(events, outcome.first_position):
-            if new.topic in DEAD_LETTER_TOPICS:
-                self.letters.fold(self._recorded(position, new, receipt.recorded_at))
-        self.handling.stream_cache.trim()
-        self.handling.stream_cache.snapshot()
-        return True
+            return receipt
+        for append, outcome in zip(call.appends, receipt.outcomes, strict=True):
+            assert isinstance(outcome, Appended)  # noqa: S101 -- every append was written
+            for position, new in enumerate(append.events, outcome.first_position):
+                if new.topic in DEAD_LETTER_TOPICS:
+                    self.letters.fold(self._recorded(position, new, receipt.recorded_at))
+        if receipt.outcomes:
+            self.handling.stream_cache.trim()
+            self.handling.stream_cache.snapshot()
+        return receipt
 
     def _append(self, call: AppendCall) -> Receipt:
         """Append; a lost reply is asked for again, under the same append id."""

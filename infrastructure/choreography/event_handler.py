@@ -22,7 +22,7 @@ from ...domain.saga.outcome import Failed, failure_of
 from ..errors import OutcomeUnknown, Unavailable
 from ..event_store.codec import UnreadableEvent
 from ..event_store.port import StoredRow
-from ..ledger.ledger import Ledger
+from ..ledger.context import LedgerContext
 from ..ledger.stream_cache import AppendBuilder, StreamCache, StreamsMissing, StreamsUnsettled
 from .process_history import ProcessLog, ProcessLogReader
 
@@ -46,12 +46,12 @@ class PlannedReaction(NamedTuple):
 class EventHandler:
     """What one service does about events. It belongs to one thread, and so does `process_logs`, which others share."""
 
-    def __init__(self, ledger: Ledger, service: Service, process_logs: ProcessLogReader | None = None) -> None:
+    def __init__(self, context: LedgerContext, service: Service, process_logs: ProcessLogReader | None = None) -> None:
         self.service = service
-        self._process_logs = process_logs or ProcessLogReader(ledger.backend)
-        self.stream_cache = StreamCache(ledger.app, ledger.backend, ledger.codec)
-        self._codec = ledger.codec
-        self._app = ledger.app
+        self._process_logs = process_logs or ProcessLogReader(context.backend)
+        self.stream_cache = StreamCache(context.app, context.backend, context.codec)
+        self._codec = context.codec
+        self._app = context.app
         self._meta = Meta(worker=service.name)
 
     def response_to(self, row: StoredRow) -> ReactionRule | None:

@@ -9,8 +9,8 @@ from threading import Event, Thread
 from time import monotonic
 
 from ...domain.choreography.service import Service
-from ..errors import TimedOut, Unavailable
-from ..ledger.ledger import Ledger
+from ..errors import TimedOut, TooContended, Unavailable
+from ..ledger.context import HasContext
 from .process_history import ProcessLogReader
 from .subscription import Subscription
 
@@ -25,11 +25,12 @@ _log = logging.getLogger("sagaledger.choreography")
 class InProcessBus:
     """Lets services react, one batch each in turn. Several may run on one ledger: each event still counts once."""
 
-    def __init__(self, ledger: Ledger, services: Iterable[Service] | None = None) -> None:
-        self._backend = ledger.backend
-        chosen = services or ledger.app.services.values()
-        process_logs = ProcessLogReader(ledger.backend)
-        self._followers = [Subscription(ledger, service, process_logs) for service in chosen]
+    def __init__(self, ledger: HasContext, services: Iterable[Service] | None = None) -> None:
+        context = ledger.context
+        self._backend = context.backend
+        chosen = services or context.app.services.values()
+        process_logs = ProcessLogReader(context.backend)
+        self._followers = [Subscription(context, service, process_logs) for service in chosen]
         self._stopping = Event()
         self._thread: Thread | None = None
 
@@ -76,7 +77,7 @@ class InProcessBus:
                 if not self.run_once():
                     self._await(self._next_due())
                 backoff_seconds = 0.0
-            except Unavailable as error:
+            except (Unavailable, TooContended) as error:
                 backoff_seconds = _longer(backoff_seconds)
                 _log.warning("services do not react for %.1f s: %s", backoff_seconds, error)
             except Exception:  # noqa: BLE001  # supervised: whatever it is, it is told, and the services go on

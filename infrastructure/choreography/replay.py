@@ -1,41 +1,41 @@
-"""Replaying dead letters: a person says that a parked event is to be tried again."""
+"""Replaying dead letters: a person decides that a service tries a parked event again."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import partial
-from uuid import uuid4
 
 from ...domain.choreography.dead_letter import ReplayDelivery
 from ...domain.recorded_event import Meta
-from ..errors import WrongState
-from ..event_store.port import AppendCall, Appended
-from ..ledger.ledger import Ledger
-from ..ledger.stream_cache import AppendBuilder, StreamCache
+from ..event_store.port import AppendCall
+from ..ledger.append_builder import AppendBuilder
+from ..ledger.context import HasContext, LedgerContext
+from ..ledger.stream_cache import StreamCache
+from ..ledger.transact import call_of, last_position, transact
 
-CONFLICTS_MAX = 10
 
+def replay(ledger: HasContext, service: str, position: int, *, actor: str, reason: str) -> int:
+    """Let a service try a parked event again; returns the position of that decision.
 
-def replay(ledger: Ledger, service: str, position: int, *, actor: str, reason: str) -> int:
-    """Let a service try a parked event again; gives the position of that decision.
-
-    Raises `Refused` when the event is not parked for the service, `WrongState` when others keep deciding about it.
+    Raises `Refused` when the event is not parked for the service, `TooContended` when others keep deciding about it.
     """
-    stream_cache = StreamCache(ledger.app, ledger.backend, ledger.codec)
-    for _ in range(CONFLICTS_MAX):
-        [draft] = stream_cache.build([partial(_draft, ledger, stream_cache, service, position, actor, reason)])
-        outcome = ledger.backend.append(AppendCall(uuid4(), [draft.append()])).outcomes[0]
-        if isinstance(outcome, Appended):
-            return outcome.last_position
-        stream_cache.evict_all()
-    raise WrongState(f"event {position} of service {service!r} is being decided about by others: try again")
+    context = ledger.context
+    stream_cache = StreamCache(context.app, context.backend, context.codec)
+    command = ReplayDelivery(service, position, actor, reason)
+
+    def decide(_: int) -> AppendCall:
+        [draft] = stream_cache.build([partial(_draft, context, stream_cache, command)])
+        return call_of([draft.append()])
+
+    what = f"the replay of event {position} for service {service!r}"
+    receipt = transact(context, decide, what=what, stream_cache=stream_cache)
+    assert receipt is not None  # noqa: S101 -- a replay is an event, or it is refused
+    return last_position(receipt)
 
 
-def _draft(
-    ledger: Ledger, stream_cache: StreamCache, service: str, position: int, actor: str, reason: str
-) -> AppendBuilder:
-    rows = ledger.backend.read(position - 1, limit=1, upto=position)
+def _draft(context: LedgerContext, stream_cache: StreamCache, command: ReplayDelivery) -> AppendBuilder:
+    position = command.position
+    rows = context.backend.read(position - 1, limit=1, upto=position)
     process_id = rows[0].correlation_id or rows[0].stream_id if rows else ""
-    draft = stream_cache.draft(process_id, Meta(actor=actor), causation_position=position)
-    draft.handle([ReplayDelivery(service, position, actor, reason)], datetime.now(UTC))
+    draft = stream_cache.draft(process_id, Meta(actor=command.actor), causation_position=position)
+    draft.handle([command], context.clock.now())
     return draft

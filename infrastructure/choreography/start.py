@@ -1,60 +1,63 @@
-"""Beginning processes: the one event with which each starts, in bulk, once however often it is asked."""
+"""Starting processes: the one event with which each begins, in bulk, and once however often it is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
-from uuid import uuid4
 
 from ...domain.participant import Command, Refused
 from ...domain.recorded_event import Meta
 from ..errors import SagaConflict
-from ..event_store.port import AppendCall, Appended
-from ..ledger.ledger import Ledger
-from ..ledger.stream_cache import AppendBuilder, StreamCache
+from ..event_store.port import AppendCall
+from ..ledger.append_builder import AppendBuilder
+from ..ledger.context import HasContext, LedgerContext
+from ..ledger.stream_cache import StreamCache
+from ..ledger.transact import call_of, transact
 
 BATCH_PROCESSES_MAX = 500
-CONFLICTS_MAX = 100
 
 
-def start_processes(ledger: Ledger, openings: Sequence[tuple[str, Command]], *, actor: str) -> int:
-    """Begin processes, each by its id and the command that begins it; gives how many were new.
+def start_processes(ledger: HasContext, starts: Sequence[tuple[str, Command]], *, actor: str) -> int:
+    """Start processes, each by its id and the command that begins it; returns how many had not begun before.
 
-    Raises `SagaConflict` when the participant refuses because what the command creates belongs to another process.
+    Raises `SagaConflict` when a participant refuses because what the command creates belongs to another process, and
+    `TooContended`.
     """
-    stream_cache = StreamCache(ledger.app, ledger.backend, ledger.codec)
-    meta = Meta(actor=actor)
-    begun = 0
-    for start in range(0, len(openings), BATCH_PROCESSES_MAX):
-        left = list(openings[start : start + BATCH_PROCESSES_MAX])
-        for _ in range(CONFLICTS_MAX):
-            left = [saga_start for saga_start in left if not _is_begun(ledger, *saga_start)]
-            if not left:
-                break
-            builders: list[Callable[[], AppendBuilder]] = [
-                partial(_draft, stream_cache, meta, *saga_start) for saga_start in left
-            ]
-            drafts = stream_cache.build(builders)
-            receipt = ledger.backend.append(AppendCall(uuid4(), [draft.append() for draft in drafts]))
-            appended = sum(isinstance(outcome, Appended) for outcome in receipt.outcomes)
-            begun += appended
-            stream_cache.evict_all()
-            if appended == len(drafts):
-                break
-        else:
-            raise SagaConflict("processes could not be begun: others keep writing to their participants; run it again")
-    return begun
+    context = ledger.context
+    new = 0
+    for begin in range(0, len(starts), BATCH_PROCESSES_MAX):
+        new += _start_batch(context, starts[begin : begin + BATCH_PROCESSES_MAX], Meta(actor=actor))
+    return new
 
 
-def _is_begun(ledger: Ledger, process_id: str, _: Command) -> bool:
-    return bool(ledger.backend.correlated(process_id, limit=1))
+def _start_batch(context: LedgerContext, starts: Sequence[tuple[str, Command]], meta: Meta) -> int:
+    stream_cache = StreamCache(context.app, context.backend, context.codec)
+    left = [start for start in starts if not _has_begun(context, start[0])]
+    new = len(left)
+
+    def decide(attempt: int) -> AppendCall | None:
+        wanted = [start for start in left if not (attempt and _has_begun(context, start[0]))]
+        if not wanted:
+            return None
+        builders: list[Callable[[], AppendBuilder]] = [
+            partial(_draft, context, stream_cache, meta, *start) for start in wanted
+        ]
+        return call_of([draft.append() for draft in stream_cache.build(builders)])
+
+    transact(context, decide, what="the first events of processes", stream_cache=stream_cache)
+    return new
 
 
-def _draft(stream_cache: StreamCache, meta: Meta, process_id: str, command: Command) -> AppendBuilder:
+def _has_begun(context: LedgerContext, process_id: str) -> bool:
+    return bool(context.backend.correlated(process_id, limit=1))
+
+
+def _draft(
+    context: LedgerContext, stream_cache: StreamCache, meta: Meta, process_id: str, command: Command
+) -> AppendBuilder:
     draft = stream_cache.draft(process_id, meta)
     try:
-        draft.handle([command], datetime.now(UTC))
+        draft.handle([command], context.clock.now())
     except Refused as refusal:
         raise SagaConflict(f"{process_id!r} cannot begin: {refusal}; another process began with it") from refusal
     return draft

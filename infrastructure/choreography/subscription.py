@@ -10,26 +10,27 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from ...domain.choreography.service import Service
-from ..errors import OutcomeUnknown, PositionConflict, Unavailable
-from ..event_store.port import CheckpointUpdate, StoredRow
-from ..ledger.ledger import Ledger
+from ..errors import OutcomeUnknown, PositionConflict
+from ..event_store.port import AppendCall, CheckpointUpdate, StoredRow
+from ..ledger.context import LedgerContext
 from ..ledger.stream_cache import AppendBuilder
+from ..ledger.transact import transact
 from .dead_letter_queue import DEAD_LETTER_TOPICS
 from .delivery import BATCH_COMMANDS_MAX, BATCH_REACTIONS_MAX, Delivery, consumer_of
 from .event_handler import PlannedReaction
 from .process_history import ProcessLogReader
 
 READ_EVENTS_MAX = 4_000
-CONFLICTS_MAX = 100
 
 
 class Subscription:
     """Follows the log on behalf of one service. Belongs to one thread."""
 
-    def __init__(self, ledger: Ledger, service: Service, process_logs: ProcessLogReader | None = None) -> None:
+    def __init__(self, context: LedgerContext, service: Service, process_logs: ProcessLogReader | None = None) -> None:
         self.service = service
-        self._delivery = Delivery(ledger, service, process_logs)
-        self._log = ledger.backend
+        self._delivery = Delivery(context, service, process_logs)
+        self._context = context
+        self._log = context.backend
         self._consumer = consumer_of(service.name)
         self._topics = (*service.topics, *DEAD_LETTER_TOPICS)
         self._position: int | None = None
@@ -59,14 +60,19 @@ class Subscription:
         head = self._log.head().position
         if head <= position:
             return 0
-        for _ in range(CONFLICTS_MAX):
+        reached = position
+
+        def decide(_: int) -> AppendCall:
+            nonlocal reached
             rows = self._log.read(position, limit=READ_EVENTS_MAX, upto=head, topics=self._topics)
             upto = rows[-1].position if len(rows) == READ_EVENTS_MAX else head
-            drafts, upto = self._batch(rows, upto)
-            if self._delivery.commit(drafts, [CheckpointUpdate(self._consumer, position, upto)]):
-                self._position = upto
-                return upto - position
-        raise Unavailable(f"service {self.service.name!r} cannot write: others keep writing to its streams")
+            drafts, reached = self._batch(rows, upto)
+            return self._delivery.call_of(drafts, [CheckpointUpdate(self._consumer, position, reached)])
+
+        what = f"what service {self.service.name!r} did"
+        transact(self._context, decide, what=what, append=self._delivery.append)
+        self._position = reached
+        return reached - position
 
     def _batch(self, rows: Sequence[StoredRow], upto: int) -> tuple[list[AppendBuilder], int]:
         """Drafts for the events up to a position, which may come before the one given."""

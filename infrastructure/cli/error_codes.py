@@ -21,6 +21,7 @@ EXIT_CODES: dict[type[domain.SagaledgerError], ExitCode] = {
     edge.UnknownDefinition: ExitCode.NOT_FOUND,
     edge.SagaConflict: ExitCode.CONFLICT,
     edge.WrongState: ExitCode.CONFLICT,
+    edge.TooContended: ExitCode.CONFLICT,
     edge.WorkerRunning: ExitCode.CONFLICT,
     edge.SupersededWorker: ExitCode.CONFLICT,
     edge.PositionConflict: ExitCode.CONFLICT,

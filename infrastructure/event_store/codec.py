@@ -92,7 +92,7 @@ class Envelope(Struct, eq=False):
 class Codec:
     """Writes and reads the events of one registry.
 
-    `choreographies`: the choreographed processes among whose events readers find the facts of sagas (see `SagaDeriver`).
+    `choreographies`: the choreographed processes among whose events readers find sagas (see `SagaDeriver`).
     """
 
     def __init__(self, registry: Registry, choreographies: Iterable[Choreography] = ()) -> None:

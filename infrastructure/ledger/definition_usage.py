@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 
 from ...projections.saga.sagas import ENDED
-from .ledger import Ledger
+from .context import LedgerContext
 
 
 class VersionUsage(NamedTuple):
@@ -30,9 +30,9 @@ class DefinitionUsage(NamedTuple):
     as_of_position: int
 
 
-def count_sagas(ledger: Ledger) -> DefinitionUsage:
+def count_sagas(context: LedgerContext) -> DefinitionUsage:
     """Every version that is registered or has sagas, with how many."""
-    view = ledger.queries.projection("sagas")
+    view = context.queries.projection("sagas")
     row = view.table.c
     counted = (
         select(row.definition, row.version, func.count().filter(row.status.not_in(ENDED)), func.count())
@@ -40,11 +40,11 @@ def count_sagas(ledger: Ledger) -> DefinitionUsage:
         .group_by(row.definition, row.version)
     )
     counts: dict[tuple[str, int], tuple[int, int]] = {}
-    with ledger.queries.snapshot(view) as (connection, standing):
+    with context.queries.snapshot(view) as (connection, standing):
         for name, version, unfinished, sagas in connection.execute(counted):
             counts[name, version] = (unfinished, sagas)
-    registered = {(d.name, d.version): d.fingerprint for d in ledger.app.definitions}
-    recorded = ledger.backend.fingerprints()
+    registered = {(d.name, d.version): d.fingerprint for d in context.app.definitions}
+    recorded = context.backend.fingerprints()
     return DefinitionUsage(
         [
             VersionUsage(*key, registered.get(key), recorded.get(key), *counts.get(key, (0, 0)))

@@ -1,124 +1,111 @@
-"""What a person may tell a saga, as the fact that it becomes, or as the reason why not now.
-
-Each function makes a rule from the saga's state, as it is when the fact is appended, to that fact.
-"""
+"""Operating a saga from outside: cancelling, intervening, signalling. Each is one event, appended by a rule."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
-import msgspec
-from msgspec import Raw
-
-from ...domain.errors import InvalidInput, NotSerialisable
 from ...domain.event import Event
-from ...domain.saga.decide import NULL
-from ...domain.saga.definition import Definition
-from ...domain.saga.events import Action, CancelRequested, Direction, InterventionResolved, SignalReceived, WaitKind
-from ...domain.saga.state import Intervention, SagaState
+from ...domain.recorded_event import Meta
+from ...domain.saga.events import Action
+from ...domain.saga.evolve import evolve
+from ...domain.saga.state import SagaState
 from ..errors import WrongState
-from .app import App
-
-Rule = Callable[[SagaState, datetime], Event]
-"""Raises `WrongState` when it cannot be done in that state."""
-
-
-def cancelling(actor: str, reason: str) -> Rule:
-    """Turn back."""
-
-    def decide(state: SagaState, at: datetime) -> Event:
-        if state.end is not None:
-            raise WrongState(f"saga {state.saga_id!r} cannot be cancelled: it is {state.status}")
-        if state.past_pivot:
-            raise WrongState(f"saga {state.saga_id!r} cannot be cancelled: it is past its pivot, and only goes forward")
-        if state.compensating:
-            raise WrongState(f"saga {state.saga_id!r} cannot be cancelled: it is already turning back")
-        return CancelRequested(at, actor, reason)
-
-    return decide
+from ..event_store.port import Append, AppendCall, QueueEntry
+from .context import LedgerContext
+from .operation_rules import Rule, approval_rule, cancel_rule, intervention_rule, signal_rule
+from .process_cancellation import cancel_process
+from .state_reader import state_now
+from .transact import call_of, last_position, transact
 
 
-def intervening(app: App, action: Action, step: str | None, result: Any, actor: str, reason: str) -> Rule:
-    """Go on from where it needs a person. Raises `NotSerialisable` for a result that is not JSON."""
-    given = write_json("the result", result) if action is Action.RESOLVE else NULL
+def cancel(context: LedgerContext, saga_id: str, *, actor: str, reason: str) -> int:
+    """Ask a saga to turn back and undo what it did; returns the position of that event.
 
-    def decide(state: SagaState, at: datetime) -> Event:
-        waiting = _the_one(state, step)
-        pivot = False
-        if action in (Action.RESOLVE, Action.SKIP):
-            definition = app.definition(state.definition, state.definition_version)
-            pivot = waiting.direction is Direction.FORWARD and waiting.step == definition.pivot
-            _check_result(definition, waiting, given)
-        return InterventionResolved(at, waiting.step, waiting.direction, action, actor, reason, given, pivot)
-
-    return decide
+    Raises `SagaNotFound`, and `WrongState` when it has ended, already turns back, or is past its pivot.
+    """
+    choreography = context.app.choreography_of(saga_id)
+    if choreography is not None:
+        return cancel_process(context, choreography, saga_id, actor=actor, reason=reason)
+    return _apply(context, saga_id, cancel_rule(actor, reason), actor)
 
 
-def signalling(name: str, payload: Any, actor: str, reason: str | None, *, refused: bool) -> Rule:
-    """Hear something. Raises `NotSerialisable` for a payload that is not JSON."""
-    raw = write_json(f"the payload of signal {name!r}", payload)
+def intervene(
+    context: LedgerContext,
+    saga_id: str,
+    action: Action | str,
+    *,
+    actor: str,
+    reason: str,
+    step: str | None = None,
+    result: Any = None,
+) -> int:
+    """Decide how a saga that needs a person goes on; returns the position of that event.
 
-    def decide(state: SagaState, at: datetime) -> Event:
-        if state.end is not None:
-            raise WrongState(f"saga {state.saga_id!r} takes no signal: it is {state.status}")
-        return SignalReceived(at, name, raw, actor, reason, refused)
-
-    return decide
-
-
-def approving(app: App, step: str, payload: Any, actor: str, reason: str, *, refused: bool) -> Rule:
-    """Have the signal that a step of it waits for, or will wait for: once, and not after the waiting is over."""
-
-    def decide(state: SagaState, at: datetime) -> Event:
-        name = _signal_of(app.definition(state.definition, state.definition_version), step)
-        heard = state.signals.get(name)
-        if state.step(step).forward.finished or state.compensating or heard is not None:
-            how = f"signal {name!r} came before" if heard is not None else f"the saga is {state.status}"
-            raise WrongState(f"step {step!r} of saga {state.saga_id!r} does not wait any more: {how}")
-        return signalling(name, payload, actor, reason, refused=refused)(state, at)
-
-    return decide
+    Raises `SagaNotFound`, and `WrongState` when no step needs a person, or not that one.
+    """
+    rule = intervention_rule(context.app, Action(action), step, result, actor, reason)
+    return _apply(context, saga_id, rule, actor)
 
 
-def write_json(what: str, value: Any) -> Raw:
-    """A value as JSON. Raises `NotSerialisable`, which says what it was."""
-    try:
-        return Raw(msgspec.json.encode(value))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise NotSerialisable(f"{what} is a {type(value).__name__} that is not JSON: {error}") from error
+def signal(
+    context: LedgerContext,
+    saga_id: str,
+    name: str,
+    payload: Any = None,
+    *,
+    actor: str,
+    reason: str | None = None,
+    refused: bool = False,
+) -> int:
+    """Send a signal to a saga; returns the position of that event.
+
+    Raises `SagaNotFound`, `NotSerialisable`, and `WrongState` when the saga has ended.
+    """
+    return _apply(context, saga_id, signal_rule(name, payload, actor, reason, refused=refused), actor)
 
 
-def _signal_of(definition: Definition, step: str) -> str:
-    waits = {
-        each.name: each.waiting.signal or each.name
-        for each in definition.steps
-        if each.waiting is not None and each.waiting.kind is WaitKind.SIGNAL
-    }
-    if step not in waits:
-        known = f"those that do are {sorted(waits)}" if waits else "none of its steps does"
-        raise WrongState(f"step {step!r} of {definition.name!r} waits for nobody's word: {known}")
-    return waits[step]
+def approve(
+    context: LedgerContext,
+    saga_id: str,
+    step: str,
+    payload: Any = None,
+    *,
+    actor: str,
+    reason: str,
+    refused: bool = False,
+) -> int:
+    """Send the signal that a step waits for, or will: the approval, or its refusal; returns the event's position.
+
+    Raises `SagaNotFound`, `NotSerialisable`, and `WrongState` when the step waits for no signal, or no longer.
+    """
+    rule = approval_rule(context.app, step, payload, actor, reason, refused=refused)
+    return _apply(context, saga_id, rule, actor)
 
 
-def _the_one(state: SagaState, step: str | None) -> Intervention:
-    waiting = [i for i in state.interventions if step in (None, i.step)]
-    if len(waiting) == 1:
-        return waiting[0]
-    names = sorted(i.step for i in state.interventions)
-    if not names:
-        raise WrongState(f"saga {state.saga_id!r} does not wait for a person: it is {state.status}")
-    if not waiting:
-        raise WrongState(f"saga {state.saga_id!r} does not wait for step {step!r}: it waits for {names}")
-    raise WrongState(f"saga {state.saga_id!r} waits for several steps: name one of {names}")
+def _apply(context: LedgerContext, saga_id: str, rule: Rule, actor: str) -> int:
+    """Append the event that a rule makes of the saga's state, and notify the worker that holds the saga."""
+    if context.app.choreography_of(saga_id) is not None:
+        raise WrongState(
+            f"saga {saga_id!r} is choreographed: no coordinator could act on that. `sagaledger deadletters replay` "
+            "lets a service try a parked event again, `sagaledger cancel` turns the saga back"
+        )
+
+    def decide(_: int) -> AppendCall:
+        state = state_now(context, saga_id)
+        event = rule(state, context.clock.now())
+        new = context.codec.encode(saga_id, state.version + 1, event, meta=Meta(actor=actor))
+        return call_of([Append([new], None, _to_notify(state, event))])
+
+    receipt = transact(context, decide, what=f"the operation on saga {saga_id!r}")
+    assert receipt is not None  # noqa: S101 -- a rule makes an event, or raises
+    return last_position(receipt)
 
 
-def _check_result(definition: Definition, waiting: Intervention, raw: Raw) -> None:
-    known = any(step.name == waiting.step for step in definition.steps)
-    if waiting.direction is Direction.COMPENSATION or not known:
-        return
-    try:
-        definition.step(waiting.step).read_result(raw)
-    except msgspec.DecodeError as error:
-        raise InvalidInput(f"the result for step {waiting.step!r} does not fit: {error}") from error
+def _to_notify(state: SagaState, event: Event) -> tuple[QueueEntry, ...]:
+    """Which saga a worker has to look at because of an event: this one; its parent, if it ends here."""
+    if evolve(state, event).end is None:
+        return (QueueEntry(state.saga_id, state.definition, state.definition_version, event.at, None),)
+    if state.parent is None:
+        return ()
+    parent = state.parent
+    return (QueueEntry(parent.saga_id, parent.definition, parent.definition_version, event.at, None),)

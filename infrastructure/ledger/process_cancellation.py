@@ -1,13 +1,11 @@
-"""Cancelling a process without a coordinator: a person gives the command by which it turns back.
+"""Cancelling a process without a coordinator: a person gives the command that aborts it.
 
-The event that this leads to is published like any other, and each service undoes what it did.
+The event that follows from the command is published like any other, and each service undoes what it did.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import partial
-from uuid import uuid4
 
 from ...domain.choreography.choreography import Choreography
 from ...domain.choreography.derive import derive
@@ -15,34 +13,35 @@ from ...domain.choreography.derived_saga import DerivedSaga
 from ...domain.participant import Refused
 from ...domain.recorded_event import Meta
 from ..errors import SagaNotFound, WrongState
-from ..event_store.codec import Codec
-from ..event_store.port import AppendCall, Appended, Backend
-from .app import App
-from .stream_cache import AppendBuilder, StreamCache
-
-CONFLICTS_MAX = 100
+from ..event_store.port import AppendCall
+from .append_builder import AppendBuilder
+from .context import LedgerContext
+from .stream_cache import StreamCache
+from .transact import call_of, last_position, transact
 
 
 def cancel_process(
-    app: App, log: Backend, codec: Codec, choreography: Choreography, process_id: str, *, actor: str, reason: str
+    context: LedgerContext, choreography: Choreography, process_id: str, *, actor: str, reason: str
 ) -> int:
-    """Turn a process back; gives the position of the event that does it.
+    """Abort a process; returns the position of the event that does it.
 
-    Raises `SagaNotFound`, and `WrongState` when it is over, turning back, past its pivot, or cannot be cancelled.
+    Raises `SagaNotFound`, and `WrongState` when it has ended, already turns back, is past its pivot, or declares no
+    command for it.
     """
-    stream_cache = StreamCache(app, log, codec)
-    for _ in range(CONFLICTS_MAX):
-        require_cancellable(choreography, _read(choreography, log, codec, process_id))
-        [draft] = stream_cache.build([partial(_draft, stream_cache, choreography, process_id, actor, reason)])
-        outcome = log.append(AppendCall(uuid4(), [draft.append()])).outcomes[0]
-        if isinstance(outcome, Appended):
-            return outcome.last_position
-        stream_cache.evict_all()
-    raise WrongState(f"saga {process_id!r} moves too fast to be changed from outside: try again")
+    stream_cache = StreamCache(context.app, context.backend, context.codec)
+
+    def decide(_: int) -> AppendCall:
+        require_cancellable(choreography, _read(context, choreography, process_id))
+        [draft] = stream_cache.build([partial(_draft, context, stream_cache, choreography, process_id, actor, reason)])
+        return call_of([draft.append()])
+
+    receipt = transact(context, decide, what=f"the cancellation of saga {process_id!r}", stream_cache=stream_cache)
+    assert receipt is not None  # noqa: S101 -- a draft has events, or `_draft` raises
+    return last_position(receipt)
 
 
 def require_cancellable(choreography: Choreography, derived: DerivedSaga) -> None:
-    """Raise `WrongState` if a process cannot be cancelled, as it stands."""
+    """Raise `WrongState` if a process cannot be cancelled in its present state."""
     state = derived.state
     where = f"saga {state.saga_id!r} cannot be cancelled"
     if state.end is not None:
@@ -55,23 +54,28 @@ def require_cancellable(choreography: Choreography, derived: DerivedSaga) -> Non
         raise WrongState(f"{where}: it is already turning back")
 
 
-def _read(choreography: Choreography, log: Backend, codec: Codec, process_id: str) -> DerivedSaga:
+def _read(context: LedgerContext, choreography: Choreography, process_id: str) -> DerivedSaga:
     derived = DerivedSaga.nothing(process_id)
-    for row in log.correlated(process_id):
-        derived, _ = derive(choreography, derived, codec.decode(row))
+    for row in context.backend.correlated(process_id):
+        derived, _ = derive(choreography, derived, context.codec.decode(row))
     if derived.state.version == 0:
         raise SagaNotFound(process_id)
     return derived
 
 
 def _draft(
-    stream_cache: StreamCache, choreography: Choreography, process_id: str, actor: str, reason: str
+    context: LedgerContext,
+    stream_cache: StreamCache,
+    choreography: Choreography,
+    process_id: str,
+    actor: str,
+    reason: str,
 ) -> AppendBuilder:
-    assert choreography.cancel is not None  # noqa: S101 -- it was asked before
-    # In the name of the closing service, which thus knows of it whatever else reaches it first.
+    assert choreography.cancel is not None  # noqa: S101 -- `require_cancellable` checked it
+    # In the name of the ending service, which thus knows of it whatever else reaches it first.
     draft = stream_cache.draft(process_id, Meta(actor=actor, worker=choreography.closing))
     try:
-        draft.handle([choreography.cancel(choreography.key_of(process_id), reason)], datetime.now(UTC))
+        draft.handle([choreography.cancel(choreography.key_of(process_id), reason)], context.clock.now())
     except Refused as refusal:
         raise WrongState(f"saga {process_id!r} cannot be cancelled: {refusal}") from refusal
     if not draft.events:

@@ -1,22 +1,27 @@
-"""A saga about to be started: its id, its canonical input, and the append that starts it."""
+"""Starting a saga: its id, its canonical input, and the append that starts it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 from msgspec import Raw
 
 from ...domain.errors import InvalidInput
-from ...domain.participant import Command
+from ...domain.participant import Command, Refused
 from ...domain.recorded_event import Meta, RecordedEvent
 from ...domain.saga.definition import Definition
 from ...domain.saga.events import Parent, SagaStarted
-from ..errors import SagaConflict
-from ..event_store.port import Append, QueueEntry
+from ..errors import NotSupported, SagaConflict
+from ..event_store.port import Append, AppendCall, QueueEntry
+from ..event_store.start_requests import NewStartRequest
+from .context import LedgerContext
+from .state_reader import saga_events
 from .stream_cache import StreamCache
+from .transact import call_of, last_position, transact
 
 
 class Started(NamedTuple):
@@ -30,7 +35,7 @@ class Started(NamedTuple):
 
 
 class SagaStart(NamedTuple):
-    """A saga about to be started: its id and its canonical input."""
+    """A saga to be started: its id and its canonical input."""
 
     saga_id: str
     definition: Definition
@@ -48,7 +53,10 @@ class SagaStart(NamedTuple):
         begins_at: datetime | None = None,
         parent: Parent | None = None,
     ) -> SagaStart:
-        """Raises `InvalidInput` when the input does not fit its type, or the key cannot be part of an id."""
+        """A saga start, checked.
+
+        Raises `InvalidInput` when the input does not fit its type, or the key cannot be part of an id.
+        """
         raw = definition.write_input(value)
         if key is None:
             key = definition.key(definition.read_input(raw)) if definition.key is not None else uuid4().hex
@@ -57,14 +65,14 @@ class SagaStart(NamedTuple):
         return cls(definition.saga_id(key), definition, raw, begins_at, parent)
 
     def draft(self, stream_cache: StreamCache, meta: Meta, at: datetime) -> Append:
-        """The append that starts it, with what its participants record at that moment; nobody holds it yet."""
+        """The append that starts it, with what its participants record at that moment; no worker holds it yet."""
         draft = stream_cache.draft(self.saga_id, meta)
         draft.fact(1, self.fact(at))
         draft.handle(self.commands(), at, beginning=True)
         return draft.append(self.due(at, None))
 
     def fact(self, at: datetime) -> SagaStarted:
-        """The fact that it starts."""
+        """The event with which it starts."""
         definition = self.definition
         begins_at = at if self.begins_at is None else max(at, self.begins_at)
         deadline = None if definition.deadline is None else begins_at + timedelta(seconds=definition.deadline)
@@ -80,17 +88,17 @@ class SagaStart(NamedTuple):
         )
 
     def due(self, at: datetime, worker_id: str | None) -> QueueEntry:
-        """Its entry in the due work."""
+        """Its entry in the work queue."""
         due_at = at if self.begins_at is None else max(at, self.begins_at)
         return QueueEntry(self.saga_id, self.definition.name, self.definition.version, due_at, worker_id)
 
     def commands(self) -> Sequence[Command]:
-        """What its participants are told when it starts."""
+        """The commands to its participants when it starts."""
         started = self.definition.started
         return () if started is None else started(self.definition.read_input(self.input))
 
     def already(self, recorded: Sequence[RecordedEvent]) -> Started:
-        """The saga that is there under this id. Raises `SagaConflict` if it was started with another input."""
+        """The saga that exists under this id. Raises `SagaConflict` if it was started with another input."""
         first = recorded[0]
         assert isinstance(first.event, SagaStarted)  # noqa: S101 -- every saga's stream begins so
         if bytes(first.event.input) != bytes(self.input):
@@ -99,3 +107,57 @@ class SagaStart(NamedTuple):
                 f"use another key, or see `sagaledger show {self.saga_id}`"
             )
         return Started(self.saga_id, first.position, created=False)
+
+
+def start(context: LedgerContext, saga_start: SagaStart, *, actor: str | None) -> Started:
+    """Start a saga, or find it started with the same input.
+
+    Raises `DefinitionChanged`, `SagaConflict` when the id belongs to a saga with another input, and `Refused` when a
+    participant refuses to begin.
+    """
+    context.definition_versions.pin_fingerprint(saga_start.definition)
+    stream_cache = StreamCache(context.app, context.backend, context.codec)
+    meta = Meta(actor=actor)
+
+    def exists() -> bool:
+        return bool(context.backend.stream(saga_start.saga_id, upto=1))
+
+    def decide(attempt: int) -> AppendCall | None:
+        if attempt and exists():
+            return None
+        try:
+            return call_of(stream_cache.build([partial(saga_start.draft, stream_cache, meta, context.clock.now())]))
+        except Refused:  # participants that began with this saga refuse to begin again
+            if exists():
+                return None
+            raise
+
+    receipt = transact(context, decide, what=f"saga {saga_start.saga_id!r}", stream_cache=stream_cache)
+    if receipt is None:
+        return saga_start.already(saga_events(context, saga_start.saga_id))
+    return Started(saga_start.saga_id, last_position(receipt), created=True)
+
+
+def request_start(context: LedgerContext, connection: Any, saga_start: SagaStart, *, actor: str | None) -> None:
+    """Ask for a saga inside the caller's own database transaction.
+
+    Raises `DefinitionChanged`, `NotALedger` for a connection to another database, `NotSupported` on SQLite.
+    """
+    requests = context.backend.requests
+    if requests is None:
+        raise NotSupported(
+            "a SQLite ledger cannot start a saga inside your transaction, which cannot be its own: commit, then "
+            "call `start` with a key of yours (doing so again is harmless), or use a postgresql:// ledger"
+        )
+    definition = saga_start.definition
+    context.definition_versions.check([definition])
+    request = NewStartRequest(
+        saga_start.saga_id,
+        definition.name,
+        definition.version,
+        definition.fingerprint,
+        bytes(saga_start.input),
+        saga_start.begins_at,
+        actor,
+    )
+    requests.put(connection, request)

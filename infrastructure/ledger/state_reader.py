@@ -1,46 +1,155 @@
-"""The states of many sagas at once, rebuilt from their facts: a server reads the next ones while these are folded."""
+"""Reading sagas: what was recorded of one, its state at any moment, and the states of many at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
 from ...domain.errors import CorruptEvent, UnknownEvent
-from ...domain.saga.evolve import rebuild
+from ...domain.event import Event
+from ...domain.recorded_event import RecordedEvent
+from ...domain.saga.events import SagaStarted, StepStarted, WaitKind
+from ...domain.saga.evolve import fold_all, rebuild
 from ...domain.saga.state import SagaState
-from ..errors import SagaNotFound
-from ..event_store.codec import Codec
-from ..event_store.port import EventLog, EventPayload
+from ..errors import SagaNotFound, TimedOut
+from ..event_store.port import EventPayload
+from ..read_models.saga_deriver import process_history
+from .context import LedgerContext
 
 SAGAS_PER_READ = 100
+WAIT_SECONDS_MAX = 1.0
+"""How long a wait for a saga listens for news of the log before it looks at the clock again."""
 
 
-def rebuilt(log: EventLog, codec: Codec, saga_ids: Sequence[str]) -> Iterator[SagaState]:
-    """The state of each saga, in the order given.
+def history(context: LedgerContext, saga_id: str, *, participants: bool = True) -> list[RecordedEvent]:
+    """Everything that was recorded of a saga, in order.
 
-    Raises `SagaNotFound` for the first that is not there, `UnreadableEvent` for the first that cannot be read, and
-    `Unavailable`.
+    Unless told otherwise, this includes the events of its participants and of the sagas that are steps of it. The
+    events of a choreographed saga are derived: each follows the event that means it, at that event's position.
+
+    Raises `SagaNotFound`.
     """
+    if not participants:
+        return saga_events(context, saga_id)
+    if context.app.choreography_of(saga_id) is not None:
+        return _process(context, saga_id)
+    found: list[RecordedEvent] = []
+    processes = [saga_id]
+    for process in processes:
+        events = [context.codec.decode(row) for row in context.backend.correlated(process)]
+        found += events
+        processes += filter(None, (_sub_saga_of(recorded.event) for recorded in events))
+    if not any(recorded.stream_id == saga_id for recorded in found):
+        raise SagaNotFound(saga_id)
+    return sorted(found, key=lambda recorded: recorded.position)
+
+
+def saga_events(context: LedgerContext, saga_id: str) -> list[RecordedEvent]:
+    """A saga's own events, in order. Raises `SagaNotFound`."""
+    if context.app.choreography_of(saga_id) is not None:
+        return [recorded for recorded in _process(context, saga_id) if recorded.stream_id == saga_id]
+    recorded = [context.codec.decode(row) for row in context.backend.stream(saga_id)]
+    if not recorded or not isinstance(recorded[0].event, SagaStarted):
+        raise SagaNotFound(saga_id)
+    return recorded
+
+
+def state_now(context: LedgerContext, saga_id: str) -> SagaState:
+    """A saga's present state. Raises `SagaNotFound`."""
+    return rebuild(saga_id, (recorded.event for recorded in saga_events(context, saga_id)))
+
+
+def state_at(context: LedgerContext, saga_id: str, at: int | datetime) -> SagaState:
+    """A saga's state at a version of its own, or as recorded at a time.
+
+    Raises `SagaNotFound`, also when the saga had not begun then.
+    """
+    recorded = saga_events(context, saga_id)
+    if isinstance(at, datetime):
+        seen = [each for each in recorded if each.recorded_at <= at]
+    else:
+        seen = [each for each in recorded if each.version <= at]
+    if not seen:
+        raise SagaNotFound(saga_id, f"it began at {recorded[0].recorded_at.isoformat()} with version 1")
+    return rebuild(saga_id, (each.event for each in seen))
+
+
+def states(context: LedgerContext, saga_ids: Iterable[str]) -> Iterator[SagaState]:
+    """The states of many sagas, in the order given.
+
+    Raises `SagaNotFound` for the first that does not exist, when its turn comes, `UnreadableEvent`, `Unavailable`.
+    """
+    wanted = list(saga_ids)
+    choreography_of = context.app.choreography_of
+    orchestrated = _orchestrated_states(context, [saga_id for saga_id in wanted if choreography_of(saga_id) is None])
+    for saga_id in wanted:
+        yield next(orchestrated) if choreography_of(saga_id) is None else state_now(context, saga_id)
+
+
+def wait(context: LedgerContext, saga_id: str, timeout_seconds: float) -> SagaState:
+    """Block until a saga has ended or needs a person, and return its state then.
+
+    Raises `SagaNotFound`, and `TimedOut` with the saga's status at that moment.
+    """
+    clock = context.clock
+    deadline = clock.monotonic() + timeout_seconds
+    state = state_now(context, saga_id)
+    while state.end is None and not state.interventions:
+        head = context.backend.head().position
+        news = _events_beyond(context, saga_id, state.version)
+        if news:
+            state = fold_all(state, news)
+            continue
+        remaining = deadline - clock.monotonic()
+        if remaining <= 0:
+            raise TimedOut(f"saga {saga_id!r} is still {state.status} after {timeout_seconds:g} seconds")
+        context.backend.wait_beyond(head, min(remaining, WAIT_SECONDS_MAX))
+    return state
+
+
+def _events_beyond(context: LedgerContext, saga_id: str, version: int) -> list[Event]:
+    if context.app.choreography_of(saga_id) is not None:
+        return [recorded.event for recorded in saga_events(context, saga_id)[version:]]
+    return [context.codec.decode(row).event for row in context.backend.stream(saga_id, after=version)]
+
+
+def _process(context: LedgerContext, saga_id: str) -> list[RecordedEvent]:
+    """Every event of a choreographed process, each followed by the saga's events that it means."""
+    choreography = context.app.choreography_of(saga_id)
+    rows = context.backend.correlated(saga_id)
+    if choreography is None or not rows:
+        raise SagaNotFound(saga_id)
+    return process_history(choreography, saga_id, [context.codec.decode(row) for row in rows])
+
+
+def _sub_saga_of(event: Event) -> str | None:
+    """The id of the saga that begins with this step, if the step is one."""
+    wait_ = event.wait if isinstance(event, StepStarted) else None
+    return wait_.target if wait_ is not None and wait_.kind is WaitKind.SAGA else None
+
+
+def _orchestrated_states(context: LedgerContext, saga_ids: Sequence[str]) -> Iterator[SagaState]:
+    """The states of orchestrated sagas; a server reads the next ones while these are folded."""
     parts = [saga_ids[begin : begin + SAGAS_PER_READ] for begin in range(0, len(saga_ids), SAGAS_PER_READ)]
-    for part, payloads in zip(parts, log.payloads(parts), strict=True):
-        states = _folded(log, codec, payloads)
+    for part, payloads in zip(parts, context.backend.payloads(parts), strict=True):
+        folded = _folded(context, payloads)
         for saga_id in part:
-            if saga_id not in states:
+            if saga_id not in folded:
                 raise SagaNotFound(saga_id)
-            yield states[saga_id]
+            yield folded[saga_id]
 
 
-def _folded(log: EventLog, codec: Codec, payloads: Sequence[EventPayload]) -> Mapping[str, SagaState]:
-    decode = codec.registry.decode
-    states: dict[str, SagaState] = {}
+def _folded(context: LedgerContext, payloads: Sequence[EventPayload]) -> Mapping[str, SagaState]:
+    decode = context.codec.registry.decode
+    found: dict[str, SagaState] = {}
     for saga_id, stream in groupby(payloads, key=itemgetter(0)):
         try:
             state = rebuild(saga_id, (decode(topic, version, stored) for _, topic, version, stored in stream))
         except (UnknownEvent, CorruptEvent):
-            for row in log.stream(saga_id):
-                codec.decode(row)  # raises, and says where it stands
+            saga_events(context, saga_id)  # raises the same error, with the position of the event
             raise
-        if state.started_at is not None:  # another stream than a saga's has no such fact
-            states[saga_id] = state
-    return states
+        if state.started_at is not None:  # only a saga's stream has such an event
+            found[saga_id] = state
+    return found

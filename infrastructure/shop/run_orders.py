@@ -13,7 +13,6 @@ from decimal import Decimal
 from functools import partial
 from itertools import count
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
-from uuid import uuid4
 
 from sqlalchemy import select
 
@@ -35,10 +34,11 @@ from ...domain.shop.services import place
 from ..cli.output.output import say
 from ..cli.output.progress import ReportProgress
 from ..cli.signals import run_to_end
-from ..errors import SagaConflict, TimedOut, WorkerRunning
-from ..event_store.port import AppendCall, Appended
+from ..errors import TimedOut, WorkerRunning
+from ..event_store.port import AppendCall
 from ..ledger.ledger import Ledger
 from ..ledger.stream_cache import AppendBuilder, StreamCache
+from ..ledger.transact import call_of, transact
 from ..worker.worker import Worker
 from .order_import import OrderFile, opening_stock, shortest, with_payment_method
 from .run_choreographed import through_a_broker, through_the_log
@@ -47,7 +47,6 @@ COMMANDS_MAX = 1_000
 """The most commands of one append."""
 IDS_MAX = 500
 """The most sagas asked for in one query."""
-CONFLICTS_MAX = 100
 PROGRESS_SECONDS_MAX = 60.0
 """How long another worker may take over one saga before waiting for it is given up."""
 
@@ -128,21 +127,19 @@ def _let_services_see_through(ledger: Ledger, intake: OrderFile, terms: RunOptio
 
 def _perform(ledger: Ledger, correlation_id: str, actor: str, commands: Sequence[Command]) -> None:
     """Have participants decide commands, and append what they decided, all or nothing."""
-    stream_cache = StreamCache(ledger.app, ledger.backend, ledger.codec)
+    context = ledger.context
+    stream_cache = StreamCache(context.app, context.backend, context.codec)
 
     def decided() -> AppendBuilder:
         draft = stream_cache.draft(correlation_id, Meta(actor=actor))
-        draft.handle(commands, datetime.now(UTC))
+        draft.handle(commands, context.clock.now())
         return draft
 
-    for _ in range(CONFLICTS_MAX):
+    def decide(_: int) -> AppendCall | None:
         [draft] = stream_cache.build([decided])
-        if not draft.events:
-            return
-        if isinstance(ledger.backend.append(AppendCall(uuid4(), [draft.append()])).outcomes[0], Appended):
-            return
-        stream_cache.evict_all()
-    raise SagaConflict(f"{correlation_id} could not be recorded: others keep writing to its participants; run it again")
+        return call_of([draft.append()]) if draft.events else None
+
+    transact(context, decide, what=f"the import {correlation_id}", stream_cache=stream_cache)
 
 
 def _saga_start(invoice: Order | Return, terms: RunOptions) -> SagaInput:
@@ -189,12 +186,12 @@ def _elsewhere(ledger: Ledger, openings: Sequence[SagaInput], terms: RunOptions,
 
 def taken(ledger: Ledger, intake: OrderFile, since: datetime, style: Style = "orchestrated") -> RunResult:
     """What became of the file's sagas, by the view `sagas`, which must have reached the head."""
-    sagas = ledger.queries.projection("sagas")
+    sagas = ledger.context.queries.projection("sagas")
     table = sagas.table
     ids = [_saga_id(invoice, style) for invoice in intake.invoices]
     statuses: Counter[str] = Counter()
     ended_since = 0
-    with ledger.queries.snapshot(sagas) as (connection, standing):
+    with ledger.context.queries.snapshot(sagas) as (connection, standing):
         for chunk in _chunks(ids, IDS_MAX):
             for status, ended_at in connection.execute(
                 select(table.c.status, table.c.ended_at).where(table.c.saga_id.in_(chunk))

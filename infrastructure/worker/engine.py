@@ -14,7 +14,7 @@ from functools import partial
 from ...domain.saga.evolve import rebuild
 from ..errors import OutcomeUnknown, SupersededWorker, Unavailable
 from ..event_store.port import STATE_BYTES_MAX, Claim
-from ..ledger.ledger import Ledger
+from ..ledger.context import LedgerContext
 from .coordination.lease import Lease
 from .group_commit.batch import BATCH_SAGAS_MAX
 from .group_commit.group_commit import GroupCommit
@@ -37,17 +37,17 @@ class Engine:
 
     def __init__(
         self,
-        ledger: Ledger,
+        context: LedgerContext,
         *,
         concurrency: int,
         lease_seconds: float,
     ) -> None:
-        self._ledger = ledger
-        self._log = ledger.backend
-        self._monotonic = ledger.clock.monotonic
+        self._context = context
+        self._log = context.backend
+        self._monotonic = context.clock.monotonic
         self._concurrency = concurrency
-        self._definitions = [(d.name, d.version) for d in ledger.app.definitions]
-        self._calling_out = [(d.name, d.version) for d in ledger.app.definitions if not d.has_local_steps]
+        self._definitions = [(d.name, d.version) for d in context.app.definitions]
+        self._calling_out = [(d.name, d.version) for d in context.app.definitions if not d.has_local_steps]
         self._watches = Waiters()
         self._idle: list[AwaitIdle] = []
         self._drains: list[Drain] = []
@@ -57,9 +57,9 @@ class Engine:
         self._away_seconds = AWAY_SECONDS_MIN
         self._in_doubt = False
         """The database was away: what it says this worker holds, and what it was told of, has to be asked again."""
-        self._lease = Lease(ledger.backend, lease_seconds, self._monotonic)
+        self._lease = Lease(context.backend, lease_seconds, self._monotonic)
         self._clock = self._lease.now
-        self._held = GroupCommit(ledger, self._lease, self._watches, self._outbox)
+        self._held = GroupCommit(context, self._lease, self._watches, self._outbox)
 
     def turn(self, messages: Sequence[EngineMessage]) -> TurnResult:
         """Take in what happened, append what follows, and give the attempts to make.
@@ -239,13 +239,13 @@ class Engine:
                 why = histories.unreadable.get(claim.saga_id, "it is due and has no history: run `sagaledger verify`")
                 log.error("saga %s is left alone: %s", claim.saga_id, why)
                 continue
-            definition = self._ledger.app.definition(claim.definition, claim.definition_version)
+            definition = self._context.app.definition(claim.definition, claim.definition_version)
             state = rebuild(claim.saga_id, (recorded.event for recorded in history))
             previous = next((recorded.meta.worker for recorded in reversed(history) if recorded.meta.worker), None)
             self._held.add(Execution(claim.saga_id, definition, state, history[-1].position, previous))
 
     def _read(self, after: Sequence[tuple[str, int]]) -> StreamReads:
-        return read_streams(self._log, self._ledger.codec, after)
+        return read_streams(self._log, self._context.codec, after)
 
     # What follows
 

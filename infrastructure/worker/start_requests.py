@@ -10,7 +10,7 @@ from ...domain.recorded_event import Meta
 from ..errors import DefinitionChanged
 from ..event_store.port import FencingToken
 from ..event_store.start_requests import StartRequest, StartRequestOutcome
-from ..ledger.ledger import Ledger
+from ..ledger.context import LedgerContext
 from ..ledger.saga_start import SagaStart
 from .messages import StartSaga
 
@@ -21,10 +21,10 @@ REQUESTS_OPEN_MAX = 500
 class StartRequestHandler:
     """Takes requests, and answers them once their sagas are there or cannot be started."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._requests = ledger.backend.requests
-        self._definitions = [(d.name, d.version) for d in ledger.app.definitions]
+    def __init__(self, context: LedgerContext) -> None:
+        self._context = context
+        self._requests = context.backend.requests
+        self._definitions = [(d.name, d.version) for d in context.app.definitions]
         self._answers: list[StartRequestOutcome] = []
         self._open = 0
 
@@ -59,9 +59,9 @@ class StartRequestHandler:
             self._answers.clear()
 
     def _start(self, request: StartRequest) -> StartSaga:
-        definition = self._ledger.app.definition(request.definition, request.definition_version)
+        definition = self._context.app.definition(request.definition, request.definition_version)
         if request.fingerprint != definition.fingerprint:
             raise DefinitionChanged(definition.name, definition.version, request.fingerprint, definition.fingerprint)
-        self._ledger.versions.pin_fingerprint(definition)
+        self._context.definition_versions.pin_fingerprint(definition)
         saga_start = SagaStart(request.saga_id, definition, Raw(request.input), request.begins_at)
         return StartSaga(saga_start, Meta(actor=request.actor), None, request.request_id)

@@ -19,7 +19,8 @@ from ...domain.saga.evolve import rebuild
 from ...domain.saga.outcome import AttemptOutcome, Failed, Success, failure_of
 from ...domain.saga.state import SagaState, Status
 from ..errors import SagaNotFound, Unavailable, WrongState
-from ..ledger.ledger import Ledger
+from ..ledger.context import LedgerContext
+from ..ledger.operations import cancel
 from ..ledger.saga_start import SagaStart
 from .group_commit.transition import Execution, Transition, context_of
 from .stream_reader import read_streams
@@ -28,8 +29,8 @@ from .stream_reader import read_streams
 class SubSagas:
     """What the sagas held here have to do with those that are steps of theirs."""
 
-    def __init__(self, ledger: Ledger, start: Callable[[SagaStart], None]) -> None:
-        self._ledger = ledger
+    def __init__(self, context: LedgerContext, start: Callable[[SagaStart], None]) -> None:
+        self._context = context
         self._start = start
         self._expecting: dict[str, Execution] = {}
         """Who waits for a start that was asked for and is not answered yet."""
@@ -77,7 +78,7 @@ class SubSagas:
             saga_id, parent = self._calling_off[0]
             # One that is not there, over, turning back already, or past its pivot, cannot: all of which `look` sees.
             with suppress(SagaNotFound, WrongState):
-                self._ledger.cancel(saga_id, actor=f"saga {parent}", reason="the saga it is a step of turns back")
+                cancel(self._context, saga_id, actor=f"saga {parent}", reason="the saga it is a step of turns back")
             self._calling_off.popleft()
 
     def forget(self) -> None:
@@ -106,7 +107,7 @@ class SubSagas:
             )
             child = step.nested.definition
             parent = Parent(execution.saga_id, definition.name, definition.version)
-            self._ledger.versions.pin_fingerprint(child)
+            self._context.definition_versions.pin_fingerprint(child)
             saga_start = SagaStart.of(child, value, saga_id.removeprefix(f"{child.name}-"), parent=parent)
         except Unavailable:
             raise
@@ -118,7 +119,7 @@ class SubSagas:
 
     def _read(self, saga_ids: Sequence[str]) -> Mapping[str, Sequence[RecordedEvent]]:
         after = [(saga_id, 0) for saga_id in saga_ids]
-        return read_streams(self._ledger.backend, self._ledger.codec, after).readable
+        return read_streams(self._context.backend, self._context.codec, after).readable
 
 
 def _outcome(state: SagaState) -> AttemptOutcome | None:

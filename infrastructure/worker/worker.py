@@ -15,10 +15,11 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from ...domain.recorded_event import Meta
+from ...domain.saga.definition import Definition
 from ...domain.saga.saga import Saga
 from ...domain.saga.state import SagaState
 from ..errors import Unavailable
-from ..ledger.ledger import Ledger
+from ..ledger.context import HasContext
 from ..ledger.saga_start import SagaStart, Started
 from .coordination.reconciler import Reconciler
 from .engine import Engine
@@ -53,7 +54,7 @@ class Worker:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: HasContext,
         *,
         concurrency: int = 1000,
         threads: int = 32,
@@ -61,13 +62,13 @@ class Worker:
         project: bool = True,
         drain_seconds: float = 10.0,
     ) -> None:
-        self._ledger = ledger
+        context = self._context = ledger.context
         self._concurrency = concurrency
         self._lease_seconds = lease_seconds
         self._drain_seconds = drain_seconds
         self._threads = ThreadRunner(threads)
-        self._projector = ledger.projector() if project else None
-        self._sweeper = Reconciler(ledger)
+        self._projector = context.projector() if project else None
+        self._sweeper = Reconciler(context)
         self._outbox: list[EngineMessage] = []
         """What the engine is told next."""
         self._asking: set[asyncio.Future[Any]] = set()
@@ -77,9 +78,9 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._steps = TaskRunner(self._threads, self._tell)
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        await asyncio.to_thread(self._ledger.versions.check, self._ledger.app.definitions)
+        await asyncio.to_thread(self._context.definition_versions.check, self._context.app.definitions)
         self._engine = await asyncio.to_thread(
-            Engine, self._ledger, concurrency=self._concurrency, lease_seconds=self._lease_seconds
+            Engine, self._context, concurrency=self._concurrency, lease_seconds=self._lease_seconds
         )
         self._inbox = Mailbox()
         self._thread = Thread(target=self._drive, name="saga-engine", daemon=True)
@@ -108,11 +109,14 @@ class Worker:
         begins_at: datetime | None = None,
     ) -> Started:
         """Start a saga and hold it here at once; returns when its start is durable. See `Ledger.start`."""
-        saga_start = SagaStart.of(self._ledger.definition_of(saga, version), value, key, begins_at=begins_at)
-        if not self._ledger.versions.is_pinned(saga_start.definition):
-            await asyncio.to_thread(self._ledger.versions.pin_fingerprint, saga_start.definition)
+        saga_start = SagaStart.of(self._definition(saga, version), value, key, begins_at=begins_at)
+        if not self._context.definition_versions.is_pinned(saga_start.definition):
+            await asyncio.to_thread(self._context.definition_versions.pin_fingerprint, saga_start.definition)
         async with self._starting:
             return await self._ask(lambda reply: StartSaga(saga_start, Meta(actor=actor), reply))
+
+    def _definition(self, saga: Saga[Any] | str, version: int | None) -> Definition:
+        return self._context.app.definition(saga if isinstance(saga, str) else saga.name, version)
 
     async def outcome(self, saga_id: str) -> SagaState:
         """Wait until a saga has ended or needs a person; gives its state then.

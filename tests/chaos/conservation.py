@@ -23,7 +23,7 @@ from .evidence import Evidence
 
 def money_is_conserved(evidence: Evidence) -> Iterator[str]:
     """Captured less refunded is what completed orders cost less what returns gave back: by views and by events."""
-    query = evidence.ledger.queries
+    query = evidence.ledger.context.queries
     with query.snapshot(query.projection("payments")) as (connection, _):
         payments = query.projection("payments").table
         orders = query.projection("orders").table
@@ -52,7 +52,7 @@ def money_is_conserved(evidence: Evidence) -> Iterator[str]:
 
 def stock_is_conserved(evidence: Evidence) -> Iterator[str]:
     """Received = on hand + reserved + shipped - returned, for each article, and none below zero at any moment."""
-    query = evidence.ledger.queries
+    query = evidence.ledger.context.queries
     inventory = query.projection("inventory")
     with query.snapshot(inventory) as (connection, _):
         rows = connection.execute(inventory.table.select()).mappings().all()

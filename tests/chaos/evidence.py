@@ -46,7 +46,7 @@ def read_events(ledger: Ledger) -> Iterator[RecordedEvent]:
     """The whole log."""
     position = 0
     while rows := ledger.backend.read(position, limit=READ_EVENTS):
-        yield from map(ledger.codec.decode, rows)
+        yield from map(ledger.context.codec.decode, rows)
         position = rows[-1].position
 
 

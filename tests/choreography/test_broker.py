@@ -121,7 +121,7 @@ def test_nonsense_on_the_stream_is_put_away_and_delays_nobody(town: Town) -> Non
     town.shop.place(order("1"))
     town.open()
     until(lambda: town.ended() == 1)
-    stream = stream_of(town.shop.ledger)
+    stream = stream_of(town.shop.ledger.context)
 
     async def publish() -> None:
         async with NatsBroker(town.nats.url, logger=None) as broker:

@@ -81,7 +81,7 @@ def test_it_is_on_record_who_called_it_off_and_why(shop: Shop) -> None:
     assert status is Status.COMPENSATING
     assert (cancelled.meta.actor, cancelled.event.schema.name) == ("ann", "OrderCancelled")
     for view in ("sagas", "saga_steps", "interventions"):
-        assert drift(shop.ledger.queries, shop.ledger.backend, shop.ledger.codec, view).count == 0
+        assert drift(shop.ledger.context.queries, shop.ledger.backend, shop.ledger.context.codec, view).count == 0
 
 
 def test_what_is_over_or_cannot_be_called_off_is_left_alone(shop: Shop) -> None:
@@ -112,7 +112,7 @@ def test_an_order_may_be_called_off_at_any_moment(seed: int) -> None:
         shop = Shop(Ledger.open(f"sqlite:///{Path(folder) / 'ledger.db'}", APP))
         shop.stock(sku1=100, sku2=100)
         shop.place(*(order(key, ("sku1", 1), ("sku2", 1), declined=key == "3") for key in "123"))
-        followers = [Subscription(shop.ledger, service) for service in APP.services.values()]
+        followers = [Subscription(shop.ledger.context, service) for service in APP.services.values()]
         to_cancel = {random.randrange(ROUNDS_MAX // 2): f"order_flow-{key}" for key in "123"}
         late: set[str] = set()
         for each in range(ROUNDS_MAX):

@@ -65,7 +65,9 @@ def silent_order(sqlite_url: str) -> None:
         shop.place(order("1"))
         [row] = ledger.backend.correlated("order_flow-1")
         paid = PaymentSucceeded(LONG_AGO, "1", "1", "c1", 500, "GBP")
-        new = ledger.codec.encode("payment-1", 1, paid, correlation_id="order_flow-1", causation_position=row.position)
+        new = ledger.context.codec.encode(
+            "payment-1", 1, paid, correlation_id="order_flow-1", causation_position=row.position
+        )
         ledger.backend.append(AppendCall(uuid4(), [Append([new])]))
 
 
@@ -156,7 +158,7 @@ def test_parked_events_are_listed_and_replayed(sagaledger: Command, sqlite_url: 
     """The inventory is empty, so the order is cancelled; the refund, already paid out of turn, is in order."""
     with Ledger.open(sqlite_url, APP) as ledger:
         wrong = PaymentSucceeded(LONG_AGO, "9", "9", "c1", 500, "GBP")
-        new = ledger.codec.encode("payment-9", 1, wrong, correlation_id="order_flow-1")
+        new = ledger.context.codec.encode("payment-9", 1, wrong, correlation_id="order_flow-1")
         ledger.backend.append(AppendCall(uuid4(), [Append([new])]))
         Shop(ledger).drain()
 

@@ -177,7 +177,7 @@ def test_later_events_of_a_process_wait_behind_the_one_that_failed(shop: Shop, c
     carrier.broken["1"] = ConnectionError("the carrier does not answer")
     shop.place(an_order("1"))
     shop.drain()
-    codec, log = shop.ledger.codec, shop.ledger.backend
+    codec, log = shop.ledger.context.codec, shop.ledger.backend
     paid_again = PaymentSucceeded(an_order("1").placed_at, "1", "1", "c1", 0, "GBP")
     new = codec.encode("payment-1", 2, paid_again, correlation_id="order_flow-1")
     log.append(AppendCall(uuid4(), [Append([new])]))
@@ -199,7 +199,7 @@ def test_an_event_in_another_process_s_name_is_parked(shop: Shop) -> None:
     shop.place(an_order("1"))
     shop.drain()
     reserved = InventoryReserved(an_order("1").placed_at, "2", "sku9", 1, 1, 1)
-    new = shop.ledger.codec.encode("stock-sku9", 1, reserved, correlation_id="order_flow-1")
+    new = shop.ledger.context.codec.encode("stock-sku9", 1, reserved, correlation_id="order_flow-1")
     shop.ledger.backend.append(AppendCall(uuid4(), [Append([new])]))
 
     shop.drain()
@@ -213,7 +213,7 @@ def test_an_event_in_another_process_s_name_is_parked(shop: Shop) -> None:
 def test_an_event_that_cannot_be_read_is_parked_and_stops_no_service(shop: Shop) -> None:
     """The other processes go on."""
     created = OrderCreated(an_order("1").placed_at, "1", "c1", "France", 1, 500, "GBP", an_order("1").placed_at)
-    bad = replace(shop.ledger.codec.encode("order-1", 1, created, correlation_id="order_flow-1"), state=b"{}")
+    bad = replace(shop.ledger.context.codec.encode("order-1", 1, created, correlation_id="order_flow-1"), state=b"{}")
     shop.ledger.backend.append(AppendCall(uuid4(), [Append([bad])]))
     shop.place(an_order("2"))
 

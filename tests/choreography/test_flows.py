@@ -136,7 +136,7 @@ def test_the_views_treat_a_choreographed_saga_like_any_other(shop: Shop) -> None
     }
     ledger = shop.ledger
     for view in ("sagas", "saga_steps", "interventions", "findings", "dead_letters", "orders"):
-        assert drift(ledger.queries, ledger.backend, ledger.codec, view).count == 0
+        assert drift(ledger.context.queries, ledger.backend, ledger.context.codec, view).count == 0
 
 
 def test_the_past_of_a_choreographed_saga_is_its_first_facts(shop: Shop) -> None:
@@ -155,13 +155,13 @@ def test_a_view_that_lags_by_one_event_at_a_time_says_the_same(shop: Shop) -> No
     """What the translator remembers between batches is only a cache."""
     shop.place(order("1"), order("2", declined=True))
     shop.bus.drain()
-    slow = Projector(shop.ledger.backend, shop.ledger.codec, shop.ledger.app.projections, batch_events_max=1)
+    slow = Projector(shop.ledger.backend, shop.ledger.context.codec, shop.ledger.app.projections, batch_events_max=1)
     slow.catch_up()
     slow.stop()
 
     ledger = shop.ledger
-    assert drift(ledger.queries, ledger.backend, ledger.codec, "sagas").count == 0
-    assert drift(ledger.queries, ledger.backend, ledger.codec, "saga_steps").count == 0
+    assert drift(ledger.context.queries, ledger.backend, ledger.context.codec, "sagas").count == 0
+    assert drift(ledger.context.queries, ledger.backend, ledger.context.codec, "saga_steps").count == 0
 
 
 def test_waiting_for_a_choreographed_saga_ends_with_it(shop: Shop) -> None:

@@ -35,7 +35,7 @@ def test_an_event_survives_the_way_through_a_message(placed: StoredRow) -> None:
 
 def test_a_message_that_comes_again_counts_once(sqlite_shop: Shop, placed: StoredRow) -> None:
     """To this instance of the service, and to one that knows nothing of it."""
-    first, second = NatsInbox(sqlite_shop.ledger, inventory), NatsInbox(sqlite_shop.ledger, inventory)
+    first, second = (NatsInbox(sqlite_shop.ledger.context, inventory) for _ in range(2))
 
     for receiver in (first, first, second):
         assert receiver.receive([_notice(placed), _notice(placed)]) == []
@@ -90,7 +90,7 @@ def test_a_message_that_the_log_contradicts_is_rejected(
 ) -> None:
     """The broker is never the source of truth; nothing is recorded for it."""
     before = sqlite_shop.ledger.backend.head().position
-    receiver = NatsInbox(sqlite_shop.ledger, inventory)
+    receiver = NatsInbox(sqlite_shop.ledger.context, inventory)
 
     [rejection] = receiver.receive([_notice(placed)._replace(**forged)])  # type: ignore[arg-type]
 
@@ -106,7 +106,7 @@ def test_an_earlier_event_that_was_never_delivered_is_handled_first(sqlite_shop:
     cancelled = next(row for row in rows if row.topic == "OrderCancelled")
     head = sqlite_shop.ledger.backend.head().position
 
-    NatsInbox(sqlite_shop.ledger, inventory).receive([_notice(cancelled)])
+    NatsInbox(sqlite_shop.ledger.context, inventory).receive([_notice(cancelled)])
 
     assert sqlite_shop.ledger.backend.head().position == head, "the embedded bus had handled it"
 
@@ -115,7 +115,7 @@ def test_the_checkpoint_moves_to_the_first_event_that_is_outstanding(sqlite_shop
     """So `participants` says how far a service is, whoever delivers."""
     sqlite_shop.place(order("1"), order("2"))
     first, second = (sqlite_shop.ledger.backend.correlated(f"order_flow-{key}")[0] for key in "12")
-    receiver = NatsInbox(sqlite_shop.ledger, inventory)
+    receiver = NatsInbox(sqlite_shop.ledger.context, inventory)
 
     receiver.receive([_notice(first)])
     receiver.tick()
@@ -137,7 +137,7 @@ def test_more_events_than_one_append_may_have_are_handled_in_several(sqlite_shop
     sqlite_shop.place(*orders)
     rows = [sqlite_shop.ledger.backend.correlated(f"order_flow-{each.order_id}")[0] for each in orders]
 
-    rejections = NatsInbox(sqlite_shop.ledger, inventory).receive([_notice(row) for row in rows])
+    rejections = NatsInbox(sqlite_shop.ledger.context, inventory).receive([_notice(row) for row in rows])
 
     assert rejections == []
     assert sum(len(sqlite_shop.topics(f"order_flow-{each.order_id}")) - 1 for each in orders) == 80 * 150

@@ -81,11 +81,11 @@ def test_services_may_take_their_turns_in_any_order_and_come_back_at_any_time(se
     with TemporaryDirectory() as folder:
         shop = _busy_shop(folder)
         services = list(APP.services.values()) * 2
-        followers = [Subscription(shop.ledger, service) for service in services]
+        followers = [Subscription(shop.ledger.context, service) for service in services]
         for _ in range(ROUNDS_MAX):
             at = random.randrange(len(followers))
             if random.random() < 0.1:
-                followers[at] = Subscription(shop.ledger, services[at])
+                followers[at] = Subscription(shop.ledger.context, services[at])
             followers[at].step()
 
         InProcessBus(shop.ledger).drain(timeout_seconds=30)
@@ -101,7 +101,7 @@ def test_a_broker_may_deliver_late_twice_and_in_any_order(seed: int, lost: float
     random = Random(seed)  # noqa: S311  # deliveries that can be repeated
     with TemporaryDirectory() as folder:
         shop = _busy_shop(folder)
-        receivers = [NatsInbox(shop.ledger, service) for service in APP.services.values() for _ in range(2)]
+        receivers = [NatsInbox(shop.ledger.context, service) for service in APP.services.values() for _ in range(2)]
         for _ in range(ROUNDS_MAX):
             receiver = random.choice(receivers)
             kept = [notice for notice in _notices(shop) if _draw(seed, notice) >= lost]

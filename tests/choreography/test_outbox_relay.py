@@ -78,7 +78,7 @@ def _all_ended(shop: Shop) -> bool:
 
 
 def _position(shop: Shop) -> int:
-    return shop.ledger.backend.consumer_position(f"relay:{stream_of(shop.ledger)}")
+    return shop.ledger.backend.consumer_position(f"relay:{stream_of(shop.ledger.context)}")
 
 
 def _choreographed(shop: Shop) -> list[StoredRow]:
@@ -95,7 +95,7 @@ def _stream(shop: Shop, nats: Nats) -> StreamState:
 
     async def ask() -> StreamState:
         async with NatsBroker(nats.url, logger=None) as broker:
-            name = stream_of(shop.ledger)
+            name = stream_of(shop.ledger.context)
             info = await broker.connection.jetstream().stream_info(name, subjects_filter=f"{name}.>")
             return info.state
 
@@ -110,7 +110,7 @@ def test_every_choreographed_event_is_sent_and_no_other(sqlite_shop: Shop, nats:
 
     _relay(sqlite_shop, nats)
 
-    stream = stream_of(sqlite_shop.ledger)
+    stream = stream_of(sqlite_shop.ledger.context)
     assert _stream(sqlite_shop, nats).subjects == {
         f"{stream}.order_flow.OrderCreated": 1,
         f"{stream}.order_flow.InventoryReserved.part": 1,
@@ -129,7 +129,7 @@ def test_what_is_sent_again_is_dropped_by_the_broker(sqlite_shop: Shop, nats: Na
     _relay(sqlite_shop, nats)
     sent = _stream(sqlite_shop, nats).messages
 
-    consumer = f"relay:{stream_of(sqlite_shop.ledger)}"
+    consumer = f"relay:{stream_of(sqlite_shop.ledger.context)}"
     back = CheckpointUpdate(consumer, _position(sqlite_shop), 0)
     sqlite_shop.ledger.backend.append(AppendCall(uuid4(), [], advances=[back]))
     _relay(sqlite_shop, nats)
@@ -202,7 +202,7 @@ def test_messages_that_come_twice_late_and_in_another_order_count_once(sqlite_sh
     Random(7).shuffle(rows)  # noqa: S311  # an order that can be repeated
 
     async def publish_again() -> None:
-        stream = stream_of(sqlite_shop.ledger)
+        stream = stream_of(sqlite_shop.ledger.context)
         async with NatsBroker(nats.url, logger=None) as broker:
             for row in rows:
                 headers = {**headers_of(stream, row), MESSAGE_ID: str(uuid4())}

@@ -115,7 +115,7 @@ def test_a_choreographed_ledger_verifies(ledgers: Callable[[str, str], Ledger]) 
 
     assert verify(ledger.backend).ok
     for projection in APP.projections:
-        assert drift(ledger.queries, ledger.backend, ledger.codec, projection.name).count == 0
+        assert drift(ledger.context.queries, ledger.backend, ledger.context.codec, projection.name).count == 0
     assert ledger.query("findings").rows == []
     assert ledger.query("dead_letters").rows == []
 

@@ -33,7 +33,7 @@ class Outcome(NamedTuple):
 def inspect(url: str, folder: Path) -> tuple[Outcome, list[str]]:
     """The outcome, and every violation."""
     with open_ledger(url, folder, Watch()) as ledger:
-        events = [ledger.codec.decode(row) for row in ledger.backend.read(0, limit=100_000)]
+        events = [ledger.context.codec.decode(row) for row in ledger.backend.read(0, limit=100_000)]
         books = Harbour(folder).books
         found = [*_of_the_log(ledger), *_of_steps(events, books), *_of_views(ledger)]
         rows = {view: ledger.query(view, limit=1000).rows for view in VIEWS}
@@ -71,6 +71,6 @@ def _of_steps(events: list[RecordedEvent], books: list[str]) -> Iterator[str]:
 
 def _of_views(ledger: Ledger) -> Iterator[str]:
     for projection in ledger.app.projections:
-        found = drift(ledger.queries, ledger.backend, ledger.codec, projection.name)
+        found = drift(ledger.context.queries, ledger.backend, ledger.context.codec, projection.name)
         if found.count:
             yield f"view {projection.name} differs from its events: {found.differences[:2]}"

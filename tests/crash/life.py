@@ -58,7 +58,7 @@ def live(url: str, folder: Path) -> None:
     with open_ledger(url, folder, watch) as ledger:
         _begin(ledger)
         _work(ledger, Harbour(folder), watch)
-        rebuild(ledger.backend, ledger.codec, ledger.queries.projection("orders"))
+        rebuild(ledger.backend, ledger.context.codec, ledger.context.queries.projection("orders"))
 
 
 def _begin(ledger: Ledger) -> None:
@@ -78,7 +78,7 @@ def _begin(ledger: Ledger) -> None:
 
 
 def _open_stock(ledger: Ledger) -> None:
-    stream_cache = StreamCache(ledger.app, ledger.backend, ledger.codec)
+    stream_cache = StreamCache(ledger.app, ledger.backend, ledger.context.codec)
 
     def receive() -> AppendBuilder:
         draft = stream_cache.draft("delivery", Meta())
@@ -92,7 +92,7 @@ def _open_stock(ledger: Ledger) -> None:
 
 def _work(ledger: Ledger, harbour: Harbour, watch: Watch) -> None:
     """Turn by turn, until every saga has ended and every view has reached the end of the log."""
-    engine = Engine(ledger, concurrency=100, lease_seconds=600.0)
+    engine = Engine(ledger.context, concurrency=100, lease_seconds=600.0)
     projector = ledger.projector()
     threads = ThreadRunner(1)
     inbox: list[EngineMessage] = []

@@ -81,25 +81,25 @@ def test_a_sweep_restores_exactly_what_wants_a_worker(ledger: Ledger) -> None:
     ledger.start(plain, 2, key="after")
     lose_the_due_work(ledger)
 
-    restored = Reconciler(ledger).sweep()
+    restored = Reconciler(ledger.context).sweep()
 
     assert sorted(restored) == ["patient-before", "plain-after"]
     assert sorted(change.saga_id for change in ledger.backend.due()) == sorted(restored)
-    assert Reconciler(ledger).sweep() == []
+    assert Reconciler(ledger.context).sweep() == []
 
 
 def test_a_saga_whose_own_saga_was_abandoned_is_restored(ledger: Ledger) -> None:
     """The row that would have told it is lost at that very moment: nobody will write to it any more."""
     ledger.start(trip, 1, key="1")
     asyncio.run(settle(ledger))
-    sweeper = Reconciler(ledger)
+    sweeper = Reconciler(ledger.context)
     lose_the_due_work(ledger)
     assert sweeper.sweep() == []
     ledger.intervene("stay-trip-1.rest", "abandon", actor="ann", reason="the hotel is gone")
     lose_the_due_work(ledger)
 
     assert sweeper.sweep() == ["trip-1"]
-    assert Reconciler(ledger).sweep() == []
+    assert Reconciler(ledger.context).sweep() == []
     asyncio.run(settle(ledger))
     assert ledger.state("trip-1").status == "compensated"
 
@@ -108,7 +108,7 @@ def test_a_saga_at_rest_that_is_written_to_is_looked_at_again(ledger: Ledger) ->
     """It waited for a word; the word came, and its due row was lost with it."""
     ledger.start(endless, 1, key="1")
     asyncio.run(settle(ledger))
-    sweeper = Reconciler(ledger)
+    sweeper = Reconciler(ledger.context)
     assert sweeper.sweep() == []
     ledger.signal("endless-1", "word", actor="ann")
     lose_the_due_work(ledger)
@@ -122,7 +122,7 @@ def test_a_sweep_reads_what_is_new_and_remembers_what_is_open(ledger: Ledger, mo
         ledger.start(plain, number, key=str(number))
         ledger.start(endless, number, key=str(number))
     asyncio.run(settle(ledger))
-    sweeper = Reconciler(ledger)
+    sweeper = Reconciler(ledger.context)
     sweeper.sweep()
     head = ledger.backend.head().position
     seen: list[StoredRow] = []
@@ -167,7 +167,7 @@ def test_a_sweep_leaves_a_row_that_came_back_with_its_holder(ledger: Ledger) -> 
     saga_id = ledger.start(plain, 1, key="held").saga_id
     lose_the_due_work(ledger)
     epoch = ledger.backend.register(host="here", pid=1, lease_seconds=60)
-    sweeper = Reconciler(ledger)
+    sweeper = Reconciler(ledger.context)
     row = QueueEntry(saga_id, "plain", 1, datetime.now(UTC), None)
     look = ledger.backend.due
 

@@ -16,8 +16,11 @@ from sagaledger.domain.errors import InvalidInput
 from sagaledger.domain.saga.state import Status
 from sagaledger.infrastructure.errors import NotALedger, NotSupported, Unavailable
 from sagaledger.infrastructure.event_store.start_requests import StartRequest
+from sagaledger.infrastructure.ledger import state_reader
 from sagaledger.infrastructure.ledger.app import App
+from sagaledger.infrastructure.ledger.context import LedgerContext
 from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.worker.group_commit import group_commit
 
 from ..worker.conftest import play, until, worker_on
 from .trip import APP, Trip, trip
@@ -208,16 +211,15 @@ def test_a_database_that_is_away_is_no_reason_to_refuse(
     ledger.start(trip, ROME)
     ledger.start_in(mine, trip, ROME)
     mine.commit()
-    look = ledger.history
     looked: list[str] = []
 
-    def look_later(saga_id: str, **how: Any) -> Any:
+    def look_later(context: LedgerContext, saga_id: str) -> Any:
         looked.append(saga_id)
         if len(looked) == 1:
             raise Unavailable("away")
-        return look(saga_id, **how)
+        return state_reader.saga_events(context, saga_id)
 
-    monkeypatch.setattr(ledger, "history", look_later)
+    monkeypatch.setattr(group_commit, "saga_events", look_later)
 
     work(ledger)
 

@@ -48,7 +48,7 @@ def test_one_that_cannot_be_read_says_where(ledger: Ledger, started: list[str]) 
     """The event's position and the saga."""
     broken = started[1]
     fact = ledger.history(broken, participants=False)[0].event
-    unknown = replace(ledger.codec.encode(broken, 2, fact), topic="SagaPainted")
+    unknown = replace(ledger.context.codec.encode(broken, 2, fact), topic="SagaPainted")
     ledger.backend.append(AppendCall(uuid4(), [Append([unknown])]))
     position = ledger.backend.head().position
 

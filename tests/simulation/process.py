@@ -67,7 +67,7 @@ class Process:
         self._ended = ended
         self.life = Life(machine.scheduler, machine.random, ended)
         self._ledger = machine.ledger(self.life)
-        self._sweeper = Reconciler(self._ledger)
+        self._sweeper = Reconciler(self._ledger.context)
         self._sweep_at = 0.0
         self._engine: Engine | None = None
         self._inbox: list[EngineMessage] = []
@@ -108,7 +108,7 @@ class Process:
     def _live(self) -> float:
         if self._engine is None:
             try:
-                self._engine = Engine(self._ledger, concurrency=CONCURRENCY, lease_seconds=self._lease_seconds)
+                self._engine = Engine(self._ledger.context, concurrency=CONCURRENCY, lease_seconds=self._lease_seconds)
             except Unavailable:
                 return WAKE_SECONDS_MAX  # its supervisor starts it again
         messages, self._inbox = self._inbox, []

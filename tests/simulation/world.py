@@ -83,7 +83,7 @@ class World:
     @cached_property
     def events(self) -> list[RecordedEvent]:
         """Everything that was recorded, once the run is over."""
-        return [self.ledger.codec.decode(row) for row in self.log.read(0, limit=EVERYTHING)]
+        return [self.ledger.context.codec.decode(row) for row in self.log.read(0, limit=EVERYTHING)]
 
     def sagas(self) -> dict[str, SagaState]:
         """The state of every saga."""
@@ -93,7 +93,7 @@ class World:
     # What is there
 
     def _fill_shelves(self) -> None:
-        stream_cache = StreamCache(self.app, self.log, self.ledger.codec)
+        stream_cache = StreamCache(self.app, self.log, self.ledger.context.codec)
 
         def receive() -> object:
             draft = stream_cache.draft("delivery", Meta())

@@ -32,7 +32,7 @@ def _engine(url: str, handed_back: list[str]) -> Iterator[Engine]:
             release(epoch, saga_ids)
 
         patch.setattr(ledger.backend, "release", released)
-        engine = Engine(ledger, concurrency=HELD, lease_seconds=60)
+        engine = Engine(ledger.context, concurrency=HELD, lease_seconds=60)
         yield engine
         engine.finish()
 

@@ -63,7 +63,7 @@ def test_a_killed_worker_is_resumed_where_it_was(url: str, tmp_path: Path, momen
         statuses = [ledger.state(f"journey-{n}").status for n in range(JOURNEYS)]
         assert statuses == [Status.COMPLETED, Status.COMPENSATED] * (JOURNEYS // 2)
         # and the miles are those of the journeys that were completed
-        miles = [ledger.codec.decode(row).event.miles for row in ledger.backend.stream("miles-all")]  # type: ignore[attr-defined]
+        miles = [ledger.context.codec.decode(row).event.miles for row in ledger.backend.stream("miles-all")]  # type: ignore[attr-defined]
         assert sum(miles) == 100 * JOURNEYS // 2
         assert ledger.backend.due() == []
 

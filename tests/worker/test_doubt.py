@@ -33,8 +33,8 @@ def test_a_saga_claimed_unheard_while_its_own_start_waits_is_not_lost(open_ledge
     """Somebody else started it meanwhile, and the answer to the claim was lost: its holder finds that it holds it."""
     ledger, elsewhere = open_ledger(APP), open_ledger(APP)
     flaky = Flaky(ledger.backend)
-    ledger.backend = flaky  # type: ignore[assignment]  # it stands before the real one
-    engine = Engine(ledger, concurrency=10, lease_seconds=60.0)
+    ledger.context.backend = flaky  # type: ignore[assignment]  # it stands before the real one
+    engine = Engine(ledger.context, concurrency=10, lease_seconds=60.0)
     flaky.trouble = _fail_once("streams")
     saga_start = SagaStart.of(APP.definition("fulfil_order"), ORDER, None)
     engine.turn([StartSaga(saga_start, Meta(), None)])  # it is about to be started, and what it needs cannot be read
@@ -61,12 +61,12 @@ def test_a_saga_that_another_worker_drives_too_is_let_go_of(postgres_url: str) -
         Ledger.open(postgres_url, app) as other,
         closing(asyncio.new_event_loop()) as loop,
     ):
-        first, second = (Engine(one, concurrency=10, lease_seconds=60.0) for one in (ledger, other))
+        first, second = (Engine(one.context, concurrency=10, lease_seconds=60.0) for one in (ledger, other))
         start = StartSaga(SagaStart.of(saga.definition, 1, "1"), Meta(), None)
         [attempt] = drive(first, lambda: False, [start])
         [row] = ledger.backend.due()
         ledger.backend.put_due([row._replace(due_at=None)])
-        assert Reconciler(other).sweep() == ["errand-1"]
+        assert Reconciler(other.context).sweep() == ["errand-1"]
         [again] = drive(second, lambda: False)
 
         # when the first one learns that its attempt is not the last any more, then it holds nothing, and is idle

@@ -60,7 +60,7 @@ def _orders(seed: int) -> list[Order]:
 
 def _receive(ledger: Ledger, pieces: int) -> None:
     """Stock arrives, written by a process that is no worker, while others write to the same articles."""
-    stream_cache = StreamCache(ledger.app, ledger.backend, ledger.codec)
+    stream_cache = StreamCache(ledger.app, ledger.backend, ledger.context.codec)
     for sku in ARTICLES:
         while True:
 
@@ -101,7 +101,7 @@ def _run(workers_on: list[Ledger], elsewhere: Ledger) -> Counter[Status]:
 def _check_conservation(ledger: Ledger, statuses: Counter[Status]) -> None:
     assert set(statuses) == {Status.COMPLETED, Status.COMPENSATED}
     assert sum(statuses.values()) == ORDERS
-    events = [ledger.codec.decode(row) for row in ledger.backend.read(0, limit=100_000)]
+    events = [ledger.context.codec.decode(row) for row in ledger.backend.read(0, limit=100_000)]
     # no stock was below nothing, at any event; and what is left is what was received less what was shipped
     for sku in ARTICLES:
         states = [INVENTORY.initial]

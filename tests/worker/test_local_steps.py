@@ -30,7 +30,7 @@ def _pieces(ledger: Ledger, name: str) -> int:
     """What the shelf's whole stream folds to; it may never have been below nothing."""
     pieces = 0
     for row in ledger.backend.stream(f"shelf-{name}"):
-        pieces = SHELF.evolve(pieces, ledger.codec.decode(row).event)
+        pieces = SHELF.evolve(pieces, ledger.context.codec.decode(row).event)
         assert pieces >= 0
     return pieces
 
@@ -86,7 +86,7 @@ def test_a_thousand_sagas_on_one_shelf_are_decided_in_turn(open_ledger: OpenLedg
 
     assert play(scene()) == {Status.COMPLETED: 600, Status.COMPENSATED: 400}
     assert _pieces(ledger, "hot") == 0
-    begun = [ledger.codec.decode(row) for row in ledger.backend.read(0, limit=10_000, topics=["StepStarted"])]
+    begun = [ledger.context.codec.decode(row) for row in ledger.backend.read(0, limit=10_000, topics=["StepStarted"])]
     assert {recorded.event.attempt for recorded in begun if isinstance(recorded.event, StepStarted)} == {1}
 
 
@@ -94,7 +94,7 @@ def _write_elsewhere(ledger: Ledger, command: Fill | Take) -> None:
     """Write to a shelf as a worker of another process would."""
     end = len(ledger.backend.stream(f"shelf-{command.shelf}"))
     (fact,) = SHELF.decide(_pieces(ledger, command.shelf), command, datetime.now(UTC))
-    new = ledger.codec.encode(f"shelf-{command.shelf}", end + 1, fact)
+    new = ledger.context.codec.encode(f"shelf-{command.shelf}", end + 1, fact)
     ledger.backend.append(AppendCall(uuid4(), [Append([new])]))
 
 
@@ -214,7 +214,7 @@ def test_a_shelf_that_cannot_be_read_fails_who_needs_it_alone(open_ledger: OpenL
     """An event that nobody here knows, in a participant's stream, is that step's failure; the others go on."""
     ledger = open_ledger(goods_app())
     good = SHELF.decide(0, Fill("bad", 1), datetime.now(UTC))[0]
-    unknown = replace(ledger.codec.encode("shelf-bad", 1, good), topic="ShelfPainted")
+    unknown = replace(ledger.context.codec.encode("shelf-bad", 1, good), topic="ShelfPainted")
     ledger.backend.append(AppendCall(uuid4(), [Append([unknown])]))
 
     async def scene() -> list[str | None]:

@@ -101,7 +101,7 @@ def elsewhere(ledger: Ledger) -> Iterator[Ledger]:
 def engine(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """An engine that looks in every turn at what others did."""
     monkeypatch.setattr(engines, "POLL_SECONDS", 0.0)
-    engine = Engine(ledger, concurrency=10, lease_seconds=60.0)
+    engine = Engine(ledger.context, concurrency=10, lease_seconds=60.0)
     yield engine
     engine.finish()
 

@@ -65,7 +65,7 @@ def _append(ledger: Ledger, append: Append) -> object:
 
 def _stream_cache(ledger: Ledger) -> tuple[StreamCache, _Watched]:
     watched = _Watched(ledger.backend)
-    return StreamCache(APP, watched, ledger.codec), watched
+    return StreamCache(APP, watched, ledger.context.codec), watched
 
 
 def test_a_contested_stream_is_read_on_from_what_is_certain(open_ledger: OpenLedger) -> None:

@@ -12,7 +12,10 @@ from sagaledger.domain.saga.outcome import failure_of
 from sagaledger.domain.saga.state import Status
 from sagaledger.infrastructure.errors import Unavailable
 from sagaledger.infrastructure.event_store.port import FencingToken
+from sagaledger.infrastructure.ledger import operations
+from sagaledger.infrastructure.ledger.context import LedgerContext
 from sagaledger.infrastructure.ledger.saga_start import SagaStart
+from sagaledger.infrastructure.worker import sub_sagas
 from sagaledger.infrastructure.worker.engine import Engine
 from sagaledger.infrastructure.worker.messages import AttemptEnded, StartSaga
 
@@ -47,22 +50,21 @@ def test_what_settles_beside_a_saga_that_turns_back_is_settled(url: str, monkeyp
     """Its stay cannot be called off at first: the errand in the same batch is run again, and then the stay ends."""
     journey = Journey()
     with Ledger.open(url, journey.app, create=True) as ledger, Ledger.open(url, journey.app) as shell:
-        engine = Engine(ledger, concurrency=10, lease_seconds=60.0)
+        engine = Engine(ledger.context, concurrency=10, lease_seconds=60.0)
         drive(engine, lambda: bool(shell.backend.stream("stay-trip-1.rest")), [journey.start(journey.trip)])
         drive(engine, lambda: shell.backend.due() == [])
         [first] = drive(engine, lambda: False, [journey.start(journey.errand)])
         failed = AttemptEnded(first.execution, first.run, failure_of(OSError("no answer")))
         drive(engine, lambda: "StepFailed" in topics(shell, "errand-1"), [failed])
-        cancel = ledger.cancel
         asked: list[str] = []
 
-        def cancel_later(saga_id: str, *, actor: str, reason: str) -> object:
+        def cancel_later(context: LedgerContext, saga_id: str, *, actor: str, reason: str) -> object:
             asked.append(saga_id)
             if len(asked) == 1:
                 raise Unavailable("away")
-            return cancel(saga_id, actor=actor, reason=reason)
+            return operations.cancel(context, saga_id, actor=actor, reason=reason)
 
-        monkeypatch.setattr(ledger, "cancel", cancel_later)
+        monkeypatch.setattr(sub_sagas, "cancel", cancel_later)
         shell.cancel("trip-1", actor="ann", reason="no time")
         sleep(2 * AGAIN.backoff_seconds)  # both are to be decided on in the next turn
 
@@ -79,13 +81,13 @@ def test_a_worker_that_lost_its_lease_starts_no_saga_of_one_that_others_turned_b
     """It was about to start the stay when it was stopped; meanwhile another worker undid the trip."""
     journey = Journey()
     with Ledger.open(postgres_url, journey.app, create=True) as ledger, Ledger.open(postgres_url, journey.app) as other:
-        late = Engine(ledger, concurrency=10, lease_seconds=60.0)
+        late = Engine(ledger.context, concurrency=10, lease_seconds=60.0)
         drive(late, lambda: journey.stays_begun == 1, [journey.start(journey.trip)])
         assert other.backend.stream("stay-trip-1.rest") == []
         [stopped] = other.backend.workers()
         other.backend.retire(FencingToken(stopped.worker_id, stopped.epoch))
         other.cancel("trip-1", actor="ann", reason="no time")
-        quick = Engine(other, concurrency=10, lease_seconds=60.0)
+        quick = Engine(other.context, concurrency=10, lease_seconds=60.0)
         drive(quick, lambda: other.state("trip-1").end is not None)
         quick.finish()
 

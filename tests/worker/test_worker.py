@@ -209,7 +209,7 @@ def test_a_running_saga_whose_stream_becomes_unreadable_is_left_alone(open_ledge
 
 def _write(ledger: Ledger, stream_id: str, version: int, topic: str) -> None:
     fact = ledger.history(stream_id)[0].event
-    new = replace(ledger.codec.encode(stream_id, version, fact), topic=topic)
+    new = replace(ledger.context.codec.encode(stream_id, version, fact), topic=topic)
     ledger.backend.append(AppendCall(uuid4(), [Append([new])]))
 
 
@@ -267,7 +267,7 @@ def test_a_database_that_is_away_for_a_while_costs_nothing(open_ledger: OpenLedg
             )
 
     async def scene() -> None:
-        ledger.backend = flaky  # type: ignore[assignment]  # it stands before the real one
+        ledger.context.backend = flaky  # type: ignore[assignment]  # it stands before the real one
         async with worker_on(ledger, lease_seconds=0.6) as worker:
             if error == "not written":
                 flaky.trouble = fail
@@ -401,7 +401,7 @@ def test_a_worker_closes_though_the_database_is_away(open_ledger: OpenLedger) ->
         raise Unavailable("away")
 
     async def scene() -> list[BaseException | None]:
-        ledger.backend = flaky  # type: ignore[assignment]  # it stands before the real one
+        ledger.context.backend = flaky  # type: ignore[assignment]  # it stands before the real one
         async with worker_on(ledger, drain_seconds=0.2) as worker:
             await worker.start(gate.saga, 1, key="1")
             flaky.trouble = away
@@ -430,7 +430,7 @@ def test_what_ends_the_engine_ends_the_worker(open_ledger: OpenLedger) -> None:
             raise ZeroDivisionError("a bug")
 
     async def scene() -> None:
-        ledger.backend = flaky  # type: ignore[assignment]  # it stands before the real one
+        ledger.context.backend = flaky  # type: ignore[assignment]  # it stands before the real one
         async with worker_on(ledger) as worker:
             flaky.trouble = fail
             await worker.run_until(asyncio.Event())

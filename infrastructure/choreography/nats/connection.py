@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ...errors import Unavailable
-from ...ledger.ledger import Ledger
+from ...ledger.context import LedgerContext
 from ...runtime.failpoints import awaiting_failpoint
 from .errors import BrokerUnavailable
 
@@ -23,12 +23,12 @@ GRACE_SECONDS = 1.0
 """How long a farewell may take: what was not acknowledged comes again."""
 
 
-def stream_of(ledger: Ledger) -> str:
+def stream_of(context: LedgerContext) -> str:
     """The name of a ledger's stream: the same for every process, another for every ledger.
 
     Raises `Unavailable` for an empty ledger, which has nothing by which to tell it from another.
     """
-    first = ledger.backend.appends(0, limit=1)
+    first = context.backend.appends(0, limit=1)
     if not first:
         raise Unavailable("the ledger is empty: begin with an order (`sagaledger run`), then there is what to relay")
     return f"sagaledger_{first[0].append_id.hex[:12]}"

@@ -13,7 +13,7 @@ from ....domain.choreography.choreography import is_whole
 from ....domain.choreography.service import Service
 from ....domain.errors import SagaledgerError
 from ...errors import Unavailable
-from ...ledger.ledger import Ledger
+from ...ledger.context import HasContext
 from ...runtime.failpoints import awaiting_failpoint
 from .cloud_events import EventNotice, read, subject_of
 from .connection import broker_at, jetstream, started, stream_of
@@ -40,11 +40,11 @@ _log = logging.getLogger("sagaledger.broker")
 class NatsConsumer:
     """Attends to a broker on behalf of one service."""
 
-    def __init__(self, ledger: Ledger, service: Service, url: str) -> None:
+    def __init__(self, ledger: HasContext, service: Service, url: str) -> None:
         self.service = service
-        self._ledger = ledger
+        self._context = ledger.context
         self._url = url
-        self._receiver = NatsInbox(ledger, service)
+        self._receiver = NatsInbox(self._context, service)
         self._arrived: asyncio.Queue[Msg] = asyncio.Queue(PENDING_MESSAGES_MAX)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sagaledger-{service.name}")
 
@@ -55,7 +55,7 @@ class NatsConsumer:
         try:
             while not stopping.is_set():
                 try:
-                    stream = await self._in_thread(partial(stream_of, self._ledger))
+                    stream = await self._in_thread(partial(stream_of, self._context))
                     async with started(self._subscribed(stream), self._url) as broker:
                         connected_once = True
                         outage.over()

@@ -16,7 +16,7 @@ from uuid import uuid4
 from ....domain.choreography.service import Service
 from ...errors import PositionConflict, Unavailable
 from ...event_store.port import AppendCall, CheckpointUpdate, StoredRow
-from ...ledger.ledger import Ledger
+from ...ledger.context import LedgerContext
 from ..delivery import BATCH_COMMANDS_MAX, BATCH_REACTIONS_MAX, Delivery, consumer_of
 from ..event_handler import PlannedReaction
 from ..process_history import ProcessLog
@@ -38,11 +38,11 @@ class Rejection(NamedTuple):
 class NatsInbox:
     """Handles what a broker hands over to one service. Belongs to one thread."""
 
-    def __init__(self, ledger: Ledger, service: Service) -> None:
+    def __init__(self, context: LedgerContext, service: Service) -> None:
         self.service = service
-        self._ledger = ledger
-        self._log = ledger.backend
-        self._delivery = Delivery(ledger, service)
+        self._context = context
+        self._log = context.backend
+        self._delivery = Delivery(context, service)
         self._consumer = consumer_of(service.name)
         self._handled: set[int] = set()
         self._is_open = False

@@ -18,7 +18,7 @@ from ....domain.choreography.choreography import is_whole
 from ...errors import PositionConflict, Unavailable
 from ...event_store.codec import UnreadableEvent
 from ...event_store.port import AppendCall, CheckpointUpdate, StoredRow
-from ...ledger.ledger import Ledger
+from ...ledger.context import HasContext
 from ...runtime.failpoints import awaiting_failpoint
 from ..delivery import consumer_of
 from .cloud_events import headers_of, subject_of
@@ -43,9 +43,9 @@ _log = logging.getLogger("sagaledger.broker")
 class OutboxRelay:
     """Sends the events of choreographed processes to a broker. One at work is enough; two do no harm."""
 
-    def __init__(self, ledger: Ledger, url: str) -> None:
-        self._ledger = ledger
-        self._backend = ledger.backend
+    def __init__(self, ledger: HasContext, url: str) -> None:
+        self._context = ledger.context
+        self._backend = self._context.backend
         self._url = url
         self._nothing_between = (0, 0)
         """A position on record, and how far beyond it there is nothing to send."""
@@ -58,7 +58,7 @@ class OutboxRelay:
         connected_once = False
         while not stopping.is_set():
             try:
-                stream = await asyncio.to_thread(stream_of, self._ledger)
+                stream = await asyncio.to_thread(stream_of, self._context)
                 broker = broker_at(self._url)
                 broker.publisher(subject_of(stream, "any", "any"), stream=jetstream(stream))  # declares the stream
                 async with started(broker, self._url):
@@ -147,18 +147,18 @@ class OutboxRelay:
 
     def _subject(self, stream: str, row: StoredRow) -> str | None:
         """Where an event goes; None for one of no choreographed process. One that cannot be read counts as whole."""
-        choreography = None if row.correlation_id is None else self._ledger.app.choreography_of(row.correlation_id)
+        choreography = None if row.correlation_id is None else self._context.app.choreography_of(row.correlation_id)
         if choreography is None:
             return None
         try:
-            whole = is_whole(self._ledger.codec.decode(row).event)
+            whole = is_whole(self._context.codec.decode(row).event)
         except UnreadableEvent:
             whole = True
         return subject_of(stream, choreography.name, row.topic, is_whole=whole)
 
     def _first_unhandled(self) -> int:
         """The position up to which every service has handled everything."""
-        services = self._ledger.app.services
+        services = self._context.app.services
         return min((self._backend.consumer_position(consumer_of(name)) for name in services), default=0)
 
     def _advance(self, stream: str, position: int, upto: int) -> None:

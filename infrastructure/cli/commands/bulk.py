@@ -90,8 +90,8 @@ class BulkSelection(NamedTuple):
 
 def parked(ledger: Ledger, many: BulkOptions) -> BulkSelection:
     """The steps that need a person, those that do so longest first."""
-    open_ = ledger.queries.projection("interventions").table
-    sagas = ledger.queries.projection("sagas").table
+    open_ = ledger.context.queries.projection("interventions").table
+    sagas = ledger.context.queries.projection("sagas").table
     wanted = (
         select(open_.c.saga_id, open_.c.step, open_.c.cause)
         .join(sagas, sagas.c.saga_id == open_.c.saga_id)
@@ -103,7 +103,7 @@ def parked(ledger: Ledger, many: BulkOptions) -> BulkSelection:
 
 def moving(ledger: Ledger, many: BulkOptions, statuses: Sequence[str]) -> BulkSelection:
     """Sagas that stand so, oldest first."""
-    sagas = ledger.queries.projection("sagas").table
+    sagas = ledger.context.queries.projection("sagas").table
     wanted = (
         select(sagas.c.saga_id, sagas.c.current_step, sagas.c.error)
         .where(
@@ -156,7 +156,7 @@ def _matching(many: BulkOptions, definition: Any, step: Any, cause: Any) -> Iter
 
 def _find(ledger: Ledger, view: str, wanted: Select[Any], limit: int) -> BulkSelection:
     follow_if_unattended(ledger)
-    with ledger.queries.snapshot(ledger.queries.projection(view)) as (connection, standing):
+    with ledger.context.queries.snapshot(ledger.context.queries.projection(view)) as (connection, standing):
         targets = [BulkTarget(*row) for row in connection.execute(wanted.limit(limit + 1))]
     return BulkSelection(targets[:limit], standing.position, more=len(targets) > limit)
 

@@ -33,7 +33,7 @@ def definitions(*, options: Options = DEFAULTS) -> ExitCode:
     """The sagas that can be started; and, of each version, the fingerprint and how many sagas it still holds."""
     with open_ledger(options) as ledger:
         follow_if_unattended(ledger)
-        held = count_sagas(ledger)
+        held = count_sagas(ledger.context)
         known = {(d.name, d.version): d for d in ledger.app.definitions}
     documents = [_document(holding, known.get((holding.name, holding.version))) for holding in held.versions]
 

@@ -95,7 +95,7 @@ class _Page(NamedTuple):
 def _page(
     ledger: Ledger, asked: Filter, since: datetime | None, until: datetime | None, stalled_at: datetime | None
 ) -> _Page:
-    sagas = ledger.queries.projection("sagas")
+    sagas = ledger.context.queries.projection("sagas")
     started_at = sagas.table.c.started_at
     wanted = statement(sagas.table, asked)
     if since is not None:
@@ -104,7 +104,7 @@ def _page(
         wanted = wanted.where(started_at < until)
     if stalled_at is not None:
         wanted = wanted.where(sagas.table.c.stalls_at < stalled_at)
-    with ledger.queries.snapshot(sagas) as (connection, standing):
+    with ledger.context.queries.snapshot(sagas) as (connection, standing):
         rows = [dict(row) for row in connection.execute(wanted).mappings()]
     return _Page(rows, standing.position, max(ledger.backend.head().position, standing.position))
 

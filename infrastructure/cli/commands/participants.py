@@ -128,7 +128,7 @@ def _service(ledger: Ledger, name: str) -> Service:
 
 def _standing(ledger: Ledger, service: Service, head: int) -> dict[str, Any]:
     letters = DeadLetterQueue(service.name)
-    letters.load(ledger.backend, ledger.codec)
+    letters.load(ledger.backend, ledger.context.codec)
     counts = letters.counts()
     position = ledger.backend.consumer_position(consumer_of(service.name))
     return {

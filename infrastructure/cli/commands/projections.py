@@ -29,7 +29,7 @@ def standings(*, options: Options = DEFAULTS) -> ExitCode:
     """How far each view is, and how far behind."""
     with open_ledger(options) as ledger:
         head = ledger.backend.head().position
-        found = ledger.queries.standings()
+        found = ledger.context.queries.standings()
         remark = unattended(ledger, options) if any(s.position < head for s in found) else None
     rows = [{**{name: getattr(s, name) for name in COLUMNS}, "lag_events": max(head - s.position, 0)} for s in found]
     columns = (*COLUMNS[:4], "lag_events", *COLUMNS[4:])
@@ -53,7 +53,7 @@ def rebuild(name: str, /, *, options: Options = DEFAULTS) -> ExitCode:
         The view's name.
     """
     with open_ledger(options) as ledger, progress(f"rebuilding {name}") as report:
-        built = rebuild_view(ledger.backend, ledger.codec, ledger.queries.projection(name), report)
+        built = rebuild_view(ledger.backend, ledger.context.codec, ledger.context.queries.projection(name), report)
     document = {"projection": name, "generation": built.generation, "position": built.position}
     answer(
         options, document, lambda: [f"{name} is rebuilt: generation {built.generation}, at position {built.position}"]
@@ -71,7 +71,7 @@ def drift(name: str, /, *, options: Options = DEFAULTS) -> ExitCode:
         The view's name.
     """
     with open_ledger(options) as ledger, progress(f"folding {name}") as report:
-        found = find_drift(ledger.queries, ledger.backend, ledger.codec, name, progress=report)
+        found = find_drift(ledger.context.queries, ledger.backend, ledger.context.codec, name, progress=report)
     document = {
         "projection": name,
         "position": found.position,

@@ -56,7 +56,7 @@ def query(
         raise UsageError("--at asks for the past and --wait-for for what is to come: give one of them")
     asked = dict(_condition(text) for text in where or ())
     with open_ledger(options) as ledger:
-        columns = ledger.queries.projection(view).columns
+        columns = ledger.context.queries.projection(view).columns
         if at is not None:
             document, remark = _then(ledger, view, at, where=asked, order=order or (), limit=limit)
         else:
@@ -87,7 +87,15 @@ def _now(ledger: Ledger, view: str, options: Options, **asked: Any) -> tuple[Row
 def _then(ledger: Ledger, view: str, at: str, **asked: Any) -> tuple[Row, str]:
     """What the view said then: folded again from the events that it had folded by then."""
     with progress(f"folding {view}") as report:
-        found = view_at(ledger.queries, ledger.backend, ledger.codec, view, read_moment(at), **asked, progress=report)
+        found = view_at(
+            ledger.context.queries,
+            ledger.backend,
+            ledger.context.codec,
+            view,
+            read_moment(at),
+            **asked,
+            progress=report,
+        )
     head = ledger.backend.head().position
     document = {
         "view": view,

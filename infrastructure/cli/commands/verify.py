@@ -68,9 +68,11 @@ def _drifting(ledger: Ledger) -> list[Problem]:
     for projection in ledger.app.projections:
         with progress(f"verifying view {projection.name}") as report:
             try:
-                found = drift(ledger.queries, ledger.backend, ledger.codec, projection.name, progress=report)
+                found = drift(
+                    ledger.context.queries, ledger.backend, ledger.context.codec, projection.name, progress=report
+                )
             except SagaledgerError as error:
-                problems.append(Problem(ledger.queries.standing(projection).position, str(error)))
+                problems.append(Problem(ledger.context.queries.standing(projection).position, str(error)))
                 continue
         if found.count:
             keys = ", ".join(str(tuple(difference.key.values())) for difference in found.differences[:3])

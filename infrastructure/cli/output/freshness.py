@@ -41,6 +41,6 @@ def standing_remark(
     remark += f"lag {counted(head - position, 'event')}"
     if lag_seconds is not None:
         remark += f", {lag_seconds:.1f} seconds"
-    standing = ledger.queries.standing(ledger.queries.projection(view))
+    standing = ledger.context.queries.standing(ledger.context.queries.projection(view))
     reason = standing.error if standing.status == STOPPED else unattended(ledger, options)
     return f"{remark}; {reason}" if reason else remark

@@ -17,7 +17,7 @@ from ....domain.recorded_event import RecordedEvent
 from ....domain.saga.decide import advance, awaited_sagas
 from ....domain.saga.evolve import rebuild
 from ...event_store.port import Append, AppendCall, QueueEntry
-from ...ledger.ledger import Ledger
+from ...ledger.context import LedgerContext
 from ..stream_reader import read_streams
 from .unfinished_sagas import Quiescent, UnfinishedSagas
 
@@ -38,14 +38,14 @@ class Reconciler:
     The first sweep reads every start and end there is; each later one costs what is new.
     """
 
-    def __init__(self, ledger: Ledger, *, every_seconds: float = SWEEP_SECONDS) -> None:
-        self._ledger = ledger
-        self._log = ledger.backend
-        self._known = {(definition.name, definition.version) for definition in ledger.app.definitions}
+    def __init__(self, context: LedgerContext, *, every_seconds: float = SWEEP_SECONDS) -> None:
+        self._context = context
+        self._log = context.backend
+        self._known = {(definition.name, definition.version) for definition in context.app.definitions}
         self._every_seconds = every_seconds
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="saga-sweeper", daemon=True)
-        self.open_sagas = UnfinishedSagas(ledger.backend, ledger.codec)
+        self.open_sagas = UnfinishedSagas(context.backend, context.codec)
 
     def start(self) -> None:
         """Begin to sweep: at once, and then ever again."""
@@ -74,7 +74,7 @@ class Reconciler:
 
     def _restore(self, saga_ids: Sequence[str]) -> list[str]:
         """Make those of these sagas due that should be, and remember which need not be."""
-        histories = read_streams(self._log, self._ledger.codec, [(saga_id, 0) for saga_id in saga_ids])
+        histories = read_streams(self._log, self._context.codec, [(saga_id, 0) for saga_id in saga_ids])
         missing: list[QueueEntry] = []
         for saga_id, history in histories.readable.items():
             verdict = self._judge(history)
@@ -96,8 +96,8 @@ class Reconciler:
         name, version = state.definition, state.definition_version
         if (name, version) not in self._known or state.end is not None or state.interventions:
             return Quiescent(state.version)
-        now = self._ledger.clock.now()
-        ahead = advance(self._ledger.app.definition(name, version), state, now)
+        now = self._context.clock.now()
+        ahead = advance(self._context.app.definition(name, version), state, now)
         awaited = awaited_sagas(state)
         alone = any(saga_id not in self.open_sagas for saga_id in awaited)
         if state.in_flight or ahead.facts or ahead.run or ahead.wake_at is not None or alone:

@@ -22,8 +22,9 @@ from ....domain.recorded_event import Meta
 from ....domain.saga.state import SagaState
 from ...errors import Unavailable
 from ...event_store.port import Appended, Conflict
-from ...ledger.ledger import Ledger
+from ...ledger.context import LedgerContext
 from ...ledger.saga_start import SagaStart, Started
+from ...ledger.state_reader import saga_events
 from ...ledger.stream_cache import NotDecidableYet, StreamCache, StreamsUnsettled
 from ..coordination.contention import Contention
 from ..coordination.lease import Lease
@@ -43,17 +44,17 @@ log = logging.getLogger(__name__)
 class GroupCommit:
     """Drafts and appends what follows for the sagas held here; what comes of it goes to `outbox`."""
 
-    def __init__(self, ledger: Ledger, lease: Lease, watches: Waiters, outbox: TurnResult) -> None:
-        self._ledger = ledger
-        self._log = ledger.backend
+    def __init__(self, context: LedgerContext, lease: Lease, watches: Waiters, outbox: TurnResult) -> None:
+        self._context = context
+        self._log = context.backend
         self._lease = lease
         self._watches = watches
         self._outbox = outbox
-        self._stream_cache = StreamCache(ledger.app, ledger.backend, ledger.codec, between_reads=lease.keep)
+        self._stream_cache = StreamCache(context.app, context.backend, context.codec, between_reads=lease.keep)
         self._starting: dict[str, StartSaga] = {}
-        self._sub_sagas = SubSagas(ledger, self._start_nested)
-        self.rivals = Contention(ledger.backend, ledger.codec, lease, ledger.clock.monotonic)
-        self.requests = StartRequestHandler(ledger)
+        self._sub_sagas = SubSagas(context, self._start_nested)
+        self.rivals = Contention(context.backend, context.codec, lease, context.clock.monotonic)
+        self.requests = StartRequestHandler(context)
         self.executions: dict[str, Execution] = {}
         self.ready: dict[str, Execution] = {}
         self.disputed: set[str] = set()
@@ -62,7 +63,7 @@ class GroupCommit:
         self.size_bytes = 0
         """Of all of them together."""
         self.timers = Timers()
-        self.pipeline = Pipeline(ledger.backend, lease, ledger.clock)
+        self.pipeline = Pipeline(context.backend, lease, context.clock)
         self._undecided: set[str] = set()
         """The sagas that could not be drafted until more is written; they are tried again after the next answer."""
         self.draining = False
@@ -105,7 +106,7 @@ class GroupCommit:
         self._withdraw([execution.saga_id for execution in executions])
         begun = [execution for execution in executions if execution.saga_start is None]
         after = [(execution.saga_id, execution.state.version) for execution in begun]
-        histories = read_streams(self._log, self._ledger.codec, after)
+        histories = read_streams(self._log, self._context.codec, after)
         for execution in begun:
             history = histories.readable.get(execution.saga_id, ())
             execution.fold(history)
@@ -317,7 +318,7 @@ class GroupCommit:
         """Answer a start whose saga is there: the same one again is one saga."""
         saga_id = start.saga_start.saga_id
         try:
-            answer = start.saga_start.already(self._ledger.history(saga_id, participants=False))
+            answer = start.saga_start.already(saga_events(self._context, saga_id))
         except Unavailable:  # nobody may take that for an answer: it is tried again
             if self._starting.get(saga_id) is start:
                 del self._starting[saga_id]

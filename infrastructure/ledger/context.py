@@ -1,0 +1,48 @@
+"""What everything that works on one open ledger shares: its database, its app, and how its events are read."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..event_store.codec import Codec
+from ..event_store.port import Backend
+from ..read_models.projector import Projector
+from ..read_models.queries import Queries
+from ..runtime.clock import SYSTEM_CLOCK, Clock
+from .app import App
+from .definition_versions import DefinitionVersions
+
+
+class LedgerContext:
+    """One open ledger, as the rooms below the facade see it. Safe to share between threads."""
+
+    def __init__(self, backend: Backend, app: App, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.backend = backend
+        self.app = app
+        self.clock = clock
+        self.codec = Codec(app.registry, app.choreographies)
+        self.queries = Queries(backend, app.projections)
+        self.definition_versions = DefinitionVersions(backend)
+
+    @property
+    def context(self) -> LedgerContext:
+        """The context itself, so that a context serves wherever a ledger does."""
+        return self
+
+    def projector(self) -> Projector:
+        """A projector that keeps this ledger's views up with its log."""
+        return Projector(self.backend, self.codec, self.app.projections)
+
+    def close(self) -> None:
+        """Release the database."""
+        self.queries.close()
+        self.backend.close()
+
+
+class HasContext(Protocol):
+    """An open ledger: the facade, or its context."""
+
+    @property
+    def context(self) -> LedgerContext:
+        """What everything that works on the ledger shares."""
+        ...

@@ -1,0 +1,62 @@
+"""The one loop of every writer outside the worker: load, decide, append, and on a conflict once more from the start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+from uuid import uuid4
+
+from ..errors import TooContended
+from ..event_store.port import Append, AppendCall, Appended, CheckpointUpdate, Receipt
+from .context import LedgerContext
+from .stream_cache import StreamCache
+
+TRIES_MAX = 100
+"""How often one decision is made again because others wrote to the same streams."""
+
+Decide: TypeAlias = Callable[[int], AppendCall | None]
+"""Makes the append of one try, counted from 0; None when there is nothing to append (any more)."""
+
+
+def call_of(appends: Sequence[Append], checkpoints: Sequence[CheckpointUpdate] = ()) -> AppendCall:
+    """An append call under an id of its own."""
+    return AppendCall(uuid4(), appends, advances=checkpoints)
+
+
+def transact(
+    context: LedgerContext,
+    decide: Decide,
+    *,
+    what: str,
+    stream_cache: StreamCache | None = None,
+    append: Callable[[AppendCall], Receipt] | None = None,
+) -> Receipt | None:
+    """Append what `decide` decides; on a conflict, let it decide again on what the log holds then.
+
+    `what` names the thing that is written, for the error. `stream_cache` is what `decide` reads participants through:
+    it is emptied before each further try. `append` stands in for the backend's own.
+
+    Returns the receipt of the try of which every append was written; None when `decide` had nothing to append.
+    Raises `TooContended` when others keep writing to the same streams, and whatever `decide` raises.
+    """
+    append = append or context.backend.append
+    for attempt in range(TRIES_MAX):
+        call = decide(attempt)
+        if call is None:
+            return None
+        receipt = append(call)
+        if is_written(receipt):
+            return receipt
+        if stream_cache is not None:
+            stream_cache.evict_all()
+    raise TooContended(what)
+
+
+def is_written(receipt: Receipt) -> bool:
+    """Whether every append of a call was written."""
+    return all(isinstance(outcome, Appended) for outcome in receipt.outcomes)
+
+
+def last_position(receipt: Receipt) -> int:
+    """The position of the last event of a receipt of which every append was written."""
+    return max(outcome.last_position for outcome in receipt.outcomes if isinstance(outcome, Appended))
