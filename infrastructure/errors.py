@@ -1,4 +1,4 @@
-"""What can go wrong at the edge. A foreign error is translated into one of these once, at its boundary."""
+"""What can go wrong outside the domain. A foreign error becomes one of these once, where it enters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class NotALedger(SagaledgerError):
 class OutcomeUnknown(SagaledgerError):
     """The connection was lost during an append, and whether it was written could not be learned: never guessed.
 
-    Appending the same call again, with the same append id, gives its first outcome.
+    Appending the same call again, with the same append id, returns its first outcome.
     """
 
     def __init__(self, append_id: str, detail: str) -> None:

@@ -22,7 +22,7 @@ from ..errors import UnknownDefinition
 
 
 class App:
-    """What a ledger knows how to run, decide and project; the views of sagas are always among the projections.
+    """What a ledger can run, decide and project; the views of sagas are always among the projections.
 
     Raises `DefinitionError` if two parts claim the same name, or a saga cannot work as defined.
     """
@@ -88,11 +88,11 @@ class App:
 
     @property
     def choreographies(self) -> Sequence[Choreography]:
-        """Every choreographed process in which a service takes part."""
+        """Every choreography in which a service takes part."""
         return [self._choreographies[name] for name in sorted(self._choreographies)]
 
     def choreography_of(self, correlation_id: str) -> Choreography | None:
-        """The choreographed process that a correlation id belongs to, if it is one's."""
+        """The choreography whose process a correlation id names; None if it names no process."""
         return self._choreographies.get(process_name(correlation_id))
 
     def participant_for(self, command: Command) -> Participant[Any]:

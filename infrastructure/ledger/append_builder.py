@@ -1,6 +1,6 @@
-"""One append in the making: a saga's facts, and the events of participants that its commands lead to.
+"""Building one append: a saga's events, and the events of participants that its commands lead to.
 
-Everything is decided on what is known of the participants' streams; nothing is sent, and nothing remembered, here.
+Commands are decided on the cached state of the participants' streams. Nothing is sent here, and no state is changed.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from ..event_store.port import Append, NewEvent, QueueEntry
 from .app import App
 
 STEP_EVENTS_MAX = 2_000
-"""A saga's transition has up to three such parts (its start, a step, its end), and a call takes 10,000 events."""
+"""A transition has up to three such parts (a start, a step, an end), and one append call takes 10,000 events."""
 STEP_BYTES_MAX = 8 * 1024 * 1024
 
 
 class CachedState(NamedTuple):
-    """A participant stream's end, as this process knows it."""
+    """A participant stream's last version, and its state there, as far as this process knows."""
 
     version: int
     state: Any
 
 
 class NotDecidableYet(Exception):
-    """A draft cannot be decided yet: `StreamCache.build` sees to it."""
+    """A draft cannot be decided yet; `StreamCache.build` handles it."""
 
 
 class StreamsMissing(NotDecidableYet):
-    """A draft needs participants' streams that have to be read before."""
+    """A draft needs participants' streams that have to be read first."""
 
     def __init__(self, stream_ids: set[str]) -> None:
         super().__init__(f"streams to load: {sorted(stream_ids)}")
@@ -43,51 +43,49 @@ class StreamsMissing(NotDecidableYet):
 
 
 class StreamsUnsettled(NotDecidableYet):
-    """A draft rests on what others of its batch write, but writes nothing there that would conflict if they do."""
+    """A draft rests on streams that other drafts write to, without writing there itself: nothing would conflict."""
 
 
 class StreamStates(Protocol):
-    """What a draft is decided on; the committer is one."""
+    """What commands are decided on: the states of participants' streams."""
 
     app: App
     codec: Codec
 
     def known(self, stream_id: str) -> CachedState | None:
-        """A stream's end, if it is known. Raises `UnreadableEvent` if it could not be read."""
+        """A stream's cached state, if there is one. Raises `UnreadableEvent` if the stream could not be read."""
         ...
 
     def require_fresh(self, stream_ids: set[str]) -> None:
-        """Make sure of streams that a decision rests on without writing to them. Raises `NotDecidableYet`."""
+        """Check streams that a decision rests on without writing to them. Raises `NotDecidableYet`."""
         ...
 
 
 class AppendBuilder(Struct, eq=False):
-    """One append in the making: events in order, and the participants' states after them."""
+    """An append being built: its events in order, and the participants' states after them."""
 
-    memory: StreamStates
+    streams: StreamStates
     correlation_id: str
     envelope: Envelope
     events: list[NewEvent] = []
     overlay: dict[str, CachedState] = {}
     size_bytes: int = 0
     last_own: int | None = None
-    """Which of the events is the latest fact of the process itself."""
+    """The index of the latest event of the process's own stream."""
 
-    def fact(self, version: int, fact: Event) -> None:
-        """Add a fact of the process itself, to its own stream."""
-        new = self.envelope.encode(self.correlation_id, version, fact)
+    def record(self, version: int, event: Event) -> None:
+        """Add an event of the process itself, to its own stream."""
+        new = self.envelope.encode(self.correlation_id, version, event)
         events = self.events
         self.last_own = len(events)
         events.append(new)
         self.size_bytes += len(new.state)
 
     def handle(self, commands: Sequence[Command], at: datetime, *, beginning: bool = False) -> int:
-        """Decide commands one after the other and add their events; gives how many.
+        """Decide commands one after the other and add their events; returns how many.
 
-        All or nothing: when a participant raises `Refused`, only the facts of the refusal are added. Raises
-        `StreamsMissing`, for `StreamCache.build`, when a stream has to be loaded before.
-
-        `beginning`: a refusal means that nothing begins, and nothing is recorded.
+        All or nothing: when a participant raises `Refused`, only the events of the refusal are added; with `beginning`
+        not even those, because nothing begins. Raises `StreamsMissing` when a stream has to be read first.
         """
         if not commands:
             return 0
@@ -95,7 +93,7 @@ class AppendBuilder(Struct, eq=False):
         overlay: dict[str, CachedState] = {}
         decided: list[tuple[str, int, Event]] = []
         for command in commands:
-            participant = self.memory.app.participant_for(command)
+            participant = self.streams.app.participant_for(command)
             stream_id = participant.stream_of(command)
             version, state = overlay.get(stream_id) or self._known(stream_id)
             try:
@@ -108,23 +106,23 @@ class AppendBuilder(Struct, eq=False):
                 state = participant.evolve(state, event)
                 decided.append((stream_id, version, event))
             overlay[stream_id] = CachedState(version, state)
-        self.memory.require_fresh(overlay.keys() - {stream_id for stream_id, _, _ in decided} - self._written)
+        self.streams.require_fresh(overlay.keys() - {stream_id for stream_id, _, _ in decided} - self._written)
         self._add_all([self.envelope.encode(*one) for one in decided])
         self.overlay |= overlay
         return len(decided)
 
     def append(self, due: QueueEntry | None = None) -> Append:
-        """The append, for the log."""
+        """The append, ready to be sent."""
         return Append(self.events, due)
 
     def _refuse(self, participant: Participant[Any], stream_id: str, refusal: StepRejected, *, recorded: bool) -> None:
-        """Add the facts of a refusal; one that records nothing has to rest on what the stream holds now."""
-        facts = refusal.events if recorded and isinstance(refusal, Refused) else ()
-        if not facts:
-            self.memory.require_fresh({stream_id} - self._written)
+        """Add the events of a refusal; a refusal without events must rest on the stream's newest state."""
+        events = refusal.events if recorded and isinstance(refusal, Refused) else ()
+        if not events:
+            self.streams.require_fresh({stream_id} - self._written)
         version, state = self._known(stream_id)
         added: list[NewEvent] = []
-        for event in facts:
+        for event in events:
             version += 1
             state = participant.evolve(state, event)
             added.append(self.envelope.encode(stream_id, version, event))
@@ -136,7 +134,7 @@ class AppendBuilder(Struct, eq=False):
         return {new.stream_id for new in self.events}
 
     def _add_all(self, added: Sequence[NewEvent]) -> None:
-        """Add the events of one step. Raises `PayloadTooLarge`, and `DefinitionError` if they are too many."""
+        """Add the events of one step. Raises `PayloadTooLarge`, and `DefinitionError` if there are too many."""
         if len(added) > STEP_EVENTS_MAX:
             raise DefinitionError(f"one step records {len(added):,} events, of {STEP_EVENTS_MAX:,} it may: divide it")
         size_bytes = sum(len(new.state) for new in added)
@@ -146,14 +144,14 @@ class AppendBuilder(Struct, eq=False):
         self.size_bytes += size_bytes
 
     def _known(self, stream_id: str) -> CachedState:
-        known = self.overlay.get(stream_id) or self.memory.known(stream_id)
+        known = self.overlay.get(stream_id) or self.streams.known(stream_id)
         if known is None:
             raise StreamsMissing({stream_id})
         return known
 
     def _require(self, commands: Sequence[Command]) -> None:
-        app = self.memory.app
+        app = self.streams.app
         streams = {app.participant_for(command).stream_of(command) for command in commands}
-        missing = {s for s in streams if s not in self.overlay and self.memory.known(s) is None}
+        missing = {s for s in streams if s not in self.overlay and self.streams.known(s) is None}
         if missing:
             raise StreamsMissing(missing)

@@ -1,7 +1,7 @@
-"""Versions of definitions: each has one structure from its first saga on, and its fingerprint is on record.
+"""Versions of definitions: each has one structure from its first saga on, pinned by a fingerprint on record.
 
-A saga finishes on the version that it started with. If that version could change under it, its facts would be read by
-rules that they were not written by; so a changed definition has to have another version.
+A saga finishes on the version that it started with. If that version's structure changed meanwhile, the saga's events
+would be read by other rules than they were written by. So a changed definition needs a new version.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from ..errors import DefinitionChanged
 
 
 class FingerprintRecord(Protocol):
-    """What is needed of a log."""
+    """The part of a backend that keeps fingerprints."""
 
     def fingerprints(self) -> dict[tuple[str, int], str]:
         """The fingerprint on record of each (name, version) that sagas were started with."""
         ...
 
     def record_fingerprint(self, name: str, version: int, fingerprint: str) -> str:
-        """Put a fingerprint on record unless there is one; gives the one that is."""
+        """Record a fingerprint unless there is one; returns the one on record."""
         ...
 
 
 class DefinitionVersions:
-    """Holds registered definitions to what is on record. Safe to share between threads."""
+    """Compares registered definitions with the fingerprints on record. Safe to share between threads."""
 
     def __init__(self, record: FingerprintRecord) -> None:
         self._record = record
         self._pinned: set[tuple[str, int, str]] = set()
 
     def check(self, definitions: Iterable[Definition]) -> None:
-        """Raise `DefinitionChanged` for the first that is on record with another structure."""
+        """Raise `DefinitionChanged` for the first definition that is on record with another structure."""
         doubtful = [definition for definition in definitions if not self.is_pinned(definition)]
         recorded = self._record.fingerprints() if doubtful else {}
         for definition in doubtful:
@@ -43,7 +43,7 @@ class DefinitionVersions:
                 self._pinned.add(_identity(definition))
 
     def pin_fingerprint(self, definition: Definition) -> None:
-        """Put it on record before a saga starts with it: once, and from then on it costs nothing.
+        """Record a definition's fingerprint before a saga starts with it; once recorded, this costs nothing.
 
         Raises `DefinitionChanged` if it is on record with another structure.
         """
@@ -52,7 +52,7 @@ class DefinitionVersions:
             self._pinned.add(_identity(definition))
 
     def is_pinned(self, definition: Definition) -> bool:
-        """Whether it is known to be on record, so that `pin_fingerprint` has nothing to ask."""
+        """Whether the fingerprint is known to be on record, so that `pin_fingerprint` need not ask the database."""
         return _identity(definition) in self._pinned
 
 

@@ -67,7 +67,7 @@ class SagaStart(NamedTuple):
     def draft(self, stream_cache: StreamCache, meta: Meta, at: datetime) -> Append:
         """The append that starts it, with what its participants record at that moment; no worker holds it yet."""
         draft = stream_cache.draft(self.saga_id, meta)
-        draft.fact(1, self.fact(at))
+        draft.record(1, self.fact(at))
         draft.handle(self.commands(), at, beginning=True)
         return draft.append(self.due(at, None))
 

@@ -176,7 +176,7 @@ class Transition(Struct, eq=False):
 
     def _record(self, fact: Event) -> None:
         self.state = evolve(self.state, fact)
-        self.draft.fact(self.state.version, fact)
+        self.draft.record(self.state.version, fact)
 
     def _is_open(self, run: Attempt) -> bool:
         """Whether that attempt is the one in flight; a late outcome of another one changes nothing."""
