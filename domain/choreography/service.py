@@ -21,7 +21,7 @@ from ..errors import DefinitionError, SagaledgerError
 from ..event import Event, event
 from ..participant import Command, Participant
 from ..saga.events import Direction
-from ..saga.step import Retry
+from ..saga.retry_policy import Retry
 from .choreography import Choreography, EventRole, is_whole
 
 T = TypeVar("T", bound=Event)

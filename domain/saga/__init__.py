@@ -1,1 +1,1 @@
-"""A saga: how it is declared, what is recorded of it, the state that follows, and what happens next."""
+"""Sagas: how one is declared, which events it records, the state they add up to, and what happens next."""

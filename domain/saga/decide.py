@@ -1,7 +1,7 @@
-"""What happens next in a saga: pure, from its definition, its state and the time.
+"""Decides what happens next in a saga: pure, from its definition, its state and the time.
 
-The worker performs decisions; it decides nothing itself. On failure the steps that succeeded, *and those that may
-have been executed*, are compensated in reverse dependency order.
+The worker performs decisions and decides nothing itself. After a failure the saga compensates the steps that succeeded,
+*and those that may have been executed*, in reverse dependency order.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ from .events import (
 from .evolve import evolve
 from .state import DONE, FAILED, RUNNING, SKIPPED, UNTOUCHED, WAITING, SagaState, StepProgress
 from .step import Step
+from .step_kind import LOCAL, WAIT
 
 NULL = Raw(b"null")
 
 
 class Attempt(Struct, frozen=True, gc=False):
-    """An attempt to make: of a step's action, or of its compensation."""
+    """An attempt to make: at a step's action, or at its compensation."""
 
     step: str
     direction: Direction
@@ -47,22 +48,31 @@ class Attempt(Struct, frozen=True, gc=False):
 
 
 class Decision(Struct, frozen=True, gc=False):
-    """What to record, what to run, and when to decide again if nothing happens before."""
+    """What to record, which attempts to make and how, and when to decide again if nothing happens before."""
 
     record: tuple[Event, ...] = ()
-    run: tuple[Attempt, ...] = ()
+    call: tuple[Attempt, ...] = ()
+    """Attempts that call a function, once their start is durable."""
+    local: tuple[Attempt, ...] = ()
+    """Attempts that participants of the same ledger decide, in the append that records them."""
+    wait: tuple[Attempt, ...] = ()
+    """Steps that begin to wait, and run nothing."""
     wake_at: datetime | None = None
     call_off: tuple[str, ...] = ()
-    """Sagas started by this one that have to turn back before it can."""
+    """Sub-sagas that have to be cancelled before this saga can compensate."""
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every attempt to make, however it is made."""
+        return self.call + self.local + self.wait
 
 
 class NextSteps(Struct, frozen=True, gc=False):
-    """A decision carried as far as it goes without running anything: its facts are folded into `state`."""
+    """A saga after every event that it can record without an attempt, and the decision that is left then."""
 
-    facts: tuple[Event, ...]
-    run: tuple[Attempt, ...]
-    wake_at: datetime | None
-    call_off: tuple[str, ...]
+    events: tuple[Event, ...]
+    """To be recorded; `state` includes them."""
+    decision: Decision
     state: SagaState
 
 
@@ -70,15 +80,15 @@ IDLE = Decision()
 
 
 def idempotency_key(saga_id: str, step: str, direction: Direction) -> str:
-    """The same for every attempt, worker, restart and upgrade: a hash of the saga, the step and the direction."""
+    """Hash the saga, the step and the direction: the same key for every attempt, worker, restart and upgrade."""
     return hashlib.sha256(f"{saga_id}\x00{step}\x00{direction}".encode()).hexdigest()[:32]
 
 
 def decide(definition: Definition, state: SagaState, now: datetime) -> Decision:
-    """What comes next.
+    """Returns what comes next.
 
-    A saga that is over, or waits for a person, gets nothing; attempts in flight go on, and their outcomes are
-    recorded. A deadline turns a saga back unless it is past its pivot.
+    For a saga that has ended or needs a person, that is nothing: attempts in flight continue, and their outcomes are
+    recorded. An exceeded deadline makes a saga compensate unless it is past its pivot.
     """
     if state.end is not None or state.interventions:
         return IDLE
@@ -88,117 +98,164 @@ def decide(definition: Definition, state: SagaState, now: datetime) -> Decision:
     if not compensating:
         if state.begins_at is not None and now < state.begins_at:
             return Decision(wake_at=state.begins_at)
-        return _go_on(definition, state, now)
+        return _go_forward(definition, state, now)
     pivot = _pivot_in_doubt(definition, state)
-    return _go_back(definition, state, now) if pivot is None else _settle_pivot(state, pivot, now)
+    return _compensate(definition, state, now) if pivot is None else _settle_pivot(state, pivot, now)
 
 
 def advance(definition: Definition, state: SagaState, now: datetime) -> NextSteps:
     """Decide again and again until only attempts, or waiting, are left."""
-    facts: list[Event] = []
+    events: list[Event] = []
     decision = decide(definition, state, now)
     while decision.record:
-        for fact in decision.record:
-            state = evolve(state, fact)
-        facts += decision.record
-        if len(facts) > 4 * len(definition.steps) + 8:
-            raise AssertionError(f"saga {state.saga_id!r} keeps deciding without end: {facts[-3:]}")
+        for event in decision.record:
+            state = evolve(state, event)
+        events += decision.record
+        if len(events) > 4 * len(definition.steps) + 8:
+            raise AssertionError(f"saga {state.saga_id!r} keeps deciding without end: {events[-3:]}")
         decision = decide(definition, state, now)
-    return NextSteps(tuple(facts), decision.run, decision.wake_at, decision.call_off, state)
+    return NextSteps(tuple(events), decision, state)
 
 
-def started(definition: Definition, state: SagaState, run: Attempt, now: datetime) -> StepStarted | CompensationStarted:
-    """The fact that an attempt is about to be made, or that the step begins to wait."""
-    if run.direction is COMPENSATION:
-        return CompensationStarted(now, run.step, run.attempt, run.key)
-    wait = definition.step(run.step).wait(state.saga_id, now)
-    return StepStarted(now, run.step, run.attempt, run.key, wait)
+def started(
+    definition: Definition, state: SagaState, attempt: Attempt, now: datetime
+) -> StepStarted | CompensationStarted:
+    """Returns the event that says that an attempt is about to be made, or that the step begins to wait."""
+    if attempt.direction is COMPENSATION:
+        return CompensationStarted(now, attempt.step, attempt.attempt, attempt.key)
+    wait = definition.step(attempt.step).wait(state.saga_id, now)
+    return StepStarted(now, attempt.step, attempt.attempt, attempt.key, wait)
 
 
 def abort_cause(state: SagaState) -> str:
-    """Why a saga goes back, in words that repeat nothing a user put in."""
+    """Returns why a saga compensates, in words that repeat no value of a user."""
     for name, step in state.steps.items():
         if step.forward.progress is FAILED:
-            return f"step {name} failed ({_kind(step.forward)})"
+            return f"step {name} failed ({_error_type(step.forward)})"
     return "deadline exceeded" if state.deadline_exceeded else "cancelled"
 
 
+def awaited_sagas(state: SagaState) -> dict[str, Attempt]:
+    """Returns the ids of the sagas that its steps wait for, each with the attempt that waits."""
+    awaited: dict[str, Attempt] = {}
+    for name, step in state.steps.items():
+        progress = step.forward
+        if progress.progress is WAITING and progress.wait is not None and progress.wait.kind is WaitKind.SAGA:
+            key = idempotency_key(state.saga_id, name, FORWARD)
+            awaited[progress.wait.target or ""] = Attempt(name, FORWARD, progress.attempt, key)
+    return awaited
+
+
+class _AttemptPlan:
+    """The attempts of one decision, sorted by how they are made, and the times at which others follow."""
+
+    __slots__ = ("_now", "_saga_id", "call", "local", "wait", "wake_times")
+
+    def __init__(self, saga_id: str, now: datetime) -> None:
+        self._saga_id = saga_id
+        self._now = now
+        self.call: list[Attempt] = []
+        self.local: list[Attempt] = []
+        self.wait: list[Attempt] = []
+        self.wake_times: list[datetime] = []
+
+    def add(self, step: Step, direction: Direction, progress: StepProgress) -> None:
+        """Plan the next attempt, for now or for its time; an attempt in flight is left alone."""
+        if progress.progress is RUNNING:
+            return
+        if progress.retry_at is not None and progress.retry_at > self._now:
+            self.wake_times.append(progress.retry_at)
+            return
+        key = idempotency_key(self._saga_id, step.name, direction)
+        attempt = Attempt(step.name, direction, progress.attempt + 1, key)
+        mode = step.mode_of(direction)
+        if mode is LOCAL:
+            self.local.append(attempt)
+        elif mode is WAIT:
+            self.wait.append(attempt)
+        else:
+            self.call.append(attempt)
+
+    def decision(self) -> Decision:
+        wake_at = min(self.wake_times) if self.wake_times else None
+        return Decision((), tuple(self.call), tuple(self.local), tuple(self.wait), wake_at)
+
+
 def _pivot_in_doubt(definition: Definition, state: SagaState) -> Step | None:
-    """The pivot, if it may have been executed: then going back is not safe."""
+    """Returns the pivot if it may have been executed, which makes compensating unsafe."""
     if definition.pivot is None:
         return None
-    track = state.step(definition.pivot).forward
-    return definition.step(definition.pivot) if track.possibly_executed and not track.finished else None
+    progress = state.step(definition.pivot).forward
+    return definition.step(definition.pivot) if progress.possibly_executed and not progress.finished else None
 
 
 def _settle_pivot(state: SagaState, pivot: Step, now: datetime) -> Decision:
-    """Find out whether the pivot happened, by trying it again under its key; in the end a person has to."""
-    track = state.step(pivot.name).forward
-    if track.progress is FAILED:
+    """Find out whether the pivot happened, by trying it again under its key; if that fails a person has to."""
+    progress = state.step(pivot.name).forward
+    if progress.progress is FAILED:
         return Decision(record=(_needs_person(state, pivot, FORWARD, now),))
-    runs: list[Attempt] = []
-    wakes: list[datetime] = []
-    _attempt(state, pivot, FORWARD, track, now, runs, wakes)
-    return Decision((), tuple(runs), min(wakes) if wakes else None)
+    plan = _AttemptPlan(state.saga_id, now)
+    plan.add(pivot, FORWARD, progress)
+    return plan.decision()
 
 
-def _go_on(definition: Definition, state: SagaState, now: datetime) -> Decision:
-    runs: list[Attempt] = []
-    wakes: list[datetime] = []
+def _go_forward(definition: Definition, state: SagaState, now: datetime) -> Decision:
+    plan = _AttemptPlan(state.saga_id, now)
     if state.deadline is not None and not state.past_pivot:
-        wakes.append(state.deadline)
-    over: set[str] = set()
+        plan.wake_times.append(state.deadline)
+    finished: set[str] = set()
     steps = state.steps
     for step, name, after in definition.order:
-        touched = steps.get(name)
-        if touched is None:
-            if over >= after:
-                _attempt(state, step, FORWARD, UNTOUCHED.forward, now, runs, wakes)
+        step_state = steps.get(name)
+        if step_state is None:
+            if finished >= after:
+                plan.add(step, FORWARD, UNTOUCHED.forward)
             continue
-        track = touched.forward
-        progress = track.progress
+        forward = step_state.forward
+        progress = forward.progress
         if progress is DONE or progress is SKIPPED:
-            over.add(name)
+            finished.add(name)
         elif progress is FAILED:
             return Decision(record=(_needs_person(state, step, FORWARD, now),))
         elif progress is WAITING:
-            facts = _wait_over(state, step, track, now)
-            if facts:
-                return Decision(record=facts)
-            if track.wait is not None and track.wait.due_at is not None:
-                wakes.append(track.wait.due_at)
-        elif over >= after:
-            _attempt(state, step, FORWARD, track, now, runs, wakes)
-    if len(over) == len(definition.steps):
+            events = _end_wait(state, step, forward, now)
+            if events:
+                return Decision(record=events)
+            if forward.wait is not None and forward.wait.due_at is not None:
+                plan.wake_times.append(forward.wait.due_at)
+        elif finished >= after:
+            plan.add(step, FORWARD, forward)
+    if len(finished) == len(definition.steps):
         last = state.step(definition.steps[-1].name).forward.result
         return Decision(record=(SagaCompleted(now, NULL if last is None else last),))
-    return Decision((), tuple(runs), min(wakes) if wakes else None)
+    return plan.decision()
 
 
-def _wait_over(state: SagaState, step: Step, track: StepProgress, now: datetime) -> tuple[Event, ...]:
-    """The facts that a step's waiting is over: its timer came due, or its signal came, or did not."""
-    wait = track.wait
+def _end_wait(state: SagaState, step: Step, progress: StepProgress, now: datetime) -> tuple[Event, ...]:
+    """Returns the events that end a step's waiting: its timer came due, or its signal arrived or is late."""
+    wait = progress.wait
     if wait is None or wait.kind is WaitKind.SAGA:
         return ()
     signal = state.signals.get(wait.target or "")
     if wait.kind is WaitKind.SIGNAL and signal is not None:
         if not signal.refused:
-            return (StepSucceeded(now, step.name, track.attempt, signal.payload),)
-        return (_wait_failed(step, track, Failure("Refused", f"{wait.target} was refused"), now),)
+            return (StepSucceeded(now, step.name, progress.attempt, signal.payload),)
+        return (_wait_failed(step, progress, Failure("Refused", f"{wait.target} was refused"), now),)
     if wait.due_at is None or now < wait.due_at:
         return ()
     fired = TimerFired(now, step.name, wait.due_at)
     if wait.kind is WaitKind.TIMER:
-        return (fired, StepSucceeded(now, step.name, track.attempt, NULL))
-    return (fired, _wait_failed(step, track, Failure("SignalTimeout", f"no {wait.target} until {wait.due_at}"), now))
+        return (fired, StepSucceeded(now, step.name, progress.attempt, NULL))
+    late = Failure("SignalTimeout", f"no {wait.target} until {wait.due_at}")
+    return (fired, _wait_failed(step, progress, late, now))
 
 
-def _wait_failed(step: Step, track: StepProgress, error: Failure, now: datetime) -> StepFailed:
-    return StepFailed(now, step.name, track.attempt, error, Effect.NONE, retryable=False)
+def _wait_failed(step: Step, progress: StepProgress, error: Failure, now: datetime) -> StepFailed:
+    return StepFailed(now, step.name, progress.attempt, error, Effect.NONE, retryable=False)
 
 
-def _go_back(definition: Definition, state: SagaState, now: datetime) -> Decision:
-    """Compensate, latest first; what is still in flight has to settle before."""
+def _compensate(definition: Definition, state: SagaState, now: datetime) -> Decision:
+    """Compensate the latest steps first, once every attempt in flight has its outcome."""
     if any(state.step(step.name).forward.progress is RUNNING for step in definition.steps):
         return IDLE
     sub_sagas = awaited_sagas(state)
@@ -208,62 +265,31 @@ def _go_back(definition: Definition, state: SagaState, now: datetime) -> Decisio
     if not owed:
         return Decision(record=(SagaCompensated(now, abort_cause(state)),))
     names = {step.name for step in owed}
-    runs: list[Attempt] = []
-    wakes: list[datetime] = []
+    plan = _AttemptPlan(state.saga_id, now)
     for step in reversed(owed):
         if definition.dependents[step.name] & names:
             continue
-        track = state.step(step.name).compensation
-        if track.progress is FAILED:
+        progress = state.step(step.name).compensation
+        if progress.progress is FAILED:
             return Decision(record=(_needs_person(state, step, COMPENSATION, now),))
-        _attempt(state, step, COMPENSATION, track, now, runs, wakes)
-    return Decision((), tuple(runs), min(wakes) if wakes else None)
-
-
-def awaited_sagas(state: SagaState) -> dict[str, Attempt]:
-    """The sagas that its steps wait for, by id, each with the attempt that waits."""
-    awaited: dict[str, Attempt] = {}
-    for name, step in state.steps.items():
-        track = step.forward
-        if track.progress is WAITING and track.wait is not None and track.wait.kind is WaitKind.SAGA:
-            key = idempotency_key(state.saga_id, name, FORWARD)
-            awaited[track.wait.target or ""] = Attempt(name, FORWARD, track.attempt, key)
-    return awaited
+        plan.add(step, COMPENSATION, progress)
+    return plan.decision()
 
 
 def _owes_compensation(state: SagaState, step: Step) -> bool:
     if step.undo is None:
         return False
-    tracks = state.step(step.name)
-    happened = tracks.forward.progress is DONE or tracks.forward.possibly_executed
-    return happened and not tracks.compensation.finished
-
-
-def _attempt(
-    state: SagaState,
-    step: Step,
-    direction: Direction,
-    track: StepProgress,
-    now: datetime,
-    runs: list[Attempt],
-    wakes: list[datetime],
-) -> None:
-    """Run it now, or at its time; an attempt in flight is left alone."""
-    if track.progress is RUNNING:
-        return
-    if track.retry_at is not None and track.retry_at > now:
-        wakes.append(track.retry_at)
-        return
-    runs.append(Attempt(step.name, direction, track.attempt + 1, idempotency_key(state.saga_id, step.name, direction)))
+    step_state = state.step(step.name)
+    happened = step_state.forward.progress is DONE or step_state.forward.possibly_executed
+    return happened and not step_state.compensation.finished
 
 
 def _needs_person(state: SagaState, step: Step, direction: Direction, now: datetime) -> InterventionRequired:
-    track = state.progress_of(step.name, direction)
+    progress = state.progress_of(step.name, direction)
     what = "step" if direction is FORWARD else "compensation of step"
-    return InterventionRequired(
-        now, step.name, direction, f"{what} {step.name} gave up after attempt {track.attempt} ({_kind(track)})"
-    )
+    cause = f"{what} {step.name} gave up after attempt {progress.attempt} ({_error_type(progress)})"
+    return InterventionRequired(now, step.name, direction, cause)
 
 
-def _kind(track: StepProgress) -> str:
-    return "outcome unknown" if track.error is None else track.error.type
+def _error_type(progress: StepProgress) -> str:
+    return "outcome unknown" if progress.error is None else progress.error.type

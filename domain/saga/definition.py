@@ -3,54 +3,74 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Raw
 
 from ..errors import DefinitionError, InvalidInput
-from .events import WaitKind
+from ..participant import Command
 from .step import Step
+from .step_kind import Local, Signal, saga_id_of
 from .validation import check_compensations, closure, dependencies, ordered
 
-if TYPE_CHECKING:
-    from .saga import Saga
+DefinitionSupplier: TypeAlias = "Callable[[], Definition]"
+"""Returns the sealed definition of a saga, which may still be open while another saga declares it as a step."""
 
 
 class Definition:
-    """A sealed saga definition: what `decide` and the worker go by."""
+    """A sealed saga definition: its steps in order, its input's type, and its hooks."""
 
-    def __init__(self, saga: Saga[Any], declared: Sequence[Step]) -> None:
-        """Raises `DefinitionError`, saying what to change, if the saga cannot work."""
-        after = dependencies(saga.name, declared)
-        steps = ordered(saga.name, declared, after)
-        check_compensations(saga.name, steps, after)
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        input_type: Any,
+        declared: Sequence[Step],
+        *,
+        key: Callable[[Any], str] | None = None,
+        deadline: float | None = None,
+        started: Callable[[Any], Sequence[Command]] | None = None,
+        completed: Callable[[Any], Sequence[Command]] | None = None,
+        compensated: Callable[[Any, str], Sequence[Command]] | None = None,
+        sub_sagas: Mapping[str, DefinitionSupplier] | None = None,
+    ) -> None:
+        """Raises `DefinitionError`, which says what to change, if the saga cannot work.
+
+        - `declared`: the steps in the order of declaration;
+        - `sub_sagas`: for each step that is a saga of its own, where that saga's definition comes from.
+        """
+        after = dependencies(name, declared)
+        steps = ordered(name, declared, after)
+        check_compensations(name, steps, after)
         for step in steps:
             step.seal()
-        self.name = saga.name
-        self.version = saga.version
-        self.input_type = saga.input_type
-        self.key = saga.key
-        self.deadline = saga.deadline
-        self.started = saga.started
-        self.completed = saga.completed
-        self.compensated = saga.compensated
+        self.name = name
+        self.version = version
+        self.input_type = input_type
+        self.key = key
+        self.deadline = deadline
+        self.started = started
+        self.completed = completed
+        self.compensated = compensated
         self.steps = tuple(steps)
         self.after = dict(after)
         self.order = tuple((step, step.name, frozenset(self.after[step.name])) for step in steps)
-        """Each step, its name and what it comes after; it stands after all of that."""
+        """Each step, its name, and the steps that come directly before it; all of these come earlier in the order."""
         self._by_name = {step.name: step for step in steps}
         self.pivot = next((step.name for step in steps if step.pivot), None)
         self.dependents = closure(self.after)
-        self.nests = any(step.waiting is not None and step.waiting.kind is WaitKind.SAGA for step in steps)
-        """Whether a step is a saga of its own."""
-        self.has_local_steps = any(step.local for step in steps)
+        self.signals = {step.name: step.kind.name for step in steps if isinstance(step.kind, Signal)}
+        """For each step that waits for a signal, the name of that signal."""
+        self.has_local_steps = any(isinstance(step.kind, Local) for step in steps)
+        self._sub_sagas = dict(sub_sagas or {})
+        self.has_sub_sagas = bool(self._sub_sagas)
         self._decoder = msgspec.json.Decoder(self.input_type)
         self.fingerprint = self._fingerprint()
 
     def step(self, name: str) -> Step:
-        """The step of that name. Raises `DefinitionError` if there is none."""
+        """Returns the step with this name. Raises `DefinitionError` if there is none."""
         try:
             return self._by_name[name]
         except KeyError:
@@ -58,12 +78,19 @@ class Definition:
                 f"saga {self.name!r} version {self.version} has no step {name!r}: its steps are {list(self._by_name)}"
             ) from None
 
+    def sub_saga(self, step: str) -> Definition:
+        """Returns the definition of the saga that a step starts. Raises `DefinitionError` if the step starts none."""
+        supplier = self._sub_sagas.get(step)
+        if supplier is None:
+            raise DefinitionError(f"step {step!r} of saga {self.name!r} is not a saga of its own")
+        return supplier()
+
     def saga_id(self, key: str) -> str:
-        """The id of the saga with this business key."""
-        return f"{self.name}-{key}"
+        """Returns the id of the saga with this business key."""
+        return saga_id_of(self.name, key)
 
     def write_input(self, value: Any) -> Raw:
-        """An input as canonical JSON. Raises `InvalidInput` if it does not fit the declared type."""
+        """Returns an input as canonical JSON. Raises `InvalidInput` if it does not fit the declared type."""
         try:
             return Raw(msgspec.json.encode(self._decoder.decode(msgspec.json.encode(value))))
         except (msgspec.ValidationError, msgspec.MsgspecError, TypeError, ValueError) as error:
@@ -72,7 +99,7 @@ class Definition:
             ) from error
 
     def read_input(self, raw: Raw) -> Any:
-        """A recorded input, as its type. Raises `InvalidInput` if it does not fit the declared type."""
+        """Returns a recorded input, as its type. Raises `InvalidInput` if it does not fit the declared type."""
         try:
             return self._decoder.decode(raw)
         except msgspec.DecodeError as error:
@@ -80,8 +107,12 @@ class Definition:
                 f"the input of saga {self.name!r} version {self.version} does not fit: {error}"
             ) from error
 
+    def read_result(self, step: str, raw: Raw) -> Any:
+        """Returns the recorded result of a step, as the type that its action declares."""
+        return self.step(step).read_result(raw)
+
     def _fingerprint(self) -> str:
-        """A hash of the structure and the input's schema; tuning of retries and timeouts does not change it."""
+        """Hash the structure and the input's schema; other retries or timeouts give the same fingerprint."""
         try:
             schema: Any = msgspec.json.schema(self.input_type)
         except TypeError:
@@ -91,9 +122,8 @@ class Definition:
                 "step": step.name,
                 "after": sorted(self.after[step.name]),
                 "pivot": step.pivot,
-                "local": step.local,
                 "compensated": step.undo is not None,
-                "waits_for": None if step.waiting is None else step.waiting.kind,
+                **step.kind.structure,
             }
             for step in self.steps
         ]

@@ -1,7 +1,7 @@
-"""The facts of a saga: every attempt is an event, and none is ever overwritten.
+"""The events of a saga: every attempt is recorded, and no event is ever overwritten.
 
-What a user put in (input, result, payload, error text) is opaque here: raw JSON or text that no decision looks into,
-so that it can be encrypted per subject, and erased, without changing the state of any saga.
+The values of users (input, result, payload, error text) are opaque here: raw JSON or text that no decision reads. They
+can be encrypted per subject, and erased, without changing the state of any saga.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..event import Event, event
 
 
 class Direction(StrEnum):
-    """Which way a step runs."""
+    """Whether a step's action or its compensation runs."""
 
     FORWARD = "forward"
     COMPENSATION = "compensation"
@@ -28,16 +28,16 @@ COMPENSATION: Final = Direction.COMPENSATION
 
 
 class Effect(StrEnum):
-    """What is known of the effect of an attempt that failed."""
+    """What is known about the effect of a failed attempt."""
 
     NONE = "none"
     """Proven: the business refused, or a local step rolled back."""
     UNKNOWN = "unknown"
-    """Not proven: it may have been executed."""
+    """Not proven: the attempt may have been executed."""
 
 
 class Action(StrEnum):
-    """What a person did about a saga that needed one."""
+    """What a person decided about a saga that needed one."""
 
     RETRY = "retry"
     SKIP = "skip"
@@ -54,13 +54,13 @@ class WaitKind(StrEnum):
 
 
 class Wait(Struct, frozen=True, omit_defaults=True, gc=False):
-    """What a step waits for, instead of running something."""
+    """What a step waits for, when it runs nothing."""
 
     kind: WaitKind
     target: str | None = None
-    """The signal's name, or the id of the saga it waits for."""
+    """The name of the signal, or the id of the saga."""
     due_at: datetime | None = None
-    """When the timer comes due, or the waiting ends; None: never."""
+    """When the timer comes due, or the step stops waiting; None: never."""
 
 
 class Parent(Struct, frozen=True, gc=False):
@@ -80,7 +80,7 @@ class Failure(Struct, frozen=True, gc=False):
 
 @event("SagaStarted")
 class SagaStarted(Event, frozen=True):
-    """A saga began, with its input, on a version of its definition that it keeps to the end."""
+    """A saga started, with its input and with the definition version that it keeps to its end."""
 
     definition: str
     definition_version: int
@@ -88,12 +88,12 @@ class SagaStarted(Event, frozen=True):
     input: Raw
     deadline: datetime | None = None
     begins_at: datetime | None = None
-    """When its first step may run; None: at once."""
+    """When its first step may run; None: immediately."""
     parent: Parent | None = None
     style: str = "orchestrated"
-    """Or `choreographed`: then this fact is derived from a process's events, and not stored."""
+    """Or `choreographed`: then this event is derived from the events of a process, and not stored."""
     silence_seconds: float | None = None
-    """After so long without news a choreographed saga shows as stalled; None: it has a worker that sees to it."""
+    """After this many seconds without an event a choreographed saga counts as stalled; None: a worker drives it."""
 
 
 @event("StepStarted")
@@ -108,7 +108,7 @@ class StepStarted(Event, frozen=True):
 
 @event("StepSucceeded")
 class StepSucceeded(Event, frozen=True):
-    """The action happened; `result` is what it returned. A `pivot` that happened leaves no way back."""
+    """The action succeeded and returned `result`. After the `pivot` has succeeded the saga no longer compensates."""
 
     step: str
     attempt: int
@@ -118,7 +118,7 @@ class StepSucceeded(Event, frozen=True):
 
 @event("StepFailed")
 class StepFailed(Event, frozen=True):
-    """An attempt failed; `retry_at` says when the next one runs, None that there is none."""
+    """An attempt failed; the next one runs at `retry_at` (None: there is none)."""
 
     step: str
     attempt: int
@@ -130,7 +130,7 @@ class StepFailed(Event, frozen=True):
 
 @event("StepOutcomeUnknown")
 class StepOutcomeUnknown(Event, frozen=True):
-    """An attempt was started, and then its worker died: it may have been executed."""
+    """The worker of an attempt died before it recorded an outcome: the attempt may have been executed."""
 
     step: str
     attempt: int
@@ -150,7 +150,7 @@ class CompensationStarted(Event, frozen=True):
 
 @event("StepCompensated")
 class StepCompensated(Event, frozen=True):
-    """The step is undone, or there was nothing to undo."""
+    """The compensation of a step succeeded: the step is undone, or there was nothing to undo."""
 
     step: str
     attempt: int
@@ -159,7 +159,7 @@ class StepCompensated(Event, frozen=True):
 
 @event("CompensationFailed")
 class CompensationFailed(Event, frozen=True):
-    """An attempt to compensate failed; `retry_at` says when the next one runs, None that there is none."""
+    """An attempt to compensate failed; the next one runs at `retry_at` (None: there is none)."""
 
     step: str
     attempt: int
@@ -171,7 +171,7 @@ class CompensationFailed(Event, frozen=True):
 
 @event("SignalReceived")
 class SignalReceived(Event, frozen=True):
-    """Someone told the saga something, or refused what it asked for."""
+    """A person or a program sent the saga a signal, or refused the one that it waits for."""
 
     name: str
     payload: Raw
@@ -190,14 +190,14 @@ class TimerFired(Event, frozen=True):
 
 @event("DeadlineExceeded")
 class DeadlineExceeded(Event, frozen=True):
-    """The saga did not finish in time: it turns back."""
+    """The saga did not finish in time, and compensates."""
 
     deadline: datetime
 
 
 @event("CancelRequested")
 class CancelRequested(Event, frozen=True):
-    """Someone asked the saga to turn back."""
+    """A person or a program asked the saga to compensate."""
 
     actor: str
     reason: str
@@ -205,7 +205,7 @@ class CancelRequested(Event, frozen=True):
 
 @event("InterventionRequired")
 class InterventionRequired(Event, frozen=True):
-    """A step can go neither on nor back without a person."""
+    """A step cannot continue, in its direction, without a person."""
 
     step: str
     direction: Direction
@@ -214,7 +214,7 @@ class InterventionRequired(Event, frozen=True):
 
 @event("InterventionResolved")
 class InterventionResolved(Event, frozen=True):
-    """A person decided how a step that needed one goes on."""
+    """A person decided how a step that needed one continues."""
 
     step: str
     direction: Direction
@@ -222,21 +222,21 @@ class InterventionResolved(Event, frozen=True):
     actor: str
     reason: str
     result: Raw = Raw(b"null")
-    """What a person gave as the step's result, to `resolve` it."""
+    """The step's result as the person gave it, when the action is `resolve`."""
     pivot: bool = False
-    """The step is the pivot and counts as done from here on: there is no way back."""
+    """The step is the pivot and counts as done: the saga no longer compensates."""
 
 
 @event("SagaCompleted")
 class SagaCompleted(Event, frozen=True):
-    """Every step happened; `result` is that of the last one."""
+    """Every step succeeded; `result` is the result of the last one."""
 
     result: Raw
 
 
 @event("SagaCompensated")
 class SagaCompensated(Event, frozen=True):
-    """The saga turned back, and all that had happened is undone; `cause` says why it turned."""
+    """Every step that had happened is undone; `cause` says why the saga compensated."""
 
     cause: str
 

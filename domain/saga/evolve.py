@@ -1,7 +1,7 @@
-"""How a saga's state follows from its facts: `evolve`, and `rebuild` for all of them.
+"""Folds events into a saga's state: `evolve` takes one event, `fold_all` several, `rebuild` all of a saga.
 
-It takes any fact in any state and never raises: what was recorded, happened. What a user put in is carried along
-unread.
+Any event is accepted in any state and nothing raises: a recorded event has happened. The values of users are carried
+along unread.
 """
 
 from __future__ import annotations
@@ -52,193 +52,200 @@ from .state import (
 
 
 def rebuild(saga_id: str, events: Iterable[Event]) -> SagaState:
-    """The state that a saga's facts add up to."""
+    """Returns the state of a saga after these events."""
     return fold_all(SagaState(saga_id), events)
 
 
 def evolve(state: SagaState, event: Event) -> SagaState:
-    """The state after one more fact. A fact of another kind counts, and changes nothing else."""
-    fact: Any = event
-    about_step = _OF_STEPS.get(type(fact))
-    if about_step is None or (type(fact) is StepSucceeded and fact.pivot):
-        return _take_in(state, fact)
+    """Returns the state after one more event. An event of an unknown type only raises the version."""
+    change_steps = _STEP_CHANGES.get(type(event))
+    if change_steps is None or (isinstance(event, StepSucceeded) and event.pivot):
+        return _evolve_saga(state, event)
     steps = {**state.steps}
-    about_step(steps, fact)
-    return replace(state, version=state.version + 1, updated_at=fact.at, steps=steps)
+    change_steps(steps, event)
+    return replace(state, version=state.version + 1, updated_at=event.at, steps=steps)
 
 
-def fold_all(state: SagaState, facts: Iterable[Event]) -> SagaState:
-    """The state after several more facts. A run of facts about steps, as most are, makes one new state."""
-    run = 0
+def fold_all(state: SagaState, events: Iterable[Event]) -> SagaState:
+    """Returns the state after several more events.
+
+    Most events are about steps. Each uninterrupted run of those is folded into one new state, not one for each event.
+    """
+    count = 0
     at = state.updated_at
     steps: dict[str, StepState] = {}
-    fact: Any
-    for fact in facts:
-        about_step = _OF_STEPS.get(type(fact))
-        if about_step is None or (type(fact) is StepSucceeded and fact.pivot):
-            if run:
-                state = replace(state, version=state.version + run, updated_at=at, steps=steps)
-                run = 0
-            state = _take_in(state, fact)
+    for event in events:
+        change_steps = _STEP_CHANGES.get(type(event))
+        if change_steps is None or (isinstance(event, StepSucceeded) and event.pivot):
+            if count:
+                state = replace(state, version=state.version + count, updated_at=at, steps=steps)
+                count = 0
+            state = _evolve_saga(state, event)
             continue
-        if not run:
+        if not count:
             steps = {**state.steps}
-        about_step(steps, fact)
-        run += 1
-        at = fact.at
-    return replace(state, version=state.version + run, updated_at=at, steps=steps) if run else state
+        change_steps(steps, event)
+        count += 1
+        at = event.at
+    return replace(state, version=state.version + count, updated_at=at, steps=steps) if count else state
 
 
-# Facts about one direction of one step, taken into the steps
+# Events about one direction of one step change the steps alone
 
 Steps = dict[str, StepState]
 
 
-def _started(steps: Steps, fact: StepStarted) -> None:
-    step = steps.get(fact.step, UNTOUCHED)
-    progress = RUNNING if fact.wait is None else WAITING
-    track = replace(step.forward, progress=progress, attempt=fact.attempt, retry_at=None, wait=fact.wait)
-    steps[fact.step] = StepState(track, step.compensation)
+def _step_started(steps: Steps, event: StepStarted) -> None:
+    step = steps.get(event.step, UNTOUCHED)
+    progress = RUNNING if event.wait is None else WAITING
+    forward = replace(step.forward, progress=progress, attempt=event.attempt, retry_at=None, wait=event.wait)
+    steps[event.step] = StepState(forward, step.compensation)
 
 
-def _succeeded(steps: Steps, fact: StepSucceeded) -> None:
-    step = steps.get(fact.step, UNTOUCHED)
-    steps[fact.step] = StepState(_done(step.forward, fact), step.compensation)
+def _step_succeeded(steps: Steps, event: StepSucceeded) -> None:
+    step = steps.get(event.step, UNTOUCHED)
+    steps[event.step] = StepState(_done(step.forward, event), step.compensation)
 
 
-def _gave_up(steps: Steps, fact: StepFailed) -> None:
-    step = steps.get(fact.step, UNTOUCHED)
-    steps[fact.step] = StepState(_failed(step.forward, fact), step.compensation)
+def _step_failed(steps: Steps, event: StepFailed) -> None:
+    step = steps.get(event.step, UNTOUCHED)
+    steps[event.step] = StepState(_failed(step.forward, event), step.compensation)
 
 
-def _undoing(steps: Steps, fact: CompensationStarted) -> None:
-    step = steps.get(fact.step, UNTOUCHED)
-    track = replace(step.compensation, progress=RUNNING, attempt=fact.attempt, retry_at=None)
-    steps[fact.step] = StepState(step.forward, track)
+def _compensation_started(steps: Steps, event: CompensationStarted) -> None:
+    step = steps.get(event.step, UNTOUCHED)
+    compensation = replace(step.compensation, progress=RUNNING, attempt=event.attempt, retry_at=None)
+    steps[event.step] = StepState(step.forward, compensation)
 
 
-def _undone(steps: Steps, fact: StepCompensated) -> None:
-    step = steps.get(fact.step, UNTOUCHED)
-    steps[fact.step] = StepState(step.forward, _done(step.compensation, fact))
+def _step_compensated(steps: Steps, event: StepCompensated) -> None:
+    step = steps.get(event.step, UNTOUCHED)
+    steps[event.step] = StepState(step.forward, _done(step.compensation, event))
 
 
-def _not_undone(steps: Steps, fact: CompensationFailed) -> None:
-    step = steps.get(fact.step, UNTOUCHED)
-    steps[fact.step] = StepState(step.forward, _failed(step.compensation, fact))
+def _compensation_failed(steps: Steps, event: CompensationFailed) -> None:
+    step = steps.get(event.step, UNTOUCHED)
+    steps[event.step] = StepState(step.forward, _failed(step.compensation, event))
 
 
-def _done(track: StepProgress, fact: StepSucceeded | StepCompensated) -> StepProgress:
-    return replace(track, progress=DONE, result=fact.result, error=None)
+def _done(progress: StepProgress, event: StepSucceeded | StepCompensated) -> StepProgress:
+    return replace(progress, progress=DONE, result=event.result, error=None)
 
 
-def _failed(track: StepProgress, fact: StepFailed | CompensationFailed) -> StepProgress:
+def _failed(progress: StepProgress, event: StepFailed | CompensationFailed) -> StepProgress:
     return replace(
-        track,
-        progress=FAILED if fact.retry_at is None else RETRYING,
-        failures=track.failures + 1,
-        possibly_executed=track.possibly_executed or fact.effect is Effect.UNKNOWN,
-        retry_at=fact.retry_at,
-        error=fact.error,
+        progress,
+        progress=FAILED if event.retry_at is None else RETRYING,
+        failures=progress.failures + 1,
+        possibly_executed=progress.possibly_executed or event.effect is Effect.UNKNOWN,
+        retry_at=event.retry_at,
+        error=event.error,
     )
 
 
-_OF_STEPS: dict[type[Event], Callable[[Steps, Any], None]] = {
-    StepStarted: _started,
-    StepSucceeded: _succeeded,
-    StepFailed: _gave_up,
-    CompensationStarted: _undoing,
-    StepCompensated: _undone,
-    CompensationFailed: _not_undone,
+_STEP_CHANGES: dict[type[Event], Callable[[Steps, Any], None]] = {
+    StepStarted: _step_started,
+    StepSucceeded: _step_succeeded,
+    StepFailed: _step_failed,
+    CompensationStarted: _compensation_started,
+    StepCompensated: _step_compensated,
+    CompensationFailed: _compensation_failed,
 }
 
 
-# Facts about more than that
+# Every other event changes more of the saga than its steps
 
 
-def _take_in(state: SagaState, fact: Event) -> SagaState:
-    about_saga: Callable[[SagaState, Any], SagaState] = _OF_SAGAS.get(type(fact), _next)
-    return about_saga(state, fact)
+def _evolve_saga(state: SagaState, event: Event) -> SagaState:
+    change: Callable[[SagaState, Any], SagaState] = _SAGA_CHANGES.get(type(event), _next)
+    return change(state, event)
 
 
-def _next(state: SagaState, fact: Event, **changes: Any) -> SagaState:
-    return replace(state, version=state.version + 1, updated_at=fact.at, **changes)
+def _next(state: SagaState, event: Event, **changes: Any) -> SagaState:
+    return replace(state, version=state.version + 1, updated_at=event.at, **changes)
 
 
-def _begun(state: SagaState, fact: SagaStarted) -> SagaState:
+def _saga_started(state: SagaState, event: SagaStarted) -> SagaState:
     return _next(
         state,
-        fact,
-        definition=fact.definition,
-        definition_version=fact.definition_version,
-        fingerprint=fact.fingerprint,
-        input=fact.input,
-        started_at=fact.at,
-        deadline=fact.deadline,
-        begins_at=fact.begins_at,
-        parent=fact.parent,
-        style=fact.style,
+        event,
+        definition=event.definition,
+        definition_version=event.definition_version,
+        fingerprint=event.fingerprint,
+        input=event.input,
+        started_at=event.at,
+        deadline=event.deadline,
+        begins_at=event.begins_at,
+        parent=event.parent,
+        style=event.style,
     )
 
 
-def _with(state: SagaState, name: str, direction: Direction, track: StepProgress) -> Mapping[str, StepState]:
-    """The steps with one direction of one of them changed."""
+def _with_progress(
+    state: SagaState, name: str, direction: Direction, progress: StepProgress
+) -> Mapping[str, StepState]:
+    """Returns the steps, with the progress of one step in one direction replaced."""
     step = state.step(name)
-    step = StepState(track, step.compensation) if direction is FORWARD else StepState(step.forward, track)
+    step = StepState(progress, step.compensation) if direction is FORWARD else StepState(step.forward, progress)
     return {**state.steps, name: step}
 
 
-def _pivot_succeeded(state: SagaState, fact: StepSucceeded) -> SagaState:
+def _pivot_succeeded(state: SagaState, event: StepSucceeded) -> SagaState:
     steps = {**state.steps}
-    _succeeded(steps, fact)
-    return _next(state, fact, steps=steps, past_pivot=True)
+    _step_succeeded(steps, event)
+    return _next(state, event, steps=steps, past_pivot=True)
 
 
-def _outcome_unknown(state: SagaState, fact: StepOutcomeUnknown) -> SagaState:
-    track = state.progress_of(fact.step, fact.direction)
-    track = replace(
-        track,
-        progress=FAILED if fact.retry_at is None else RETRYING,
-        unknowns=track.unknowns + 1,
+def _outcome_unknown(state: SagaState, event: StepOutcomeUnknown) -> SagaState:
+    progress = state.progress_of(event.step, event.direction)
+    progress = replace(
+        progress,
+        progress=FAILED if event.retry_at is None else RETRYING,
+        unknowns=progress.unknowns + 1,
         possibly_executed=True,
-        retry_at=fact.retry_at,
+        retry_at=event.retry_at,
     )
-    return _next(state, fact, steps=_with(state, fact.step, fact.direction, track))
+    return _next(state, event, steps=_with_progress(state, event.step, event.direction, progress))
 
 
-def _signalled(state: SagaState, fact: SignalReceived) -> SagaState:
-    return _next(state, fact, signals={**state.signals, fact.name: Signal(fact.payload, fact.refused)})
+def _signal_received(state: SagaState, event: SignalReceived) -> SagaState:
+    return _next(state, event, signals={**state.signals, event.name: Signal(event.payload, event.refused)})
 
 
-def _intervention_required(state: SagaState, fact: InterventionRequired) -> SagaState:
-    required = Intervention(fact.step, fact.direction, fact.cause)
-    return _next(state, fact, interventions=(*state.interventions, required))
+def _intervention_required(state: SagaState, event: InterventionRequired) -> SagaState:
+    required = Intervention(event.step, event.direction, event.cause)
+    return _next(state, event, interventions=(*state.interventions, required))
 
 
-def _intervention_resolved(state: SagaState, fact: InterventionResolved) -> SagaState:
-    track = state.progress_of(fact.step, fact.direction)
-    match fact.action:
+def _intervention_resolved(state: SagaState, event: InterventionResolved) -> SagaState:
+    progress = state.progress_of(event.step, event.direction)
+    match event.action:
         case Action.ABANDON:
-            return _next(state, fact, interventions=(), end=Status.ABANDONED, ended_at=fact.at, cause=fact.reason)
+            return _next(state, event, interventions=(), end=Status.ABANDONED, ended_at=event.at, cause=event.reason)
         case Action.RETRY:
-            track = replace(track, progress=PENDING, failures=0, unknowns=0, retry_at=None)
+            progress = replace(progress, progress=PENDING, failures=0, unknowns=0, retry_at=None)
         case Action.RESOLVE:
-            track = replace(track, progress=DONE, result=fact.result)
+            progress = replace(progress, progress=DONE, result=event.result)
         case Action.SKIP:
-            track = replace(track, progress=SKIPPED)
-    steps = _with(state, fact.step, fact.direction, track)
-    rest = tuple(i for i in state.interventions if (i.step, i.direction) != (fact.step, fact.direction))
-    return _next(state, fact, steps=steps, interventions=rest, past_pivot=state.past_pivot or fact.pivot)
+            progress = replace(progress, progress=SKIPPED)
+    steps = _with_progress(state, event.step, event.direction, progress)
+    others = tuple(i for i in state.interventions if (i.step, i.direction) != (event.step, event.direction))
+    return _next(state, event, steps=steps, interventions=others, past_pivot=state.past_pivot or event.pivot)
 
 
-_OF_SAGAS: dict[type[Event], Callable[[SagaState, Any], SagaState]] = {
-    SagaStarted: _begun,
+_SAGA_CHANGES: dict[type[Event], Callable[[SagaState, Any], SagaState]] = {
+    SagaStarted: _saga_started,
     StepSucceeded: _pivot_succeeded,
     StepOutcomeUnknown: _outcome_unknown,
-    SignalReceived: _signalled,
-    DeadlineExceeded: lambda state, fact: _next(state, fact, deadline_exceeded=True),
-    CancelRequested: lambda state, fact: _next(state, fact, cancelled=True),
+    SignalReceived: _signal_received,
+    DeadlineExceeded: lambda state, event: _next(state, event, deadline_exceeded=True),
+    CancelRequested: lambda state, event: _next(state, event, cancelled=True),
     InterventionRequired: _intervention_required,
     InterventionResolved: _intervention_resolved,
-    SagaCompleted: lambda state, fact: _next(state, fact, end=Status.COMPLETED, ended_at=fact.at, result=fact.result),
-    SagaCompensated: lambda state, fact: _next(state, fact, end=Status.COMPENSATED, ended_at=fact.at, cause=fact.cause),
+    SagaCompleted: lambda state, event: _next(
+        state, event, end=Status.COMPLETED, ended_at=event.at, result=event.result
+    ),
+    SagaCompensated: lambda state, event: _next(
+        state, event, end=Status.COMPENSATED, ended_at=event.at, cause=event.cause
+    ),
 }

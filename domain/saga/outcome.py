@@ -1,4 +1,7 @@
-"""What an attempt came to, as facts: the retry policy decides here, once, and the decision is on the record."""
+"""Turns the outcome of an attempt into events.
+
+The retry policy decides here, once, and the event records the decision.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +24,16 @@ from .events import (
     StepOutcomeUnknown,
     StepSucceeded,
 )
+from .retry_policy import OnUnknown
 from .state import SagaState
-from .step import OnUnknown
 
 UNKNOWN_OUTCOMES_MAX = 5
-"""After so many attempts whose worker died, a step is given up: it may be what kills them."""
+"""After this many attempts whose worker died, a step is given up: it may be what kills the workers."""
 ERROR_CHARACTERS_MAX = 4_000
-"""An error's text is cut after this."""
+"""A longer error text is cut."""
 
 FINAL = (StepRejected, DefinitionError, InvalidInput, NotSerialisable, PayloadTooLarge)
-"""Trying again would not help."""
+"""Errors after which another attempt would not help."""
 
 
 class Success(Struct, frozen=True, gc=False):
@@ -51,7 +54,7 @@ AttemptOutcome = Success | Failed
 
 
 def failure_of(error: BaseException, *, local: bool = False) -> Failed:
-    """What an exception proves. A refusal had no effect and is final; a local step that raised rolled back."""
+    """Returns what an exception proves: a refusal had no effect and is final; a local step that raised rolled back."""
     message = str(error).encode("utf-8", "backslashreplace").decode()  # file names may hold what is not Unicode
     if len(message) > ERROR_CHARACTERS_MAX:
         message = f"{message[:ERROR_CHARACTERS_MAX]} … ({len(message):,} characters)"
@@ -62,21 +65,22 @@ def failure_of(error: BaseException, *, local: bool = False) -> Failed:
 
 
 def outcome_event(
-    definition: Definition, state: SagaState, run: Attempt, outcome: AttemptOutcome, now: datetime
+    definition: Definition, state: SagaState, attempt: Attempt, outcome: AttemptOutcome, now: datetime
 ) -> Event:
-    """The fact that an outcome is, with the time of the next attempt if there is to be one."""
-    forward = run.direction is FORWARD
+    """Returns the event that records an outcome, with the time of the next attempt if there is one."""
+    step, number = attempt.step, attempt.attempt
+    forward = attempt.direction is FORWARD
     if isinstance(outcome, Success):
         if forward:
-            return StepSucceeded(now, run.step, run.attempt, outcome.result, pivot=run.step == definition.pivot)
-        return StepCompensated(now, run.step, run.attempt, outcome.result)
+            return StepSucceeded(now, step, number, outcome.result, pivot=step == definition.pivot)
+        return StepCompensated(now, step, number, outcome.result)
     kind = StepFailed if forward else CompensationFailed
-    retry_at = _retry_at(definition, state, run, outcome, now)
-    return kind(now, run.step, run.attempt, outcome.error, outcome.effect, outcome.retryable, retry_at)
+    retry_at = _retry_at(definition, state, attempt, outcome, now)
+    return kind(now, step, number, outcome.error, outcome.effect, outcome.retryable, retry_at)
 
 
 def orphaned(definition: Definition, state: SagaState, worker: str | None, now: datetime) -> tuple[Event, ...]:
-    """The facts that attempts in flight, whose worker is gone, have an unknown outcome."""
+    """Returns the events that record an unknown outcome for every attempt in flight whose worker is gone."""
     return tuple(
         StepOutcomeUnknown(
             now,
@@ -84,29 +88,31 @@ def orphaned(definition: Definition, state: SagaState, worker: str | None, now: 
             state.progress_of(step, direction).attempt,
             direction,
             worker,
-            _again(definition, state, step, direction, now),
+            _retry_unknown_at(definition, state, step, direction, now),
         )
         for step, direction in state.in_flight
     )
 
 
 def _retry_at(
-    definition: Definition, state: SagaState, run: Attempt, outcome: Failed, now: datetime
+    definition: Definition, state: SagaState, attempt: Attempt, outcome: Failed, now: datetime
 ) -> datetime | None:
-    policy = definition.step(run.step).retry_of(run.direction)
-    spent = state.progress_of(run.step, run.direction).failures + 1 >= policy.attempts
-    given_up = run.direction is FORWARD and state.compensating and run.step != definition.pivot
+    policy = definition.step(attempt.step).retry_of(attempt.direction)
+    spent = state.progress_of(attempt.step, attempt.direction).failures + 1 >= policy.attempts
+    given_up = attempt.direction is FORWARD and state.compensating and attempt.step != definition.pivot
     if not outcome.retryable or spent or given_up:
         return None
-    return now + timedelta(seconds=policy.delay_seconds(run.key, run.attempt))
+    return now + timedelta(seconds=policy.delay_seconds(attempt.key, attempt.attempt))
 
 
-def _again(definition: Definition, state: SagaState, step: str, direction: Direction, now: datetime) -> datetime | None:
-    """When to try again after an unknown outcome: at once, unless the definition or the limit says otherwise."""
+def _retry_unknown_at(
+    definition: Definition, state: SagaState, step: str, direction: Direction, now: datetime
+) -> datetime | None:
+    """Returns now, unless the definition or the limit says that the step is given up."""
     if state.progress_of(step, direction).unknowns + 1 >= UNKNOWN_OUTCOMES_MAX:
         return None
     if direction is FORWARD:
-        settled = state.compensating or definition.step(step).on_unknown is OnUnknown.COMPENSATE
-        if settled and step != definition.pivot:
+        given_up = state.compensating or definition.step(step).on_unknown is OnUnknown.COMPENSATE
+        if given_up and step != definition.pivot:
             return None
     return now

@@ -1,4 +1,4 @@
-"""A saga's state: the fold of its facts (see `evolution.py`)."""
+"""A saga's state: the fold of its events (see `evolve.py`)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,11 @@ from typing import Final
 
 from msgspec import Raw, Struct
 
-from .events import (
-    COMPENSATION,
-    FORWARD,
-    Direction,
-    Failure,
-    Parent,
-    Wait,
-)
+from .events import COMPENSATION, FORWARD, Direction, Failure, Parent, Wait
 
 
 class Status(StrEnum):
-    """Where a saga stands."""
+    """The status of a saga, as the `sagas` view shows it."""
 
     RUNNING = "running"
     WAITING = "waiting"
@@ -32,19 +25,19 @@ class Status(StrEnum):
 
 
 class Progress(StrEnum):
-    """How far one direction of one step has come."""
+    """How far a step's action, or its compensation, has come."""
 
     PENDING = "pending"
     RUNNING = "running"
     WAITING = "waiting"
-    """It waits for a timer, a signal or another saga."""
+    """The step waits for a timer, a signal or another saga."""
     RETRYING = "retrying"
     """An attempt failed, and another is scheduled."""
     FAILED = "failed"
-    """An attempt failed, and no other will follow by itself."""
+    """An attempt failed, and no other follows unless a person says so."""
     DONE = "done"
     SKIPPED = "skipped"
-    """A person decided to go on without it."""
+    """A person decided to continue without it."""
 
 
 PENDING: Final = Progress.PENDING
@@ -57,16 +50,16 @@ SKIPPED: Final = Progress.SKIPPED
 
 
 class StepProgress(Struct, frozen=True, gc=False):
-    """One direction of one step: its action, or its compensation."""
+    """The progress of a step's action, or of its compensation."""
 
     progress: Progress = PENDING
     attempt: int = 0
     failures: int = 0
-    """Failed attempts since it began, or since a person said to retry."""
+    """Failed attempts since the first one, or since a person said to retry."""
     unknowns: int = 0
-    """Attempts since then whose worker died."""
+    """Attempts in the same period whose worker died."""
     possibly_executed: bool = False
-    """Some attempt may have had its effect without being recorded as a success."""
+    """An attempt that was not recorded as a success may have had its effect."""
     retry_at: datetime | None = None
     wait: Wait | None = None
     result: Raw | None = None
@@ -74,26 +67,26 @@ class StepProgress(Struct, frozen=True, gc=False):
 
     @property
     def finished(self) -> bool:
-        """It happened, or a person decided to go on without it."""
+        """Whether it succeeded, or a person decided to continue without it."""
         return self.progress is DONE or self.progress is SKIPPED
 
 
 class Signal(Struct, frozen=True, gc=False):
-    """What someone told the saga."""
+    """A signal that the saga received."""
 
     payload: Raw
     refused: bool
 
 
 class StepState(Struct, frozen=True, gc=False):
-    """A step's action and its compensation."""
+    """The progress of a step's action and of its compensation."""
 
     forward: StepProgress = StepProgress()
     compensation: StepProgress = StepProgress()
 
 
 class Intervention(Struct, frozen=True, gc=False):
-    """A step that waits for a person."""
+    """A step that needs a person."""
 
     step: str
     direction: Direction
@@ -104,11 +97,11 @@ UNTOUCHED = StepState()
 
 
 class SagaState(Struct, frozen=True, gc=False):
-    """Everything that is known of a saga, from its facts alone."""
+    """Everything that the events of a saga say about it."""
 
     saga_id: str
     version: int = 0
-    """How many facts it is the fold of."""
+    """How many events were folded into it."""
     definition: str = ""
     definition_version: int = 0
     fingerprint: str = ""
@@ -131,22 +124,22 @@ class SagaState(Struct, frozen=True, gc=False):
     cause: str | None = None
 
     def step(self, name: str) -> StepState:
-        """A step's state; untouched if nothing happened to it yet."""
+        """Returns a step's state; `UNTOUCHED` if no event mentions the step."""
         return self.steps.get(name, UNTOUCHED)
 
     def progress_of(self, name: str, direction: Direction) -> StepProgress:
-        """One direction of a step."""
+        """Returns the progress of a step in one direction."""
         step = self.steps.get(name, UNTOUCHED)
         return step.forward if direction is FORWARD else step.compensation
 
     @property
     def scheduled(self) -> bool:
-        """Whether it was started for later, and has not begun."""
+        """Whether the saga is to begin later, and no step has started."""
         return self.begins_at is not None and not self.steps
 
     @property
     def compensating(self) -> bool:
-        """Whether it goes back: cancelled, out of time, or with a step given up, and not past its pivot."""
+        """Whether the saga undoes its steps: it is cancelled, late, or gave a step up, and is not past its pivot."""
         if self.past_pivot:
             return False
         if self.cancelled or self.deadline_exceeded:
@@ -158,7 +151,7 @@ class SagaState(Struct, frozen=True, gc=False):
 
     @property
     def in_flight(self) -> tuple[tuple[str, Direction], ...]:
-        """The attempts that were started and have no outcome yet."""
+        """The steps, each with its direction, whose latest attempt has no outcome yet."""
         attempts: list[tuple[str, Direction]] = []
         for name, step in self.steps.items():
             if step.forward.progress is RUNNING:
@@ -169,7 +162,7 @@ class SagaState(Struct, frozen=True, gc=False):
 
     @property
     def status(self) -> Status:
-        """Where it stands, as the `sagas` view shows it."""
+        """The saga's status, as the `sagas` view shows it."""
         if self.end is not None:
             return self.end
         if self.interventions:

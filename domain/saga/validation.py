@@ -1,6 +1,6 @@
-"""Whether the steps of a saga can work together: their order, and a way back from each.
+"""Checks that the steps of a saga can work together: their order, and how each can be undone.
 
-What cannot work is refused when the saga is first used, with an error that says what to change.
+A saga that cannot work is refused at its first use, with an error that says what to change.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from ..errors import DefinitionError
 from .step import Step
 
 After: TypeAlias = Mapping[str, tuple[str, ...]]
-"""For each step, those that it comes directly after."""
+"""For each step, the steps that come directly before it."""
 Closure: TypeAlias = Mapping[str, frozenset[str]]
-"""For each step, every step that comes after it, directly or not."""
+"""For each step, every step that comes after it, directly or indirectly."""
 
 
 def dependencies(saga_name: str, steps: Sequence[Step]) -> dict[str, tuple[str, ...]]:
-    """What each step comes after; by default the one declared before it."""
+    """Returns the steps that come directly before each step; by default the one declared before it."""
     if not steps:
         raise DefinitionError(f"saga {saga_name!r} has no steps: declare at least one with @{saga_name}.step()")
     names = {step.name for step in steps}
@@ -38,7 +38,7 @@ def dependencies(saga_name: str, steps: Sequence[Step]) -> dict[str, tuple[str, 
 
 
 def ordered(saga_name: str, steps: Sequence[Step], after: After) -> list[Step]:
-    """The steps in an order that respects `after`, and otherwise that of declaration."""
+    """Returns the steps in an order that respects `after`, and otherwise in the order of declaration."""
     try:
         TopologicalSorter(after).prepare()
     except CycleError as error:
@@ -56,10 +56,10 @@ def ordered(saga_name: str, steps: Sequence[Step], after: After) -> list[Step]:
 
 
 def check_compensations(saga_name: str, steps: Sequence[Step], after: After) -> None:
-    """Raise `DefinitionError` unless there is a way back from each step up to the pivot, and none is declared after."""
+    """Raise `DefinitionError` unless each step before the pivot can be undone, and no later step has a compensation."""
     pivots = [step.name for step in steps if step.pivot]
     if len(pivots) > 1:
-        raise DefinitionError(f"saga {saga_name!r} has the pivots {pivots}: after the first there is no way back")
+        raise DefinitionError(f"saga {saga_name!r} has the pivots {pivots}: keep one")
     beyond = closure(after)[pivots[0]] if pivots else frozenset[str]()
     for step in steps:
         final = step.pivot or step.name in beyond
@@ -67,8 +67,10 @@ def check_compensations(saga_name: str, steps: Sequence[Step], after: After) -> 
         if step.undo is not None and final:
             raise DefinitionError(f"{where} is never undone (it is the pivot or after it): remove its compensation")
         if step.undo is not None and not step.compensable:
-            raise DefinitionError(f"{where} has a compensation and is declared compensable=False: remove one")
-        if step.local and inspect.iscoroutinefunction(step.undo):
+            raise DefinitionError(
+                f"{where} has a compensation, but nothing to undo (compensable=False, or it only waits): remove one"
+            )
+        if step.kind.plain_functions and inspect.iscoroutinefunction(step.undo):
             raise DefinitionError(f"{where} is local: its compensation only returns commands, make it plain")
         if step.undo is None and step.compensable and not final:
             raise DefinitionError(
@@ -89,7 +91,7 @@ def _check_parallel_to_pivot(saga_name: str, steps: Sequence[Step], dependents: 
 
 
 def closure(after: After) -> Closure:
-    """For each step, every step that comes after it, directly or not."""
+    """Returns, for each step, every step that comes after it, directly or indirectly."""
     dependents: dict[str, set[str]] = {name: set() for name in after}
     for name in TopologicalSorter(after).static_order():
         reached, frontier = set[str](), list(after[name])

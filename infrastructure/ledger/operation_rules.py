@@ -16,7 +16,7 @@ from ...domain.errors import InvalidInput, NotSerialisable
 from ...domain.event import Event
 from ...domain.saga.decide import NULL
 from ...domain.saga.definition import Definition
-from ...domain.saga.events import Action, CancelRequested, Direction, InterventionResolved, SignalReceived, WaitKind
+from ...domain.saga.events import Action, CancelRequested, Direction, InterventionResolved, SignalReceived
 from ...domain.saga.state import Intervention, SagaState
 from ..errors import WrongState
 from .app import App
@@ -91,11 +91,7 @@ def write_json(what: str, value: Any) -> Raw:
 
 
 def _signal_of(definition: Definition, step: str) -> str:
-    waits = {
-        each.name: each.waiting.signal or each.name
-        for each in definition.steps
-        if each.waiting is not None and each.waiting.kind is WaitKind.SIGNAL
-    }
+    waits = definition.signals
     if step not in waits:
         known = f"those that do are {sorted(waits)}" if waits else "none of its steps does"
         raise WrongState(f"step {step!r} of {definition.name!r} waits for no signal: {known}")

@@ -1,7 +1,7 @@
-"""Rehearsing a saga without a database: the real definition, the real decisions, and a clock that jumps.
+"""Rehearses a saga without a database: the real definition, the real decisions, and a clock that jumps.
 
-For tests of one's own sagas: given what participants have recorded and which attempts fail, when the saga runs, then
-look at its facts. Waits for retries take no time.
+It is for tests of your own sagas: given what participants have recorded and which attempts fail, when the saga runs,
+then check its events. Waits for retries take no time.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ TRANSITIONS_MAX = 10_000
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
 
 Failures = Mapping[str | tuple[str, Direction], BaseException | Sequence[BaseException]]
-"""What goes wrong: for a step's action, or for one direction of it, an error for every attempt or one for each of the
-first ones."""
+"""Which attempts raise: for a step's action, or for one direction of a step, one error for every attempt, or a sequence
+with one error for each of the first attempts."""
 
 
 class Rehearsal(NamedTuple):
-    """What came of a rehearsed saga."""
+    """The outcome of a rehearsed saga."""
 
     state: SagaState
-    facts: list[Event]
-    """The saga's own facts, in order."""
-    events: list[tuple[str, Event]]
-    """What participants recorded, in order, with their stream ids."""
+    saga_events: list[Event]
+    """The saga's own events, in order."""
+    participant_events: list[tuple[str, Event]]
+    """The events that participants recorded, in order, each with its stream id."""
     attempts: list[Attempt]
-    """Every attempt that was made at a step that calls out, in order."""
+    """Every attempt at a step that calls a service, in order."""
 
 
 def rehearse(
@@ -62,16 +62,16 @@ def rehearse(
 ) -> Rehearsal:
     """Run a saga in memory until it ends or needs a person.
 
-    - `given`: what participants' streams hold before, by stream id;
+    - `given`: the events that streams of participants hold at the start, by stream id;
     - `fail`: attempts that raise instead of running: `{"charge": StepRejected("declined")}`;
-    - `results`: results that stand in for running a step: `{"charge": Receipt("r-1")}`.
+    - `results`: results that replace running a step: `{"charge": Receipt("r-1")}`.
 
-    Raises what `Ledger.start` raises for a bad input.
+    Raises what `Ledger.start` raises for an input that does not fit.
     """
-    stage = _Stage(saga, participants, given, fail or {}, results or {})
+    in_memory = _InMemoryRun(saga, participants, given, fail or {}, results or {})
     saga_start = SagaStart.of(saga.definition, value, "rehearsal")
-    with ThreadPoolExecutor(1) as elsewhere:  # the caller may be running an event loop of its own
-        return elsewhere.submit(lambda: asyncio.run(stage.play(saga_start))).result()
+    with ThreadPoolExecutor(1) as thread:  # the caller may be running an event loop of its own
+        return thread.submit(lambda: asyncio.run(in_memory.rehearse(saga_start))).result()
 
 
 def rehearse_each_failure(
@@ -83,7 +83,7 @@ def rehearse_each_failure(
 
 
 class _Streams:
-    """What the committer needs of a log, in memory."""
+    """The part of a log that a stream cache needs, in memory."""
 
     def __init__(self) -> None:
         self.rows: dict[str, list[StoredRow]] = defaultdict(list)
@@ -104,11 +104,13 @@ class _Streams:
 
 
 class _Plan(NamedTuple):
+    """Which attempts fail, and which results replace running a step."""
+
     fail: Failures
     results: Mapping[str, Any]
 
     def raise_planned(self, step: str, direction: Direction, attempt: int) -> None:
-        """Raise what this attempt is planned to fail with, if anything."""
+        """Raise the error that is planned for this attempt, if there is one."""
         planned = self.fail.get((step, direction))
         if planned is None and direction is Direction.FORWARD:
             planned = self.fail.get(step)
@@ -119,6 +121,8 @@ class _Plan(NamedTuple):
 
 
 class _RehearsedTransition(Transition, kw_only=True):
+    """A transition whose local steps fail as planned."""
+
     plan: _Plan
 
     def invoke(self, step: Step, context: StepContext, value: Any) -> Sequence[Command]:
@@ -126,7 +130,9 @@ class _RehearsedTransition(Transition, kw_only=True):
         return super().invoke(step, context, value)
 
 
-class _Stage:
+class _InMemoryRun:
+    """One saga with its participants' streams, and a clock of its own."""
+
     def __init__(
         self,
         saga: Saga[Any],
@@ -141,27 +147,28 @@ class _Stage:
         self._stream_cache = StreamCache(app, self._streams, self._codec)
         self._plan = _Plan(fail, results)
         self._now = NOON
-        self._facts: list[Event] = []
-        self._events: list[tuple[str, Event]] = []
+        self._saga_events: list[Event] = []
+        self._participant_events: list[tuple[str, Event]] = []
         self._attempts: list[Attempt] = []
         for stream_id, events in given:
             for version, event in enumerate(events, 1):
                 self._streams.add(self._codec.encode(stream_id, version, event), NOON)
 
-    async def play(self, saga_start: SagaStart) -> Rehearsal:
+    async def rehearse(self, saga_start: SagaStart) -> Rehearsal:
+        """Perform transitions until the saga ends or waits for a person or a signal."""
         execution = Execution(saga_start.saga_id, saga_start.definition, SagaState(saga_start.saga_id), None)
         execution.saga_start = saga_start
         for _ in range(TRANSITIONS_MAX):
             transition = self._transition(execution)
-            for run in transition.dispatch:
-                self._attempts.append(run)
-                execution.outcomes.append((run, await self._attempt(execution, run)))
+            for attempt in transition.dispatch:
+                self._attempts.append(attempt)
+                execution.outcomes.append((attempt, await self._make(execution, attempt)))
             if execution.outcomes or transition.more:
                 continue
             if transition.wake_at is None:
-                return Rehearsal(execution.state, self._facts, self._events, self._attempts)
+                return Rehearsal(execution.state, self._saga_events, self._participant_events, self._attempts)
             self._now = max(self._now, transition.wake_at)
-        raise AssertionError(f"the saga did not come to an end within {TRANSITIONS_MAX} transitions")
+        raise AssertionError(f"the saga did not end within {TRANSITIONS_MAX} transitions")
 
     def _transition(self, execution: Execution) -> Transition:
         self._now += timedelta(milliseconds=1)
@@ -185,24 +192,25 @@ class _Stage:
             self._streams.add(new, self._now)
             event = self._codec.decode(self._streams.rows[new.stream_id][-1]).event
             if new.stream_id == execution.saga_id:
-                self._facts.append(event)
+                self._saga_events.append(event)
             else:
-                self._events.append((new.stream_id, event))
+                self._participant_events.append((new.stream_id, event))
         transition.settle(None)
         return transition
 
-    async def _attempt(self, execution: Execution, run: Attempt) -> AttemptOutcome:
+    async def _make(self, execution: Execution, attempt: Attempt) -> AttemptOutcome:
+        """Make an attempt at a step that calls a service, unless its error or its result is planned."""
         definition = execution.definition
-        step = definition.step(run.step)
+        step = definition.step(attempt.step)
         try:
-            self._plan.raise_planned(run.step, run.direction, run.attempt)
-            if run.direction is Direction.FORWARD and run.step in self._plan.results:
-                result = self._plan.results[run.step]
+            self._plan.raise_planned(attempt.step, attempt.direction, attempt.attempt)
+            if attempt.direction is Direction.FORWARD and attempt.step in self._plan.results:
+                result = self._plan.results[attempt.step]
             else:
-                context = context_of(definition, execution.state, run)
+                context = context_of(definition, execution.state, attempt)
                 result = step.invoke(context, definition.read_input(execution.state.input))
                 if inspect.isawaitable(result):
                     result = await result
-            return Success(write_result(run.step, result))
-        except Exception as error:  # noqa: BLE001 -- whatever a step raises is its outcome
+            return Success(write_result(attempt.step, result))
+        except Exception as error:  # noqa: BLE001 -- an exception of a step is its outcome
             return failure_of(error)

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from .domain.participant import Command, Participant, Refused
     from .domain.recorded_event import Meta, RecordedEvent
     from .domain.saga.events import Action, Direction
+    from .domain.saga.retry_policy import OnUnknown, Retry
     from .domain.saga.saga import Saga
     from .domain.saga.state import SagaState, Status
-    from .domain.saga.step import LocalResult, OnUnknown, Retry, Step, StepContext
+    from .domain.saga.step import Step, StepContext
+    from .domain.saga.step_kind import LocalResult
     from .infrastructure.choreography.in_process_bus import InProcessBus
     from .infrastructure.errors import (
         DefinitionChanged,
@@ -91,13 +93,15 @@ _HOMES = {
         "SagaState",
         "Status",
     ),
-    ".domain.saga.step": (
-        "LocalResult",
+    ".domain.saga.retry_policy": (
         "OnUnknown",
         "Retry",
+    ),
+    ".domain.saga.step": (
         "Step",
         "StepContext",
     ),
+    ".domain.saga.step_kind": ("LocalResult",),
     ".infrastructure.ledger.app": ("App",),
     ".infrastructure.choreography.in_process_bus": ("InProcessBus",),
     ".infrastructure.errors": (

@@ -12,8 +12,8 @@ from sagaledger.domain.choreography.derived_saga import awaited
 from sagaledger.domain.choreography.service import ProcessHistory, Service
 from sagaledger.domain.participant import Command, Refused
 from sagaledger.domain.saga.events import StepFailed
+from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.state import Status
-from sagaledger.domain.saga.step import Retry
 from sagaledger.domain.shop import PARTICIPANTS, InventoryReserved, OrderCreated, PaymentSucceeded
 from sagaledger.domain.shop.choreographies import order_choreography, return_choreography
 from sagaledger.domain.shop.services import SERVICES, inventory, loyalty, order, payment, place, shipping

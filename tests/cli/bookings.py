@@ -8,8 +8,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from sagaledger.domain.errors import StepRejected
+from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
-from sagaledger.domain.saga.step import Retry, StepContext
+from sagaledger.domain.saga.step import StepContext
 from sagaledger.infrastructure.ledger.app import App
 
 ONCE = Retry(attempts=1)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from sagaledger.domain.errors import StepRejected
+from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
-from sagaledger.domain.saga.step import Retry, StepContext
+from sagaledger.domain.saga.step import StepContext
 from sagaledger.domain.shop import PARTICIPANTS, SAGAS
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.projections.shop import SHOP_PROJECTIONS

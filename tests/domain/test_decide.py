@@ -35,9 +35,9 @@ from sagaledger.domain.saga.events import (
     WaitKind,
 )
 from sagaledger.domain.saga.evolve import rebuild
+from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState, Status
-from sagaledger.domain.saga.step import Retry
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=30)
@@ -126,7 +126,7 @@ def resolved(action: Action, step: str = "flight", direction: Direction = BACK, 
 
 def runs(ahead: NextSteps) -> list[tuple[str, Direction, int]]:
     """The attempts that are to be made."""
-    return [(run.step, run.direction, run.attempt) for run in ahead.run]
+    return [(each.step, each.direction, each.attempt) for each in ahead.decision.attempts]
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_facts(definition: Any, given: list[Event], expected: list[type[Event]],
 
     ahead = advance(definition(), state, LATER)
 
-    assert [type(fact) for fact in ahead.facts] == expected
+    assert [type(fact) for fact in ahead.events] == expected
     assert ahead.state.status is status
 
 
@@ -302,11 +302,11 @@ def test_a_deadline_turns_a_saga_back_unless_it_is_past_its_pivot() -> None:
     late = began(deadline=LATER)
 
     ahead = advance(sequence(), rebuild(SAGA_ID, [late, *ok("flight")]), LATER)
-    assert [type(fact) for fact in ahead.facts] == [DeadlineExceeded]
+    assert [type(fact) for fact in ahead.events] == [DeadlineExceeded]
     assert runs(ahead) == [("flight", BACK, 1)]
 
     beyond = advance(with_pivot(), rebuild(SAGA_ID, [late, *ok("flight"), *ok("pay", pivot=True)]), LATER)
-    assert beyond.facts == ()
+    assert beyond.events == ()
     assert runs(beyond) == [("mail", FORWARD, 1)]
 
 
@@ -331,8 +331,8 @@ def test_a_scheduled_saga_runs_nothing_before_its_time() -> None:
     """It waits for its start like for any timer."""
     state = rebuild(SAGA_ID, [began(begins_at=LATER)])
 
-    assert decide(sequence(), state, NOON).run == ()
-    assert [run.step for run in decide(sequence(), state, LATER).run] == ["flight"]
+    assert decide(sequence(), state, NOON).attempts == ()
+    assert [run.step for run in decide(sequence(), state, LATER).attempts] == ["flight"]
 
 
 def test_a_saga_that_is_over_gets_nothing() -> None:
@@ -340,7 +340,7 @@ def test_a_saga_that_is_over_gets_nothing() -> None:
     state = rebuild(SAGA_ID, [began(), CANCEL, SagaCompensated(NOON, "cancelled"), CANCEL])
 
     assert decide(sequence(), state, LATER) == decide(sequence(), state, NOON)
-    assert not decide(sequence(), state, LATER).run
+    assert not decide(sequence(), state, LATER).attempts
 
 
 def test_a_sub_saga_is_called_off_before_its_parent_turns_back() -> None:

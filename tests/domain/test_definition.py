@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from sagaledger.domain.errors import DefinitionError, InvalidInput
+from sagaledger.domain.saga.retry_policy import OnUnknown, Retry
 from sagaledger.domain.saga.saga import Saga
-from sagaledger.domain.saga.step import OnUnknown, Retry, StepContext
+from sagaledger.domain.saga.step import StepContext
 
 
 class Trip(msgspec.Struct):

@@ -33,9 +33,9 @@ from sagaledger.domain.saga.events import (
 )
 from sagaledger.domain.saga.evolve import evolve, fold_all, rebuild
 from sagaledger.domain.saga.outcome import Success, failure_of, orphaned, outcome_event
+from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import Progress, SagaState, Status
-from sagaledger.domain.saga.step import Retry
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
 MOVES_MAX = 400
@@ -98,8 +98,8 @@ class Play:
         """Play until the saga ends or is abandoned."""
         for move in range(MOVES_MAX):
             ahead = advance(self.definition, self.state, self.now)
-            self.record(*ahead.facts)
-            for run in ahead.run:
+            self.record(*ahead.events)
+            for run in ahead.decision.attempts:
                 self.record(started(self.definition, self.state, run, self.now))
                 if self.state.progress_of(run.step, run.direction).progress is Progress.RUNNING:
                     self.running.append(run)
@@ -109,12 +109,12 @@ class Play:
                 self._something_happens(troubled=move < MOVES_MAX // 4)
             elif self.state.interventions:
                 self._person_decides(move)
-            elif ahead.run:
+            elif ahead.decision.attempts:
                 continue  # a wait began: what comes of it is decided next
-            elif ahead.wake_at is None or self._draw(st.integers(0, 3)) == 0:
+            elif ahead.decision.wake_at is None or self._draw(st.integers(0, 3)) == 0:
                 self._someone_signals()
             else:
-                self.now = max(self.now, ahead.wake_at)
+                self.now = max(self.now, ahead.decision.wake_at)
         raise AssertionError(f"it does not end: {self.facts[-10:]}")
 
     def _something_happens(self, *, troubled: bool) -> None:
@@ -265,9 +265,9 @@ def test_unread_values_change_no_decision(data: st.DataObject) -> None:
         kept, blank = rebuild("any-1", play.facts[:count]), rebuild("any-1", erased[:count])
         assert kept.status == blank.status
         kept_ahead, blank_ahead = advance(definition, kept, play.now), advance(definition, blank, play.now)
-        assert kept_ahead.run == blank_ahead.run
-        assert kept_ahead.wake_at == blank_ahead.wake_at
-        assert [type(f) for f in kept_ahead.facts] == [type(f) for f in blank_ahead.facts]
+        assert kept_ahead.decision.attempts == blank_ahead.decision.attempts
+        assert kept_ahead.decision.wake_at == blank_ahead.decision.wake_at
+        assert [type(f) for f in kept_ahead.events] == [type(f) for f in blank_ahead.events]
 
 
 def _erase(fact: Event) -> Event:
@@ -290,7 +290,7 @@ def test_only_proof_spares_a_failed_step_its_compensation() -> None:
         saga.step(name="a", retry=Retry(attempts=1))(lambda *_: None).compensation(lambda *_: None)
         definition = saga.definition
         state = rebuild("any-1", [SagaStarted(NOON, "any", 1, "f", Raw(b"{}"))])
-        [run] = advance(definition, state, NOON).run
+        [run] = advance(definition, state, NOON).decision.attempts
         state = evolve(state, started(definition, state, run, NOON))
 
         fact = outcome_event(definition, state, run, failure_of(error), NOON)
@@ -298,7 +298,7 @@ def test_only_proof_spares_a_failed_step_its_compensation() -> None:
         assert isinstance(fact, StepFailed)
         assert fact.effect is effect
         ahead = advance(definition, evolve(state, fact), NOON)
-        assert [run.step for run in ahead.run] == compensated
+        assert [run.step for run in ahead.decision.attempts] == compensated
 
 
 def test_an_attempt_whose_worker_died_is_made_again_under_the_same_key() -> None:
@@ -307,11 +307,11 @@ def test_an_attempt_whose_worker_died_is_made_again_under_the_same_key() -> None
     saga.step(name="a")(lambda *_: None).compensation(lambda *_: None)
     definition = saga.definition
     state = rebuild("any-1", [SagaStarted(NOON, "any", 1, "f", Raw(b"{}"))])
-    [first] = advance(definition, state, NOON).run
+    [first] = advance(definition, state, NOON).decision.attempts
     state = evolve(state, started(definition, state, first, NOON))
 
     [unknown] = orphaned(definition, state, "w", NOON)
 
     assert isinstance(unknown, StepOutcomeUnknown)
-    [second] = advance(definition, evolve(state, unknown), NOON).run
+    [second] = advance(definition, evolve(state, unknown), NOON).decision.attempts
     assert second == Attempt("a", Direction.FORWARD, 2, first.key)

@@ -1,4 +1,4 @@
-"""Rehearsing one's own sagas without a database: given what is there, when it runs, then look at its facts."""
+"""Rehearsing one's own sagas without a database: given what is there, when it runs, then look at its events."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_saga_runs_to_its_end_in_memory() -> None:
 
     assert played.state.status is Status.COMPLETED
     assert bytes(played.state.result or b"") == b'"tickets and 4 beds in Rome"'
-    assert [(stream, type(event)) for stream, event in played.events] == [("train-Rome", SeatsTaken)]
+    assert [(stream, type(event)) for stream, event in played.participant_events] == [("train-Rome", SeatsTaken)]
     assert [run.step for run in played.attempts] == ["book_hotel", "send_tickets"]
 
 
@@ -56,8 +56,11 @@ def test_each_step_that_fails_undoes_those_before_it() -> None:
     """Whichever step is refused, no seat stays taken."""
     for step, played in rehearse_each_failure(trip, ROME, StepRejected("no"), participants=[TRAIN]):
         assert played.state.cause == f"step {step} failed (StepRejected)"
-        assert sum(event.seats * (1 if isinstance(event, SeatsTaken) else -1) for _, event in played.events) == 0  # type: ignore[attr-defined]
-    assert isinstance(played.events[-1][1], SeatsFreed)
+        assert (
+            sum(event.seats * (1 if isinstance(event, SeatsTaken) else -1) for _, event in played.participant_events)
+            == 0
+        )  # type: ignore[attr-defined]
+    assert isinstance(played.participant_events[-1][1], SeatsFreed)
 
 
 def test_failures_can_be_planned_attempt_by_attempt() -> None:
@@ -69,7 +72,7 @@ def test_failures_can_be_planned_attempt_by_attempt() -> None:
 
     assert played.state.status is Status.COMPLETED
     assert [run.attempt for run in played.attempts if run.step == "book_hotel"] == [1, 2, 3]
-    assert played.facts[-1].at - played.facts[0].at > timedelta(seconds=60)
+    assert played.saga_events[-1].at - played.saga_events[0].at > timedelta(seconds=60)
     assert datetime.now(UTC) - started < timedelta(seconds=20)
 
 
@@ -115,8 +118,8 @@ def test_the_shops_orders_can_be_rehearsed() -> None:
         given=[STOCK],
     )
 
-    assert OrderCompleted in [type(event) for _, event in good.events]
-    kinds = [type(event) for _, event in declined.events]
+    assert OrderCompleted in [type(event) for _, event in good.participant_events]
+    kinds = [type(event) for _, event in declined.participant_events]
     assert declined.state.status is Status.COMPENSATED
     assert kinds[-2:] == [InventoryReleased, OrderCancelled]
 
@@ -126,7 +129,7 @@ def test_whichever_step_of_an_order_fails_goods_and_money_are_back(error: Except
     """Each step of the shop's saga in turn fails for good."""
     arrangement = {"participants": PARTICIPANTS, "given": [STOCK]}
     for _, played in rehearse_each_failure(fulfil_order, ORDER, error, **arrangement):
-        kinds = [type(event) for _, event in played.events]
+        kinds = [type(event) for _, event in played.participant_events]
         assert played.state.status is Status.COMPENSATED
         assert kinds.count(InventoryReserved) == kinds.count(InventoryReleased)
         assert kinds.count(PaymentSucceeded) == kinds.count(PaymentRefunded)

@@ -9,8 +9,10 @@ from msgspec import Struct
 
 from sagaledger.domain.event import Event, event
 from sagaledger.domain.participant import Command, Participant, Refused
+from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
-from sagaledger.domain.saga.step import LocalResult, Retry, StepContext
+from sagaledger.domain.saga.step import StepContext
+from sagaledger.domain.saga.step_kind import LocalResult
 from sagaledger.infrastructure.ledger.app import App
 
 

@@ -14,7 +14,8 @@ from sagaledger.domain.event import Event
 from sagaledger.domain.participant import Command, Participant, Refused
 from sagaledger.domain.saga.events import Direction
 from sagaledger.domain.saga.saga import Saga
-from sagaledger.domain.saga.step import LocalResult, StepContext
+from sagaledger.domain.saga.step import StepContext
+from sagaledger.domain.saga.step_kind import LocalResult
 from sagaledger.domain.shop import PARTICIPANTS
 
 NOON = datetime(2010, 12, 1, 12, tzinfo=UTC)
@@ -85,7 +86,7 @@ class Shop:
 def _context(saga: Saga[Any], given: Any, step: str) -> StepContext:
     definition = saga.definition
     saga_id = definition.saga_id(definition.key(given)) if definition.key else definition.name
-    return StepContext(saga_id, step, Direction.FORWARD, 1, f"{saga_id}:{step}", definition, {})
+    return StepContext(saga_id, step, Direction.FORWARD, 1, f"{saga_id}:{step}", definition.read_result, {})
 
 
 Decided = Callable[[Participant[Any], Sequence[Event], Command], Sequence[Event]]

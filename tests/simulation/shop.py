@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from sagaledger.domain.participant import Command
+from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
-from sagaledger.domain.saga.step import LocalResult, Retry, StepContext
+from sagaledger.domain.saga.step import StepContext
+from sagaledger.domain.saga.step_kind import LocalResult
 from sagaledger.domain.shop import (
     PARTICIPANTS,
     SAGAS,

@@ -18,8 +18,10 @@ from typing import Any, NamedTuple
 from sagaledger.domain.errors import StepRejected
 from sagaledger.domain.event import Event, event
 from sagaledger.domain.participant import Command, Participant
+from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
-from sagaledger.domain.saga.step import LocalResult, Retry, StepContext
+from sagaledger.domain.saga.step import StepContext
+from sagaledger.domain.saga.step_kind import LocalResult
 from sagaledger.infrastructure.event_store.port import AppendCall, PendingAppend, Receipt
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger

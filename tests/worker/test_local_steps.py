@@ -14,9 +14,10 @@ from msgspec.structs import replace
 from sagaledger.domain.event import Event
 from sagaledger.domain.participant import Command, Participant, Refused
 from sagaledger.domain.saga.events import StepStarted
+from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import Status
-from sagaledger.domain.saga.step import Retry, StepContext
+from sagaledger.domain.saga.step import StepContext
 from sagaledger.infrastructure.event_store.port import STATE_BYTES_MAX, Append, AppendCall
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.append_builder import STEP_EVENTS_MAX

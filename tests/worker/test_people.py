@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from sagaledger.domain.errors import StepRejected
+from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState, Status
-from sagaledger.domain.saga.step import Retry, StepContext
+from sagaledger.domain.saga.step import StepContext
 from sagaledger.infrastructure.errors import WrongState
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger

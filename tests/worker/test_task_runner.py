@@ -12,9 +12,10 @@ import pytest
 
 from sagaledger.domain.saga.decide import Attempt
 from sagaledger.domain.saga.events import FORWARD
+from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState
-from sagaledger.domain.saga.step import Retry, StepContext
+from sagaledger.domain.saga.step import StepContext
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.worker.group_commit.transition import Execution, context_of
 from sagaledger.infrastructure.worker.messages import AttemptEnded, Dispatch

@@ -14,9 +14,10 @@ from msgspec.structs import replace
 
 from sagaledger.domain.errors import SagaledgerError
 from sagaledger.domain.saga.events import StepOutcomeUnknown
+from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState, Status
-from sagaledger.domain.saga.step import Retry, StepContext
+from sagaledger.domain.saga.step import StepContext
 from sagaledger.infrastructure.errors import OutcomeUnknown, SagaConflict, SagaNotFound, Unavailable, WorkerRunning
 from sagaledger.infrastructure.event_store.codec import UnreadableEvent
 from sagaledger.infrastructure.event_store.port import Append, AppendCall, Backend, PendingAppend, QueueEntry

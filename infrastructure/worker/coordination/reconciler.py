@@ -97,10 +97,11 @@ class Reconciler:
         if (name, version) not in self._known or state.end is not None or state.interventions:
             return Quiescent(state.version)
         now = self._context.clock.now()
-        ahead = advance(self._context.app.definition(name, version), state, now)
+        following = advance(self._context.app.definition(name, version), state, now)
         awaited = awaited_sagas(state)
         alone = any(saga_id not in self.open_sagas for saga_id in awaited)
-        if state.in_flight or ahead.facts or ahead.run or ahead.wake_at is not None or alone:
+        decision = following.decision
+        if state.in_flight or following.events or decision.attempts or decision.wake_at is not None or alone:
             return QueueEntry(state.saga_id, name, version, now, None)
         return Quiescent(state.version, tuple(awaited))
 

@@ -1,7 +1,7 @@
 """One transition of one saga: what happened since the last append, and all that follows from it, as one append.
 
-A step's action runs only after its start is durable, so attempts that call out are dispatched once the append is
-acknowledged. A local step is decided here, and its start, its events and its success go into the same append.
+An action that calls a service runs only after its start is durable, so those attempts are dispatched once the append is
+acknowledged. A local step is decided here: its start, its events and its success go into the same append.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from ....domain.saga.events import FORWARD, InterventionRequired, SagaCompensate
 from ....domain.saga.evolve import evolve, fold_all
 from ....domain.saga.outcome import AttemptOutcome, Success, failure_of, orphaned, outcome_event
 from ....domain.saga.state import RUNNING, WAITING, SagaState
-from ....domain.saga.step import LocalResult, Step, StepContext
+from ....domain.saga.step import Step, StepContext
+from ....domain.saga.step_kind import LocalResult
 from ...event_store.port import Append, Appended, QueueEntry
 from ...ledger.append_builder import AppendBuilder, NotDecidableYet
 from ...ledger.saga_start import SagaStart
 
 HOLD_SECONDS = 5.0
-"""A saga that waits longer than this is given back to the due work, and costs no memory."""
+"""A saga that waits longer than this goes back to the work queue, so that it occupies no memory here."""
 
 
 class Execution:
-    """A saga in this worker's hands."""
+    """A saga that this worker holds."""
 
     __slots__ = (
         "children",
@@ -59,93 +60,78 @@ class Execution:
         self.definition = definition
         self.state = state
         self.position = position
-        """Where its latest fact stands: what its next ones are caused by."""
+        """The log position of the saga's latest event; its next events record this one as their cause."""
         self.saga_start: SagaStart | None = None
-        """How to start it, until it is."""
+        """How to start the saga; None once its start is durable."""
         self.outcomes: list[tuple[Attempt, AttemptOutcome]] = []
-        """What its attempts came to and is not recorded yet."""
+        """Outcomes of attempts that are not recorded yet."""
         self.lost = bool(state.in_flight)
-        """It was taken over with attempts in flight, and their worker is gone."""
+        """Whether it was taken over with attempts in flight whose worker is gone."""
         self.previous_worker = previous_worker
         self.size_bytes = len(state.input) + sum(len(step.forward.result or b"") for step in state.steps.values())
-        """How much of what users put in it keeps in memory, as of when it was taken."""
+        """How much memory the values of users took when this worker took the saga."""
         self.children: frozenset[str] = frozenset()
-        """The sagas of its own that are known to be there."""
+        """The sub-sagas that are known to exist."""
 
-    def fold(self, news: Sequence[RecordedEvent]) -> None:
-        """Take in facts that others recorded."""
-        if news:
-            self.state = fold_all(self.state, (recorded.event for recorded in news))
-            self.position = news[-1].position
+    def fold(self, recorded: Sequence[RecordedEvent]) -> None:
+        """Fold events that others recorded for this saga."""
+        if recorded:
+            self.state = fold_all(self.state, (one.event for one in recorded))
+            self.position = recorded[-1].position
 
 
 class Transition(Struct, eq=False):
-    """The facts of one step forward of a saga, drafted; nothing happens before the append is acknowledged."""
+    """The next append of a saga, as drafted; nothing is performed before the append is acknowledged."""
 
     execution: Execution
     definition: Definition
     state: SagaState
-    """What the saga comes to with these facts; at first, what it is."""
+    """The saga's state including the drafted events; at first, its present state."""
     draft: AppendBuilder
     worker_id: str
     now: datetime
     draining: bool
+    """Whether to record outcomes only, and start nothing."""
     dispatch: list[Attempt] = []
     """Attempts to make once the append is acknowledged."""
     more: bool = False
     """Whether another local step is ready to follow."""
     wake_at: datetime | None = None
     call_off: tuple[str, ...] = ()
-    """Sagas of its own that have to turn back before it can."""
+    """Sub-sagas that have to be cancelled before this saga can compensate."""
     leaves: bool = False
-    """Whether the worker lets go of the saga after this: it ended, waits for a person, or for long. Decided once,
-    since the append says so: what settles in the same batch may change what it would be now."""
+    """Whether the worker lets go of the saga after this append: it ended, needs a person, or waits for long. Decided
+    once, because the append says so: what settles in the same batch may change the answer."""
     dealt_with: int = 0
-    """How many outcomes of attempts it looked at: those are recorded, or came too late."""
+    """How many of the execution's outcomes this transition has recorded, or found to be late."""
 
     def build(self) -> Transition:
-        """Draft everything. Raises `NotDecidableYet` when participants' streams have to be read before."""
+        """Draft everything. Raises `NotDecidableYet` when streams of participants have to be read first."""
         execution = self.execution
         if execution.saga_start is not None:
             self._record(execution.saga_start.fact(self.now))
             self.draft.handle(execution.saga_start.commands(), self.now, beginning=True)
         if execution.lost:
-            for fact in orphaned(self.definition, self.state, execution.previous_worker, self.now):
-                self._record(fact)
-        for run, outcome in execution.outcomes:
-            if self._is_open(run):
-                self._record(outcome_event(self.definition, self.state, run, outcome, self.now))
+            for event in orphaned(self.definition, self.state, execution.previous_worker, self.now):
+                self._record(event)
+        for attempt, outcome in execution.outcomes:
+            if self._is_current(attempt):
+                self._record(outcome_event(self.definition, self.state, attempt, outcome, self.now))
         self.dealt_with = len(execution.outcomes)
         self._advance(may_perform=not self.draining)
         self.leaves = self._may_leave
         return self
 
     def append(self) -> Append:
-        """The append, with what it changes in the due work: its own, and its parent's when it has ended."""
+        """Returns the append, with the saga's entry in the work queue; an ended sub-saga wakes its parent, too."""
         parent = self.state.parent
         if parent is None or self.state.end is None:
-            return Append(self.draft.events, self._due())
+            return Append(self.draft.events, self._queue_entry())
         wake = QueueEntry(parent.saga_id, parent.definition, parent.definition_version, self.now, None)
-        return Append(self.draft.events, self._due(), [wake])
-
-    @property
-    def _may_leave(self) -> bool:
-        if self.more or self.dispatch or self.state.in_flight:
-            return False
-        return self._is_settled or self._waits_long
-
-    @property
-    def awaits(self) -> Mapping[str, Attempt]:
-        """The sagas of its own that it waits for."""
-        return awaited_sagas(self.state) if self.definition.nests else {}
-
-    @property
-    def writes(self) -> bool:
-        """Whether there is anything to append."""
-        return bool(self.draft.events) or self._due() is not None
+        return Append(self.draft.events, self._queue_entry(), [wake])
 
     def settle(self, appended: Appended | None) -> None:
-        """What was drafted is durable: it is so."""
+        """Applies the acknowledged append to the execution."""
         execution = self.execution
         if appended is not None and self.draft.last_own is not None:
             execution.position = appended.first_position + self.draft.last_own
@@ -154,119 +140,127 @@ class Transition(Struct, eq=False):
         execution.state = self.state
         del execution.outcomes[: self.dealt_with]
 
+    def invoke(self, step: Step, context: StepContext, value: Any) -> Sequence[Command]:
+        """Call the action or the compensation of a local step; returns its commands."""
+        return cast("Sequence[Command]", step.invoke(context, value))
+
     @property
-    def _is_settled(self) -> bool:
+    def writes(self) -> bool:
+        """Whether there is anything to append."""
+        return bool(self.draft.events) or self._queue_entry() is not None
+
+    @property
+    def awaits(self) -> Mapping[str, Attempt]:
+        """The sub-sagas that the saga waits for, each with the attempt that waits."""
+        return awaited_sagas(self.state) if self.definition.has_sub_sagas else {}
+
+    @property
+    def _may_leave(self) -> bool:
+        if self.more or self.dispatch or self.state.in_flight:
+            return False
+        return self._needs_no_worker or self._waits_long
+
+    @property
+    def _needs_no_worker(self) -> bool:
         return self.state.end is not None or bool(self.state.interventions)
 
     @property
     def _waits_long(self) -> bool:
-        """Whether nothing happens for long, or until someone else writes to it."""
+        """Whether the saga waits for long, or until another process writes to it."""
         if self.draining or not self.execution.children.issuperset(self.awaits):
             return False
         return self.wake_at is None or self.wake_at - self.now > timedelta(seconds=HOLD_SECONDS)
 
-    def _due(self) -> QueueEntry | None:
+    def _queue_entry(self) -> QueueEntry | None:
         definition = self.definition
         if self.leaves:
-            due_at = None if self._is_settled else self.wake_at
+            due_at = None if self._needs_no_worker else self.wake_at
             return QueueEntry(self.execution.saga_id, definition.name, definition.version, due_at, None)
         if self.execution.saga_start is not None:
             return self.execution.saga_start.due(self.now, self.worker_id)
         return None
 
-    def _record(self, fact: Event) -> None:
-        self.state = evolve(self.state, fact)
-        self.draft.record(self.state.version, fact)
+    def _record(self, event: Event) -> None:
+        self.state = evolve(self.state, event)
+        self.draft.record(self.state.version, event)
 
-    def _is_open(self, run: Attempt) -> bool:
-        """Whether that attempt is the one in flight; a late outcome of another one changes nothing."""
-        track = self.state.progress_of(run.step, run.direction)
-        return track.progress in (RUNNING, WAITING) and track.attempt == run.attempt
+    def _is_current(self, attempt: Attempt) -> bool:
+        """Whether this attempt is the one in flight; the late outcome of an earlier one changes nothing."""
+        progress = self.state.progress_of(attempt.step, attempt.direction)
+        return progress.progress in (RUNNING, WAITING) and progress.attempt == attempt.attempt
 
     def _advance(self, *, may_perform: bool) -> None:
-        ahead = advance(self.definition, self.state, self.now)
-        for fact in ahead.facts:
-            if isinstance(fact, (SagaCompleted, SagaCompensated)) and not self._close(fact):
+        """Record what follows, and start the attempts that are due: every call and wait, and one local attempt."""
+        following = advance(self.definition, self.state, self.now)
+        for event in following.events:
+            if isinstance(event, (SagaCompleted, SagaCompensated)) and not self._run_end_hook(event):
                 return
-            self._record(fact)
-        self.wake_at = ahead.wake_at
-        self.call_off = ahead.call_off
+            self._record(event)
+        decision = following.decision
+        self.wake_at = decision.wake_at
+        self.call_off = decision.call_off
         if self.draining:
             return
-        local: Attempt | None = None
-        begins_to_wait = False
-        for run in ahead.run:
-            step = self.definition.step(run.step)
-            if step.local:
-                local = local or run
-                continue
-            self._record(started(self.definition, self.state, run, self.now))
-            if step.waiting is not None and run.direction is FORWARD:
-                begins_to_wait = True
-            else:
-                self.dispatch.append(run)
-        if local is not None and may_perform:
-            self._perform(local)
-        elif not begins_to_wait:
-            self.more = local is not None
+        for attempt in decision.call:
+            self._record(started(self.definition, self.state, attempt, self.now))
+            self.dispatch.append(attempt)
+        for attempt in decision.wait:
+            self._record(started(self.definition, self.state, attempt, self.now))
+        if decision.local and may_perform:
+            self._perform(decision.local[0])
+        elif not decision.wait:
+            self.more = bool(decision.local)
             return
-        self._advance(may_perform=may_perform and local is None)
+        self._advance(may_perform=may_perform and not decision.local)
 
-    def _perform(self, run: Attempt) -> None:
-        """Make an attempt of a local step: decided in place, recorded with its start and its outcome."""
-        self._record(started(self.definition, self.state, run, self.now))
-        step = self.definition.step(run.step)
-        context = context_of(self.definition, self.state, run)
+    def _perform(self, attempt: Attempt) -> None:
+        """Make an attempt at a local step: its start, its events and its outcome go into this append."""
+        self._record(started(self.definition, self.state, attempt, self.now))
+        step = self.definition.step(attempt.step)
+        context = context_of(self.definition, self.state, attempt)
         try:
             commands = self.invoke(step, context, self.definition.read_input(self.state.input))
             count = self.draft.handle(commands, self.now)
             outcome: AttemptOutcome = Success(Raw(msgspec.json.encode(LocalResult(count))))
         except NotDecidableYet:
             raise
-        except Exception as error:  # noqa: BLE001 -- whatever a step raises is its outcome, and goes on record
+        except Exception as error:  # noqa: BLE001 -- an exception of a step is its outcome, and is recorded
             outcome = failure_of(error, local=True)
-        self._record(outcome_event(self.definition, self.state, run, outcome, self.now))
+        self._record(outcome_event(self.definition, self.state, attempt, outcome, self.now))
 
-    def invoke(self, step: Step, context: StepContext, value: Any) -> Sequence[Command]:
-        """Call a local step's action or compensation for its commands."""
-        return cast("Sequence[Command]", step.invoke(context, value))
+    def _run_end_hook(self, event: SagaCompleted | SagaCompensated) -> bool:
+        """Handle the commands of the definition's hook for this end; False if they failed and a person is needed.
 
-    def _close(self, fact: SagaCompleted | SagaCompensated) -> bool:
-        """Perform what the definition tells participants at the end; if they refuse, the saga needs a person."""
-        last_words = self._last_words(fact)
-        if last_words is None or self.state.step(last_words.__name__).forward.finished:
+        A person who resolves or skips the failed hook marks its name as finished, like that of a step.
+        """
+        hook: Callable[..., Sequence[Command]] | None
+        arguments: tuple[str, ...]
+        if isinstance(event, SagaCompleted):
+            name, hook, arguments = "on_completed", self.definition.completed, ()
+        else:
+            name, hook, arguments = "on_compensated", self.definition.compensated, (event.cause,)
+        if hook is None or self.state.step(name).forward.finished:
             return True
         try:
-            self.draft.handle(last_words(), self.now)
+            commands = hook(self.definition.read_input(self.state.input), *arguments)
+            self.draft.handle(commands, self.now)
         except NotDecidableYet:
             raise
-        except Exception as error:  # noqa: BLE001 -- the end of a saga may not be lost to its last words
-            cause = f"{last_words.__name__} gave up ({type(error).__name__})"
-            self._record(InterventionRequired(self.now, last_words.__name__, FORWARD, cause))
+        except Exception as error:  # noqa: BLE001 -- a failing hook must not lose the end of the saga
+            cause = f"{name} gave up ({type(error).__name__})"
+            self._record(InterventionRequired(self.now, name, FORWARD, cause))
             return False
         return True
 
-    def _last_words(self, fact: SagaCompleted | SagaCompensated) -> Callable[[], Sequence[Command]] | None:
-        definition = self.definition
-        if isinstance(fact, SagaCompleted):
-            completed = definition.completed
-            if completed is None:
-                return None
 
-            def on_completed() -> Sequence[Command]:
-                return completed(definition.read_input(self.state.input))
-
-            return on_completed
-        compensated = definition.compensated
-        if compensated is None:
-            return None
-
-        def on_compensated() -> Sequence[Command]:
-            return compensated(definition.read_input(self.state.input), fact.cause)
-
-        return on_compensated
-
-
-def context_of(definition: Definition, state: SagaState, run: Attempt) -> StepContext:
-    """What an attempt may know besides its input."""
-    return StepContext(state.saga_id, run.step, run.direction, run.attempt, run.key, definition, state.steps)
+def context_of(definition: Definition, state: SagaState, attempt: Attempt) -> StepContext:
+    """Returns what an attempt may know besides its input."""
+    return StepContext(
+        state.saga_id,
+        attempt.step,
+        attempt.direction,
+        attempt.attempt,
+        attempt.key,
+        definition.read_result,
+        state.steps,
+    )

@@ -1,0 +1,154 @@
+"""The kinds of steps: a call, a local step, a timer, a signal and a sub-saga, each with what is particular to it.
+
+Decisions and the worker never ask which kind a step is. They ask the kind how an attempt is made, and what to wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, ClassVar, Final, TypeAlias, get_type_hints
+
+from msgspec import Struct
+
+from .events import Wait, WaitKind
+
+
+class AttemptMode(StrEnum):
+    """How an attempt at a step is made."""
+
+    CALL = "call"
+    """The worker calls a function, after the start of the attempt is durable."""
+    LOCAL = "local"
+    """Participants of the same ledger decide commands; start, events and outcome share one append."""
+    WAIT = "wait"
+    """Nothing runs: the step waits for a timer, a signal or a sub-saga."""
+
+
+CALL: Final = AttemptMode.CALL
+LOCAL: Final = AttemptMode.LOCAL
+WAIT: Final = AttemptMode.WAIT
+"""Named here, because up to Python 3.11 `AttemptMode.CALL` is a search each time, and every decision asks."""
+
+
+class LocalResult(Struct, frozen=True):
+    """What a local step did: how many events its participants recorded."""
+
+    events: int
+
+
+class Call(Struct, frozen=True):
+    """A step that calls a service: its action and its compensation run outside the ledger."""
+
+    mode: ClassVar[AttemptMode] = CALL
+    """How its action runs."""
+    compensation_mode: ClassVar[AttemptMode] = CALL
+    """How its compensation runs."""
+    compensable: ClassVar[bool] = True
+    """Whether it can have a compensation of its own."""
+    plain_functions: ClassVar[bool] = False
+    """Whether its functions must not be coroutine functions."""
+    structure: ClassVar[Mapping[str, Any]] = {"local": False, "waits_for": None}
+    """What it adds to a step in the definition's fingerprint. These keys and values are a storage format."""
+
+    def result_type(self, action: Callable[..., Any]) -> Any:
+        """Returns the type that the action is annotated to return, or None; Any if the annotation says nothing."""
+        try:
+            declared = get_type_hints(action).get("return", Any)
+        except NameError:  # the annotation names what its module does not define
+            declared = Any
+        return Any if declared in (Any, None, type(None)) else declared | None
+
+    def wait(self, saga_id: str, step: str, now: datetime) -> Wait | None:  # noqa: ARG002 -- the same for every kind
+        """Returns None: it calls a function instead of waiting."""
+        return None
+
+
+class Local(Struct, frozen=True):
+    """A step whose functions return commands for participants of the same ledger."""
+
+    mode: ClassVar[AttemptMode] = LOCAL
+    compensation_mode: ClassVar[AttemptMode] = LOCAL
+    compensable: ClassVar[bool] = True
+    plain_functions: ClassVar[bool] = True
+    structure: ClassVar[Mapping[str, Any]] = {"local": True, "waits_for": None}
+
+    def result_type(self, _action: Callable[..., Any]) -> Any:
+        """Returns the type of what the worker records: how many events there were."""
+        return LocalResult | None
+
+    def wait(self, saga_id: str, step: str, now: datetime) -> Wait | None:  # noqa: ARG002 -- the same for every kind
+        """Returns None: its commands are decided at once."""
+        return None
+
+
+class Timer(Struct, frozen=True):
+    """A step that waits for a number of seconds."""
+
+    mode: ClassVar[AttemptMode] = WAIT
+    compensation_mode: ClassVar[AttemptMode] = CALL
+    compensable: ClassVar[bool] = False
+    plain_functions: ClassVar[bool] = False
+    structure: ClassVar[Mapping[str, Any]] = {"local": False, "waits_for": WaitKind.TIMER}
+
+    seconds: float
+
+    def result_type(self, _action: Callable[..., Any]) -> Any:
+        """Returns Any: the result is always null."""
+        return Any
+
+    def wait(self, _saga_id: str, _step: str, now: datetime) -> Wait | None:
+        """Returns the timer that comes due after its seconds."""
+        return Wait(WaitKind.TIMER, None, now + timedelta(seconds=self.seconds))
+
+
+class Signal(Struct, frozen=True):
+    """A step that waits until a signal of this name arrives, for so many seconds at most (None: without a limit)."""
+
+    mode: ClassVar[AttemptMode] = WAIT
+    compensation_mode: ClassVar[AttemptMode] = CALL
+    compensable: ClassVar[bool] = False
+    plain_functions: ClassVar[bool] = False
+    structure: ClassVar[Mapping[str, Any]] = {"local": False, "waits_for": WaitKind.SIGNAL}
+
+    name: str
+    seconds: float | None = None
+
+    def result_type(self, _action: Callable[..., Any]) -> Any:
+        """Returns Any: the result is the payload, as the sender wrote it."""
+        return Any
+
+    def wait(self, _saga_id: str, _step: str, now: datetime) -> Wait | None:
+        """Returns the signal, and when the waiting for it ends."""
+        due_at = None if self.seconds is None else now + timedelta(seconds=self.seconds)
+        return Wait(WaitKind.SIGNAL, self.name, due_at)
+
+
+class SubSaga(Struct, frozen=True):
+    """A step that is a saga of its own: its action returns that saga's input, and the step waits for its end."""
+
+    mode: ClassVar[AttemptMode] = WAIT
+    compensation_mode: ClassVar[AttemptMode] = CALL
+    compensable: ClassVar[bool] = True
+    plain_functions: ClassVar[bool] = False
+    structure: ClassVar[Mapping[str, Any]] = {"local": False, "waits_for": WaitKind.SAGA}
+
+    saga: str
+    """The name of the saga that it starts."""
+
+    def result_type(self, _action: Callable[..., Any]) -> Any:
+        """Returns Any: the result is that of the other saga."""
+        return Any
+
+    def wait(self, saga_id: str, step: str, _now: datetime) -> Wait | None:
+        """Returns the saga that it waits for; its id follows from the parent's id and the step's name."""
+        return Wait(WaitKind.SAGA, saga_id_of(self.saga, f"{saga_id}.{step}"))
+
+
+StepKind: TypeAlias = Call | Local | Timer | Signal | SubSaga
+
+
+def saga_id_of(name: str, key: str) -> str:
+    """Returns the id of the saga with this name and business key."""
+    return f"{name}-{key}"
