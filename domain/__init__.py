@@ -1,1 +1,1 @@
-"""The domain: sagas, participants, and their facts. Pure: no I/O, no clock, no SQL."""
+"""The domain: sagas, participants, choreographies and their events. Pure: no I/O, no clock, no SQL."""

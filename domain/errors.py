@@ -1,13 +1,13 @@
-"""What can go wrong: one root, and a leaf for each situation of the domain.
+"""The errors of the domain: one root exception, and one subclass for each situation.
 
-A leaf carries the facts of its situation as attributes; its message names the thing, the place and the remedy.
+An error has the details of its situation as attributes; its message names the thing, the place and the remedy.
 """
 
 from __future__ import annotations
 
 
 class SagaledgerError(Exception):
-    """Something that sagaledger can explain went wrong."""
+    """The root of every error that sagaledger raises on purpose."""
 
 
 class DefinitionError(SagaledgerError):
@@ -15,15 +15,15 @@ class DefinitionError(SagaledgerError):
 
 
 class StepRejected(SagaledgerError):
-    """The business says no: the step did nothing, and retrying it would not help.
+    """A business rule refuses the step: it did nothing, and another attempt would not help.
 
-    A step raises this to refuse. It is the only exception that proves that the action had no effect, so the step
-    itself is not compensated; those before it are.
+    A step raises this to refuse. It is the only exception that proves that the action had no effect, so the step itself
+    is not compensated; the steps before it are.
     """
 
 
 class InvalidInput(SagaledgerError):
-    """A value does not fit the type that its definition declares for it."""
+    """A value does not fit the type that its definition declares."""
 
 
 class PayloadTooLarge(SagaledgerError):
@@ -53,7 +53,7 @@ class UnknownEvent(SagaledgerError):
 
 
 class CorruptEvent(SagaledgerError):
-    """A stored event's bytes do not read as its type."""
+    """The bytes of a stored event cannot be decoded as its type."""
 
     def __init__(self, topic: str, detail: str) -> None:
         super().__init__(f"event {topic!r} cannot be read: {detail}; run `sagaledger verify` to find what was edited")

@@ -1,7 +1,7 @@
-"""Events: immutable facts with a stored name, and the closed registry that reads and writes them.
+"""Events: immutable records with a stored name, and the closed registry that encodes and decodes them.
 
-The stored name and schema version are a storage format. Renaming a class or moving a module never changes stored
-data, and nothing is imported because the data says so: what the registry does not know is an error.
+The stored name and the schema version are a storage format. Renaming a class or moving a module never changes stored
+data. Stored data never causes an import: an event type that the registry does not know is an error.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import msgspec
 from .errors import CorruptEvent, DefinitionError, NotSerialisable, UnknownEvent
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
-"""Turns the JSON object of schema version n into that of version n + 1."""
+"""Turns the JSON object of schema version n into the JSON object of version n + 1."""
 
 E = TypeVar("E", bound="type[Event]")
 
 
 class Schema(msgspec.Struct, frozen=True):
-    """How an event type is stored: its name, its schema version, and how older versions become this one."""
+    """How an event type is stored: its name, its schema version, and the upcasters of older versions."""
 
     name: str
     version: int
@@ -31,8 +31,8 @@ class Schema(msgspec.Struct, frozen=True):
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Something that happened, at a time (UTC).
 
-    A frozen value is part of no reference cycle, so the garbage collector need not look at it; a worker makes
-    hundreds of thousands.
+    `gc=False` is safe because a frozen value is never part of a reference cycle. It matters because a worker makes
+    hundreds of thousands of events.
     """
 
     schema: ClassVar[Schema]
@@ -43,7 +43,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 def event(name: str, *, version: int = 1, upcasters: Mapping[int, Upcaster] | None = None) -> Callable[[E], E]:
     """Declare how an event type is stored.
 
-    `upcasters` maps each older schema version to the function that turns its JSON object into that of the next one.
+    `upcasters` maps each older schema version to the function that turns its JSON object into that of the next version.
     Raises `DefinitionError` unless there is exactly one for every version below `version`.
     """
     steps = dict(upcasters or {})
@@ -82,7 +82,7 @@ class Registry:
             self.add(type_)
 
     def add(self, type_: type[Event]) -> None:
-        """Admit an event type; the same one twice is once.
+        """Register an event type; registering the same type again has no effect.
 
         Raises `DefinitionError` if the type has no stored name of its own, or another type has that name.
         """
@@ -106,25 +106,25 @@ class Registry:
         """Every event type, in the order of registration."""
         return tuple(codec.type for codec in self._codecs.values())
 
-    def encode(self, fact: Event) -> bytes:
-        """The stored bytes of an event: UTF-8 JSON.
+    def encode(self, event: Event) -> bytes:
+        """Returns the stored bytes of an event: UTF-8 JSON.
 
         Raises `UnknownEvent` if its type is not registered, `NotSerialisable` if a value is not JSON.
         """
-        if type(fact) not in self._types:
+        if type(event) not in self._types:
             raise UnknownEvent(
-                fact.schema.name, fact.schema.version, "register its type with the ledger before using it"
+                event.schema.name, event.schema.version, "register its type with the ledger before using it"
             )
         try:
-            return self._encode(fact)
+            return self._encode(event)
         except (TypeError, ValueError, OverflowError) as error:
-            raise NotSerialisable(f"event {fact.schema.name!r} cannot be written as JSON: {error}") from error
+            raise NotSerialisable(f"event {event.schema.name!r} cannot be written as JSON: {error}") from error
 
     def decode(self, name: str, schema_version: int, state: bytes) -> Event:
-        """The event that stored bytes mean, upcast to its present schema.
+        """Returns the event in these stored bytes, upcast to its present schema.
 
-        Raises `UnknownEvent` for a name or a version that no registered type reads, `CorruptEvent` for bytes that
-        are not what they claim.
+        Raises `UnknownEvent` for a name or a version that no registered type reads, and `CorruptEvent` for bytes that
+        cannot be decoded as that type.
         """
         codec = self._codecs.get(name)
         if codec is None:

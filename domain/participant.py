@@ -1,7 +1,7 @@
-"""Participants: event-sourced services of the same ledger, which local steps command.
+"""Participants: event-sourced services in the same ledger, to which local steps send commands.
 
-A participant is a category of streams, each with a state that is the fold of its events. A command goes to one
-stream; deciding it against that stream's state yields events, or a refusal.
+A participant is a category of streams. The state of a stream is the fold of its events. A command goes to one stream;
+deciding it against that stream's state yields events, or a refusal.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ S = TypeVar("S")
 
 
 class Command(Struct, frozen=True):
-    """Something a participant is asked to do. Commands are decided, never stored."""
+    """A request to a participant. Commands are decided and never stored."""
 
 
 class Refused(StepRejected):
-    """A participant says no; the facts of its refusal are recorded, and nothing else of the step is."""
+    """A participant refuses a command. `events` are recorded, and nothing else of the step is."""
 
     def __init__(self, message: str, *events: Event) -> None:
         super().__init__(message)
@@ -31,15 +31,15 @@ class Refused(StepRejected):
 
 
 class Participant(Generic[S]):
-    """A category of streams, how each folds, and how a command to one of them is decided.
+    """A category of streams: how their events fold, and how a command to one of them is decided.
 
     - `category`: the prefix of its stream ids: `stock` for `stock-85123A`;
     - `initial`: the state of a stream without events;
     - `events`: the types it writes; `evolve(state, event)` folds one and never raises;
-    - `commands`: each command type it takes, with the function that names the key of the stream it goes to;
-    - `decide(state, command, at)`: the events that the command leads to (none: there is nothing to do), or raises
-      `Refused`;
-    - `state_type`: the msgspec-readable type of a state, for snapshots.
+    - `commands`: each command type it handles, with the function that returns the key of the stream it goes to;
+    - `decide(state, command, at)`: returns the events that the command leads to (none: there is nothing to do), or
+      raises `Refused`;
+    - `state_type`: the type of a state, which msgspec must be able to decode: snapshots are stored.
     """
 
     def __init__(
@@ -64,5 +64,5 @@ class Participant(Generic[S]):
         self.evolve = evolve
 
     def stream_of(self, command: Command) -> str:
-        """The id of the stream that a command goes to."""
+        """Returns the id of the stream that a command goes to."""
         return f"{self.category}-{self.commands[type(command)](command)}"

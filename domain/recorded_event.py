@@ -1,4 +1,4 @@
-"""A recorded event: what was written, and what the log added to it."""
+"""A recorded event: an event as it was written, with what the log added."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from .event import Event
 
 
 class Meta(Struct, frozen=True, omit_defaults=True):
-    """Who and what wrote an event; stored as one JSON object beside it."""
+    """Who and what wrote an event; stored as one JSON object beside the event."""
 
     actor: str | None = None
-    """The person or program that asked for it."""
+    """The person or program that asked for the event."""
     worker: str | None = None
-    """The worker that wrote it."""
+    """The worker, or the service, that wrote the event."""
     epoch: int | None = None
-    """That worker's lease epoch when it wrote."""
+    """The worker's lease epoch at that time."""
     traceparent: str | None = None
-    """W3C trace context of the work that wrote it."""
+    """The W3C trace context of the work that wrote the event."""
     key_id: str | None = None
     """Which key encrypts the user's values, if any."""
 
 
 class RecordedEvent(Struct, frozen=True, gc=False):
-    """An event of the log, read back."""
+    """An event that was read from the log."""
 
     position: int
-    """Where it stands in the whole log, from 1, without gaps."""
+    """Its number in the whole log, from 1, without gaps."""
     stream_id: str
     version: int
-    """Where it stands in its stream, from 1, without gaps."""
+    """Its number in its stream, from 1, without gaps."""
     event: Event
     correlation_id: str
-    """The process that it belongs to: a saga's own id, on its own events and on those of its participants."""
+    """The saga or process that it belongs to. Events of a saga and of its participants have the saga's id here."""
     causation_position: int | None
     meta: Meta
     recorded_at: datetime
-    """The database's clock when it was appended; never decreases along the log."""
+    """The database's clock when it was appended; it never decreases along the log."""

@@ -1,1 +1,1 @@
-"""Choreographies: services that react to each other's events, and the saga that their events form."""
+"""Choreographies: services that react to each other's events, and the saga derived from these events."""

@@ -1,7 +1,7 @@
-"""Choreography: a process with no coordinator, made by services that react to each other's events.
+"""Choreographies: processes without a coordinator, in which services react to each other's events.
 
-Every event of one process bears its correlation id, `<process>-<key>`. What each event means for the saga that the
-services form together is declared here, once; `derivation.py` reads that saga out of the events.
+Every event of one process carries its correlation id, `<choreography>-<key>`. A choreography declares, once, what each
+event means for the saga that the services form together. `derive.py` derives that saga from the events.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from ..participant import Command
 
 
 class Stage(Struct, frozen=True):
-    """A step of the process: which service takes it, and the events by which that service tells what became of it.
+    """A step of the process: the service that makes it, and the events in which that service publishes the outcome.
 
-    A service may tell it in parts (fields `part` and `parts`): the stage is done, or undone, with the last one.
+    A service may publish one outcome as several events, numbered by the fields `part` and `parts`. The stage is done,
+    or undone, with the last of them.
     """
 
     name: str
@@ -31,7 +32,7 @@ class Stage(Struct, frozen=True):
     failed: type[Event] | None = None
     undone: type[Event] | None = None
     pivot: bool = False
-    """Once done, the process only goes forward."""
+    """Whether the process can no longer be aborted once this stage is done."""
 
 
 class EventRole(StrEnum):
@@ -41,26 +42,28 @@ class EventRole(StrEnum):
     DONE = "done"
     FAILED = "failed"
     UNDONE = "undone"
-    TURNS = "turns"
+    ABORTS = "aborts"
     COMPLETES = "completes"
 
 
 class EventMeaning(NamedTuple):
-    """What an event type means for a process, and for which of its stages."""
+    """What an event type means for a process, and for which stage (None: for the whole process)."""
 
     role: EventRole
     stage: Stage | None = None
 
 
 class Choreography:
-    """A process, declared: its stages one after the other, and the events that begin, turn and complete it.
+    """The declaration of a process: its stages in order, and the events that begin, abort and complete it.
 
-    - `key`: the business key that an event is about, so that one in another process's name is noticed;
-    - `cancel`: the command, from that key and a reason, by which a person turns the process back;
-    - `closing`: the service that completes or turns the process;
-    - `silence_seconds`: after so long without news the process shows as stalled.
+    - `begins`, `completes`: the events that open the process and that end it successfully;
+    - `abort_event`: the event after which the process undoes its stages; None if it can only go forward;
+    - `cancel`: makes, from the business key and a reason, the command by which a person aborts the process;
+    - `ending_service`: the service that completes or aborts the process;
+    - `key`: returns the business key that an event is about, so that an event of another process is noticed;
+    - `stall_timeout_seconds`: after this long without an event the process counts as stalled.
 
-    Raises `DefinitionError` for one that cannot be told from its events.
+    Raises `DefinitionError` if the saga of a process could not be derived from its events.
     """
 
     def __init__(
@@ -71,25 +74,25 @@ class Choreography:
         begins: type[Event],
         stages: Iterable[Stage],
         completes: type[Event],
-        turns: type[Event] | None = None,
+        abort_event: type[Event] | None = None,
         cancel: Callable[[str, str], Command] | None = None,
-        closing: str,
+        ending_service: str,
         key: Callable[[Any], str],
-        silence_seconds: float = 60.0,
+        stall_timeout_seconds: float = 60.0,
     ) -> None:
         self.name = name
         self.version = version
         self.stages = tuple(stages)
-        self.begins, self.turns, self.completes = begins, turns, completes
+        self.begins, self.abort_event, self.completes = begins, abort_event, completes
         self.cancel = cancel
-        self.closing = closing
+        self.ending_service = ending_service
         self.key = key
-        self.silence_seconds = silence_seconds
+        self.stall_timeout_seconds = stall_timeout_seconds
         self.meanings: dict[type[Event], EventMeaning] = {}
-        self._refuse_unworkable()
+        self._check()
         self._declare(begins, EventMeaning(EventRole.BEGINS))
         self._declare(completes, EventMeaning(EventRole.COMPLETES))
-        self._declare(turns, EventMeaning(EventRole.TURNS))
+        self._declare(abort_event, EventMeaning(EventRole.ABORTS))
         for stage in self.stages:
             self._declare(stage.done, EventMeaning(EventRole.DONE, stage))
             self._declare(stage.failed, EventMeaning(EventRole.FAILED, stage))
@@ -98,15 +101,15 @@ class Choreography:
         self.fingerprint = self._fingerprint()
 
     def process_id(self, key: str) -> str:
-        """The correlation id of the process about a business key."""
+        """Returns the correlation id of the process about a business key."""
         return f"{self.name}-{key}"
 
     def key_of(self, process_id: str) -> str:
-        """The business key that a process is about."""
+        """Returns the business key that a process is about."""
         return process_id.removeprefix(f"{self.name}-")
 
     def stage_of(self, service: str) -> Stage | None:
-        """The stage that a service takes; None if it takes none."""
+        """Returns the stage that a service makes; None if it makes none."""
         return next((stage for stage in self.stages if stage.service == service), None)
 
     def _declare(self, type_: type[Event] | None, meaning: EventMeaning) -> None:
@@ -114,11 +117,11 @@ class Choreography:
             return
         if type_ in self.meanings:
             raise DefinitionError(
-                f"choreography {self.name!r} gives {type_.schema.name} two meanings: let each event tell one thing"
+                f"choreography {self.name!r} gives {type_.schema.name} two meanings: use another event for one of them"
             )
         self.meanings[type_] = meaning
 
-    def _refuse_unworkable(self) -> None:
+    def _check(self) -> None:
         where = f"choreography {self.name!r}"
         if not self.name or "-" in self.name:
             raise DefinitionError(f"{where} needs a name without '-': it is the prefix of its correlation ids")
@@ -128,13 +131,13 @@ class Choreography:
             values = [getattr(stage, attribute) for stage in self.stages]
             if len(set(values)) != len(values):
                 raise DefinitionError(f"{where} has two stages of one {attribute} in {values}: give each its own")
-        if self.cancel is not None and self.turns is None:
-            raise DefinitionError(f"{where} can be cancelled, and has no event that turns it: give `turns`")
-        if self.silence_seconds <= 0:
-            raise DefinitionError(f"{where}: silence_seconds must be above 0, not {self.silence_seconds}")
+        if self.cancel is not None and self.abort_event is None:
+            raise DefinitionError(f"{where} can be cancelled, and has no event that aborts it: declare `abort_event`")
+        if self.stall_timeout_seconds <= 0:
+            raise DefinitionError(f"{where}: stall_timeout_seconds must be above 0, not {self.stall_timeout_seconds}")
 
     def _fingerprint(self) -> str:
-        """Names the structure: another order of stages, or other events, is another one."""
+        """Hash the structure: another order of stages, or another event, gives another fingerprint."""
         structure = [
             (
                 stage.name,
@@ -144,17 +147,17 @@ class Choreography:
             )
             for stage in self.stages
         ]
-        frame = [_name(type_) for type_ in (self.begins, self.turns, self.completes)]
+        frame = [_name(type_) for type_ in (self.begins, self.abort_event, self.completes)]
         return hashlib.sha256(msgspec.json.encode((frame, structure))).hexdigest()[:16]
 
 
 def is_whole(event: Event) -> bool:
-    """Whether an event tells all of what it is about: it is the last of its parts, or has none."""
+    """Whether nothing is left to publish after this event: it has no fields `part` and `parts`, or is the last part."""
     return bool(getattr(event, "part", 1) == getattr(event, "parts", 1))
 
 
 def process_name(correlation_id: str) -> str:
-    """The name of the process that a correlation id belongs to."""
+    """Returns the name of the choreography that a correlation id belongs to."""
     return correlation_id.partition("-")[0]
 
 

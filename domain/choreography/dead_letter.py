@@ -1,7 +1,7 @@
-"""Dead letters: events whose reaction failed, from the first failure to the day on which it succeeds.
+"""Dead letters: events whose reaction failed, from the first failure until the reaction succeeds.
 
-A service's position moves on past them, so that other processes do not wait. Later events of the same process wait
-behind the letter: each process is handled in order.
+A service continues with the events of other processes. Later events of the same process wait for the dead letter that
+blocks them, because each process is handled in order.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ..event import Event, event
@@ -22,11 +22,11 @@ from ..saga.events import Failure
 
 @event("DeliveryFailed")
 class DeliveryFailed(Event, frozen=True):
-    """A service's reaction to an event failed; `retry_at` says when the next attempt is, None that it is parked."""
+    """A service's reaction to an event failed; it is tried again at `retry_at` (None: the event is parked)."""
 
     service: str
     position: int
-    """Of the event in the log."""
+    """The log position of the event."""
     topic: str
     attempt: int
     error: Failure
@@ -35,18 +35,18 @@ class DeliveryFailed(Event, frozen=True):
 
 @event("DeliveryDeferred")
 class DeliveryDeferred(Event, frozen=True):
-    """An event waits for an earlier one of its process, whose reaction failed."""
+    """An event waits for an earlier event of its process, whose reaction failed."""
 
     service: str
     position: int
     topic: str
-    behind: int
-    """The position of the one that it waits for."""
+    blocker: int = field(name="behind")
+    """The log position of the event that it waits for, stored as `behind`."""
 
 
 @event("DeliveryReplayed")
 class DeliveryReplayed(Event, frozen=True):
-    """A person said to try a parked event again."""
+    """A person decided that a parked event is tried again."""
 
     service: str
     position: int
@@ -56,7 +56,7 @@ class DeliveryReplayed(Event, frozen=True):
 
 @event("DeliverySettled")
 class DeliverySettled(Event, frozen=True):
-    """The event was handled after all."""
+    """The event was handled in the end."""
 
     service: str
     position: int
@@ -78,12 +78,12 @@ class FailDelivery(Command, frozen=True):
 
 
 class DeferDelivery(Command, frozen=True):
-    """Record that an event waits behind another."""
+    """Record that an event waits for an earlier one."""
 
     service: str
     position: int
     topic: str
-    behind: int
+    blocker: int
 
 
 class ReplayDelivery(Command, frozen=True):
@@ -108,7 +108,7 @@ DeadLetterCommand = FailDelivery | DeferDelivery | ReplayDelivery | SettleDelive
 
 
 class DeadLetterStatus(StrEnum):
-    """Where a letter stands."""
+    """The status of a dead letter."""
 
     ABSENT = "absent"
     RETRYING = "retrying"
@@ -118,29 +118,29 @@ class DeadLetterStatus(StrEnum):
 
 
 class DeadLetter(Struct, frozen=True):
-    """One event that a service could not handle at once."""
+    """One event that a service could not handle at the first attempt."""
 
     status: DeadLetterStatus = DeadLetterStatus.ABSENT
     attempts: int = 0
-    """Since it first failed, or since a person said to try again."""
+    """Failed attempts since the first one, or since a person decided to try again."""
     retry_at: datetime | None = None
-    """When it may be tried; None: at once, as far as its status lets it."""
+    """When it may be tried; None: as soon as its status allows."""
 
     @property
     def is_open(self) -> bool:
-        """Whether it still waits to be handled."""
+        """Whether the event is still to be handled."""
         return self.status not in (DeadLetterStatus.ABSENT, DeadLetterStatus.SETTLED)
 
 
-def evolve(letter: DeadLetter, fact: Event) -> DeadLetter:
-    match fact:
+def evolve(letter: DeadLetter, event: Event) -> DeadLetter:
+    match event:
         case DeliveryFailed(retry_at=retry_at):
             status = DeadLetterStatus.PARKED if retry_at is None else DeadLetterStatus.RETRYING
             return DeadLetter(status, letter.attempts + 1, retry_at)
         case DeliveryDeferred():
             return DeadLetter(DeadLetterStatus.DEFERRED)
         case DeliveryReplayed():
-            return DeadLetter(DeadLetterStatus.RETRYING, 0, fact.at)
+            return DeadLetter(DeadLetterStatus.RETRYING, 0, event.at)
         case DeliverySettled():
             return replace(letter, status=DeadLetterStatus.SETTLED, retry_at=None)
         case _:
@@ -155,8 +155,8 @@ def decide(letter: DeadLetter, command: DeadLetterCommand, at: datetime) -> Sequ
     match command:
         case FailDelivery(topic=topic, error=error, retry_at=retry_at):
             return [DeliveryFailed(at, service, position, topic, letter.attempts + 1, error, retry_at)]
-        case DeferDelivery(topic=topic, behind=behind):
-            return [] if letter.is_open else [DeliveryDeferred(at, service, position, topic, behind)]
+        case DeferDelivery(topic=topic, blocker=blocker):
+            return [] if letter.is_open else [DeliveryDeferred(at, service, position, topic, blocker)]
         case ReplayDelivery(actor=actor, reason=reason):
             if letter.status is not DeadLetterStatus.PARKED:
                 raise Refused(f"event {position} is not parked for service {service}: it is {letter.status}")
@@ -165,7 +165,7 @@ def decide(letter: DeadLetter, command: DeadLetterCommand, at: datetime) -> Sequ
             return [DeliverySettled(at, service, position)] if letter.is_open else []
 
 
-def _letter(command: DeadLetterCommand) -> str:
+def _key(command: DeadLetterCommand) -> str:
     return f"{command.service}.{command.position}"
 
 
@@ -174,8 +174,8 @@ DEAD_LETTERS = Participant(
     initial=DeadLetter(),
     state_type=DeadLetter,
     events=DEAD_LETTER_EVENTS,
-    commands=dict.fromkeys((FailDelivery, DeferDelivery, ReplayDelivery, SettleDelivery), _letter),
+    commands=dict.fromkeys((FailDelivery, DeferDelivery, ReplayDelivery, SettleDelivery), _key),
     decide=decide,
     evolve=evolve,
 )
-"""One stream for each service and event."""
+"""Dead letters, with one stream for each service and event."""

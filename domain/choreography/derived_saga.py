@@ -1,4 +1,4 @@
-"""A choreographed process as far as its events were read: the saga's state, what was not allowed, whom it waits for."""
+"""A choreographed process as far as its events were read: the saga's state, its violations, and what it waits for."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from ..saga.state import Progress, SagaState
 from .choreography import Choreography
 
 CHOREOGRAPHED = "choreographed"
-"""The style of such a saga."""
+"""The style of a derived saga, in `SagaStarted` and in the views."""
 
 
 @event("ConformanceBroken")
 class ConformanceViolation(Event, frozen=True):
-    """An event of the process is not one that its declaration allows there."""
+    """The declaration of the process does not allow one of its events at this point."""
 
     position: int
+    """The log position of that event."""
     topic: str
     problem: str
 
@@ -28,39 +29,40 @@ class DerivedSaga(Struct, frozen=True):
     """A process as far as its events were read."""
 
     state: SagaState
-    findings: tuple[ConformanceViolation, ...] = ()
+    violations: tuple[ConformanceViolation, ...] = ()
     abort_reason: str | None = None
-    """The reason in the event that turned it back; None until then."""
+    """The reason in the event that aborted the process; None until there is one."""
 
     @classmethod
-    def nothing(cls, process_id: str) -> DerivedSaga:
-        """A process of which no event was read yet."""
+    def empty(cls, process_id: str) -> DerivedSaga:
+        """Returns a process of which no event was read yet."""
         return cls(SagaState(process_id))
 
 
 DERIVED_EVENTS: tuple[type[Event], ...] = (*SAGA_EVENTS, ConformanceViolation)
-"""What the events of a process can mean for its saga."""
+"""The saga events that the events of a process can mean."""
 
 
 def awaited(choreography: Choreography, state: SagaState) -> tuple[str, str] | None:
-    """What an open process waits for: the step, or the event that ends it, and the service that owes it."""
+    """Returns what an open process waits for: the step, or the event that ends it, and the service that owes it."""
     if state.end is not None:
         return None
     for stage in choreography.stages:
-        tracks = state.step(stage.name)
-        waits = tracks.compensation if state.compensating else tracks.forward
-        if waits.progress in (Progress.RUNNING, Progress.RETRYING):
+        step = state.step(stage.name)
+        progress = step.compensation if state.compensating else step.forward
+        if progress.progress in (Progress.RUNNING, Progress.RETRYING):
             return stage.name, stage.service
     parked = {waiting.step for waiting in state.interventions}
     for stage in choreography.stages:
         if stage.name in parked:
             return stage.name, stage.service
-    ending = choreography.turns if state.compensating and choreography.turns is not None else choreography.completes
-    return ending.schema.name, choreography.closing
+    abort_event = choreography.abort_event if state.compensating else None
+    ending = abort_event or choreography.completes
+    return ending.schema.name, choreography.ending_service
 
 
 def stalls_at(choreography: Choreography, state: SagaState) -> datetime | None:
-    """From when on the silence of a process means that it is stalled; None if it waits for nobody."""
+    """Returns when a process counts as stalled unless an event comes; None if it has ended or needs a person."""
     if state.end is not None or state.interventions or state.updated_at is None:
         return None
-    return state.updated_at + timedelta(seconds=choreography.silence_seconds)
+    return state.updated_at + timedelta(seconds=choreography.stall_timeout_seconds)

@@ -1,4 +1,4 @@
-"""Telling: the facts of the saga that emerges from a process, as an orchestrated saga would have recorded them."""
+"""Writes the events of a derived saga, as an orchestrated saga would have recorded them."""
 
 from __future__ import annotations
 
@@ -30,27 +30,28 @@ from .derived_saga import CHOREOGRAPHED, ConformanceViolation, DerivedSaga
 
 
 class SagaEventWriter:
-    """The facts that one event means, each told on top of those before it."""
+    """The saga events that one event of a process means; each is folded into the state before the next is written."""
 
     def __init__(self, choreography: Choreography, derived: DerivedSaga, recorded: RecordedEvent) -> None:
-        self.choreography = choreography
         self.derived = derived
-        self.recorded = recorded
-        self.event = recorded.event
-        self.facts: list[Event] = []
+        self.events: list[Event] = []
+        self._choreography = choreography
+        self._recorded = recorded
 
     @property
     def state(self) -> SagaState:
+        """The state of the saga after what was written so far."""
         return self.derived.state
 
     @property
     def at(self) -> datetime:
-        return self.event.at
+        """When the event of the process happened."""
+        return self._recorded.event.at
 
     def begin(self, value: Raw) -> None:
-        choreography = self.choreography
-        silence = choreography.silence_seconds
-        self.tell(
+        """Start the saga with this input."""
+        choreography = self._choreography
+        self.record(
             SagaStarted(
                 self.at,
                 choreography.name,
@@ -58,68 +59,80 @@ class SagaEventWriter:
                 choreography.fingerprint,
                 value,
                 style=CHOREOGRAPHED,
-                silence_seconds=silence,
+                silence_seconds=choreography.stall_timeout_seconds,
             )
         )
 
     def start_forward(self, stage: Stage) -> None:
+        """Start the next attempt at a stage."""
         attempt = self.state.step(stage.name).forward.attempt + 1
-        self.tell(StepStarted(self.at, stage.name, attempt, self.key(stage, Direction.FORWARD)))
+        self.record(StepStarted(self.at, stage.name, attempt, self._key(stage, Direction.FORWARD)))
 
-    def start_back(self, stage: Stage) -> None:
+    def start_compensation(self, stage: Stage) -> None:
+        """Start the next attempt to undo a stage, if the choreography declares an event that undoes it."""
         if stage.undone is None:
             return
         attempt = self.state.step(stage.name).compensation.attempt + 1
-        self.tell(CompensationStarted(self.at, stage.name, attempt, self.key(stage, Direction.COMPENSATION)))
+        self.record(CompensationStarted(self.at, stage.name, attempt, self._key(stage, Direction.COMPENSATION)))
 
     def succeed(self, stage: Stage) -> None:
-        """The stage is done: the next one is waited for, or this one is undone if the process has turned back."""
+        """End a stage as done; then start the next stage, or the undoing of this one if the process was aborted."""
         attempt = self.state.step(stage.name).forward.attempt
-        self.tell(StepSucceeded(self.at, stage.name, attempt, NULL, pivot=stage.pivot))
+        self.record(StepSucceeded(self.at, stage.name, attempt, NULL, pivot=stage.pivot))
         if self.derived.abort_reason is not None:
-            self.start_back(stage)
+            self.start_compensation(stage)
             return
-        following = self.choreography.stages[self.choreography.stages.index(stage) + 1 :]
+        following = self._choreography.stages[self._choreography.stages.index(stage) + 1 :]
         if following and self.state.step(following[0].name).forward.progress is Progress.PENDING:
             self.start_forward(following[0])
 
-    def refuse(self, stage: Stage, error: Failure) -> None:
+    def fail(self, stage: Stage, error: Failure) -> None:
+        """End a stage as refused, without an effect and without another attempt."""
         attempt = self.state.step(stage.name).forward.attempt
-        self.tell(StepFailed(self.at, stage.name, attempt, error, Effect.NONE, retryable=False))
-        self.end_if_undone()
+        self.record(StepFailed(self.at, stage.name, attempt, error, Effect.NONE, retryable=False))
+        self.end_if_compensated()
 
     def compensate(self, stage: Stage) -> None:
+        """End the undoing of a stage as successful."""
         attempt = self.state.step(stage.name).compensation.attempt
-        self.tell(StepCompensated(self.at, stage.name, attempt, NULL))
-        self.end_if_undone()
+        self.record(StepCompensated(self.at, stage.name, attempt, NULL))
+        self.end_if_compensated()
 
-    def cancel(self, reason: str) -> None:
-        """It turns back although no step failed, or because a person says so."""
-        meta = self.recorded.meta
-        self.tell(CancelRequested(self.at, meta.actor or meta.worker or "an unnamed actor", reason))
+    def note_abort(self, reason: str) -> None:
+        """Keep the reason of the event that aborted the process."""
+        self.derived = replace(self.derived, abort_reason=reason)
 
-    def end_if_undone(self) -> None:
+    def request_cancel(self, reason: str) -> None:
+        """Cancel the saga: no step failed, or a person asked for it."""
+        meta = self._recorded.meta
+        self.record(CancelRequested(self.at, meta.actor or meta.worker or "an unnamed actor", reason))
+
+    def end_if_compensated(self) -> None:
+        """End the saga as compensated, if the process was aborted and every stage that was done is undone."""
         cause = self.derived.abort_reason
         if cause is None or self.state.interventions:
             return
-        for stage in self.choreography.stages:
-            tracks = self.state.step(stage.name)
-            if tracks.forward.progress in (Progress.RUNNING, Progress.RETRYING):
+        for stage in self._choreography.stages:
+            step = self.state.step(stage.name)
+            if step.forward.progress in (Progress.RUNNING, Progress.RETRYING):
                 return
-            if tracks.forward.finished and stage.undone is not None and not tracks.compensation.finished:
+            if step.forward.finished and stage.undone is not None and not step.compensation.finished:
                 return
-        self.tell(SagaCompensated(self.at, cause))
+        self.record(SagaCompensated(self.at, cause))
 
-    def find(self, problem: str) -> None:
-        finding = ConformanceViolation(self.at, self.recorded.position, type(self.event).schema.name, problem)
-        self.derived = replace(self.derived, findings=(*self.derived.findings, finding))
+    def violation(self, problem: str) -> None:
+        """Record that the declaration does not allow the event of the process at this point."""
+        topic = type(self._recorded.event).schema.name
+        violation = ConformanceViolation(self.at, self._recorded.position, topic, problem)
+        self.derived = replace(self.derived, violations=(*self.derived.violations, violation))
         if self.state.version == 0:
             self.begin(NULL)
-        self.tell(finding)
+        self.record(violation)
 
-    def tell(self, fact: Event) -> None:
-        self.facts.append(fact)
-        self.derived = replace(self.derived, state=evolve(self.state, fact))
+    def record(self, event: Event) -> None:
+        """Write one event of the saga, and fold it into its state."""
+        self.events.append(event)
+        self.derived = replace(self.derived, state=evolve(self.state, event))
 
-    def key(self, stage: Stage, direction: Direction) -> str:
+    def _key(self, stage: Stage, direction: Direction) -> str:
         return idempotency_key(self.state.saga_id, stage.name, direction)

@@ -1,12 +1,12 @@
 """Services: the participants of a choreography, each with the events it reacts to.
 
-    payments = Service("payment")
+    payment = Service("payment")
 
-    @payments.reacts(order_flow, InventoryReserved)
-    def take_the_money(event: InventoryReserved, story: Story) -> list[Command]: ...
+    @payment.reacts(order_choreography, InventoryReserved)
+    def capture(reserved: InventoryReserved, history: ProcessHistory) -> list[Command]: ...
 
-A reaction is pure: from an event, and the story of its process so far, to commands for the service's own streams, or
-to `NothingToDo` with the reason. Deciding the commands yields the events that the service publishes.
+A reaction is pure. It takes an event and the history of its process, and returns commands for the service's own
+streams, or `NothingToDo` with the reason. Deciding the commands yields the events that the service publishes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ProcessHistoryIncomplete(SagaledgerError):
 
 
 class ProcessHistory:
-    """What a service knows of one process when an event reaches it: the latest event of each type until then."""
+    """What a service knows about a process when an event arrives: the latest event of each type before it."""
 
     def __init__(self, process_id: str, events: Iterable[Event] = ()) -> None:
         self.process_id = process_id
@@ -43,7 +43,7 @@ class ProcessHistory:
         return type_ in self._latest
 
     def latest(self, type_: type[T]) -> T:
-        """The latest event of a type. Raises `ProcessHistoryIncomplete` if there is none."""
+        """Returns the latest event of a type. Raises `ProcessHistoryIncomplete` if there is none."""
         found = self._latest.get(type_)
         if not isinstance(found, type_):
             raise ProcessHistoryIncomplete(f"process {self.process_id!r} has no {type_.schema.name} yet")
@@ -57,12 +57,12 @@ class NothingToDo(Struct, frozen=True):
 
 
 Reaction: TypeAlias = Callable[[Any, ProcessHistory], "Sequence[Command] | NothingToDo"]
-"""From an event and the story before it to commands, decided one after the other, all or none."""
+"""Takes an event and its process history; returns commands, which are decided in order, all or none."""
 R = TypeVar("R", bound=Reaction)
 
 
 class ReactionRule(NamedTuple):
-    """A reaction, and to which events of its type it applies."""
+    """A reaction, and the condition on events of its type under which it applies."""
 
     choreography: Choreography
     react: Reaction
@@ -70,9 +70,9 @@ class ReactionRule(NamedTuple):
 
 
 class Service:
-    """A participant of choreographies: it follows the log, and reacts to the events of its processes alone.
+    """A participant of choreographies: it follows the log, and reacts to events of its own processes only.
 
-    `retry`: how often a reaction that fails is tried before its event is parked as a dead letter.
+    `retry`: how often a failing reaction is tried before its event is parked as a dead letter.
     """
 
     def __init__(self, name: str, *, retry: Retry | None = None) -> None:
@@ -80,72 +80,68 @@ class Service:
             raise DefinitionError(f"service {name!r} needs a name of letters, digits and underscores")
         self.name = name
         self.retry = retry or Retry(attempts=5)
-        self._responses: dict[tuple[str, str], ReactionRule] = {}
+        self._rules: dict[tuple[str, str], ReactionRule] = {}
 
     def reacts(
         self, choreography: Choreography, type_: type[Event], *, when: Callable[[Any], bool] = is_whole
     ) -> Callable[[R], R]:
-        """Declare what the service does about an event of a process; about one told in parts, with the last part."""
+        """Declare a reaction to an event of a process. By default it waits for the last part of an event in parts."""
 
         def declare(reaction: R) -> R:
             key = (choreography.name, type_.schema.name)
-            if key in self._responses:
+            if key in self._rules:
                 raise DefinitionError(f"service {self.name!r} already reacts to {key[1]} of {key[0]}")
-            self._responses[key] = ReactionRule(choreography, reaction, when)
+            self._rules[key] = ReactionRule(choreography, reaction, when)
             return reaction
 
         return declare
 
     @property
     def choreographies(self) -> tuple[Choreography, ...]:
-        """The processes in which it takes part."""
-        return tuple(
-            {response.choreography.name: response.choreography for response in self._responses.values()}.values()
-        )
+        """The choreographies in which the service takes part."""
+        return tuple({rule.choreography.name: rule.choreography for rule in self._rules.values()}.values())
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """The stored names of the events that it reacts to."""
-        return tuple(sorted({topic for _, topic in self._responses}))
+        """The stored names of the events that the service reacts to."""
+        return tuple(sorted({topic for _, topic in self._rules}))
 
-    def response_to(self, flow_name: str, topic: str) -> ReactionRule | None:
-        """What it does about an event of a process, if anything."""
-        return self._responses.get((flow_name, topic))
+    def response_to(self, choreography: str, topic: str) -> ReactionRule | None:
+        """Returns the reaction to an event of a choreography; None if the service does not react to it."""
+        return self._rules.get((choreography, topic))
 
-    def abstain(
-        self, choreography: Choreography, cause: Event, history: ProcessHistory, nothing: NothingToDo
-    ) -> Command:
-        """The command that puts on record that the service had nothing to do."""
+    def skip(self, choreography: Choreography, cause: Event, history: ProcessHistory, nothing: NothingToDo) -> Command:
+        """Returns the command that records that the service had nothing to do."""
         stage = choreography.stage_of(self.name)
         meaning = choreography.meanings.get(type(cause))
-        back = meaning is not None and meaning.role is EventRole.TURNS
+        aborts = meaning is not None and meaning.role is EventRole.ABORTS
         return SkipStep(
             self.name,
             history.process_id,
             type(cause).schema.name,
             None if stage is None else stage.name,
-            Direction.COMPENSATION if back else Direction.FORWARD,
+            Direction.COMPENSATION if aborts else Direction.FORWARD,
             nothing.reason,
         )
 
 
-# Saying that there was nothing to do
+# Recording that there was nothing to do
 
 
 @event("Abstained")
 class StepSkipped(Event, frozen=True):
-    """A service had nothing to do for a step, or nothing to undo, and says why."""
+    """A service had nothing to do, or nothing to undo, for its step."""
 
     service: str
     cause: str
-    """The stored name of the event that it was about."""
+    """The stored name of the event that the service would have reacted to."""
     step: str | None
     direction: Direction
     reason: str
 
 
 class SkipStep(Command, frozen=True):
-    """Put on record that a service had nothing to do."""
+    """Record that a service had nothing to do, or nothing to undo."""
 
     service: str
     process_id: str

@@ -1,4 +1,4 @@
-"""The shop's processes without a coordinator, declared: which event means what for the saga that emerges."""
+"""The shop's choreographies: what each event means for the saga of an order or of a return."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _order(event: Any) -> str:
 
 
 def _return(event: Any) -> str:
-    """Of a return, the services that serve orders too speak of its id as an order's."""
+    """Services shared with orders carry a return's id in `order_id`."""
     return_id: str = event.return_id if isinstance(event, ReturnRequested | ReturnCompleted) else event.order_id
     return return_id
 
@@ -35,12 +35,12 @@ order_choreography = Choreography(
         Stage("award_loyalty_points", "loyalty", LoyaltyPointsAwarded, undone=LoyaltyPointsDeducted),
     ),
     completes=OrderCompleted,
-    turns=OrderCancelled,
+    abort_event=OrderCancelled,
     cancel=CancelOrder,
-    closing="order",
+    ending_service="order",
     key=_order,
 )
-"""An order: reserve the goods, take the money, pack the parcel, award the points; or undo whatever had happened."""
+"""An order: reserve the goods, take the money, pack the parcel, award the points; or undo the stages that were done."""
 
 return_choreography = Choreography(
     "return_flow",
@@ -52,7 +52,7 @@ return_choreography = Choreography(
         Stage("deduct_loyalty_points", "loyalty", LoyaltyPointsDeducted),
     ),
     completes=ReturnCompleted,
-    closing="order",
+    ending_service="order",
     key=_return,
 )
 """A return: put the goods back, pay the customer, take back the points."""

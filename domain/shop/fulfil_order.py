@@ -1,4 +1,4 @@
-"""The saga `fulfil_order`: reserve the goods, take the money, pack the parcel, award the points; or undo it all."""
+"""The saga `fulfil_order`: reserve the goods, take the money, pack the parcel, award the points; or undo all of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .values import QUANTITY_MAX, Country, Currency, Key, Minor, per_article
 
 
 class OrderLine(Struct, frozen=True, omit_defaults=True):
-    """So many pieces of one article, for so much together (quantity times unit price, rounded to the minor unit)."""
+    """Pieces of one article, with their price together (quantity times unit price, rounded to the minor unit)."""
 
     sku: Key
     quantity: Annotated[int, Meta(ge=1, le=QUANTITY_MAX)]
@@ -29,7 +29,7 @@ class OrderLine(Struct, frozen=True, omit_defaults=True):
 
 
 class Order(Struct, frozen=True, omit_defaults=True):
-    """An order as it was placed; one article may stand on several lines, and a guest has no customer id."""
+    """An order as it was placed; several lines may have the same article, and a guest has no customer id."""
 
     order_id: Key
     placed_at: Annotated[datetime, Meta(tz=True)]
@@ -50,7 +50,7 @@ fulfil_order = Saga("fulfil_order", version=1, input=Order, key=lambda order: or
 
 @fulfil_order.on_started
 def create_order(order: Order) -> list[Command]:
-    """The order is known from the moment its saga starts."""
+    """Open the order when its saga starts."""
     return [
         CreateOrder(
             order_id=order.order_id,
@@ -66,7 +66,7 @@ def create_order(order: Order) -> list[Command]:
 
 @fulfil_order.local_step()
 def reserve_inventory(order: Order, _ctx: StepContext) -> list[Command]:
-    """Keep the pieces of every article, or none."""
+    """Reserve the pieces of every article, or of none."""
     articles = per_article(order.lines)
     return [
         ReserveInventory(order.order_id, article.sku, article.quantity, part, len(articles))
@@ -76,7 +76,7 @@ def reserve_inventory(order: Order, _ctx: StepContext) -> list[Command]:
 
 @reserve_inventory.compensation
 def release_inventory(order: Order, done: LocalResult | None, _ctx: StepContext) -> list[Command]:
-    """Free what was kept."""
+    """Release the reserved pieces."""
     if done is None:
         return []
     articles = per_article(order.lines)
@@ -96,7 +96,7 @@ def process_payment(order: Order, _ctx: StepContext) -> list[Command]:
 
 @process_payment.compensation
 def refund_payment(order: Order, done: LocalResult | None, _ctx: StepContext) -> list[Command]:
-    """Give the money back."""
+    """Refund the money."""
     if done is None:
         return []
     return [RefundPayment(order.order_id, order.customer_id, order.total_minor, order.currency)]
@@ -116,7 +116,7 @@ def cancel_shipment(order: Order, done: LocalResult | None, _ctx: StepContext) -
 
 @fulfil_order.local_step()
 def award_loyalty_points(order: Order, _ctx: StepContext) -> list[Command]:
-    """Give a known customer the points; a guest earns none."""
+    """Award the points to a known customer; a guest earns none."""
     if order.customer_id is None:
         return []
     return [AwardLoyaltyPoints(order.customer_id, order.order_id, points_for(order.total_minor))]
@@ -132,11 +132,11 @@ def deduct_loyalty_points(order: Order, done: LocalResult | None, _ctx: StepCont
 
 @fulfil_order.on_completed
 def complete_order(order: Order) -> list[Command]:
-    """The order is fulfilled."""
+    """Close the order as fulfilled."""
     return [CompleteOrder(order.order_id)]
 
 
 @fulfil_order.on_compensated
 def cancel_order(order: Order, cause: str) -> list[Command]:
-    """The order is off, and the reason is on record."""
+    """Close the order as cancelled, with the reason."""
     return [CancelOrder(order.order_id, cause)]

@@ -1,7 +1,7 @@
-"""Intake: the run of one file of orders, under parameters that stay what they were.
+"""Import job: the run of one file of orders, with parameters that never change.
 
-The stream is named by the file's content, so running the same file again continues the same intake, and running it
-with other parameters is refused.
+The stream is named after the file's content. Running the same file again continues the same import, and running it with
+other parameters is refused.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from ..participant import Command, Participant, Refused
 
 
 class ImportParameters(Struct, frozen=True):
-    """What decides the outcome of an intake: the file's content, and how it is run."""
+    """What decides the outcome of an import: the file's content, and how it is run."""
 
     sha256: str
-    """Of the file's uncompressed content, in hexadecimal."""
+    """The digest of the file's uncompressed content, in hexadecimal."""
     seed: int
     decline_rate: str
     """A decimal fraction in its shortest form, so that equal rates are equal texts."""
     opening_stock: int | None
-    """Pieces of each article; None: as many as the file needs."""
+    """The pieces of each article; None: as many as the file needs."""
 
     def __str__(self) -> str:
         stock = "as needed" if self.opening_stock is None else self.opening_stock
@@ -36,7 +36,7 @@ class ImportParameters(Struct, frozen=True):
 
 @event("IntakeStarted")
 class ImportStarted(Event, frozen=True):
-    """A file of so many lines began to be taken in."""
+    """The import of a file with `lines_in` lines started."""
 
     file: str
     sha256: str
@@ -47,7 +47,7 @@ class ImportStarted(Event, frozen=True):
 
     @property
     def parameters(self) -> ImportParameters:
-        """What decides the outcome of the intake."""
+        """The parameters that decide the outcome of the import."""
         return ImportParameters(self.sha256, self.seed, self.decline_rate, self.opening_stock)
 
 
@@ -55,7 +55,7 @@ class ImportStarted(Event, frozen=True):
 
 
 class StartImport(Command, frozen=True):
-    """Take in a file, or go on with it."""
+    """Start the import of a file, or continue it."""
 
     file: str
     lines_in: int
@@ -66,13 +66,13 @@ class StartImport(Command, frozen=True):
 
 
 class ImportState(Struct, frozen=True):
-    """The parameters that the intake began with; None before it began."""
+    """The parameters that the import started with; None before it started."""
 
     parameters: ImportParameters | None = None
 
 
-def evolve(state: ImportState, fact: Event) -> ImportState:
-    return ImportState(fact.parameters) if isinstance(fact, ImportStarted) else state
+def evolve(state: ImportState, event: Event) -> ImportState:
+    return ImportState(event.parameters) if isinstance(event, ImportStarted) else state
 
 
 # Decision
@@ -101,7 +101,7 @@ def decide(state: ImportState, command: StartImport, at: datetime) -> Sequence[E
 
 
 def import_key(sha256: str) -> str:
-    """The key of a file's intake: enough of its digest to tell files apart."""
+    """Returns the key of a file's import: enough of the digest to tell files apart."""
     return sha256[:16]
 
 

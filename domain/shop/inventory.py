@@ -1,7 +1,7 @@
 """Inventory: one stream per article, whose available stock never goes below zero.
 
-A hot article's stream is very long, so its state is small and folding one event is O(1). Where a piece is
-(on hand, reserved, shipped, returned) is the business of the view `inventory`, which folds the same events.
+The stream of a hot article is very long, so its state is small and folding one event is O(1). The view `inventory`
+counts the pieces that are on hand, reserved, shipped and returned; it folds the same events.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..participant import Command, Participant, Refused
 
 @event("StockReceived")
 class StockReceived(Event, frozen=True):
-    """Pieces arrived; `source` names the intake whose opening stock they are, if they are one's."""
+    """Pieces arrived; `source` is the key of the order import whose opening stock they are, if any."""
 
     sku: str
     quantity: int
@@ -29,7 +29,7 @@ class StockReceived(Event, frozen=True):
 
 @event("InventoryReserved")
 class InventoryReserved(Event, frozen=True):
-    """Pieces are kept for an order; this is article `part` of the order's `parts`."""
+    """Pieces are reserved for an order; this is article `part` of the order's `parts` articles."""
 
     order_id: str
     sku: str
@@ -40,7 +40,7 @@ class InventoryReserved(Event, frozen=True):
 
 @event("InventoryReservationFailed")
 class InventoryReservationFailed(Event, frozen=True):
-    """An order wanted more than there was."""
+    """An order wanted more pieces than were available."""
 
     order_id: str
     sku: str
@@ -49,7 +49,7 @@ class InventoryReservationFailed(Event, frozen=True):
 
     @property
     def reason(self) -> str:
-        """Why, in words."""
+        """The reason in words."""
         return (
             f"insufficient stock: order {self.order_id} wants {self.wanted} of article {self.sku}, "
             f"{self.available} available"
@@ -58,7 +58,7 @@ class InventoryReservationFailed(Event, frozen=True):
 
 @event("InventoryReleased")
 class InventoryReleased(Event, frozen=True):
-    """Pieces kept for an order are free again; this is article `part` of the order's `parts`."""
+    """Pieces reserved for an order are available again; this is article `part` of the order's `parts` articles."""
 
     order_id: str
     sku: str
@@ -69,7 +69,7 @@ class InventoryReleased(Event, frozen=True):
 
 @event("ItemsRestocked")
 class ItemsRestocked(Event, frozen=True):
-    """Returned pieces are back on the shelf; `order_id` is the return's, article `part` of its `parts`."""
+    """Returned pieces are available again; this is article `part` of the `parts` of the return in `order_id`."""
 
     order_id: str
     sku: str
@@ -82,14 +82,14 @@ class ItemsRestocked(Event, frozen=True):
 
 
 class ReceiveStock(Command, frozen=True):
-    """Take in pieces that arrived."""
+    """Add pieces that arrived."""
 
     sku: str
     quantity: int
 
 
 class OpenStock(Command, frozen=True):
-    """Take in the opening stock of an intake (its key is the `source`), once however often it is asked."""
+    """Add the opening stock of an order import, whose key is the `source`. Repeating the command has no effect."""
 
     sku: str
     quantity: int
@@ -97,7 +97,7 @@ class OpenStock(Command, frozen=True):
 
 
 class ReserveInventory(Command, frozen=True):
-    """Keep pieces for an order, or refuse if there are not enough."""
+    """Reserve pieces for an order, or refuse if there are not enough."""
 
     order_id: str
     sku: str
@@ -107,7 +107,7 @@ class ReserveInventory(Command, frozen=True):
 
 
 class ReleaseInventory(Command, frozen=True):
-    """Free the pieces kept for an order."""
+    """Release the pieces reserved for an order."""
 
     order_id: str
     sku: str
@@ -132,20 +132,20 @@ InventoryCommand = ReceiveStock | OpenStock | ReserveInventory | ReleaseInventor
 
 
 class Stock(Struct, frozen=True):
-    """What can be reserved of an article, and whose opening stock it has already (one entry for each file ever run)."""
+    """The pieces of an article that can be reserved, and the imports whose opening stock was added (one each file)."""
 
     available: int = 0
     opened_by: tuple[str, ...] = ()
 
 
-def evolve(stock: Stock, fact: Event) -> Stock:
-    match fact:
+def evolve(stock: Stock, event: Event) -> Stock:
+    match event:
         case InventoryReserved():
-            return replace(stock, available=stock.available - fact.quantity)
+            return replace(stock, available=stock.available - event.quantity)
         case InventoryReleased() | ItemsRestocked() | StockReceived(source=None):
-            return replace(stock, available=stock.available + fact.quantity)
+            return replace(stock, available=stock.available + event.quantity)
         case StockReceived(source=str(source)):
-            return Stock(stock.available + fact.quantity, (*stock.opened_by, source))
+            return Stock(stock.available + event.quantity, (*stock.opened_by, source))
         case _:
             return stock
 

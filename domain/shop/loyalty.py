@@ -1,6 +1,7 @@
 """Loyalty: a customer's points, one for each whole unit of the currency spent.
 
-A return may take points below zero: the customer spent less than the points say. Guests have no account.
+A return may take the account below zero, because points are deducted even if they were never awarded here. Guests have
+no account.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from ..event import Event, event
 from ..participant import Command, Participant, Refused
 
 MINOR_PER_POINT = 100
-"""How much (in the currency's minor unit) earns one point."""
+"""The amount, in the currency's minor unit, that earns one point."""
 
 
 def points_for(amount_minor: int) -> int:
-    """The points that an amount earns: one for each whole unit of the currency."""
+    """Returns the points that an amount earns: one for each whole unit of the currency."""
     return amount_minor // MINOR_PER_POINT
 
 
@@ -36,7 +37,7 @@ class LoyaltyPointsAwarded(Event, frozen=True):
 
 @event("LoyaltyPointsDeducted")
 class LoyaltyPointsDeducted(Event, frozen=True):
-    """A customer lost points: an order was undone, or goods came back."""
+    """A customer lost points: an order was cancelled, or goods were returned."""
 
     customer_id: str
     order_id: str
@@ -47,7 +48,7 @@ class LoyaltyPointsDeducted(Event, frozen=True):
 
 
 class AwardLoyaltyPoints(Command, frozen=True):
-    """Give a customer the points of an order."""
+    """Award a customer the points of an order."""
 
     customer_id: str
     order_id: str
@@ -55,7 +56,7 @@ class AwardLoyaltyPoints(Command, frozen=True):
 
 
 class DeductLoyaltyPoints(Command, frozen=True):
-    """Take from a customer the points of an order or a return."""
+    """Deduct the points of an order or a return from a customer's account."""
 
     customer_id: str
     order_id: str
@@ -68,13 +69,13 @@ LoyaltyCommand = AwardLoyaltyPoints | DeductLoyaltyPoints
 
 
 class LoyaltyAccount(Struct, frozen=True):
-    """A customer's points; below zero if more came back than was bought."""
+    """A customer's points, which may be below zero."""
 
     points: int = 0
 
 
-def evolve(account: LoyaltyAccount, fact: Event) -> LoyaltyAccount:
-    match fact:
+def evolve(account: LoyaltyAccount, event: Event) -> LoyaltyAccount:
+    match event:
         case LoyaltyPointsAwarded(points=points):
             return LoyaltyAccount(account.points + points)
         case LoyaltyPointsDeducted(points=points):

@@ -19,7 +19,7 @@ from .values import Quantity
 class OrderCreated(Event, frozen=True):
     """A customer placed an order (at `placed_at`, by the shop's own records); a guest has no customer id.
 
-    Services that react to it, instead of being commanded, find in it what they need: the articles, and how it is paid.
+    `articles` and `payment_method` are for the services of a choreography, which get no commands that contain them.
     """
 
     order_id: str
@@ -35,14 +35,14 @@ class OrderCreated(Event, frozen=True):
 
 @event("OrderCompleted")
 class OrderCompleted(Event, frozen=True):
-    """Everything that the order needed is done."""
+    """The order is fulfilled."""
 
     order_id: str
 
 
 @event("OrderCancelled")
 class OrderCancelled(Event, frozen=True):
-    """The order will not be fulfilled, and whatever had been done for it is undone."""
+    """The order will not be fulfilled; what was done for it is undone."""
 
     order_id: str
     reason: str
@@ -98,8 +98,8 @@ class OrderState(Struct, frozen=True):
     status: OrderStatus = OrderStatus.ABSENT
 
 
-def evolve(state: OrderState, fact: Event) -> OrderState:
-    match fact:
+def evolve(state: OrderState, event: Event) -> OrderState:
+    match event:
         case OrderCreated():
             return OrderState(OrderStatus.PENDING)
         case OrderCompleted():

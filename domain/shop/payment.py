@@ -1,7 +1,7 @@
 """Payment: money is captured once for an order, and never more is refunded than was captured.
 
-The payment of an order has the order's id. A return stands alone: it is a payment of its own with nothing captured,
-whose full amount is refunded, once.
+The payment of an order has the order's id. A return has a payment of its own, on which nothing is captured: its full
+amount is refunded, once.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class PaymentFailed(Event, frozen=True):
 
 @event("PaymentRefunded")
 class PaymentRefunded(Event, frozen=True):
-    """The customer got money back: for an order undone, or for returned goods."""
+    """The customer got money back: for a cancelled order, or for returned goods."""
 
     payment_id: str
     order_id: str
@@ -69,7 +69,7 @@ class CapturePayment(Command, frozen=True):
 
 
 class RefundPayment(Command, frozen=True):
-    """Give back money captured for an order."""
+    """Refund money that was captured for an order."""
 
     order_id: str
     customer_id: str | None
@@ -78,7 +78,7 @@ class RefundPayment(Command, frozen=True):
 
 
 class RefundReturn(Command, frozen=True):
-    """Pay out the full amount of a return, once however often it is asked."""
+    """Refund the full amount of a return. Repeating the command has no effect."""
 
     return_id: str
     customer_id: str | None
@@ -92,14 +92,14 @@ PaymentCommand = CapturePayment | RefundPayment | RefundReturn
 
 
 class PaymentState(Struct, frozen=True):
-    """What was captured and refunded; None until it happened, for an amount may be 0."""
+    """The captured and the refunded amount; None until it happened, because an amount may be 0."""
 
     captured_minor: int | None = None
     refunded_minor: int | None = None
 
 
-def evolve(state: PaymentState, fact: Event) -> PaymentState:
-    match fact:
+def evolve(state: PaymentState, event: Event) -> PaymentState:
+    match event:
         case PaymentSucceeded(amount_minor=amount):
             return replace(state, captured_minor=(state.captured_minor or 0) + amount)
         case PaymentRefunded(amount_minor=amount):

@@ -1,7 +1,7 @@
 """The saga `return_goods`: put the goods back, pay the customer, take back the points.
 
-Goods that lie in the shop again are a fact that nothing undoes, so the first step is the pivot: from there the saga
-only goes forward.
+Nothing undoes the arrival of the goods in the shop, so the first step is the pivot. After it the saga never
+compensates.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .values import QUANTITY_MAX, Country, Currency, Key, Minor, per_article
 
 
 class ReturnLine(Struct, frozen=True, omit_defaults=True):
-    """So many pieces of one article sent back, worth so much together; both count upwards."""
+    """Pieces of one article that were sent back, with their value together; both are 0 or more."""
 
     sku: Key
     quantity: Annotated[int, Meta(ge=0, le=QUANTITY_MAX)]
@@ -51,7 +51,7 @@ return_goods = Saga("return_goods", version=1, input=Return, key=lambda returned
 
 @return_goods.on_started
 def request_return(returned: Return) -> list[Command]:
-    """The return is known from the moment its saga starts."""
+    """Open the return when its saga starts."""
     return [
         RequestReturn(
             return_id=returned.return_id,
@@ -77,13 +77,13 @@ def restock_items(returned: Return, _ctx: StepContext) -> list[Command]:
 
 @return_goods.local_step()
 def refund_payment(returned: Return, _ctx: StepContext) -> list[Command]:
-    """Pay the customer the full amount."""
+    """Refund the full amount."""
     return [RefundReturn(returned.return_id, returned.customer_id, returned.total_minor, returned.currency)]
 
 
 @return_goods.local_step()
 def deduct_loyalty_points(returned: Return, _ctx: StepContext) -> list[Command]:
-    """Take back the points of a known customer, below zero if need be."""
+    """Deduct the points from a known customer; the account may go below zero."""
     if returned.customer_id is None:
         return []
     return [DeductLoyaltyPoints(returned.customer_id, returned.return_id, points_for(returned.total_minor))]
@@ -91,5 +91,5 @@ def deduct_loyalty_points(returned: Return, _ctx: StepContext) -> list[Command]:
 
 @return_goods.on_completed
 def complete_return(returned: Return) -> list[Command]:
-    """The return is settled."""
+    """Close the return."""
     return [CompleteReturn(returned.return_id)]

@@ -1,4 +1,4 @@
-"""Returns: goods that a customer sends back. A return stands alone and is matched to no order."""
+"""Returns: goods that a customer sends back. A return is not linked to any order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .values import Quantity
 class ReturnRequested(Event, frozen=True):
     """A customer sent goods back (at `requested_at`, by the shop's own records), worth `total_minor`.
 
-    Services that react to it, instead of being commanded, find in it which articles came back.
+    `articles` is for the services of a choreography, which get no commands and need to know which articles came back.
     """
 
     return_id: str
@@ -80,8 +80,8 @@ class ReturnState(Struct, frozen=True):
     status: ReturnStatus = ReturnStatus.ABSENT
 
 
-def evolve(state: ReturnState, fact: Event) -> ReturnState:
-    match fact:
+def evolve(state: ReturnState, event: Event) -> ReturnState:
+    match event:
         case ReturnRequested():
             return ReturnState(ReturnStatus.REQUESTED)
         case ReturnCompleted():

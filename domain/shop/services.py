@@ -1,6 +1,6 @@
-"""The shop's services: what each does about the events of the others. Nobody tells them what comes next.
+"""The shop's services: how each reacts to the events of the others, without a coordinator.
 
-The commands and the invariants are those of the orchestrated sagas: only who asks is different.
+They use the commands of the orchestrated sagas, and so keep the same invariants.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Commands = Sequence[Command] | NothingToDo
 
 
 def place(invoice: Order | Return) -> tuple[str, Command]:
-    """The process of an order or a return, and the command that begins it."""
+    """Returns the process id of an order or a return, and the command that begins the process."""
     if isinstance(invoice, Return):
         return return_choreography.process_id(invoice.return_id), RequestReturn(
             return_id=invoice.return_id,
@@ -64,9 +64,9 @@ def place(invoice: Order | Return) -> tuple[str, Command]:
     )
 
 
-def _abstained(step: str) -> Any:
-    """Matches a service that had nothing to do for a step on the way forward."""
-    return lambda said: said.step == step and said.direction is Direction.FORWARD
+def _skipped(step: str) -> Any:
+    """Returns the condition that a service skipped this step on the way forward."""
+    return lambda skipped: skipped.step == step and skipped.direction is Direction.FORWARD
 
 
 # Inventory
@@ -76,7 +76,7 @@ inventory = Service("inventory")
 
 @inventory.reacts(order_choreography, OrderCreated)
 def reserve(created: OrderCreated, _: ProcessHistory) -> Commands:
-    """Keep the pieces of every article, or none."""
+    """Reserve the pieces of every article, or of none."""
     return [
         ReserveInventory(created.order_id, article.sku, article.quantity, part, len(created.articles))
         for part, article in enumerate(created.articles, start=1)
@@ -85,7 +85,7 @@ def reserve(created: OrderCreated, _: ProcessHistory) -> Commands:
 
 @inventory.reacts(order_choreography, OrderCancelled)
 def release(cancelled: OrderCancelled, history: ProcessHistory) -> Commands:
-    """Free what was kept."""
+    """Release the reserved pieces."""
     if not history.has(InventoryReserved):
         return NothingToDo("nothing was reserved")
     articles = history.latest(OrderCreated).articles
@@ -113,7 +113,7 @@ payment = Service("payment")
 
 @payment.reacts(order_choreography, InventoryReserved)
 def capture(reserved: InventoryReserved, history: ProcessHistory) -> Commands:
-    """Take the money, unless the order was called off meanwhile."""
+    """Take the money, unless the order was cancelled meanwhile."""
     if history.has(OrderCancelled):
         return NothingToDo("the order is cancelled")
     order = history.latest(OrderCreated)
@@ -124,7 +124,7 @@ def capture(reserved: InventoryReserved, history: ProcessHistory) -> Commands:
 
 @payment.reacts(order_choreography, OrderCancelled)
 def refund(cancelled: OrderCancelled, history: ProcessHistory) -> Commands:
-    """Give the money back."""
+    """Refund the money."""
     if not history.has(PaymentSucceeded):
         return NothingToDo("nothing was captured")
     paid = history.latest(PaymentSucceeded)
@@ -132,20 +132,20 @@ def refund(cancelled: OrderCancelled, history: ProcessHistory) -> Commands:
 
 
 def _pay_out(history: ProcessHistory) -> Commands:
-    """Pay the customer the full amount."""
+    """Refund the full amount."""
     returned = history.latest(ReturnRequested)
     return [RefundReturn(returned.return_id, returned.customer_id, returned.total_minor, returned.currency)]
 
 
 @payment.reacts(return_choreography, ItemsRestocked)
 def pay_out(_: ItemsRestocked, history: ProcessHistory) -> Commands:
-    """The goods are back: pay the customer."""
+    """Refund the full amount, now that the goods are back."""
     return _pay_out(history)
 
 
-@payment.reacts(return_choreography, StepSkipped, when=_abstained("restock_items"))
+@payment.reacts(return_choreography, StepSkipped, when=_skipped("restock_items"))
 def pay_out_at_once(_: StepSkipped, history: ProcessHistory) -> Commands:
-    """There were no goods to put back: pay the customer."""
+    """Refund the full amount, because there were no goods to put back."""
     return _pay_out(history)
 
 
@@ -156,7 +156,7 @@ shipping = Service("shipping")
 
 @shipping.reacts(order_choreography, PaymentSucceeded)
 def pack(paid: PaymentSucceeded, history: ProcessHistory) -> Commands:
-    """Pack the parcel, unless the order was called off meanwhile."""
+    """Pack the parcel, unless the order was cancelled meanwhile."""
     if history.has(OrderCancelled):
         return NothingToDo("the order is cancelled")
     return [PrepareShipment(paid.order_id, history.latest(OrderCreated).articles)]
@@ -177,7 +177,7 @@ loyalty = Service("loyalty")
 
 @loyalty.reacts(order_choreography, ShipmentPrepared)
 def award(prepared: ShipmentPrepared, history: ProcessHistory) -> Commands:
-    """Give a known customer the points; a guest earns none."""
+    """Award the points to a known customer; a guest earns none."""
     if history.has(OrderCancelled):
         return NothingToDo("the order is cancelled")
     order = history.latest(OrderCreated)
@@ -191,7 +191,7 @@ def award(prepared: ShipmentPrepared, history: ProcessHistory) -> Commands:
 
 @loyalty.reacts(order_choreography, OrderCancelled)
 def deduct(cancelled: OrderCancelled, history: ProcessHistory) -> Commands:
-    """Take the points back."""
+    """Deduct the awarded points."""
     if not history.has(LoyaltyPointsAwarded):
         return NothingToDo("no points were awarded")
     awarded = history.latest(LoyaltyPointsAwarded)
@@ -200,7 +200,7 @@ def deduct(cancelled: OrderCancelled, history: ProcessHistory) -> Commands:
 
 @loyalty.reacts(return_choreography, PaymentRefunded)
 def take_back(refunded: PaymentRefunded, _: ProcessHistory) -> Commands:
-    """Take back the points of a known customer, below zero if need be."""
+    """Deduct the points from a known customer; the account may go below zero."""
     points = points_for(refunded.amount_minor)
     if refunded.customer_id is None:
         return NothingToDo("a guest has no points")
@@ -209,7 +209,7 @@ def take_back(refunded: PaymentRefunded, _: ProcessHistory) -> Commands:
     return [DeductLoyaltyPoints(refunded.customer_id, refunded.order_id, points)]
 
 
-# Order: it opens and closes what the others fulfil
+# Order: it opens and closes orders and returns, which the other services fulfil
 
 order = Service("order")
 
@@ -217,23 +217,23 @@ order = Service("order")
 @order.reacts(order_choreography, InventoryReservationFailed)
 @order.reacts(order_choreography, PaymentFailed)
 def cancel(failed: InventoryReservationFailed | PaymentFailed, _: ProcessHistory) -> Commands:
-    """The order is off: whoever did something for it hears of it and undoes that."""
+    """Cancel the order, after which each service undoes what it did for the order."""
     return [CancelOrder(failed.order_id, failed.reason)]
 
 
 @order.reacts(order_choreography, LoyaltyPointsAwarded)
-@order.reacts(order_choreography, StepSkipped, when=_abstained("award_loyalty_points"))
+@order.reacts(order_choreography, StepSkipped, when=_skipped("award_loyalty_points"))
 def complete(_: LoyaltyPointsAwarded | StepSkipped, history: ProcessHistory) -> Commands:
-    """Everything that the order needed is done."""
+    """Complete the order after its last step."""
     if history.has(OrderCancelled):
         return NothingToDo("the order is cancelled")
     return [CompleteOrder(history.latest(OrderCreated).order_id)]
 
 
 @order.reacts(return_choreography, LoyaltyPointsDeducted)
-@order.reacts(return_choreography, StepSkipped, when=_abstained("deduct_loyalty_points"))
+@order.reacts(return_choreography, StepSkipped, when=_skipped("deduct_loyalty_points"))
 def settle(_: LoyaltyPointsDeducted | StepSkipped, history: ProcessHistory) -> Commands:
-    """The return is settled."""
+    """Complete the return after its last step."""
     return [CompleteReturn(history.latest(ReturnRequested).return_id)]
 
 

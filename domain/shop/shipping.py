@@ -27,7 +27,7 @@ class ShipmentPrepared(Event, frozen=True):
 
 @event("ShipmentCancelled")
 class ShipmentCancelled(Event, frozen=True):
-    """The shipment of an order is unpacked again."""
+    """The shipment of an order is unpacked."""
 
     order_id: str
     lines: tuple[Quantity, ...]
@@ -55,14 +55,14 @@ ShippingCommand = PrepareShipment | CancelShipment
 
 
 class Shipment(Struct, frozen=True):
-    """What is packed; None until it was prepared."""
+    """The packed articles; None until the shipment was prepared."""
 
     lines: tuple[Quantity, ...] | None = None
     cancelled: bool = False
 
 
-def evolve(state: Shipment, fact: Event) -> Shipment:
-    match fact:
+def evolve(state: Shipment, event: Event) -> Shipment:
+    match event:
         case ShipmentPrepared(lines=lines):
             return Shipment(lines)
         case ShipmentCancelled():
@@ -88,7 +88,7 @@ def decide(state: Shipment, command: ShippingCommand, at: datetime) -> Sequence[
 
 
 def tracking_number(order_id: str) -> str:
-    """The carrier's number for an order's parcel: drawn from the order's id, so the same on every run."""
+    """Returns the carrier's number for an order's parcel. It follows from the order's id: every run gets the same."""
     return f"SL{int.from_bytes(sha256(order_id.encode()).digest()[:8]) % 10**10:010}GB"
 
 

@@ -159,9 +159,9 @@ class EventHandler:
         history = ProcessHistory(process_id, (self._codec.decode(other).event for other in latest.values()))
         wanted = response.react(event, history)
         if isinstance(wanted, NothingToDo):
-            return [self.service.abstain(choreography, event, history, wanted)]
+            return [self.service.skip(choreography, event, history, wanted)]
         if not wanted:
-            return [self.service.abstain(choreography, event, history, NothingToDo("nothing was left to do"))]
+            return [self.service.skip(choreography, event, history, NothingToDo("nothing was left to do"))]
         return wanted
 
     def _decide(self, draft: AppendBuilder, planned: PlannedReaction, now: datetime) -> None:
@@ -182,7 +182,7 @@ class EventHandler:
         assert choreography is not None  # noqa: S101 -- a plan is made only for an event of a process
         event = self._codec.decode(planned.row).event
         history = ProcessHistory(_process_of(planned.row))
-        return self.service.abstain(choreography, event, history, NothingToDo("it was done before"))
+        return self.service.skip(choreography, event, history, NothingToDo("it was done before"))
 
     def _fail(self, row: StoredRow, failure: Failed, now: datetime) -> AppendBuilder:
         name, position = self.service.name, row.position

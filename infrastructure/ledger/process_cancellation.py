@@ -73,7 +73,7 @@ def _draft(
 ) -> AppendBuilder:
     assert choreography.cancel is not None  # noqa: S101 -- `require_cancellable` checked it
     # In the name of the ending service, which thus knows of it whatever else reaches it first.
-    draft = stream_cache.draft(process_id, Meta(actor=actor, worker=choreography.closing))
+    draft = stream_cache.draft(process_id, Meta(actor=actor, worker=choreography.ending_service))
     try:
         draft.handle([choreography.cancel(choreography.key_of(process_id), reason)], context.clock.now())
     except Refused as refusal:

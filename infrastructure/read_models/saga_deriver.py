@@ -68,7 +68,7 @@ class SagaDeriver:
         return facts
 
     def _load(self, choreography: Choreography, process_id: str, before: int) -> DerivedSaga:
-        derived = DerivedSaga.nothing(process_id)
+        derived = DerivedSaga.empty(process_id)
         for row in self._log.correlated(process_id):
             if row.position >= before:
                 break
@@ -110,7 +110,7 @@ def process_history(
     choreography: Choreography, process_id: str, recorded: Sequence[RecordedEvent]
 ) -> list[RecordedEvent]:
     """Every event of a process in order, each followed by the facts that it means for the saga."""
-    derived = DerivedSaga.nothing(process_id)
+    derived = DerivedSaga.empty(process_id)
     history: list[RecordedEvent] = []
     for each in recorded:
         derived, facts = derive_recorded(choreography, derived, each)

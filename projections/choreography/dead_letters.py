@@ -73,7 +73,7 @@ def failed(row: Row | None, event: DeliveryFailed, recorded: RecordedEvent) -> R
 def deferred(row: Row | None, event: DeliveryDeferred, recorded: RecordedEvent) -> Row:
     """It waits for an earlier event of its process."""
     letter = row or _new(event, recorded)
-    return {**letter, "status": DeadLetterStatus.DEFERRED.value, "behind": event.behind, "updated_at": event.at}
+    return {**letter, "status": DeadLetterStatus.DEFERRED.value, "behind": event.blocker, "updated_at": event.at}
 
 
 @dead_letters.on(DeliveryReplayed, key=_letter)

@@ -47,7 +47,7 @@ REFUNDED = PaymentRefunded(NOON, "1", "1", "c1", 500, "GBP")
 
 def told(*events: Event) -> DerivedSaga:
     """The process `order_flow-1`, as these events tell it."""
-    derived = DerivedSaga.nothing("order_flow-1")
+    derived = DerivedSaga.empty("order_flow-1")
     for position, event in enumerate(events, 1):
         recorded = RecordedEvent(position, "any-1", position, event, "order_flow-1", None, Meta(), NOON)
         derived, _ = derive(order_choreography, derived, recorded)
@@ -58,7 +58,7 @@ def test_a_process_that_went_forward_is_completed() -> None:
     """Each event means that a stage is done, and the next one waited for."""
     derived = told(CREATED, RESERVED, PAID, SHIPPED, AWARDED, COMPLETED)
 
-    assert derived.findings == ()
+    assert derived.violations == ()
     assert derived.state.status is Status.COMPLETED
     assert {step.forward.progress for step in derived.state.steps.values()} == {Progress.DONE}
 
@@ -67,7 +67,7 @@ def test_a_process_that_was_undone_is_compensated() -> None:
     """It ends with the last undoing, for the reason that turned it."""
     derived = told(CREATED, RESERVED, DECLINED, CANCELLED, RELEASED)
 
-    assert derived.findings == ()
+    assert derived.violations == ()
     assert (derived.state.status, derived.state.cause) == (Status.COMPENSATED, "payment declined")
 
 
@@ -101,9 +101,9 @@ def test_an_event_that_the_declaration_does_not_allow_is_a_finding(events: tuple
     """It happened, so nothing fails; but the saga says where it went wrong."""
     derived = told(*events)
 
-    [finding] = derived.findings
-    assert problem in finding.problem
-    assert (finding.position, finding.topic) == (len(events), type(events[-1]).schema.name)
+    [violation] = derived.violations
+    assert problem in violation.problem
+    assert (violation.position, violation.topic) == (len(events), type(events[-1]).schema.name)
 
 
 def test_money_taken_out_of_turn_still_has_to_be_given_back() -> None:
@@ -111,7 +111,7 @@ def test_money_taken_out_of_turn_still_has_to_be_given_back() -> None:
     derived = told(CREATED, PAID, CANCELLED, REFUNDED)
 
     assert derived.state.step("process_payment").compensation.progress is Progress.DONE
-    assert len(derived.findings) == 1
+    assert len(derived.violations) == 1
 
 
 def test_an_order_cancelled_while_a_service_works_ends_when_that_service_abstains() -> None:
@@ -125,7 +125,7 @@ def test_an_order_cancelled_while_a_service_works_ends_when_that_service_abstain
     ended = told(CREATED, RESERVED, cancelled, RELEASED, abstained)
 
     assert open_.state.end is None
-    assert (ended.state.status, ended.findings) == (Status.COMPENSATED, ())
+    assert (ended.state.status, ended.violations) == (Status.COMPENSATED, ())
 
 
 def test_an_order_cancelled_while_a_reaction_is_to_be_tried_again_is_not_over() -> None:
@@ -140,14 +140,14 @@ def test_an_order_cancelled_while_a_reaction_is_to_be_tried_again_is_not_over() 
     ended = told(CREATED, RESERVED, failed, cancelled, RELEASED, DeliverySettled(NOON, "payment", 2), abstained)
 
     assert open_.state.end is None
-    assert (ended.state.status, ended.findings) == (Status.COMPENSATED, ())
+    assert (ended.state.status, ended.violations) == (Status.COMPENSATED, ())
 
 
 def test_silence_beyond_the_deadline_is_a_stall_that_names_the_step_waited_for() -> None:
     """A process that has ended is silent for good."""
     waiting = told(CREATED, RESERVED).state
 
-    assert stalls_at(order_choreography, waiting) == NOON + timedelta(seconds=order_choreography.silence_seconds)
+    assert stalls_at(order_choreography, waiting) == NOON + timedelta(seconds=order_choreography.stall_timeout_seconds)
     assert awaited(order_choreography, waiting) == ("process_payment", "payment")
     assert stalls_at(order_choreography, told(CREATED, RESERVED, DECLINED, CANCELLED, RELEASED).state) is None
 
@@ -169,6 +169,6 @@ def test_a_choreography_whose_events_mean_two_things_is_refused() -> None:
             begins=OrderCreated,
             stages=[Stage("pay", "payment", PaymentSucceeded), Stage("again", "bank", PaymentSucceeded)],
             completes=OrderCompleted,
-            closing="order",
+            ending_service="order",
             key=lambda event: event.order_id,
         )

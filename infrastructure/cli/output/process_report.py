@@ -45,8 +45,8 @@ class ProcessReport(NamedTuple):
         silent_from = stalls_at(choreography, state)
         events = [each.event for each in recorded]
         step, service = awaited(choreography, state) or (None, None)
-        compensating = choreography.turns is not None and any(
-            isinstance(event, choreography.turns | CancelRequested) for event in events
+        compensating = choreography.abort_event is not None and any(
+            isinstance(event, choreography.abort_event | CancelRequested) for event in events
         )
         return cls(
             step,
