@@ -18,9 +18,12 @@ from .payment import CapturePayment, RefundPayment
 from .shipping import CancelShipment, PrepareShipment
 from .values import QUANTITY_MAX, Country, Currency, Key, Minor, per_article
 
+# The docstrings of the input's types are in its JSON schema, and so in the fingerprint that ledgers have recorded:
+# rewording them needs a new version of the saga.
+
 
 class OrderLine(Struct, frozen=True, omit_defaults=True):
-    """Pieces of one article, with their price together (quantity times unit price, rounded to the minor unit)."""
+    """So many pieces of one article, for so much together (quantity times unit price, rounded to the minor unit)."""
 
     sku: Key
     quantity: Annotated[int, Meta(ge=1, le=QUANTITY_MAX)]
@@ -29,7 +32,7 @@ class OrderLine(Struct, frozen=True, omit_defaults=True):
 
 
 class Order(Struct, frozen=True, omit_defaults=True):
-    """An order as it was placed; several lines may have the same article, and a guest has no customer id."""
+    """An order as it was placed; one article may stand on several lines, and a guest has no customer id."""
 
     order_id: Key
     placed_at: Annotated[datetime, Meta(tz=True)]

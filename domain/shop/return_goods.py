@@ -20,9 +20,12 @@ from .payment import RefundReturn
 from .returns import CompleteReturn, RequestReturn
 from .values import QUANTITY_MAX, Country, Currency, Key, Minor, per_article
 
+# The docstrings of the input's types are in its JSON schema, and so in the fingerprint that ledgers have recorded:
+# rewording them needs a new version of the saga.
+
 
 class ReturnLine(Struct, frozen=True, omit_defaults=True):
-    """Pieces of one article that were sent back, with their value together; both are 0 or more."""
+    """So many pieces of one article sent back, worth so much together; both count upwards."""
 
     sku: Key
     quantity: Annotated[int, Meta(ge=0, le=QUANTITY_MAX)]

@@ -1,4 +1,4 @@
-"""The saga that emerges from a process's events, and what its declaration does not allow."""
+"""The saga derived from a process's events, and the events that its declaration does not allow."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ RELEASED = InventoryReleased(NOON, "1", "sku1", 2)
 REFUNDED = PaymentRefunded(NOON, "1", "1", "c1", 500, "GBP")
 
 
-def told(*events: Event) -> DerivedSaga:
-    """The process `order_flow-1`, as these events tell it."""
+def derived_from(*events: Event) -> DerivedSaga:
+    """The process `order_flow-1`, as derived from these events."""
     derived = DerivedSaga.empty("order_flow-1")
     for position, event in enumerate(events, 1):
         recorded = RecordedEvent(position, "any-1", position, event, "order_flow-1", None, Meta(), NOON)
@@ -56,7 +56,7 @@ def told(*events: Event) -> DerivedSaga:
 
 def test_a_process_that_went_forward_is_completed() -> None:
     """Each event means that a stage is done, and the next one waited for."""
-    derived = told(CREATED, RESERVED, PAID, SHIPPED, AWARDED, COMPLETED)
+    derived = derived_from(CREATED, RESERVED, PAID, SHIPPED, AWARDED, COMPLETED)
 
     assert derived.violations == ()
     assert derived.state.status is Status.COMPLETED
@@ -64,20 +64,20 @@ def test_a_process_that_went_forward_is_completed() -> None:
 
 
 def test_a_process_that_was_undone_is_compensated() -> None:
-    """It ends with the last undoing, for the reason that turned it."""
-    derived = told(CREATED, RESERVED, DECLINED, CANCELLED, RELEASED)
+    """It ends with the last undoing, for the reason of the abort."""
+    derived = derived_from(CREATED, RESERVED, DECLINED, CANCELLED, RELEASED)
 
     assert derived.violations == ()
     assert (derived.state.status, derived.state.cause) == (Status.COMPENSATED, "payment declined")
 
 
-def test_a_stage_told_in_parts_is_done_with_the_last_part() -> None:
+def test_a_stage_published_in_parts_is_done_with_the_last_part() -> None:
     """Until then its service is waited for."""
     first = InventoryReserved(NOON, "1", "sku1", 2, 1, 2)
     second = InventoryReserved(NOON, "1", "sku2", 2, 2, 2)
 
-    assert awaited(order_choreography, told(CREATED, first).state) == ("reserve_inventory", "inventory")
-    assert awaited(order_choreography, told(CREATED, first, second).state) == ("process_payment", "payment")
+    assert awaited(order_choreography, derived_from(CREATED, first).state) == ("reserve_inventory", "inventory")
+    assert awaited(order_choreography, derived_from(CREATED, first, second).state) == ("process_payment", "payment")
 
 
 @pytest.mark.parametrize(
@@ -97,9 +97,9 @@ def test_a_stage_told_in_parts_is_done_with_the_last_part() -> None:
         ((RESERVED,), "came before OrderCreated"),
     ],
 )
-def test_an_event_that_the_declaration_does_not_allow_is_a_finding(events: tuple[Event, ...], problem: str) -> None:
+def test_an_event_that_the_declaration_does_not_allow_is_a_violation(events: tuple[Event, ...], problem: str) -> None:
     """It happened, so nothing fails; but the saga says where it went wrong."""
-    derived = told(*events)
+    derived = derived_from(*events)
 
     [violation] = derived.violations
     assert problem in violation.problem
@@ -108,21 +108,21 @@ def test_an_event_that_the_declaration_does_not_allow_is_a_finding(events: tuple
 
 def test_money_taken_out_of_turn_still_has_to_be_given_back() -> None:
     """What happened counts, allowed or not."""
-    derived = told(CREATED, PAID, CANCELLED, REFUNDED)
+    derived = derived_from(CREATED, PAID, CANCELLED, REFUNDED)
 
     assert derived.state.step("process_payment").compensation.progress is Progress.DONE
     assert len(derived.violations) == 1
 
 
-def test_an_order_cancelled_while_a_service_works_ends_when_that_service_abstains() -> None:
+def test_an_order_cancelled_while_a_service_works_ends_when_that_service_skips_its_step() -> None:
     """The stage in flight counts as refused."""
     cancelled = OrderCancelled(NOON, "1", "the customer called")
-    abstained = StepSkipped(
+    skipped = StepSkipped(
         NOON, "payment", "InventoryReserved", "process_payment", Direction.FORWARD, "the order is cancelled"
     )
 
-    open_ = told(CREATED, RESERVED, cancelled, RELEASED)
-    ended = told(CREATED, RESERVED, cancelled, RELEASED, abstained)
+    open_ = derived_from(CREATED, RESERVED, cancelled, RELEASED)
+    ended = derived_from(CREATED, RESERVED, cancelled, RELEASED, skipped)
 
     assert open_.state.end is None
     assert (ended.state.status, ended.violations) == (Status.COMPENSATED, ())
@@ -132,12 +132,12 @@ def test_an_order_cancelled_while_a_reaction_is_to_be_tried_again_is_not_over() 
     """The service may still do it: it ends when that service has answered."""
     failed = DeliveryFailed(NOON, "payment", 2, "InventoryReserved", 1, Failure("OSError", "no line"), NOON)
     cancelled = OrderCancelled(NOON, "1", "the customer called")
-    abstained = StepSkipped(
+    skipped = StepSkipped(
         NOON, "payment", "InventoryReserved", "process_payment", Direction.FORWARD, "the order is cancelled"
     )
 
-    open_ = told(CREATED, RESERVED, failed, cancelled, RELEASED)
-    ended = told(CREATED, RESERVED, failed, cancelled, RELEASED, DeliverySettled(NOON, "payment", 2), abstained)
+    open_ = derived_from(CREATED, RESERVED, failed, cancelled, RELEASED)
+    ended = derived_from(CREATED, RESERVED, failed, cancelled, RELEASED, DeliverySettled(NOON, "payment", 2), skipped)
 
     assert open_.state.end is None
     assert (ended.state.status, ended.violations) == (Status.COMPENSATED, ())
@@ -145,23 +145,23 @@ def test_an_order_cancelled_while_a_reaction_is_to_be_tried_again_is_not_over() 
 
 def test_silence_beyond_the_deadline_is_a_stall_that_names_the_step_waited_for() -> None:
     """A process that has ended is silent for good."""
-    waiting = told(CREATED, RESERVED).state
+    waiting = derived_from(CREATED, RESERVED).state
 
     assert stalls_at(order_choreography, waiting) == NOON + timedelta(seconds=order_choreography.stall_timeout_seconds)
     assert awaited(order_choreography, waiting) == ("process_payment", "payment")
-    assert stalls_at(order_choreography, told(CREATED, RESERVED, DECLINED, CANCELLED, RELEASED).state) is None
+    assert stalls_at(order_choreography, derived_from(CREATED, RESERVED, DECLINED, CANCELLED, RELEASED).state) is None
 
 
-def test_a_process_all_of_whose_stages_are_done_waits_for_its_closing_service() -> None:
+def test_a_process_all_of_whose_stages_are_done_waits_for_its_ending_service() -> None:
     """The event that ends it is what is awaited."""
-    assert awaited(order_choreography, told(CREATED, RESERVED, PAID, SHIPPED, AWARDED).state) == (
+    assert awaited(order_choreography, derived_from(CREATED, RESERVED, PAID, SHIPPED, AWARDED).state) == (
         "OrderCompleted",
         "order",
     )
 
 
 def test_a_choreography_whose_events_mean_two_things_is_refused() -> None:
-    """It could not be told from its events."""
+    """Its saga could not be derived."""
     with pytest.raises(DefinitionError, match="two meanings"):
         Choreography(
             "twice",

@@ -1,4 +1,4 @@
-"""Given the facts of a saga, when it is asked what comes next, then that."""
+"""Given the events of a saga, when it is asked what comes next, then that."""
 
 from __future__ import annotations
 
@@ -287,13 +287,13 @@ APPROVAL = start("approval", wait=Wait(WaitKind.SIGNAL, "approval", NOON + timed
         pytest.param(waiting, [PAUSE, CANCEL], [SagaCompensated], Status.COMPENSATED, id="cancelled while it pauses"),
     ],
 )
-def test_facts(definition: Any, given: list[Event], expected: list[type[Event]], status: Status) -> None:
+def test_recorded_events(definition: Any, given: list[Event], expected: list[type[Event]], status: Status) -> None:
     """What is to be recorded, and where the saga stands then."""
     state = rebuild(SAGA_ID, [began(), *given])
 
     ahead = advance(definition(), state, LATER)
 
-    assert [type(fact) for fact in ahead.events] == expected
+    assert [type(event) for event in ahead.events] == expected
     assert ahead.state.status is status
 
 
@@ -302,7 +302,7 @@ def test_a_deadline_turns_a_saga_back_unless_it_is_past_its_pivot() -> None:
     late = began(deadline=LATER)
 
     ahead = advance(sequence(), rebuild(SAGA_ID, [late, *ok("flight")]), LATER)
-    assert [type(fact) for fact in ahead.events] == [DeadlineExceeded]
+    assert [type(event) for event in ahead.events] == [DeadlineExceeded]
     assert runs(ahead) == [("flight", BACK, 1)]
 
     beyond = advance(with_pivot(), rebuild(SAGA_ID, [late, *ok("flight"), *ok("pay", pivot=True)]), LATER)

@@ -78,31 +78,31 @@ def definitions(draw: st.DrawFn) -> Definition:
 
 
 class Play:
-    """A worker without a world: it performs decisions, and chance decides what they come to."""
+    """A worker in memory: it performs decisions, and hypothesis draws their outcomes."""
 
     def __init__(self, definition: Definition, draw: Any) -> None:
         self.definition = definition
         self.now = NOON
-        self.facts: list[Event] = []
+        self.events: list[Event] = []
         self.state = SagaState("any-1")
         self.running: list[Attempt] = []
         self._draw = draw
         deadline = None if definition.deadline is None else NOON + timedelta(seconds=definition.deadline)
         self.record(SagaStarted(NOON, "any", 1, definition.fingerprint, Raw(b"{}"), deadline))
 
-    def record(self, *facts: Event) -> None:
-        self.facts += facts
-        self.state = fold_all(self.state, facts)
+    def record(self, *events: Event) -> None:
+        self.events += events
+        self.state = fold_all(self.state, events)
 
     def run(self) -> SagaState:
         """Play until the saga ends or is abandoned."""
         for move in range(MOVES_MAX):
             ahead = advance(self.definition, self.state, self.now)
             self.record(*ahead.events)
-            for run in ahead.decision.attempts:
-                self.record(started(self.definition, self.state, run, self.now))
-                if self.state.progress_of(run.step, run.direction).progress is Progress.RUNNING:
-                    self.running.append(run)
+            for attempt in ahead.decision.attempts:
+                self.record(started(self.definition, self.state, attempt, self.now))
+                if self.state.progress_of(attempt.step, attempt.direction).progress is Progress.RUNNING:
+                    self.running.append(attempt)
             if self.state.end is not None and not self.running:
                 return self.state
             if self.running:
@@ -115,7 +115,7 @@ class Play:
                 self._someone_signals()
             else:
                 self.now = max(self.now, ahead.decision.wake_at)
-        raise AssertionError(f"it does not end: {self.facts[-10:]}")
+        raise AssertionError(f"it does not end: {self.events[-10:]}")
 
     def _something_happens(self, *, troubled: bool) -> None:
         kinds = (
@@ -177,66 +177,66 @@ def test_the_rules_of_a_saga_hold(data: st.DataObject) -> None:
 
 def _state_is_the_fold_of_every_prefix(play: Play) -> None:
     state = SagaState("any-1")
-    for count, fact in enumerate(play.facts, 1):
-        state = evolve(state, fact)
-        assert state == rebuild("any-1", play.facts[:count])
+    for count, event in enumerate(play.events, 1):
+        state = evolve(state, event)
+        assert state == rebuild("any-1", play.events[:count])
         assert state.version == count
 
 
 def _prefixes(play: Play) -> list[tuple[SagaState, Event]]:
-    """Each fact, with the state before it."""
+    """Each event, with the state before it."""
     state, pairs = SagaState("any-1"), []
-    for fact in play.facts:
-        pairs.append((state, fact))
-        state = evolve(state, fact)
+    for event in play.events:
+        pairs.append((state, event))
+        state = evolve(state, event)
     return pairs
 
 
 def _steps_follow_their_dependencies(play: Play) -> None:
-    for state, fact in _prefixes(play):
-        if isinstance(fact, StepStarted):
-            assert all(state.step(name).forward.finished for name in play.definition.after[fact.step])
-            in_doubt = fact.step == play.definition.pivot and state.step(fact.step).forward.possibly_executed
+    for state, event in _prefixes(play):
+        if isinstance(event, StepStarted):
+            assert all(state.step(name).forward.finished for name in play.definition.after[event.step])
+            in_doubt = event.step == play.definition.pivot and state.step(event.step).forward.possibly_executed
             assert in_doubt or not state.compensating
 
 
 def _nothing_runs_again_after_its_success(play: Play) -> None:
-    for state, fact in _prefixes(play):
-        if isinstance(fact, StepStarted):
-            assert not state.step(fact.step).forward.finished
-        if isinstance(fact, CompensationStarted):
-            assert not state.step(fact.step).compensation.finished
-        if isinstance(fact, StepSucceeded | StepFailed | StepCompensated):
-            direction = Direction.COMPENSATION if isinstance(fact, StepCompensated) else Direction.FORWARD
-            assert state.progress_of(fact.step, direction).progress in (Progress.RUNNING, Progress.WAITING)
+    for state, event in _prefixes(play):
+        if isinstance(event, StepStarted):
+            assert not state.step(event.step).forward.finished
+        if isinstance(event, CompensationStarted):
+            assert not state.step(event.step).compensation.finished
+        if isinstance(event, StepSucceeded | StepFailed | StepCompensated):
+            direction = Direction.COMPENSATION if isinstance(event, StepCompensated) else Direction.FORWARD
+            assert state.progress_of(event.step, direction).progress in (Progress.RUNNING, Progress.WAITING)
 
 
 def _owes(play: Play, state: SagaState, name: str) -> bool:
-    tracks = state.step(name)
-    happened = tracks.forward.progress is Progress.DONE or tracks.forward.possibly_executed
-    return play.definition.step(name).undo is not None and happened and not tracks.compensation.finished
+    step = state.step(name)
+    happened = step.forward.progress is Progress.DONE or step.forward.possibly_executed
+    return play.definition.step(name).undo is not None and happened and not step.compensation.finished
 
 
 def _compensations_run_in_reverse(play: Play) -> None:
-    for state, fact in _prefixes(play):
-        if isinstance(fact, CompensationStarted):
+    for state, event in _prefixes(play):
+        if isinstance(event, CompensationStarted):
             assert state.compensating
             assert not state.past_pivot
             assert play.definition.pivot is None or not state.step(play.definition.pivot).forward.possibly_executed
-            assert not any(_owes(play, state, later) for later in play.definition.dependents[fact.step])
+            assert not any(_owes(play, state, later) for later in play.definition.dependents[event.step])
 
 
 def _keys_never_change(play: Play) -> None:
     keys: dict[tuple[str, type[Event]], str] = {}
-    for fact in play.facts:
-        if isinstance(fact, StepStarted | CompensationStarted):
-            assert keys.setdefault((fact.step, type(fact)), fact.key) == fact.key
+    for event in play.events:
+        if isinstance(event, StepStarted | CompensationStarted):
+            assert keys.setdefault((event.step, type(event)), event.key) == event.key
     assert len(set(keys.values())) == len(keys)
 
 
 def _the_end_is_true(play: Play, final: SagaState) -> None:
     steps = [step.name for step in play.definition.steps]
-    last = play.facts[-1]
+    last = play.events[-1]
     match final.status:
         case Status.COMPLETED:
             assert isinstance(last, SagaCompleted)
@@ -259,28 +259,28 @@ def test_unread_values_change_no_decision(data: st.DataObject) -> None:
     play = Play(definition, data.draw)
     play.run()
 
-    erased = [_erase(fact) for fact in play.facts]
+    erased = [_erase(event) for event in play.events]
 
     for count in range(1, len(erased) + 1):
-        kept, blank = rebuild("any-1", play.facts[:count]), rebuild("any-1", erased[:count])
+        kept, blank = rebuild("any-1", play.events[:count]), rebuild("any-1", erased[:count])
         assert kept.status == blank.status
         kept_ahead, blank_ahead = advance(definition, kept, play.now), advance(definition, blank, play.now)
         assert kept_ahead.decision.attempts == blank_ahead.decision.attempts
         assert kept_ahead.decision.wake_at == blank_ahead.decision.wake_at
-        assert [type(f) for f in kept_ahead.events] == [type(f) for f in blank_ahead.events]
+        assert [type(event) for event in kept_ahead.events] == [type(event) for event in blank_ahead.events]
 
 
-def _erase(fact: Event) -> Event:
+def _erase(event: Event) -> Event:
     changes: dict[str, Any] = {}
-    if isinstance(fact, StepSucceeded | StepCompensated):
+    if isinstance(event, StepSucceeded | StepCompensated):
         changes["result"] = Raw(b'"erased"')
-    if isinstance(fact, StepFailed):
-        changes["error"] = replace(fact.error, message="erased")
-    if isinstance(fact, SignalReceived):
+    if isinstance(event, StepFailed):
+        changes["error"] = replace(event.error, message="erased")
+    if isinstance(event, SignalReceived):
         changes["payload"] = Raw(b'"erased"')
-    if isinstance(fact, SagaStarted):
+    if isinstance(event, SagaStarted):
         changes["input"] = Raw(b'"erased"')
-    return replace(fact, **changes)
+    return replace(event, **changes)
 
 
 def test_only_proof_spares_a_failed_step_its_compensation() -> None:
@@ -293,11 +293,11 @@ def test_only_proof_spares_a_failed_step_its_compensation() -> None:
         [run] = advance(definition, state, NOON).decision.attempts
         state = evolve(state, started(definition, state, run, NOON))
 
-        fact = outcome_event(definition, state, run, failure_of(error), NOON)
+        event = outcome_event(definition, state, run, failure_of(error), NOON)
 
-        assert isinstance(fact, StepFailed)
-        assert fact.effect is effect
-        ahead = advance(definition, evolve(state, fact), NOON)
+        assert isinstance(event, StepFailed)
+        assert event.effect is effect
+        ahead = advance(definition, evolve(state, event), NOON)
         assert [run.step for run in ahead.decision.attempts] == compensated
 
 

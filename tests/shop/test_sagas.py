@@ -35,6 +35,7 @@ from sagaledger.domain.shop import (
     fulfil_order,
     return_goods,
 )
+from sagaledger.domain.shop.choreographies import order_choreography, return_choreography
 
 PLACED = datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
 LANTERNS = (OrderLine("71053", 6, 2034), OrderLine("85123A", 2, 510), OrderLine("71053", 1, 339))
@@ -190,3 +191,11 @@ def test_goods_and_money_are_conserved(shop, placed, returned, pieces) -> None:
 
 def _pieces(shipments, sku: str) -> int:
     return sum(line.quantity for shipment in shipments for line in shipment.lines if line.sku == sku)
+
+
+def test_the_recorded_fingerprints_of_the_shop_never_change() -> None:
+    """Ledgers have them on record: with another one no worker would take their sagas."""
+    assert fulfil_order.definition.fingerprint == "259519fef13fb98e"
+    assert return_goods.definition.fingerprint == "a3796a53173bcd79"
+    assert order_choreography.fingerprint == "a55bbd2ec997315b"
+    assert return_choreography.fingerprint == "c247670f6005a37e"
