@@ -55,7 +55,7 @@ def require_cancellable(choreography: Choreography, derived: DerivedSaga) -> Non
 
 
 def _read(context: LedgerContext, choreography: Choreography, process_id: str) -> DerivedSaga:
-    derived = DerivedSaga.nothing(process_id)
+    derived = DerivedSaga.empty(process_id)
     for row in context.backend.correlated(process_id):
         derived, _ = derive(choreography, derived, context.codec.decode(row))
     if derived.state.version == 0:

@@ -51,7 +51,7 @@ class StreamCache:
         self._between_reads = between_reads
         self._snapshots = ParticipantSnapshots(app, log)
         self._certain: OrderedDict[str, CachedState] = OrderedDict()
-        """Certain state: what was read from the log, or acknowledged. The log only grows: streams are read on from here."""
+        """Certain state: what was read or acknowledged. The log only grows, so streams are read on from here."""
         self._believed: dict[str, CachedState] = {}
         """Speculative state: the certain state plus unacknowledged appends. A stream in doubt has no entry here."""
         self._snapshots_due: dict[str, CachedState] = {}
