@@ -92,12 +92,8 @@ def _public_types(module: Module) -> list[str]:
     for node in module.tree.body:
         if isinstance(node, ast.ClassDef):
             found.append(node.name)
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            if ast.unparse(node.annotation) == "TypeAlias":
-                found.append(node.target.id)
-        elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            if isinstance(node.value, ast.Subscript | ast.BinOp) and re.fullmatch(
-                r"[A-Z]\w*[a-z]\w*", node.targets[0].id
-            ):
-                found.append(node.targets[0].id)
+        elif isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias":
+            found.append(ast.unparse(node.target))
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript | ast.BinOp):
+            found += [name for name in map(ast.unparse, node.targets) if re.fullmatch(r"[A-Z]\w*[a-z]\w*", name)]
     return [name for name in found if not name.startswith("_")]
