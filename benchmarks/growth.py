@@ -14,7 +14,9 @@ from uuid import uuid4
 import psycopg
 
 from sagaledger import Ledger
-from sagaledger.infrastructure.event_store.port import Append, AppendCall, QueueEntry, StoredRow
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall
+from sagaledger.infrastructure.event_store.event_row import StoredRow
+from sagaledger.infrastructure.event_store.work_queue import QueueEntry
 from sagaledger.projections.projection import Row
 
 from .databases import SQLITE
@@ -129,7 +131,7 @@ def _claimed_per_second(ledger: Ledger, due_sagas: int) -> float:
     due = [
         QueueEntry(f"due-{number}", definition.name, definition.version, LONG_DUE, None) for number in range(due_sagas)
     ]
-    log.put_due(due)
+    log.append(AppendCall(uuid4(), [Append((), entry) for entry in due]))
     epoch = log.register(host="benchmark", pid=os.getpid(), lease_seconds=LEASE_SECONDS)
     wanted = [(definition.name, definition.version)]
     seconds = [
@@ -137,7 +139,7 @@ def _claimed_per_second(ledger: Ledger, due_sagas: int) -> float:
         for _ in range(DUE_SAGAS // CLAIMED_AT_ONCE)
     ]
     log.retire(epoch)
-    log.put_due([change._replace(due_at=None) for change in due])
+    log.append(AppendCall(uuid4(), [Append((), entry._replace(due_at=None)) for entry in due]))
     return CLAIMED_AT_ONCE / percentile(seconds, 50)
 
 

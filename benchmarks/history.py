@@ -23,8 +23,10 @@ from msgspec.structs import replace
 from sagaledger import Ledger
 from sagaledger.domain.shop import Order, Return
 from sagaledger.infrastructure.cli.commands.run import drive as take_in
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall, Appended
+from sagaledger.infrastructure.event_store.event_log import EventLog
+from sagaledger.infrastructure.event_store.event_row import NewEvent, StoredRow
 from sagaledger.infrastructure.event_store.hash_chain import digest
-from sagaledger.infrastructure.event_store.port import Append, AppendCall, Appended, EventLog, NewEvent, StoredRow
 from sagaledger.infrastructure.shop.app import APP as SHOP
 from sagaledger.infrastructure.shop.order_import import SLICE, read_file
 from sagaledger.infrastructure.shop.run_orders import RunOptions

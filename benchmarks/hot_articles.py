@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from sagaledger import Ledger, Worker
 from sagaledger.domain.shop import INVENTORY, Order, OrderLine, StockReceived, fulfil_order
-from sagaledger.infrastructure.event_store.port import Append, AppendCall
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall
 from sagaledger.infrastructure.runtime.event_loop import run_async
 from sagaledger.infrastructure.shop.app import APP as SHOP
 

@@ -19,9 +19,11 @@ from uuid import uuid4
 
 import psycopg
 
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall, Appended
 from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.event_store.event_log import EventLog
+from sagaledger.infrastructure.event_store.event_row import NewEvent, StoredRow
 from sagaledger.infrastructure.event_store.instants import microseconds
-from sagaledger.infrastructure.event_store.port import Append, AppendCall, Appended, EventLog, NewEvent, StoredRow
 from sagaledger.infrastructure.runtime.gc_tuning import tune_gc
 
 from .databases import SQLITE

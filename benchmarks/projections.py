@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 
 from sagaledger import Ledger
-from sagaledger.infrastructure.event_store.port import StoredRow
+from sagaledger.infrastructure.event_store.event_row import StoredRow
 from sagaledger.infrastructure.event_store.view_store import reading
 from sagaledger.infrastructure.read_models.checkpoints import JOURNAL
 from sagaledger.infrastructure.read_models.rebuild import rebuild

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sagaledger import Ledger, Status
-from sagaledger.infrastructure.event_store.port import StoredRow
+from sagaledger.infrastructure.event_store.event_row import StoredRow
 
 from .databases import POSTGRES
 from .eventsourcing_peer import rebuilt_events_per_second

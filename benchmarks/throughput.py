@@ -12,7 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.port import StoredRow
+from sagaledger.infrastructure.event_store.event_row import StoredRow
 
 from . import dbos_peer
 from .databases import POSTGRES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sagaledger import Ledger
-from sagaledger.infrastructure.event_store.port import StoredRow
+from sagaledger.infrastructure.event_store.event_row import StoredRow
 from sagaledger.infrastructure.event_store.verify import verify
 from sagaledger.infrastructure.shop.app import APP as SHOP
 

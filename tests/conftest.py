@@ -13,8 +13,8 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.port import Backend
 
 _SCHEMA_NUMBERS = count(1)
 

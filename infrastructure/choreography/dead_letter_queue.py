@@ -21,7 +21,7 @@ from ...domain.choreography.dead_letter import (
 )
 from ...domain.recorded_event import RecordedEvent
 from ..event_store.codec import Codec
-from ..event_store.port import EventLog
+from ..event_store.event_log import EventLog
 
 DEAD_LETTER_TOPICS: tuple[str, ...] = tuple(type_.schema.name for type_ in DEAD_LETTER_EVENTS)
 PAGE_EVENTS = 5_000

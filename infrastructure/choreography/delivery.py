@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from ...domain.choreography.service import Service
 from ...domain.recorded_event import RecordedEvent
 from ..errors import OutcomeUnknown
-from ..event_store.port import Append, AppendCall, Appended, CheckpointUpdate, NewEvent, Receipt, StoredRow
+from ..event_store.append_call import Append, AppendCall, Appended, CheckpointUpdate, Receipt
+from ..event_store.event_row import NewEvent, StoredRow
 from ..ledger.context import LedgerContext
 from ..ledger.stream_cache import AppendBuilder
 from ..ledger.transact import call_of, is_written

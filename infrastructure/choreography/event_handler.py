@@ -21,7 +21,7 @@ from ...domain.recorded_event import Meta
 from ...domain.saga.outcome import Failed, failure_of
 from ..errors import OutcomeUnknown, Unavailable
 from ..event_store.codec import UnreadableEvent
-from ..event_store.port import StoredRow
+from ..event_store.event_row import StoredRow
 from ..ledger.context import LedgerContext
 from ..ledger.stream_cache import AppendBuilder, StreamCache, StreamsMissing, StreamsUnsettled
 from .process_history import ProcessLog, ProcessLogReader

@@ -9,7 +9,8 @@ from functools import lru_cache
 import msgspec
 
 from ...domain.recorded_event import Meta
-from ..event_store.port import EventLog, StoredRow
+from ..event_store.event_log import EventLog
+from ..event_store.event_row import StoredRow
 
 ROWS_CACHED_MAX = 40_000
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from ...domain.choreography.dead_letter import ReplayDelivery
 from ...domain.recorded_event import Meta
-from ..event_store.port import AppendCall
+from ..event_store.append_call import AppendCall
 from ..ledger.append_builder import AppendBuilder
 from ..ledger.context import HasContext, LedgerContext
 from ..ledger.stream_cache import StreamCache

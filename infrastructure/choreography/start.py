@@ -8,7 +8,7 @@ from functools import partial
 from ...domain.participant import Command, Refused
 from ...domain.recorded_event import Meta
 from ..errors import SagaConflict
-from ..event_store.port import AppendCall
+from ..event_store.append_call import AppendCall
 from ..ledger.append_builder import AppendBuilder
 from ..ledger.context import HasContext, LedgerContext
 from ..ledger.stream_cache import StreamCache

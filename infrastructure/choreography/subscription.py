@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 
 from ...domain.choreography.service import Service
 from ..errors import OutcomeUnknown, PositionConflict
-from ..event_store.port import AppendCall, CheckpointUpdate, StoredRow
+from ..event_store.append_call import AppendCall, CheckpointUpdate
+from ..event_store.event_row import StoredRow
 from ..ledger.context import LedgerContext
 from ..ledger.stream_cache import AppendBuilder
 from ..ledger.transact import transact

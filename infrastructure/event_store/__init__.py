@@ -1,1 +1,1 @@
-"""The append-only log: its port, and its backends."""
+"""The ledger's storage: the ports, and their backends on SQLite and PostgreSQL."""

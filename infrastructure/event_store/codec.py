@@ -1,22 +1,29 @@
-"""Between an event and the row that stores it. The only place where one becomes the other."""
+"""Between an event and the row that stores it: the only module where one becomes the other.
+
+**Where encryption sits.** Every payload goes through `PayloadCodec.encode` on its way into the log and through
+`PayloadCodec.decode` on its way out, and nothing else turns an event into bytes or back. A payload codec that encrypts
+wraps the registry: it seals what `Registry.encode` returns, and opens what it passes to `Registry.decode`. The digest
+is taken afterwards, over the ciphertext, so that `verify` needs no key. `EventLog.payloads` reads no meta, so a sealed
+payload has to name its key itself; `Meta.key_id` repeats it for audits.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from ...domain.choreography.choreography import Choreography
 from ...domain.errors import CorruptEvent, PayloadTooLarge, SagaledgerError, UnknownEvent
-from ...domain.event import Event, Registry
+from ...domain.event import Event
 from ...domain.recorded_event import Meta, RecordedEvent
-from .hash_chain import about, digest_of, kind, text
-from .port import STATE_BYTES_MAX, NewEvent, StoredRow
+from .event_row import STATE_BYTES_MAX, NewEvent, StoredRow
+from .hash_chain import context_columns, digest_of_encoded, text_column, type_columns
 
-_NOBODY: Final = Meta()
+_NO_META: Final = Meta()
 _encode_meta: Final = msgspec.json.Encoder().encode
 _decode_meta: Final = lru_cache(maxsize=4096)(msgspec.json.Decoder(Meta).decode)  # a worker writes the same one often
 
@@ -27,14 +34,26 @@ def _meta_text(meta: Meta) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _kind_of(type_: type[Event]) -> tuple[str, int, bytes]:
-    """Under which topic and schema version a type is stored, and these two encoded for a digest."""
+def _stored_type(type_: type[Event]) -> tuple[str, int, bytes]:
+    """Return the topic and the schema version of an event type, and the two encoded for a digest."""
     schema = type_.schema
-    return schema.name, schema.version, kind(schema.name, schema.version)
+    return schema.name, schema.version, type_columns(schema.name, schema.version)
+
+
+class PayloadCodec(Protocol):
+    """Turns an event into the bytes that the log stores, and back. A `Registry` is one: it writes plain JSON."""
+
+    def encode(self, event: Event, /) -> bytes:
+        """Return the stored bytes of an event. Raises `UnknownEvent` or `NotSerialisable`."""
+        ...
+
+    def decode(self, topic: str, schema_version: int, payload: bytes, /) -> Event:
+        """Return the event that stored bytes mean. Raises `UnknownEvent` or `CorruptEvent`."""
+        ...
 
 
 class UnreadableEvent(SagaledgerError):
-    """A stored event cannot be read; says which and where, and its cause says why."""
+    """A stored event cannot be read; the message says which and where, and its cause says why."""
 
     def __init__(self, row: StoredRow, cause: UnknownEvent | CorruptEvent) -> None:
         super().__init__(f"position {row.position}, {row.stream_id} version {row.version}: {cause}")
@@ -46,31 +65,30 @@ class UnreadableEvent(SagaledgerError):
 class Envelope(Struct, eq=False):
     """What the events of one append have in common: the process they belong to, what caused them, who wrote them."""
 
-    to_bytes: Callable[[Event], bytes]
+    encode_payload: Callable[[Event], bytes]
     correlation_id: str | None
     causation_position: int | None
     meta: str
     own_stream: bytes
-    own_about: bytes
+    own_context: bytes
     """These two are columns of every event in the process's own stream, encoded for its digest."""
-    others_about: bytes | None = None
-    """The same in a stream of somebody else's; encoded when the first event there needs it."""
+    foreign_context: bytes | None = None
+    """The context columns of an event in another stream; encoded when the first such event needs them."""
 
     def encode(self, stream_id: str, version: int, event: Event) -> NewEvent:
-        """An event as it is sent to the log.
+        """Return an event as it is sent to the log.
 
-        Raises `PayloadTooLarge`, and what `Registry.encode` raises.
+        Raises `PayloadTooLarge`, and what `PayloadCodec.encode` raises.
         """
-        state = self.to_bytes(event)
-        topic, schema_version, kind_columns = _kind_of(type(event))
+        state = self.encode_payload(event)
+        topic, schema_version, type_ = _stored_type(type(event))
         if len(state) > STATE_BYTES_MAX:
             raise PayloadTooLarge(f"event {topic!r} of {stream_id}", len(state), STATE_BYTES_MAX)
         correlation_id = self.correlation_id
         if correlation_id == stream_id:
-            correlation_id, stream, about_columns = None, self.own_stream, self.own_about
+            correlation_id, stream, context = None, self.own_stream, self.own_context
         else:
-            stream, about_columns = text(stream_id), self._about_others()
-        digest = digest_of(stream, version, kind_columns, state, about_columns)
+            stream, context = text_column(stream_id), self._foreign_context()
         return NewEvent(
             stream_id,
             version,
@@ -80,23 +98,25 @@ class Envelope(Struct, eq=False):
             correlation_id,
             self.causation_position,
             self.meta,
-            digest,
+            digest_of_encoded(stream, version, type_, state, context),
         )
 
-    def _about_others(self) -> bytes:
-        if self.others_about is None:
-            self.others_about = about(self.correlation_id, self.causation_position, self.meta)
-        return self.others_about
+    def _foreign_context(self) -> bytes:
+        if self.foreign_context is None:
+            self.foreign_context = context_columns(self.correlation_id, self.causation_position, self.meta)
+        return self.foreign_context
 
 
 class Codec:
-    """Writes and reads the events of one registry.
+    """Writes and reads the events of a ledger. Every writer and every reader of the log uses one.
 
     `choreographies`: the choreographed processes among whose events readers find sagas (see `SagaDeriver`).
     """
 
-    def __init__(self, registry: Registry, choreographies: Iterable[Choreography] = ()) -> None:
-        self.registry = registry
+    def __init__(self, payloads: PayloadCodec, choreographies: Iterable[Choreography] = ()) -> None:
+        self._encode_payload = payloads.encode
+        self.decode_payload: Final = payloads.decode
+        """Return the event of (topic, schema version, payload), for readers that need nothing else of its row."""
         self.choreographies = tuple(choreographies)
 
     def encode(
@@ -107,35 +127,35 @@ class Codec:
         *,
         correlation_id: str | None = None,
         causation_position: int | None = None,
-        meta: Meta = _NOBODY,
+        meta: Meta = _NO_META,
     ) -> NewEvent:
-        """An event as it is sent to the log.
+        """Return an event as it is sent to the log.
 
-        Raises `PayloadTooLarge`, and what `Registry.encode` raises.
+        Raises `PayloadTooLarge`, and what `PayloadCodec.encode` raises.
         """
         return self.envelope(correlation_id, causation_position, meta).encode(stream_id, version, event)
 
     def envelope(self, correlation_id: str | None, causation_position: int | None, meta: Meta) -> Envelope:
-        """What the events of one append have in common."""
+        """Return what encodes the events of one append."""
         meta_text = _meta_text(meta)
         return Envelope(
-            self.registry.encode,
+            self._encode_payload,
             correlation_id,
             causation_position,
             meta_text,
-            b"" if correlation_id is None else text(correlation_id),
-            about(None, causation_position, meta_text),
+            b"" if correlation_id is None else text_column(correlation_id),
+            context_columns(None, causation_position, meta_text),
         )
 
     def decode(self, row: StoredRow) -> RecordedEvent:
-        """A stored event, read back. Raises `UnreadableEvent`, naming the place."""
+        """Return the event of a stored row. Raises `UnreadableEvent`, which names the position."""
         position, stream_id, version, topic, schema_version, state, correlation_id, causation, meta, at, _ = row
         try:
             return RecordedEvent(
                 position,
                 stream_id,
                 version,
-                self.registry.decode(topic, schema_version, state),
+                self.decode_payload(topic, schema_version, state),
                 stream_id if correlation_id is None else correlation_id,
                 causation,
                 _decode_meta(meta),

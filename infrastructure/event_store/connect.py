@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import Unavailable
-from .port import Backend
+from .backend import Backend
 
-_FORMS: Final = "sqlite:///file.db, sqlite:////absolute/file.db or postgresql://user@host/database"
+_URL_FORMS: Final = "sqlite:///file.db, sqlite:////absolute/file.db or postgresql://user@host/database"
 
 
 def open_backend(url: str, *, create: bool = False) -> Backend:
-    """The backend that holds a ledger.
+    """Return the backend that holds the ledger at a URL.
 
     `create` makes or upgrades the schema (`sagaledger init`); a SQLite file that is absent or empty is always made.
     Raises `NotALedger` for a database that holds something else or another version of the schema, `Unavailable` for one
@@ -21,7 +21,7 @@ def open_backend(url: str, *, create: bool = False) -> Backend:
     scheme, separator, rest = url.partition("://")
     match scheme:
         case "sqlite" if separator and rest.startswith("/") and len(rest) > 1:
-            from .sqlite.store import SqliteStore  # noqa: PLC0415  # a command pays for the import of its own backend only
+            from .sqlite.store import SqliteStore  # noqa: PLC0415  # a command imports only its own backend's driver
 
             return SqliteStore(Path(rest[1:]), url=url, create=create)
         case "postgresql" | "postgres" if separator:
@@ -29,6 +29,6 @@ def open_backend(url: str, *, create: bool = False) -> Backend:
 
             return PostgresStore(url, create=create)
         case "sqlite":
-            raise Unavailable(f"a SQLite URL names a file after three slashes, and {url!r} does not: {_FORMS}")
+            raise Unavailable(f"a SQLite URL names a file after three slashes, and {url!r} does not: use {_URL_FORMS}")
         case _:
-            raise Unavailable(f"{scheme!r} is no database that sagaledger knows: use {_FORMS}")
+            raise Unavailable(f"sagaledger knows no database {scheme!r}: use {_URL_FORMS}")

@@ -1,6 +1,6 @@
-"""The digest of an event and the hash chain of the log: what makes an edit, a reorder or a deletion show.
+"""The digest of an event and the hash chain of the log, which show an edit, a reorder or a deletion.
 
-Both are a storage format, written here once and for ever.
+Both are a storage format: neither can change for a log that exists.
 
 **Digest of an event**: SHA-256 over these eight columns as stored, in this order: stream_id, version, topic,
 schema_version, state, correlation_id, causation_position, meta. Each column is four bytes of length, then that many
@@ -24,12 +24,12 @@ from hashlib import sha256
 from typing import Final
 
 GENESIS: Final = bytes(32)
-"""What stands for the previous hash in the first append, and is the hash of an empty log."""
+"""The previous hash of the first append, and the hash of an empty log."""
 
 _NULL: Final = b"\xff\xff\xff\xff"
 _length = struct.Struct(">I").pack
-_integer = struct.Struct(">Iq").pack
-_link = struct.Struct(">qq").pack
+_integer_column = struct.Struct(">Iq").pack
+_position_and_time = struct.Struct(">qq").pack
 
 
 def digest(
@@ -42,44 +42,47 @@ def digest(
     causation_position: int | None,
     meta: str,
 ) -> bytes:
-    """The digest of an event: 32 bytes over every column that its writer sends."""
-    return digest_of(
-        text(stream_id), version, kind(topic, schema_version), state, about(correlation_id, causation_position, meta)
+    """Return the digest of an event: 32 bytes over every column that its writer sends."""
+    return digest_of_encoded(
+        text_column(stream_id),
+        version,
+        type_columns(topic, schema_version),
+        state,
+        context_columns(correlation_id, causation_position, meta),
     )
 
 
-def digest_of(stream: bytes, version: int, kind: bytes, state: bytes, about: bytes) -> bytes:
-    """The same of columns that are encoded before, by the functions of those names: a batch's events share them."""
-    return sha256(b"".join((stream, _integer(8, version), kind, _length(len(state)), state, about))).digest()
+def digest_of_encoded(stream: bytes, version: int, type_: bytes, state: bytes, context: bytes) -> bytes:
+    """Return the same digest where some columns are encoded already, because the events of an append share them."""
+    return sha256(b"".join((stream, _integer_column(8, version), type_, _length(len(state)), state, context))).digest()
 
 
-def about(correlation_id: str | None, causation_position: int | None, meta: str) -> bytes:
-    """The columns that say what an event belongs to, what caused it and who wrote it, encoded."""
-    return b"".join(
-        (
-            _NULL if correlation_id is None else text(correlation_id),
-            _NULL if causation_position is None else _integer(8, causation_position),
-            _often(meta),
-        )
-    )
-
-
-def text(value: str) -> bytes:
-    """A column of text, encoded."""
+def text_column(value: str) -> bytes:
+    """Encode a column of text."""
     stored = value.encode()
     return _length(len(stored)) + stored
 
 
-_often = lru_cache(maxsize=4096)(text)
-"""Of texts that stand on many events."""
-
-
 @lru_cache(maxsize=4096)
-def kind(topic: str, schema_version: int) -> bytes:
-    """The columns that say what kind of event it is, encoded."""
-    return text(topic) + _integer(8, schema_version)
+def type_columns(topic: str, schema_version: int) -> bytes:
+    """Encode the two columns that name an event's type."""
+    return text_column(topic) + _integer_column(8, schema_version)
 
 
-def chain(previous_hash: bytes, last_position: int, recorded_at_microseconds: int, digests: Iterable[bytes]) -> bytes:
-    """The hash of an append: 32 bytes over the one before it, where and when it ends, and its events' digests."""
-    return sha256(b"".join((previous_hash, _link(last_position, recorded_at_microseconds), *digests))).digest()
+def context_columns(correlation_id: str | None, causation_position: int | None, meta: str) -> bytes:
+    """Encode the three columns that say what an event belongs to, what caused it and who wrote it."""
+    return b"".join(
+        (
+            _NULL if correlation_id is None else text_column(correlation_id),
+            _NULL if causation_position is None else _integer_column(8, causation_position),
+            _meta_column(meta),
+        )
+    )
+
+
+_meta_column = lru_cache(maxsize=4096)(text_column)  # a worker writes the same meta on most of its events
+
+
+def chain(previous_hash: bytes, last_position: int, recorded_us: int, digests: Iterable[bytes]) -> bytes:
+    """Return the hash of an append: 32 bytes over the previous hash, its end, its time and its events' digests."""
+    return sha256(b"".join((previous_hash, _position_and_time(last_position, recorded_us), *digests))).digest()

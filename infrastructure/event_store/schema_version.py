@@ -1,21 +1,21 @@
-"""Whether the schema found in a database is the one that this code reads and writes."""
+"""The check that a database has the schema version that this code reads and writes."""
 
 from __future__ import annotations
 
 from ..errors import NotALedger
 
 
-def check_version(stored: int, newest: int, *, place: str, url: str) -> None:
-    """Raise `NotALedger`, naming the remedy, unless the stored schema version is the newest. Never a guess."""
+def check_version(stored: int, newest: int, *, database: str, url: str) -> None:
+    """Raise `NotALedger`, naming the remedy, unless the stored schema version is the newest."""
     if stored == 0:
-        raise NotALedger(f"{place} is not a sagaledger database yet: create it with `sagaledger init --db {url}`")
+        raise NotALedger(f"{database} is not a sagaledger database yet: create it with `sagaledger init --db {url}`")
     if stored < newest:
         raise NotALedger(
-            f"{place} has schema version {stored}, and this sagaledger uses {newest}: "
+            f"{database} has schema version {stored}, and this sagaledger uses {newest}: "
             f"upgrade it with `sagaledger init --db {url}`"
         )
     if stored > newest:
         raise NotALedger(
-            f"{place} has schema version {stored}, and this sagaledger reads up to {newest}: "
+            f"{database} has schema version {stored}, and this sagaledger reads up to {newest}: "
             "upgrade sagaledger (pip install --upgrade sagaledger); `sagaledger init` cannot go back"
         )

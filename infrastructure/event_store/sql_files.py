@@ -1,20 +1,18 @@
 """The SQL of a backend, read from its folder `sql/`.
 
-`queries.sql` holds the named statements: each begins with a line `-- name: <name>`. `NNNN_<what>.sql` are the
-migrations: applying them in order gives the schema of version NNNN.
+`queries/<name>.sql` is one statement, below a comment that says what it returns. `migrations/NNNN_<what>/` is the step
+to version NNNN of the schema: its files, one for each object, are executed in the order of their numbers.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from itertools import dropwhile
 from types import MappingProxyType
 from typing import NamedTuple
-
-_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
-_MIGRATION = re.compile(r"^(\d{4})_\w+\.sql$")
 
 
 class Migration(NamedTuple):
@@ -24,28 +22,36 @@ class Migration(NamedTuple):
     sql: str
 
 
-def _folder(dialect: str) -> Traversable:
-    return files(__package__) / dialect / "sql"
-
-
 @cache
-def queries(dialect: str) -> MappingProxyType[str, str]:
-    """The named statements of a dialect."""
-    _, *parts = _NAME.split((_folder(dialect) / "queries.sql").read_text(encoding="utf-8"))
-    return MappingProxyType({name: sql.strip() for name, sql in zip(parts[::2], parts[1::2], strict=True)})
+def queries(dialect: str) -> Mapping[str, str]:
+    """Return the statements of a dialect by name."""
+    statements = {name.removesuffix(".sql"): _statement(text) for name, text in _texts(_sql(dialect) / "queries")}
+    return MappingProxyType(statements)
 
 
 @cache
 def migrations(dialect: str) -> tuple[Migration, ...]:
-    """The migrations of a dialect, oldest first."""
-    found = [
-        Migration(int(match.group(1)), entry.read_text(encoding="utf-8"))
-        for entry in _folder(dialect).iterdir()
-        if (match := _MIGRATION.match(entry.name))
-    ]
-    return tuple(sorted(found))
+    """Return the migrations of a dialect, oldest first."""
+    folders = sorted((_sql(dialect) / "migrations").iterdir(), key=lambda folder: folder.name)
+    return tuple(Migration(int(folder.name[:4]), "\n".join(text for _, text in _texts(folder))) for folder in folders)
 
 
 def schema_version(dialect: str) -> int:
-    """The version of the schema that this code reads and writes."""
+    """Return the version of the schema that this code reads and writes."""
     return migrations(dialect)[-1].version
+
+
+def _sql(dialect: str) -> Traversable:
+    return files(__package__) / dialect / "sql"
+
+
+def _texts(folder: Traversable) -> list[tuple[str, str]]:
+    """Return the name and the text of each SQL file in a folder, in order."""
+    return sorted(
+        (entry.name, entry.read_text(encoding="utf-8")) for entry in folder.iterdir() if entry.name.endswith(".sql")
+    )
+
+
+def _statement(text: str) -> str:
+    """Return a statement without the comment above it, which need not be sent with each call."""
+    return "".join(dropwhile(lambda line: line.startswith("--"), text.splitlines(keepends=True))).strip()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from .port import FencingToken
+from .work_queue import FencingToken
 
 
 class NewStartRequest(NamedTuple):

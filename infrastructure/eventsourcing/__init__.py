@@ -1,1 +1,1 @@
-"""Applications and aggregates of the `eventsourcing` library, living in a ledger."""
+"""Recorders through which applications of the `eventsourcing` library live in a ledger."""

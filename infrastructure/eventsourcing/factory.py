@@ -1,4 +1,4 @@
-"""The infrastructure factory through which an application of the `eventsourcing` library lives in a ledger.
+"""The infrastructure factory that puts an application of the `eventsourcing` library into a ledger.
 
 Set `PERSISTENCE_MODULE=sagaledger.infrastructure.eventsourcing.factory` and `SAGALEDGER_DB=<url>` in its environment.
 """
@@ -20,7 +20,7 @@ from eventsourcing.persistence import (
 from eventsourcing.utils import Environment, EnvType, resolve_topic
 
 from ..event_store.connect import open_backend
-from ..event_store.port import Snapshot
+from ..event_store.event_log import Snapshot
 from .recorders import (
     LedgerAggregateRecorder,
     LedgerApplicationRecorder,
@@ -31,7 +31,7 @@ from .recorders import (
 
 
 class LedgerSnapshotRecorder(LedgerAggregateRecorder):
-    """The latest snapshot of each aggregate; to go further back, the library reads the events."""
+    """The latest snapshot of each aggregate. The library reads events to go further back."""
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int] | None:
         with translated():
@@ -49,7 +49,7 @@ class LedgerSnapshotRecorder(LedgerAggregateRecorder):
         *,
         gt: int | None = None,
         lte: int | None = None,
-        desc: bool = False,  # noqa: ARG002  # there is at most one
+        desc: bool = False,  # noqa: ARG002  # there is at most one snapshot
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
         with translated():
@@ -64,7 +64,7 @@ class LedgerSnapshotRecorder(LedgerAggregateRecorder):
 
 
 class LedgerFactory(InfrastructureFactory[LedgerTrackingRecorder]):
-    """Makes the recorders of an application from its environment."""
+    """Makes the recorders of an application, for the ledger that its environment names."""
 
     SAGALEDGER_DB = "SAGALEDGER_DB"
 
@@ -72,7 +72,7 @@ class LedgerFactory(InfrastructureFactory[LedgerTrackingRecorder]):
         super().__init__(env)
         url = self.env.get(self.SAGALEDGER_DB)
         if not url:
-            raise InfrastructureFactoryError(f"{self.SAGALEDGER_DB} is not set: give it the URL of the ledger")
+            raise InfrastructureFactoryError(f"{self.SAGALEDGER_DB} is not set: set it to the URL of the ledger")
         self._log = open_backend(url)
 
     def aggregate_recorder(self, purpose: str = "events") -> AggregateRecorder:

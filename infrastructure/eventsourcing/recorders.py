@@ -1,8 +1,8 @@
-"""The log as recorders of the `eventsourcing` library, so that its applications can live in a ledger.
+"""The ledger as recorders of the `eventsourcing` library, so that its applications can live in one.
 
-Their events stand beside those of sagas, with the same positions and the same proof. Theirs carry no meta and no
-correlation; `state` is whatever their mapper wrote. `insert_events` is strict, as the library's is: a conflict raises
-`IntegrityError`, and nothing is written.
+Their events stand beside those of sagas, with the same positions and the same hash chain. They carry no meta and no
+correlation, and `state` is what the library's own mapper wrote: compressed or encrypted, if the application asks
+for it. `insert_events` is as strict as the library's: a conflict raises `IntegrityError`, and nothing is written.
 """
 
 from __future__ import annotations
@@ -26,18 +26,20 @@ from eventsourcing.persistence import (
 )
 
 from ..errors import OutcomeUnknown, PositionConflict, Unavailable
-from ..event_store.hash_chain import digest
-from ..event_store.port import Append, AppendCall, Appended, Backend, CheckpointUpdate, Conflict, NewEvent, StoredRow
+from ..event_store.append_call import Append, AppendCall, Appended, CheckpointUpdate, Conflict
+from ..event_store.event_log import EventLog
+from ..event_store.event_row import NewEvent, StoredRow
 
-_BEFORE_ALL: Final = -1  # an application of the library may count its versions from 0
-_PAGE: Final = 500
+_SCHEMA_VERSION: Final = 1  # the library keeps the versions of its events in their state
+_BEFORE_FIRST_VERSION: Final = -1  # an application of the library may count its versions from 0
+_PAGE_ROWS: Final = 500
 _WAIT_SECONDS: Final = 1.0
 _TRACKING_ATTEMPTS_MAX: Final = 100
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """The library's applications expect the library's errors."""
+    """Translate the ledger's errors into those that the library's applications expect."""
     try:
         yield
     except (Unavailable, OutcomeUnknown) as error:
@@ -45,21 +47,21 @@ def translated() -> Iterator[None]:
 
 
 class _Recorder:
-    """What every recorder of a ledger does: append, strictly, and move a consumer with it."""
+    """Appends strictly, and moves a consumer's checkpoint in the same transaction."""
 
-    def __init__(self, log: Backend) -> None:
+    def __init__(self, log: EventLog) -> None:
         self._log = log
 
     def _insert(self, stored_events: Sequence[StoredEvent], tracking: Tracking | None) -> Sequence[int]:
-        """Append events and move a consumer, both or neither. Raises `IntegrityError` on any conflict."""
-        appends = [Append([_to_new(stored) for stored in stored_events])] if stored_events else []
+        """Append events and move a checkpoint, both or neither. Raises `IntegrityError` on any conflict."""
+        appends = [Append([_to_new_event(stored) for stored in stored_events])] if stored_events else []
         for _ in range(_TRACKING_ATTEMPTS_MAX):
-            advances = [] if tracking is None else [self._advance(tracking)]
+            checkpoints = [] if tracking is None else [self._checkpoint(tracking)]
             try:
                 with translated():
-                    receipt = self._log.append(AppendCall(uuid4(), appends, advances=advances))
+                    receipt = self._log.append(AppendCall(uuid4(), appends, checkpoints=checkpoints))
             except PositionConflict:
-                continue  # another process moved it: look whether ours is still ahead
+                continue  # another process moved it: see whether ours is still ahead
             for outcome in receipt.outcomes:
                 if isinstance(outcome, Conflict):
                     raise IntegrityError(
@@ -68,22 +70,24 @@ class _Recorder:
                     )
             appended = cast("list[Appended]", receipt.outcomes)
             return [position for each in appended for position in range(each.first_position, each.last_position + 1)]
-        raise IntegrityError(f"the position of {tracking} was moved by others {_TRACKING_ATTEMPTS_MAX} times")
+        raise IntegrityError(
+            f"other processes moved the checkpoint of {tracking} {_TRACKING_ATTEMPTS_MAX} times: try again later"
+        )
 
-    def _advance(self, tracking: Tracking) -> CheckpointUpdate:
-        consumer = _consumer(tracking.application_name)
+    def _checkpoint(self, tracking: Tracking) -> CheckpointUpdate:
+        consumer = _consumer_of(tracking.application_name)
         with translated():
             position = self._log.consumer_position(consumer)
         if tracking.notification_id <= position:
             raise IntegrityError(
                 f"notification {tracking.notification_id} of {tracking.application_name!r} was processed before: "
-                f"its position is {position}"
+                f"its checkpoint is {position}"
             )
         return CheckpointUpdate(consumer, position, tracking.notification_id)
 
 
 class LedgerAggregateRecorder(_Recorder, AggregateRecorder):
-    """Streams of a ledger, without their positions."""
+    """Streams of a ledger, without positions."""
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int] | None:
         self._insert(stored_events, None)
@@ -99,7 +103,7 @@ class LedgerAggregateRecorder(_Recorder, AggregateRecorder):
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
         with translated():
-            rows = self._log.stream(str(originator_id), after=_BEFORE_ALL if gt is None else gt, upto=lte)
+            rows = self._log.stream(str(originator_id), after=_BEFORE_FIRST_VERSION if gt is None else gt, upto=lte)
         if desc:
             rows.reverse()
         return [
@@ -109,7 +113,7 @@ class LedgerAggregateRecorder(_Recorder, AggregateRecorder):
 
 
 class LedgerApplicationRecorder(LedgerAggregateRecorder, ApplicationRecorder):
-    """A whole ledger, with positions as notification ids and a subscription to what comes."""
+    """A whole ledger, with positions as notification ids and a subscription to new events."""
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int] | None:
         return self._insert(stored_events, None)
@@ -135,13 +139,13 @@ class LedgerApplicationRecorder(LedgerAggregateRecorder, ApplicationRecorder):
         return LedgerSubscription(self, gt, topics)
 
     def wait_beyond(self, position: int) -> None:
-        """Block until there are events beyond a position, for a second at most."""
+        """Block until the log has grown beyond a position, for a second at most."""
         with translated():
             self._log.wait_beyond(position, _WAIT_SECONDS)
 
 
 class LedgerSubscription(Subscription[LedgerApplicationRecorder]):
-    """Every event beyond a position, for ever: pages while there are any, and a wait at the end of the log."""
+    """Every event beyond a position, without end: page after page, and a wait at the end of the log."""
 
     def __init__(self, recorder: LedgerApplicationRecorder, gt: int | None, topics: Sequence[str]) -> None:
         super().__init__(recorder, gt, topics)
@@ -153,17 +157,17 @@ class LedgerSubscription(Subscription[LedgerApplicationRecorder]):
             found = next(self._page, None)
             if found is not None:
                 return found
-            self._turn()
+            self._fetch_page()
         raise StopIteration
 
-    def _turn(self) -> None:
-        """Get the next page, or wait for one. Positions that the topics leave out are passed over."""
+    def _fetch_page(self) -> None:
+        """Read the next page, or wait for one; skip positions whose topics are not asked for."""
         head = self._recorder.max_notification_id() or 0
         page = self._recorder.select_notifications(
-            self._position, _PAGE, stop=head, topics=self._topics, inclusive_of_start=False
+            self._position, _PAGE_ROWS, stop=head, topics=self._topics, inclusive_of_start=False
         )
         self._page = iter(page)
-        if len(page) == _PAGE:
+        if len(page) == _PAGE_ROWS:
             self._position = page[-1].id
         else:
             self._position = max(self._position, head)
@@ -172,18 +176,18 @@ class LedgerSubscription(Subscription[LedgerApplicationRecorder]):
 
 
 class LedgerTrackingRecorder(_Recorder, TrackingRecorder):
-    """How far the ledger's consumers have come in other applications."""
+    """The positions up to which events of other applications were processed here."""
 
     def insert_tracking(self, tracking: Tracking) -> None:
         self._insert((), tracking)
 
     def max_tracking_id(self, application_name: str) -> int | None:
         with translated():
-            return self._log.consumer_position(_consumer(application_name)) or None
+            return self._log.consumer_position(_consumer_of(application_name)) or None
 
 
 class LedgerProcessRecorder(LedgerTrackingRecorder, LedgerApplicationRecorder, ProcessRecorder):
-    """Events and the position of what caused them, in one transaction."""
+    """Events, and the position of the notification that caused them, in one transaction."""
 
     def insert_events(
         self, stored_events: Sequence[StoredEvent], tracking: Tracking | None = None, **_: Any
@@ -191,13 +195,14 @@ class LedgerProcessRecorder(LedgerTrackingRecorder, LedgerApplicationRecorder, P
         return self._insert(stored_events, tracking)
 
 
-def _consumer(application_name: str) -> str:
+def _consumer_of(application_name: str) -> str:
     return f"tracking-{application_name}"
 
 
-def _to_new(stored: StoredEvent) -> NewEvent:
-    columns = (str(stored.originator_id), stored.originator_version, stored.topic, 1, stored.state, None, None, "{}")
-    return NewEvent(*columns, digest(*columns))
+def _to_new_event(stored: StoredEvent) -> NewEvent:
+    return NewEvent.with_digest(
+        str(stored.originator_id), stored.originator_version, stored.topic, _SCHEMA_VERSION, stored.state
+    )
 
 
 def _to_notification(row: StoredRow) -> Notification:

@@ -14,8 +14,10 @@ from msgspec import Struct
 from ...domain.errors import DefinitionError, PayloadTooLarge, StepRejected
 from ...domain.event import Event
 from ...domain.participant import Command, Participant, Refused
+from ..event_store.append_call import Append
 from ..event_store.codec import Codec, Envelope
-from ..event_store.port import Append, NewEvent, QueueEntry
+from ..event_store.event_row import NewEvent
+from ..event_store.work_queue import QueueEntry
 from .app import App
 
 STEP_EVENTS_MAX = 2_000

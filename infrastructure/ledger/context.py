@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ..event_store.backend import Backend
 from ..event_store.codec import Codec
-from ..event_store.port import Backend
 from ..read_models.projector import Projector
 from ..read_models.queries import Queries
 from ..runtime.clock import SYSTEM_CLOCK, Clock

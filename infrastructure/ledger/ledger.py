@@ -15,8 +15,8 @@ from ...domain.saga.definition import Definition
 from ...domain.saga.events import Action
 from ...domain.saga.saga import Saga
 from ...domain.saga.state import SagaState
+from ..event_store.backend import Backend
 from ..event_store.connect import open_backend
-from ..event_store.port import Backend
 from ..read_models.projector import Projector
 from ..read_models.queries import QueryResult
 from ..runtime.clock import SYSTEM_CLOCK, Clock

@@ -10,7 +10,8 @@ from ...domain.saga.events import Action
 from ...domain.saga.evolve import evolve
 from ...domain.saga.state import SagaState
 from ..errors import WrongState
-from ..event_store.port import Append, AppendCall, QueueEntry
+from ..event_store.append_call import Append, AppendCall
+from ..event_store.work_queue import QueueEntry
 from .context import LedgerContext
 from .operation_rules import Rule, approval_rule, cancel_rule, intervention_rule, signal_rule
 from .process_cancellation import cancel_process

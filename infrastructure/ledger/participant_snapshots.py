@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ...domain.participant import Participant
-from ..event_store.port import Snapshot
+from ..event_store.event_log import Snapshot
 from .app import App
 from .append_builder import CachedState
 

@@ -13,7 +13,7 @@ from ...domain.choreography.derived_saga import DerivedSaga
 from ...domain.participant import Refused
 from ...domain.recorded_event import Meta
 from ..errors import SagaNotFound, WrongState
-from ..event_store.port import AppendCall
+from ..event_store.append_call import AppendCall
 from .append_builder import AppendBuilder
 from .context import LedgerContext
 from .stream_cache import StreamCache

@@ -16,8 +16,9 @@ from ...domain.recorded_event import Meta, RecordedEvent
 from ...domain.saga.definition import Definition
 from ...domain.saga.events import Parent, SagaStarted
 from ..errors import NotSupported, SagaConflict
-from ..event_store.port import Append, AppendCall, QueueEntry
+from ..event_store.append_call import Append, AppendCall
 from ..event_store.start_requests import NewStartRequest
+from ..event_store.work_queue import QueueEntry
 from .context import LedgerContext
 from .state_reader import saga_events
 from .stream_cache import StreamCache
@@ -143,7 +144,7 @@ def request_start(context: LedgerContext, connection: Any, saga_start: SagaStart
 
     Raises `DefinitionChanged`, `NotALedger` for a connection to another database, `NotSupported` on SQLite.
     """
-    requests = context.backend.requests
+    requests = context.backend.start_requests
     if requests is None:
         raise NotSupported(
             "a SQLite ledger cannot start a saga inside your transaction, which cannot be its own: commit, then "

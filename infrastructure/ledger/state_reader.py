@@ -14,7 +14,7 @@ from ...domain.saga.events import SagaStarted, StepStarted, WaitKind
 from ...domain.saga.evolve import fold_all, rebuild
 from ...domain.saga.state import SagaState
 from ..errors import SagaNotFound, TimedOut
-from ..event_store.port import EventPayload
+from ..event_store.event_row import EventPayload
 from ..read_models.saga_deriver import process_history
 from .context import LedgerContext
 
@@ -142,7 +142,7 @@ def _orchestrated_states(context: LedgerContext, saga_ids: Sequence[str]) -> Ite
 
 
 def _folded(context: LedgerContext, payloads: Sequence[EventPayload]) -> Mapping[str, SagaState]:
-    decode = context.codec.registry.decode
+    decode = context.codec.decode_payload
     found: dict[str, SagaState] = {}
     for saga_id, stream in groupby(payloads, key=itemgetter(0)):
         try:

@@ -13,8 +13,9 @@ from typing import Protocol, TypeVar
 
 from ...domain.errors import SagaledgerError
 from ...domain.recorded_event import Meta
+from ..event_store.append_call import Conflict
 from ..event_store.codec import Codec, UnreadableEvent
-from ..event_store.port import Conflict, StoredRow
+from ..event_store.event_row import StoredRow
 from .app import App
 from .append_builder import AppendBuilder, CachedState, NotDecidableYet, StreamsMissing, StreamsUnsettled
 from .participant_snapshots import ParticipantSnapshots, SnapshotStore, participant_of

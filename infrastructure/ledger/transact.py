@@ -7,7 +7,7 @@ from typing import TypeAlias
 from uuid import uuid4
 
 from ..errors import TooContended
-from ..event_store.port import Append, AppendCall, Appended, CheckpointUpdate, Receipt
+from ..event_store.append_call import Append, AppendCall, Appended, CheckpointUpdate, Receipt
 from .context import LedgerContext
 from .stream_cache import StreamCache
 
@@ -20,7 +20,7 @@ Decide: TypeAlias = Callable[[int], AppendCall | None]
 
 def call_of(appends: Sequence[Append], checkpoints: Sequence[CheckpointUpdate] = ()) -> AppendCall:
     """An append call under an id of its own."""
-    return AppendCall(uuid4(), appends, advances=checkpoints)
+    return AppendCall(uuid4(), appends, checkpoints=checkpoints)
 
 
 def transact(

@@ -12,11 +12,12 @@ from msgspec import Struct
 from sqlalchemy import Connection, Table, select
 
 from ...projections.projection import Key, Projection, Row
+from ..event_store.backend import Backend
 from ..event_store.codec import Codec
-from ..event_store.port import Backend
+from ..runtime.progress import ReportProgress
 from .queries import Queries
 from .row_store import RowStore
-from .scratch_view import ReportProgress, ScratchView
+from .scratch_view import ScratchView
 
 CHUNK_ROWS = 1_000
 DIFFERENCES_MAX = 100

@@ -10,7 +10,8 @@ from ...domain.recorded_event import RecordedEvent
 from ...projections.projection import PoisonEvent, Projection
 from ..errors import Unavailable
 from ..event_store.codec import Codec, UnreadableEvent
-from ..event_store.port import STATE_BYTES_MAX, EventLog, StoredRow
+from ..event_store.event_log import EventLog
+from ..event_store.event_row import STATE_BYTES_MAX, StoredRow
 from .saga_deriver import SagaDeriver
 
 BATCH_EVENTS_MAX = 10_000

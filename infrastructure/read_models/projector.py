@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from ...domain.errors import InvalidInput
 from ...projections.projection import PoisonEvent, Projection
 from ..errors import TimedOut, Unavailable
+from ..event_store.backend import Backend
 from ..event_store.codec import Codec
-from ..event_store.port import Backend
 from ..event_store.view_store import create_engine_for, first_line, reading, writing
 from . import checkpoints as positions
 from .apply_batch import RejectedWrite, View, commit, prepare

@@ -15,7 +15,7 @@ from sqlalchemy.schema import DDL
 from ...domain.errors import InvalidInput
 from ...projections.projection import Projection, Row
 from ..errors import TimedOut, WrongState
-from ..event_store.port import Backend
+from ..event_store.backend import Backend
 from ..event_store.view_store import create_engine_for, reading
 from . import checkpoints as positions
 from .checkpoints import Checkpoint

@@ -18,7 +18,8 @@ from ...domain.event import Event
 from ...domain.recorded_event import Meta, RecordedEvent
 from ...domain.saga.events import CompensationStarted, StepStarted
 from ..event_store.codec import Codec
-from ..event_store.port import EventLog, StoredRow
+from ..event_store.event_log import EventLog
+from ..event_store.event_row import StoredRow
 
 PROCESSES_CACHED_MAX = 20_000
 

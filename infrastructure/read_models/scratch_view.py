@@ -7,7 +7,6 @@ own database is only read.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -16,15 +15,13 @@ from sqlalchemy import StaticPool, create_engine
 from ...domain.errors import InvalidInput
 from ...projections.projection import Projection, Row
 from ..event_store.codec import Codec
-from ..event_store.port import EventLog
+from ..event_store.event_log import EventLog
+from ..runtime.progress import ReportProgress
 from .apply_batch import View, fold
 from .event_batch import EventBatchReader
 from .filter import Filter, statement
 from .row_store import RowStore
 from .tables import create, generation_table
-
-ReportProgress = Callable[[int, int], None]
-"""Told how far a long fold has come: the position that it reached, and the one that it goes to."""
 
 
 class ScratchView:

@@ -10,11 +10,12 @@ from msgspec import Struct
 
 from ...domain.errors import InvalidInput
 from ...projections.projection import Row
+from ..event_store.backend import Backend
 from ..event_store.codec import Codec
-from ..event_store.port import Backend
+from ..runtime.progress import ReportProgress
 from .filter import Filter
 from .queries import Queries
-from .scratch_view import ReportProgress, ScratchView
+from .scratch_view import ScratchView
 
 
 class PastQueryResult(Struct, frozen=True):

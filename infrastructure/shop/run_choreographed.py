@@ -15,10 +15,10 @@ from ...domain.shop.services import place
 from ..choreography.in_process_bus import InProcessBus
 from ..choreography.start import start_processes
 from ..cli.output.output import say
-from ..cli.output.progress import ReportProgress
 from ..cli.signals import run_to_end
 from ..errors import TimedOut, Unavailable
 from ..ledger.ledger import Ledger
+from ..runtime.progress import ReportProgress
 
 SILENCE_SECONDS_MAX = 120.0
 """How long nothing may happen before waiting for the services is given up."""

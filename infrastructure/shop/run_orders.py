@@ -32,13 +32,13 @@ from ...domain.shop import (
 )
 from ...domain.shop.services import place
 from ..cli.output.output import say
-from ..cli.output.progress import ReportProgress
 from ..cli.signals import run_to_end
 from ..errors import TimedOut, WorkerRunning
-from ..event_store.port import AppendCall
+from ..event_store.append_call import AppendCall
 from ..ledger.ledger import Ledger
 from ..ledger.stream_cache import AppendBuilder, StreamCache
 from ..ledger.transact import call_of, transact
+from ..runtime.progress import ReportProgress
 from ..worker.worker import Worker
 from .order_import import OrderFile, opening_stock, shortest, with_payment_method
 from .run_choreographed import through_a_broker, through_the_log

@@ -24,7 +24,8 @@ from ...domain.saga.saga import Saga
 from ...domain.saga.state import SagaState
 from ...domain.saga.step import Step, StepContext
 from ..event_store.codec import Codec
-from ..event_store.port import NewEvent, Snapshot, StoredRow
+from ..event_store.event_log import Snapshot
+from ..event_store.event_row import NewEvent, StoredRow
 from ..ledger.app import App
 from ..ledger.saga_start import SagaStart
 from ..ledger.stream_cache import StreamCache

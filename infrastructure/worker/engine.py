@@ -13,7 +13,8 @@ from functools import partial
 
 from ...domain.saga.evolve import rebuild
 from ..errors import OutcomeUnknown, SupersededWorker, Unavailable
-from ..event_store.port import STATE_BYTES_MAX, Claim
+from ..event_store.event_row import STATE_BYTES_MAX
+from ..event_store.work_queue import Claim
 from ..ledger.context import LedgerContext
 from .coordination.lease import Lease
 from .group_commit.batch import BATCH_SAGAS_MAX
@@ -227,7 +228,7 @@ class Engine:
 
     def _claimed(self, wanted: Callable[[str], bool]) -> list[Claim]:
         """What the database says this worker holds, of the sagas that are wanted."""
-        mine = (row for row in self._log.due() if row.worker_id == self._lease.epoch.worker_id)
+        mine = (row for row in self._log.entries() if row.worker_id == self._lease.epoch.worker_id)
         return [Claim(row.saga_id, row.definition, row.definition_version) for row in mine if wanted(row.saga_id)]
 
     def _adopt(self, claims: Sequence[Claim]) -> None:

@@ -8,8 +8,8 @@ from msgspec import Raw
 
 from ...domain.recorded_event import Meta
 from ..errors import DefinitionChanged
-from ..event_store.port import FencingToken
 from ..event_store.start_requests import StartRequest, StartRequestOutcome
+from ..event_store.work_queue import FencingToken
 from ..ledger.context import LedgerContext
 from ..ledger.saga_start import SagaStart
 from .messages import StartSaga
@@ -23,7 +23,7 @@ class StartRequestHandler:
 
     def __init__(self, context: LedgerContext) -> None:
         self._context = context
-        self._requests = context.backend.requests
+        self._requests = context.backend.start_requests
         self._definitions = [(d.name, d.version) for d in context.app.definitions]
         self._answers: list[StartRequestOutcome] = []
         self._open = 0

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ...domain.recorded_event import RecordedEvent
 from ..event_store.codec import Codec, UnreadableEvent
-from ..event_store.port import EventLog
+from ..event_store.event_log import EventLog
 
 
 class StreamReads(NamedTuple):

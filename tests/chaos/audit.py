@@ -79,7 +79,7 @@ def every_saga_rests(evidence: Evidence) -> Iterator[str]:
         state = rebuild(saga_id, (recorded.event for recorded in facts))
         if state.end is None and state.status is not Status.NEEDS_INTERVENTION:
             yield f"{saga_id} is still {state.status}"
-    yield from (f"{change.saga_id} is still due" for change in evidence.ledger.backend.due())
+    yield from (f"{change.saga_id} is still due" for change in evidence.ledger.backend.entries())
 
 
 def every_saga_has_one_outcome(evidence: Evidence) -> Iterator[str]:

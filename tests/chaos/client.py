@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from sagaledger import Ledger, Meta, OutcomeUnknown, Unavailable
 from sagaledger.domain.shop import OpenStock
-from sagaledger.infrastructure.event_store.port import AppendCall, Appended
+from sagaledger.infrastructure.event_store.append_call import AppendCall, Appended
 from sagaledger.infrastructure.ledger.stream_cache import StreamCache
 
 from .app import APP

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from sagaledger.domain.shop import PaymentSucceeded
-from sagaledger.infrastructure.event_store.port import Append, AppendCall
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.shop.app import APP
 

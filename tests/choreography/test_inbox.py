@@ -8,7 +8,7 @@ from sagaledger.domain.shop.services import inventory
 from sagaledger.infrastructure.choreography.nats.cloud_events import EventNotice, headers_of, read
 from sagaledger.infrastructure.choreography.nats.errors import MessageRejected
 from sagaledger.infrastructure.choreography.nats.inbox import NatsInbox
-from sagaledger.infrastructure.event_store.port import STATE_BYTES_MAX, StoredRow
+from sagaledger.infrastructure.event_store.event_row import STATE_BYTES_MAX, StoredRow
 
 from .conftest import Shop, order
 

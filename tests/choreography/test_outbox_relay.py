@@ -20,7 +20,8 @@ from sagaledger.infrastructure.choreography.nats.connection import stream_of
 from sagaledger.infrastructure.choreography.nats.consumer import NatsConsumer, subjects
 from sagaledger.infrastructure.choreography.nats.outage import pause
 from sagaledger.infrastructure.choreography.nats.outbox_relay import OutboxRelay
-from sagaledger.infrastructure.event_store.port import AppendCall, CheckpointUpdate, StoredRow
+from sagaledger.infrastructure.event_store.append_call import AppendCall, CheckpointUpdate
+from sagaledger.infrastructure.event_store.event_row import StoredRow
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.shop.app import APP
 
@@ -131,7 +132,7 @@ def test_what_is_sent_again_is_dropped_by_the_broker(sqlite_shop: Shop, nats: Na
 
     consumer = f"relay:{stream_of(sqlite_shop.ledger.context)}"
     back = CheckpointUpdate(consumer, _position(sqlite_shop), 0)
-    sqlite_shop.ledger.backend.append(AppendCall(uuid4(), [], advances=[back]))
+    sqlite_shop.ledger.backend.append(AppendCall(uuid4(), [], checkpoints=[back]))
     _relay(sqlite_shop, nats)
 
     assert sent == len(_choreographed(sqlite_shop))

@@ -48,7 +48,7 @@ def inspect(url: str, folder: Path) -> tuple[Outcome, list[str]]:
 
 def _of_the_log(ledger: Ledger) -> Iterator[str]:
     yield from (f"position {problem.position}: {problem.problem}" for problem in verify(ledger.backend).problems)
-    yield from (f"{row.saga_id} is still due" for row in ledger.backend.due())
+    yield from (f"{row.saga_id} is still due" for row in ledger.backend.entries())
 
 
 def _of_steps(events: list[RecordedEvent], books: list[str]) -> Iterator[str]:

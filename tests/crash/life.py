@@ -12,8 +12,8 @@ from uuid import uuid4
 from sagaledger.domain.recorded_event import Meta
 from sagaledger.domain.saga.events import Action, SignalReceived
 from sagaledger.domain.shop import DECLINED_CARD, OpenStock, Order, OrderLine, Return, ReturnLine
+from sagaledger.infrastructure.event_store.append_call import AppendCall
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.port import AppendCall
 from sagaledger.infrastructure.ledger.append_builder import AppendBuilder
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.ledger.stream_cache import StreamCache
@@ -113,7 +113,7 @@ def _work(ledger: Ledger, harbour: Harbour, watch: Watch) -> None:
 
 
 def _all_ended(ledger: Ledger) -> bool:
-    return not ledger.backend.due() and all(ledger.state(id_).end is not None for id_ in SAGA_IDS)
+    return not ledger.backend.entries() and all(ledger.state(id_).end is not None for id_ in SAGA_IDS)
 
 
 def _help_the_stuck(ledger: Ledger, harbour: Harbour) -> None:

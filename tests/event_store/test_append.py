@@ -8,21 +8,21 @@ import pytest
 from msgspec.structs import astuple
 
 from sagaledger.infrastructure.errors import PositionConflict, SupersededWorker
-from sagaledger.infrastructure.event_store.port import (
+from sagaledger.infrastructure.event_store.append_call import (
     APPEND_EVENTS_MAX,
     Append,
     Appended,
-    Backend,
     CheckpointUpdate,
     Conflict,
-    FencingToken,
 )
+from sagaledger.infrastructure.event_store.backend import Backend
+from sagaledger.infrastructure.event_store.work_queue import FencingToken
 
 if TYPE_CHECKING:
     from .conftest import Pen
 
 
-def test_events_are_read_back_as_they_were_sent(log: Backend, pen: Pen) -> None:
+def test_events_are_read_back_as_they_were_sent(backend: Backend, pen: Pen) -> None:
     """Every column that the writer sends comes back byte for byte, with its position and one time for the call."""
     sent = [
         pen.event("a", 1, b"\x00\xff not JSON", correlation_id="p", causation_position=7, meta='{"actor":"Zo\u00eb"}'),
@@ -30,9 +30,9 @@ def test_events_are_read_back_as_they_were_sent(log: Backend, pen: Pen) -> None:
         pen.event("b", 1, b""),
     ]
 
-    receipt = log.append(pen.call(Append(sent)))
+    receipt = backend.append(pen.call(Append(sent)))
 
-    rows = log.read(0, limit=10)
+    rows = backend.read(0, limit=10)
     assert receipt.outcomes == [Appended(1, 3)]
     assert [(*row[1:9], row.digest) for row in rows] == [astuple(event) for event in sent]
     assert [row.position for row in rows] == [1, 2, 3]
@@ -40,99 +40,104 @@ def test_events_are_read_back_as_they_were_sent(log: Backend, pen: Pen) -> None:
     assert receipt.recorded_at.utcoffset() is not None
 
 
-def test_a_stream_ends_where_its_writer_believes_or_the_append_conflicts(log: Backend, pen: Pen) -> None:
+def test_a_stream_ends_where_its_writer_believes_or_the_append_conflicts(backend: Backend, pen: Pen) -> None:
     """A version that exists and one beyond the end both conflict, and the conflict says where the stream ends."""
-    log.append(pen.call(pen.append("a", 1, 2)))
+    backend.append(pen.call(pen.append("a", 1, 2)))
 
-    receipt = log.append(pen.call(pen.append("a", 2), pen.append("a", 4), pen.append("b", 2), pen.append("c", 1)))
+    receipt = backend.append(pen.call(pen.append("a", 2), pen.append("a", 4), pen.append("b", 2), pen.append("c", 1)))
 
     assert receipt.outcomes == [Conflict("a", 1, 2), Conflict("a", 3, 2), Conflict("b", 1, 0), Appended(3, 3)]
 
 
-def test_an_append_that_counts_on_one_that_conflicted_conflicts_too(log: Backend, pen: Pen) -> None:
+def test_an_append_that_counts_on_one_that_conflicted_conflicts_too(backend: Backend, pen: Pen) -> None:
     """Where another writer's event stands in the place of one that was not written, the next was decided wrongly."""
     # given a stream at 1, to which another writer adds 2
-    log.append(pen.call(pen.append("stock", 1)))
-    log.append(pen.call(Append([pen.event("stock", 2, b'"another"')])))
+    backend.append(pen.call(pen.append("stock", 1)))
+    backend.append(pen.call(Append([pen.event("stock", 2, b'"another"')])))
     # when a call holds a 2, too, and a 3 that was decided upon it, while a neighbour has nothing to do with either
     call = pen.call(pen.append("stock", 2), Append(pen.events("b", 1) + pen.events("stock", 3)), pen.append("c", 1))
-    receipt = log.append(call)
+    receipt = backend.append(call)
     # then both conflict, the neighbour does not, and the same call again says so again
     assert receipt.outcomes == [Conflict("stock", 1, 2), Conflict("stock", 2, 2), Appended(3, 3)]
-    assert log.append(call).outcomes == receipt.outcomes
+    assert backend.append(call).outcomes == receipt.outcomes
 
 
 def test_an_append_that_may_count_on_one_that_conflicted_conflicts_whatever_stands_there(
-    log: Backend, pen: Pen
+    backend: Backend, pen: Pen
 ) -> None:
     """Of two appends with the same version in a call the first conflicts: the next may be decided upon that one."""
-    log.append(pen.call(pen.append("stock", 1)))
+    backend.append(pen.call(pen.append("stock", 1)))
     lost = Append(pen.events("stock", 2) + pen.events("b", 9))
     call = pen.call(lost, Append([pen.event("stock", 2, b'"another"')]), pen.append("stock", 3), pen.append("c", 1))
 
-    receipt = log.append(call)
+    receipt = backend.append(call)
 
     assert receipt.outcomes == [Conflict("b", 8, 0), Appended(2, 2), Conflict("stock", 2, 2), Appended(3, 3)]
-    assert log.append(call).outcomes == receipt.outcomes
+    assert backend.append(call).outcomes == receipt.outcomes
 
 
 @pytest.mark.parametrize("versions", [(2,), (-1,), (1, 3), (1, 1), (2, 1), (0, 2)])
 def test_a_stream_without_events_begins_at_one_and_goes_on_without_gaps(
-    log: Backend, pen: Pen, versions: tuple[int, ...]
+    backend: Backend, pen: Pen, versions: tuple[int, ...]
 ) -> None:
     """An append that does not begin its stream, or jumps within it, conflicts."""
-    (outcome,) = log.append(pen.call(pen.append("a", *versions))).outcomes
+    (outcome,) = backend.append(pen.call(pen.append("a", *versions))).outcomes
 
     assert isinstance(outcome, Conflict)
-    assert log.head().position == 0
+    assert backend.head().position == 0
 
 
-def test_a_stream_may_begin_at_zero_but_not_afterwards(log: Backend, pen: Pen) -> None:
+def test_a_stream_may_begin_at_zero_but_not_afterwards(backend: Backend, pen: Pen) -> None:
     """Applications of the library may count from 0; a stream that began at 1 has no place for a 0."""
-    assert log.append(pen.call(pen.append("zero", 0, 1), pen.append("one", 1))).outcomes == [
+    assert backend.append(pen.call(pen.append("zero", 0, 1), pen.append("one", 1))).outcomes == [
         Appended(1, 2),
         Appended(3, 3),
     ]
 
-    receipt = log.append(pen.call(pen.append("one", 0), pen.append("zero", 2), pen.append("zero", 0)))
+    receipt = backend.append(pen.call(pen.append("one", 0), pen.append("zero", 2), pen.append("zero", 0)))
 
     assert receipt.outcomes == [Conflict("one", -1, 1), Appended(4, 4), Conflict("zero", -1, 2)]
 
 
-def test_a_conflict_writes_nothing_of_its_append_and_leaves_its_neighbours_alone(log: Backend, pen: Pen) -> None:
+def test_a_conflict_writes_nothing_of_its_append_and_leaves_its_neighbours_alone(backend: Backend, pen: Pen) -> None:
     """Of three appends the middle one conflicts in its second stream: its first stream gets nothing either."""
-    log.append(pen.call(pen.append("taken", 1)))
+    backend.append(pen.call(pen.append("taken", 1)))
     middle = Append([*pen.events("m", 1), *pen.events("taken", 1)])
 
-    receipt = log.append(pen.call(pen.append("l", 1), middle, pen.append("r", 1, 2)))
+    receipt = backend.append(pen.call(pen.append("l", 1), middle, pen.append("r", 1, 2)))
 
     assert receipt.outcomes == [Appended(2, 2), Conflict("taken", 0, 1), Appended(3, 4)]
-    assert [(row.stream_id, row.version) for row in log.read(1, limit=10)] == [("l", 1), ("r", 1), ("r", 2)]
+    assert [(row.stream_id, row.version) for row in backend.read(1, limit=10)] == [("l", 1), ("r", 1), ("r", 2)]
 
 
-def test_later_appends_of_a_call_build_on_earlier_ones(log: Backend, pen: Pen) -> None:
+def test_later_appends_of_a_call_build_on_earlier_ones(backend: Backend, pen: Pen) -> None:
     """Chained on one stream, the appends of a call are decided in order, and only against those that were written."""
-    log.append(pen.call(pen.append("hot", 1)))
+    backend.append(pen.call(pen.append("hot", 1)))
 
-    receipt = log.append(
+    receipt = backend.append(
         pen.call(pen.append("hot", 2), pen.append("hot", 2), pen.append("hot", 3, 4), pen.append("hot", 6))
     )
 
     assert receipt.outcomes == [Appended(2, 2), Conflict("hot", 1, 2), Appended(3, 4), Conflict("hot", 5, 4)]
 
 
-def test_streams_may_alternate_within_an_append(log: Backend, pen: Pen) -> None:
+def test_streams_may_alternate_within_an_append(backend: Backend, pen: Pen) -> None:
     """Positions keep the order given, however the streams of an append are interleaved."""
     alternating = Append([pen.event("a", 1), pen.event("b", 1), pen.event("a", 2), pen.event("b", 2)])
 
-    assert log.append(pen.call(alternating)).outcomes == [Appended(1, 4)]
+    assert backend.append(pen.call(alternating)).outcomes == [Appended(1, 4)]
 
-    assert [(row.stream_id, row.version) for row in log.read(0, limit=9)] == [("a", 1), ("b", 1), ("a", 2), ("b", 2)]
+    assert [(row.stream_id, row.version) for row in backend.read(0, limit=9)] == [
+        ("a", 1),
+        ("b", 1),
+        ("a", 2),
+        ("b", 2),
+    ]
 
 
-def test_the_same_call_again_has_its_first_outcome(log: Backend, pen: Pen) -> None:
+def test_the_same_call_again_has_its_first_outcome(backend: Backend, pen: Pen) -> None:
     """After a partial conflict and more events the same call still answers as the first time, and writes nothing."""
-    log.append(pen.call(pen.append("a", 1)))
+    backend.append(pen.call(pen.append("a", 1)))
     call = pen.call(
         pen.append("a", 2),
         pen.append("a", 2),
@@ -141,11 +146,11 @@ def test_the_same_call_again_has_its_first_outcome(log: Backend, pen: Pen) -> No
         Append(()),
         pen.append("a", 3),
     )
-    first = log.append(call)
-    log.append(pen.call(pen.append("a", 4), pen.append("b", 2)))
-    before = log.head()
+    first = backend.append(call)
+    backend.append(pen.call(pen.append("a", 4), pen.append("b", 2)))
+    before = backend.head()
 
-    again = log.append(call)
+    again = backend.append(call)
 
     assert again == first
     assert again.outcomes == [
@@ -156,92 +161,94 @@ def test_the_same_call_again_has_its_first_outcome(log: Backend, pen: Pen) -> No
         Appended(4, 3),
         Appended(4, 4),
     ]
-    assert log.head() == before
+    assert backend.head() == before
 
 
-def test_another_call_under_the_id_of_one_that_was_written_is_an_error(log: Backend, pen: Pen) -> None:
+def test_another_call_under_the_id_of_one_that_was_written_is_an_error(backend: Backend, pen: Pen) -> None:
     """An id names one call: nothing is written, wherever the other one's events would stand."""
     first = pen.call(pen.append("a", 1))
-    log.append(first)
+    backend.append(first)
 
     for other in (pen.append("b", 1), Append([pen.event("a", 1, b'"another"'), *pen.events("b", 1)])):
         with pytest.raises(ValueError, match="were first sent under"):
-            log.append(pen.call(other, append_id=first.append_id))
+            backend.append(pen.call(other, append_id=first.append_id))
 
-    assert log.head().position == 1
+    assert backend.head().position == 1
 
 
-def test_a_call_in_which_all_conflict_writes_nothing(log: Backend, pen: Pen) -> None:
+def test_a_call_in_which_all_conflict_writes_nothing(backend: Backend, pen: Pen) -> None:
     """No link of the chain, no due work, no consumer's position: as if it had never been sent."""
-    log.append(pen.call(pen.append("a", 1)))
-    before = log.head()
+    backend.append(pen.call(pen.append("a", 1)))
+    before = backend.head()
 
-    log.append(
+    backend.append(
         pen.call(
-            Append(pen.events("a", 1), due=pen.due("a"), notify=[pen.due("b")]),
-            advances=[CheckpointUpdate("reader", 0, 1)],
+            Append(pen.events("a", 1), queue_entry=pen.entry("a"), notify=[pen.entry("b")]),
+            checkpoints=[CheckpointUpdate("reader", 0, 1)],
         )
     )
 
-    assert log.head() == before
-    assert log.due() == []
-    assert log.consumer_position("reader") == 0
+    assert backend.head() == before
+    assert backend.entries() == []
+    assert backend.consumer_position("reader") == 0
 
 
-def test_the_worker_of_an_ended_lease_appends_nothing(log: Backend, pen: Pen) -> None:
+def test_the_worker_of_an_ended_lease_appends_nothing(backend: Backend, pen: Pen) -> None:
     """An epoch that no longer holds, or never did, is refused whole; one that holds is not."""
-    epoch = log.register(host="h", pid=1, lease_seconds=60)
-    written = pen.call(pen.append("a", 1), epoch=epoch)
-    first = log.append(written)
-    log.retire(epoch)
+    token = backend.register(host="h", pid=1, lease_seconds=60)
+    written = pen.call(pen.append("a", 1), token=token)
+    first = backend.append(written)
+    backend.retire(token)
 
-    for ended in (epoch, FencingToken("nobody", 1)):
+    for ended in (token, FencingToken("nobody", 1)):
         with pytest.raises(SupersededWorker):
-            log.append(pen.call(pen.append("a", 2), epoch=ended))
+            backend.append(pen.call(pen.append("a", 2), token=ended))
 
-    assert log.head().position == 1
-    assert log.append(written) == first  # what was written under the lease stays so
+    assert backend.head().position == 1
+    assert backend.append(written) == first  # what was written under the lease stays so
 
 
-def test_a_consumer_moves_by_compare_and_set(log: Backend, pen: Pen) -> None:
+def test_a_consumer_moves_by_compare_and_set(backend: Backend, pen: Pen) -> None:
     """Events and position go together: with a wrong expectation neither is written."""
-    log.append(pen.call(pen.append("a", 1), advances=[CheckpointUpdate("reader", 0, 5)]))
+    backend.append(pen.call(pen.append("a", 1), checkpoints=[CheckpointUpdate("reader", 0, 5)]))
 
     with pytest.raises(PositionConflict, match=r"'reader' is at position 5, not 4"):
-        log.append(
-            pen.call(pen.append("a", 2), advances=[CheckpointUpdate("other", 0, 9), CheckpointUpdate("reader", 4, 6)])
+        backend.append(
+            pen.call(
+                pen.append("a", 2), checkpoints=[CheckpointUpdate("other", 0, 9), CheckpointUpdate("reader", 4, 6)]
+            )
         )
 
-    assert log.consumer_position("reader") == 5
-    assert log.consumer_position("other") == 0
-    assert log.head().position == 1
+    assert backend.consumer_position("reader") == 5
+    assert backend.consumer_position("other") == 0
+    assert backend.head().position == 1
 
 
-def test_a_consumer_moves_once_with_the_same_call(log: Backend, pen: Pen) -> None:
+def test_a_consumer_moves_once_with_the_same_call(backend: Backend, pen: Pen) -> None:
     """A call without events is idempotent too: sent again, it finds itself."""
-    call = pen.call(advances=[CheckpointUpdate("reader", 0, 5)])
-    log.append(call)
+    call = pen.call(checkpoints=[CheckpointUpdate("reader", 0, 5)])
+    backend.append(call)
 
-    log.append(call)
+    backend.append(call)
 
-    assert log.consumer_position("reader") == 5
+    assert backend.consumer_position("reader") == 5
     with pytest.raises(PositionConflict):
-        log.append(pen.call(advances=[CheckpointUpdate("reader", 0, 5)]))
+        backend.append(pen.call(checkpoints=[CheckpointUpdate("reader", 0, 5)]))
 
 
-def test_a_call_has_a_largest_size(log: Backend, pen: Pen) -> None:
+def test_a_call_has_a_largest_size(backend: Backend, pen: Pen) -> None:
     """The largest call is written whole; one event more is refused before it is sent."""
     events = pen.events("a", *range(1, APPEND_EVENTS_MAX + 2))
 
     with pytest.raises(ValueError, match="10,001 events"):
-        log.append(pen.call(Append(events)))
+        backend.append(pen.call(Append(events)))
 
-    assert log.append(pen.call(Append(events[:-1]))).outcomes == [Appended(1, APPEND_EVENTS_MAX)]
+    assert backend.append(pen.call(Append(events[:-1]))).outcomes == [Appended(1, APPEND_EVENTS_MAX)]
 
 
-def test_recorded_times_never_decrease(log: Backend, pen: Pen) -> None:
+def test_recorded_times_never_decrease(backend: Backend, pen: Pen) -> None:
     """The head keeps the last time, and each append is at that time or later."""
-    times = [log.append(pen.call(pen.append("a", version))).recorded_at for version in range(1, 20)]
+    times = [backend.append(pen.call(pen.append("a", version))).recorded_at for version in range(1, 20)]
 
     assert times == sorted(times)
-    assert log.head().recorded_at == times[-1]
+    assert backend.head().recorded_at == times[-1]

@@ -11,8 +11,8 @@ from sagaledger.domain.errors import CorruptEvent, PayloadTooLarge, UnknownEvent
 from sagaledger.domain.event import Event, Registry, event
 from sagaledger.domain.recorded_event import Meta, RecordedEvent
 from sagaledger.infrastructure.event_store.codec import Codec, UnreadableEvent
+from sagaledger.infrastructure.event_store.event_row import STATE_BYTES_MAX, NewEvent, StoredRow
 from sagaledger.infrastructure.event_store.hash_chain import digest
-from sagaledger.infrastructure.event_store.port import STATE_BYTES_MAX, NewEvent, StoredRow
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

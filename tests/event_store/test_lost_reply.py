@@ -14,8 +14,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from sagaledger.infrastructure.errors import OutcomeUnknown, Unavailable
+from sagaledger.infrastructure.event_store.append_call import Appended, Conflict
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.port import Appended, Backend, Conflict
 from sagaledger.infrastructure.event_store.postgres.store import PostgresStore
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from sagaledger.infrastructure.errors import NotALedger, Unavailable
+from sagaledger.infrastructure.event_store.append_call import Appended
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.port import Appended, Backend
 from sagaledger.infrastructure.event_store.sqlite.store import SqliteStore
 from sagaledger.infrastructure.ledger.ledger import Ledger
 

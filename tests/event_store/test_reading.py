@@ -8,8 +8,11 @@ from datetime import timedelta
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from sagaledger.infrastructure.event_store.append_call import Append
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.port import Append, Backend, Snapshot, StoredRow
+from sagaledger.infrastructure.event_store.event_log import Snapshot
+from sagaledger.infrastructure.event_store.event_row import StoredRow
 
 if TYPE_CHECKING:
     from .conftest import Pen
@@ -19,63 +22,63 @@ def places(rows: Iterable[StoredRow]) -> list[tuple[str, int]]:
     return [(row.stream_id, row.version) for row in rows]
 
 
-def test_an_empty_log_has_a_head_and_nothing_else(log: Backend) -> None:
+def test_an_empty_log_has_a_head_and_nothing_else(backend: Backend) -> None:
     """Position 0, the hash of nothing, no time."""
-    head = log.head()
+    head = backend.head()
 
     assert (head.position, head.hash, head.recorded_at) == (0, bytes(32), None)
-    assert log.sealed_position() == 0
-    assert log.read(0, limit=10) == []
-    assert log.stream("a") == []
-    assert log.appends(0, limit=10) == []
+    assert backend.sealed_position() == 0
+    assert backend.read(0, limit=10) == []
+    assert backend.stream("a") == []
+    assert backend.appends(0, limit=10) == []
 
 
-def test_the_log_is_read_in_pages(log: Backend, pen: Pen) -> None:
+def test_the_log_is_read_in_pages(backend: Backend, pen: Pen) -> None:
     """After a position, up to one, some topics only, at most so many: always in order."""
     topics = ["odd", "even"] * 5
-    log.append(pen.call(Append([pen.event("a", n, topic=topics[n - 1]) for n in range(1, 11)])))
+    backend.append(pen.call(Append([pen.event("a", n, topic=topics[n - 1]) for n in range(1, 11)])))
 
-    assert [row.position for row in log.read(3, limit=4)] == [4, 5, 6, 7]
-    assert [row.position for row in log.read(3, limit=99, upto=5)] == [4, 5]
-    assert [row.position for row in log.read(0, limit=3, topics=["even"])] == [2, 4, 6]
-    assert [row.position for row in log.read(8, limit=99, topics=["even", "odd"])] == [9, 10]
-    assert log.read(0, limit=99, topics=["none"]) == []
+    assert [row.position for row in backend.read(3, limit=4)] == [4, 5, 6, 7]
+    assert [row.position for row in backend.read(3, limit=99, upto=5)] == [4, 5]
+    assert [row.position for row in backend.read(0, limit=3, topics=["even"])] == [2, 4, 6]
+    assert [row.position for row in backend.read(8, limit=99, topics=["even", "odd"])] == [9, 10]
+    assert backend.read(0, limit=99, topics=["none"]) == []
 
 
-def test_a_stream_is_read_between_versions(log: Backend, pen: Pen) -> None:
+def test_a_stream_is_read_between_versions(backend: Backend, pen: Pen) -> None:
     """After a version and up to one, and only that stream, although others begin with its name."""
-    log.append(pen.call(pen.append("a", 1, 2, 3), pen.append("ab", 1), pen.append("a", 4)))
+    backend.append(pen.call(pen.append("a", 1, 2, 3), pen.append("ab", 1), pen.append("a", 4)))
 
-    assert places(log.stream("a")) == [("a", 1), ("a", 2), ("a", 3), ("a", 4)]
-    assert places(log.stream("a", after=1, upto=3)) == [("a", 2), ("a", 3)]
+    assert places(backend.stream("a")) == [("a", 1), ("a", 2), ("a", 3), ("a", 4)]
+    assert places(backend.stream("a", after=1, upto=3)) == [("a", 2), ("a", 3)]
 
 
-def test_many_streams_are_read_at_once(log: Backend, pen: Pen) -> None:
+def test_many_streams_are_read_at_once(backend: Backend, pen: Pen) -> None:
     """Each beyond its own version, ordered by stream and version; unknown ones are no matter."""
-    log.append(pen.call(pen.append("b", 1, 2), pen.append("a", 1), pen.append("B", 1), pen.append("a", 2, 3)))
+    backend.append(pen.call(pen.append("b", 1, 2), pen.append("a", 1), pen.append("B", 1), pen.append("a", 2, 3)))
 
-    rows = log.streams([("b", 0), ("a", 1), ("none", 0), ("B", 0)])
+    rows = backend.streams([("b", 0), ("a", 1), ("none", 0), ("B", 0)])
 
     assert places(rows) == [("B", 1), ("a", 2), ("a", 3), ("b", 1), ("b", 2)]
-    assert log.streams([]) == []
+    assert backend.streams([]) == []
 
 
-def test_what_many_streams_say_is_read_at_once(log: Backend, pen: Pen) -> None:
+def test_what_many_streams_say_is_read_at_once(backend: Backend, pen: Pen) -> None:
     """The events of each stream together and in order, however they were appended; unknown streams are no matter."""
     said = [pen.event("b", n, b'{"n":%d}' % n, topic=f"T{n}") for n in (1, 2, 3)]
-    log.append(pen.call(Append(said[:1]), pen.append("a", 1), Append(said[1:]), pen.append("other", 1)))
+    backend.append(pen.call(Append(said[:1]), pen.append("a", 1), Append(said[1:]), pen.append("other", 1)))
 
-    payloads, nothing, others = log.payloads([["b", "none", "a"], ["none"], ["other"]])
+    payloads, nothing, others = backend.payloads([["b", "none", "a"], ["none"], ["other"]])
 
     assert [p for p in payloads if p[0] == "b"] == [("b", f"T{n}", 1, b'{"n":%d}' % n) for n in (1, 2, 3)]
     assert payloads in ([*payloads[:3], ("a", "Happened", 1, b"{}")], [("a", "Happened", 1, b"{}"), *payloads[1:]])
     assert (nothing, others) == ([], [("other", "Happened", 1, b"{}")])
-    assert list(log.payloads([])) == []
+    assert list(backend.payloads([])) == []
 
 
-def test_a_process_is_read_across_its_streams(log: Backend, pen: Pen) -> None:
+def test_a_process_is_read_across_its_streams(backend: Backend, pen: Pen) -> None:
     """A saga's own events and those that others wrote on its behalf, in the order in which they happened."""
-    log.append(
+    backend.append(
         pen.call(
             pen.append("saga", 1),
             Append([pen.event("stock", 1, correlation_id="other"), pen.event("stock", 2, correlation_id="saga")]),
@@ -83,38 +86,41 @@ def test_a_process_is_read_across_its_streams(log: Backend, pen: Pen) -> None:
         )
     )
 
-    assert places(log.correlated("saga")) == [("saga", 1), ("stock", 2), ("saga", 2)]
-    assert places(log.correlated("saga", after=1, limit=1)) == [("stock", 2)]
+    assert places(backend.correlated("saga")) == [("saga", 1), ("stock", 2), ("saga", 2)]
+    assert places(backend.correlated("saga", after=1, limit=1)) == [("stock", 2)]
 
 
-def test_an_instant_has_a_position(log: Backend, pen: Pen) -> None:
+def test_an_instant_has_a_position(backend: Backend, pen: Pen) -> None:
     """The last event recorded then or before."""
-    first = log.append(pen.call(pen.append("a", 1, 2))).recorded_at
-    second = log.append(pen.call(pen.append("a", 3))).recorded_at
+    first = backend.append(pen.call(pen.append("a", 1, 2))).recorded_at
+    second = backend.append(pen.call(pen.append("a", 3))).recorded_at
     moment = timedelta(microseconds=1)
 
-    assert log.position_at(first - moment) == 0
-    assert log.position_at(first) == (2 if first < second else 3)
-    assert log.position_at(second - moment) in (0, 2)
-    assert log.position_at(second + timedelta(days=1)) == 3
+    assert backend.position_at(first - moment) == 0
+    assert backend.position_at(first) == (2 if first < second else 3)
+    assert backend.position_at(second - moment) in (0, 2)
+    assert backend.position_at(second + timedelta(days=1)) == 3
 
 
-def test_the_newest_snapshot_stays(log: Backend) -> None:
+def test_the_newest_snapshot_stays(backend: Backend) -> None:
     """An older one gives way, a newer one stays."""
-    log.put_snapshots([Snapshot("a", 10, "s1", b"ten"), Snapshot("b", 1, "s1", b"")])
-    log.put_snapshots([Snapshot("a", 20, "s2", b"twenty")])
-    log.put_snapshots([Snapshot("a", 15, "s2", b"fifteen")])
-    log.put_snapshots([])
+    backend.put_snapshots([Snapshot("a", 10, "s1", b"ten"), Snapshot("b", 1, "s1", b"")])
+    backend.put_snapshots([Snapshot("a", 20, "s2", b"twenty")])
+    backend.put_snapshots([Snapshot("a", 15, "s2", b"fifteen")])
+    backend.put_snapshots([])
 
-    assert sorted(log.snapshots(["a", "b", "c"])) == [Snapshot("a", 20, "s2", b"twenty"), Snapshot("b", 1, "s1", b"")]
+    assert sorted(backend.snapshots(["a", "b", "c"])) == [
+        Snapshot("a", 20, "s2", b"twenty"),
+        Snapshot("b", 1, "s1", b""),
+    ]
 
 
-def test_waiting_ends_when_the_time_is_up(log: Backend, pen: Pen) -> None:
+def test_waiting_ends_when_the_time_is_up(backend: Backend, pen: Pen) -> None:
     """It gives the head as it is; what is there already is not waited for."""
-    log.append(pen.call(pen.append("a", 1)))
+    backend.append(pen.call(pen.append("a", 1)))
 
-    assert log.wait_beyond(0, 60) == 1
-    assert log.wait_beyond(1, 0.05) == 1
+    assert backend.wait_beyond(0, 60) == 1
+    assert backend.wait_beyond(1, 0.05) == 1
 
 
 def test_waiting_ends_soon_after_another_process_appends(url: str, log: Backend, pen: Pen) -> None:

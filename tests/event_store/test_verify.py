@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from sagaledger.infrastructure.event_store.append_call import Append
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.port import Append, Backend
 from sagaledger.infrastructure.event_store.verify import Problem, Verification, verify
 
 if TYPE_CHECKING:

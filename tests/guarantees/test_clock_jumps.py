@@ -14,8 +14,8 @@ import pytest
 
 from sagaledger import App, Ledger, Saga, SagaState, Worker
 from sagaledger.domain.saga.events import StepStarted
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.port import Append, AppendCall
 
 PATIENCE_SECONDS = 30.0
 REST_SECONDS = 1.5

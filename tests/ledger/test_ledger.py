@@ -83,7 +83,7 @@ def test_a_bad_start_says_what_is_wrong_and_leaves_nothing(
         start(ledger)
 
     assert ledger.backend.head().position == 0
-    assert ledger.backend.due() == []
+    assert ledger.backend.entries() == []
 
 
 def test_a_saga_without_a_key_gets_one(ledger: Ledger) -> None:

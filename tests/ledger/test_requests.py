@@ -42,8 +42,8 @@ def mine(postgres_server: str) -> Iterator[psycopg.Connection]:
 
 
 def requests_of(ledger: Ledger) -> list[StartRequest]:
-    assert ledger.backend.requests is not None
-    return ledger.backend.requests.listed(limit=100)
+    assert ledger.backend.start_requests is not None
+    return ledger.backend.start_requests.listed(limit=100)
 
 
 def work(ledger: Ledger) -> None:
@@ -161,8 +161,8 @@ def test_requests_of_a_worker_that_died_are_taken_by_the_next(ledger: Ledger, mi
     saga_id = ledger.start_in(mine, trip, ROME)
     mine.commit()
     dead = ledger.backend.register(host="here", pid=1, lease_seconds=0.01)
-    assert ledger.backend.requests is not None
-    assert len(ledger.backend.requests.take(dead, definitions=[("trip", 1)], limit=10)) == 1
+    assert ledger.backend.start_requests is not None
+    assert len(ledger.backend.start_requests.take(dead, definitions=[("trip", 1)], limit=10)) == 1
 
     async def scene() -> None:
         async with worker_on(ledger):
@@ -179,7 +179,7 @@ def test_requests_whose_answer_was_lost_are_asked_for_again(
     """The database noted that this worker has them, and went away before it could say so: others may not take them."""
     saga_id = ledger.start_in(mine, trip, ROME)
     mine.commit()
-    requests = ledger.backend.requests
+    requests = ledger.backend.start_requests
     take = requests.take if requests is not None else None
     lost: list[StartRequest] = []
 

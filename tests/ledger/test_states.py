@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from sagaledger.infrastructure.errors import SagaNotFound
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall
 from sagaledger.infrastructure.event_store.codec import UnreadableEvent
-from sagaledger.infrastructure.event_store.port import Append, AppendCall
 from sagaledger.infrastructure.ledger import state_reader as rebuilding
 from sagaledger.infrastructure.ledger.ledger import Ledger
 

@@ -59,7 +59,7 @@ def test_a_worker_never_takes_what_it_cannot_run(url: str) -> None:
         ended = ledger.start("greeting", "Ann", key="ended").saga_id
         _end_of(ledger, ended)
 
-        assert [(due.saga_id, due.worker_id) for due in ledger.backend.due()] == [(waiting, None)]
+        assert [(due.saga_id, due.worker_id) for due in ledger.backend.entries()] == [(waiting, None)]
 
     with Ledger.open(url, App(sagas=[old])) as ledger:
         assert _end_of(ledger, waiting) == b'"from version 1"'

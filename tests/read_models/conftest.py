@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec
-from sagaledger.infrastructure.event_store.port import Backend
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
 from sagaledger.infrastructure.shop.app import APP

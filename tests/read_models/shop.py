@@ -34,8 +34,9 @@ from sagaledger.domain.shop.order import OrderCancelled, OrderCompleted, OrderCr
 from sagaledger.domain.shop.payment import PaymentFailed, PaymentSucceeded
 from sagaledger.domain.shop.shipping import ShipmentPrepared
 from sagaledger.domain.shop.values import Quantity
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall, Appended
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec
-from sagaledger.infrastructure.event_store.port import Append, AppendCall, Appended, Backend
 from sagaledger.infrastructure.shop.app import APP
 
 OPENING = datetime(2010, 12, 1, 8, 26, tzinfo=UTC)

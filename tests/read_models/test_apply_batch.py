@@ -40,9 +40,9 @@ from sagaledger.domain.saga.events import (
 from sagaledger.domain.saga.evolve import evolve
 from sagaledger.domain.saga.state import SagaState
 from sagaledger.domain.shop.order import OrderCancelled, OrderCompleted, OrderCreated
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.port import Backend
 from sagaledger.infrastructure.read_models.queries import Queries
 from sagaledger.infrastructure.shop.app import APP
 from sagaledger.projections.projection import Key, Projection, Row

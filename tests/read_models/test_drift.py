@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import inspect
 
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec
-from sagaledger.infrastructure.event_store.port import Backend
 from sagaledger.infrastructure.event_store.view_store import reading
 from sagaledger.infrastructure.read_models.drift import drift
 from sagaledger.infrastructure.read_models.projector import Projector

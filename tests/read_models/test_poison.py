@@ -10,8 +10,10 @@ from sqlalchemy import Column, Integer, MetaData, Table, Text
 
 from sagaledger.domain.recorded_event import RecordedEvent
 from sagaledger.domain.shop.order import OrderCancelled, OrderCreated
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall, Appended
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec
-from sagaledger.infrastructure.event_store.port import Append, AppendCall, Appended, Backend, NewEvent
+from sagaledger.infrastructure.event_store.event_row import NewEvent
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
 from sagaledger.infrastructure.shop.app import APP

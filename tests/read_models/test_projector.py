@@ -14,8 +14,9 @@ from time import monotonic, sleep
 import pytest
 from sqlalchemy import Connection, Engine
 
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec
-from sagaledger.infrastructure.event_store.port import STATE_BYTES_MAX, Backend
+from sagaledger.infrastructure.event_store.event_row import STATE_BYTES_MAX
 from sagaledger.infrastructure.event_store.view_store import writing
 from sagaledger.infrastructure.read_models import projector as runner
 from sagaledger.infrastructure.read_models.checkpoints import JOURNAL

@@ -10,8 +10,8 @@ from sqlalchemy import BigInteger, Column, MetaData, Table, Text, inspect
 from sagaledger.domain.recorded_event import RecordedEvent
 from sagaledger.domain.shop.order import OrderCreated
 from sagaledger.infrastructure.errors import Unavailable, WrongState
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec
-from sagaledger.infrastructure.event_store.port import Backend
 from sagaledger.infrastructure.event_store.view_store import reading
 from sagaledger.infrastructure.read_models.drift import drift
 from sagaledger.infrastructure.read_models.projector import Projector

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from sagaledger.domain.errors import InvalidInput
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec
-from sagaledger.infrastructure.event_store.port import Backend
 from sagaledger.infrastructure.event_store.view_store import reading
 from sagaledger.infrastructure.read_models import checkpoints as positions
 from sagaledger.infrastructure.read_models.projector import Projector

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from sagaledger.infrastructure.errors import Unavailable
-from sagaledger.infrastructure.event_store.port import Backend
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.view_store import create_engine_for, reading, writing
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries

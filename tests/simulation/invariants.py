@@ -31,8 +31,8 @@ from sagaledger.domain.shop import (
     StockReceived,
     points_for,
 )
-from sagaledger.infrastructure.event_store.port import FencingToken
 from sagaledger.infrastructure.event_store.verify import verify
+from sagaledger.infrastructure.event_store.work_queue import FencingToken
 
 from .world import World
 
@@ -56,7 +56,7 @@ def every_saga_has_ended(world: World) -> Iterator[str]:
     for saga_id, state in world.sagas().items():
         if state.end is None:
             yield f"{saga_id} is still {state.status} ({state.interventions})"
-    yield from (f"{row.saga_id} is still due" for row in world.log.due())
+    yield from (f"{row.saga_id} is still due" for row in world.log.entries())
 
 
 def every_saga_has_one_end(world: World) -> Iterator[str]:
@@ -112,7 +112,7 @@ def what_was_undone_was_undone_in_reverse(world: World) -> Iterator[str]:
 
 def nobody_errs_twice_alike(world: World) -> Iterator[str]:
     """Whoever was told that a stream goes on looks at it before writing to it again."""
-    for error, appends in world.log.errors.items():
+    for error, appends in world.log.outdated.items():
         if len(appends) > 1:
             end = f"{error.stream_id} ends at version {error.expected_version}"
             yield f"{error.worker_id} believed {len(appends)} times that {end}"

@@ -8,11 +8,11 @@ from random import Random
 from typing import Any, NamedTuple
 
 from sagaledger.infrastructure.errors import OutcomeUnknown, SagaledgerError, Unavailable
-from sagaledger.infrastructure.event_store.port import AppendCall, Receipt
+from sagaledger.infrastructure.event_store.append_call import AppendCall, Receipt
 from sagaledger.infrastructure.runtime.clock import Clock
 
 from .scheduler import Scheduler
-from .store import SimulatedLog
+from .store import SimulatedBackend
 
 
 class Killed(BaseException):
@@ -65,13 +65,13 @@ class Life:
 
 
 class Wire:
-    """A process's connection to the ledger; to the process it is the ledger (a `port.Backend`)."""
+    """A process's connection to the ledger; to the process it is the ledger (a `Backend`)."""
 
     writes_meanwhile = True
 
-    def __init__(self, log: SimulatedLog, life: Life, weather: Callable[[], Weather]) -> None:
+    def __init__(self, log: SimulatedBackend, life: Life, weather: Callable[[], Weather]) -> None:
         self.url = log.url
-        self.requests = None
+        self.start_requests = None
         self._log = log
         self._life = life
         self._weather = weather
@@ -122,7 +122,7 @@ class Wire:
 
 
 class Flight:
-    """An append under way (a `port.PendingAppend`): what becomes of it is heard when somebody waits for it."""
+    """An append under way (a `PendingAppend`): what becomes of it is heard when somebody waits for it."""
 
     def __init__(self, wire: Wire, call: AppendCall) -> None:
         self._wire = wire

@@ -18,7 +18,7 @@ from sagaledger.infrastructure.worker.messages import AttemptEnded, Dispatch, Dr
 from .courier import Courier
 from .network import Killed, Life, Weather, Wire
 from .scheduler import Scheduler
-from .store import SimulatedLog
+from .store import SimulatedBackend
 
 CONCURRENCY = 8
 """How many sagas a worker holds at once: fewer than there are."""
@@ -42,7 +42,7 @@ class Nobody(Reply[Any]):
 class Machine:
     """What every process of the simulation shares."""
 
-    def __init__(self, scheduler: Scheduler, random: Random, log: SimulatedLog, courier: Courier, app: App) -> None:
+    def __init__(self, scheduler: Scheduler, random: Random, log: SimulatedBackend, courier: Courier, app: App) -> None:
         self.scheduler = scheduler
         self.random = random
         self.log = log
@@ -147,7 +147,7 @@ class Process:
             return
         held = set(engine._held.executions) - set(engine._held._starting)
         known = self._machine.log.held_by(worker_id)
-        for saga_id in (held ^ known) - self._machine.log.lost_due:
+        for saga_id in (held ^ known) - self._machine.log.lost_entries:
             where = "held, and free for others" if saga_id in held else "not held, and kept from others"
             self._machine.faults.append(f"{saga_id} is {where} by {worker_id} after {self._scheduler.seconds:.1f} s")
 

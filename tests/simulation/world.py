@@ -12,7 +12,8 @@ from sagaledger.domain.recorded_event import Meta, RecordedEvent
 from sagaledger.domain.saga.events import Action, SagaStarted
 from sagaledger.domain.saga.state import SagaState
 from sagaledger.domain.shop import DECLINED_CARD, Order, OrderLine, ReceiveStock, Return, ReturnLine
-from sagaledger.infrastructure.event_store.port import AppendCall, FencingToken
+from sagaledger.infrastructure.event_store.append_call import AppendCall
+from sagaledger.infrastructure.event_store.work_queue import FencingToken
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.ledger.saga_start import SagaStart
 from sagaledger.infrastructure.ledger.stream_cache import StreamCache
@@ -23,7 +24,7 @@ from .network import FAIR, Weather
 from .process import Machine, People, Process
 from .scheduler import Scheduler
 from .shop import ANSWER, APPROVAL, app_with
-from .store import SimulatedLog
+from .store import SimulatedBackend
 
 STORM_SECONDS = 15.0
 CALM_SECONDS_MAX = 120.0
@@ -42,7 +43,7 @@ class World:
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)  # noqa: S311 -- it is to be predicted
         self.scheduler = Scheduler()
-        self.log = SimulatedLog(self.scheduler.now)
+        self.log = SimulatedBackend(self.scheduler.now)
         self.courier = Courier(self.scheduler, self.random)
         self.app = app_with(self.courier)
         self.machine = Machine(self.scheduler, self.random, self.log, self.courier, self.app)
@@ -175,8 +176,8 @@ class World:
             self.random.choice(self._workers).life.end()
         elif chance < 0.6 and self._workers:
             self.random.choice(self._workers).retire()
-        elif chance < 0.8 and self.log.due():
-            self.log.lose_due(self.random.choice(self.log.due()).saga_id)
+        elif chance < 0.8 and self.log.entries():
+            self.log.lose_entry(self.random.choice(self.log.entries()).saga_id)
         else:
             self._attend_to_the_parked()
 
@@ -192,7 +193,7 @@ class World:
     # How it ends
 
     def _rests(self) -> bool:
-        return not (self.people.busy or self.log.due()) and all(
+        return not (self.people.busy or self.log.entries()) and all(
             state.end is not None for state in self.sagas().values()
         )
 

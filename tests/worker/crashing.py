@@ -22,7 +22,7 @@ from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.step import StepContext
 from sagaledger.domain.saga.step_kind import LocalResult
-from sagaledger.infrastructure.event_store.port import AppendCall, PendingAppend, Receipt
+from sagaledger.infrastructure.event_store.append_call import AppendCall, PendingAppend, Receipt
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.worker import Worker

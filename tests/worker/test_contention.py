@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 
 from sagaledger.domain.saga.state import Status
-from sagaledger.infrastructure.event_store.port import FencingToken
+from sagaledger.infrastructure.event_store.work_queue import FencingToken
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.worker.engine import Engine
 from sagaledger.infrastructure.worker.group_commit import pipeline
@@ -48,7 +48,7 @@ def test_the_younger_hands_back_what_it_has_not_begun(postgres_url: str, monkeyp
 
         with _engine(postgres_url, by_the_older) as older, _engine(postgres_url, by_the_younger) as younger:
             deadline = monotonic() + PATIENCE_SECONDS
-            while ledger.backend.due():
+            while ledger.backend.entries():
                 assert monotonic() < deadline, "waited too long"
                 for _ in range(3):  # quicker than the other, which so drafts on what is not so any more
                     older.turn([])

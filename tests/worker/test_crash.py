@@ -65,7 +65,7 @@ def test_a_killed_worker_is_resumed_where_it_was(url: str, tmp_path: Path, momen
         # and the miles are those of the journeys that were completed
         miles = [ledger.context.codec.decode(row).event.miles for row in ledger.backend.stream("miles-all")]  # type: ignore[attr-defined]
         assert sum(miles) == 100 * JOURNEYS // 2
-        assert ledger.backend.due() == []
+        assert ledger.backend.entries() == []
 
     # and what was acknowledged is in the log, at its position
     positions = {(r.stream_id, r.position) for history in histories.values() for r in history}

@@ -57,7 +57,7 @@ def test_a_crowd_that_waits_is_in_nobodys_memory(open_ledger: OpenLedger) -> Non
     state = asyncio.run(scene())
 
     assert (state.status, bytes(state.result or b"")) == (Status.COMPLETED, b'"go"')
-    assert len(ledger.backend.due()) == WAITING_SAGAS - 1
+    assert len(ledger.backend.entries()) == WAITING_SAGAS - 1
 
 
 def test_a_saga_for_later_begins_at_its_time(open_ledger: OpenLedger) -> None:

@@ -22,6 +22,7 @@ from sagaledger.infrastructure.worker.coordination.reconciler import Reconciler
 from sagaledger.infrastructure.worker.engine import Engine
 from sagaledger.infrastructure.worker.messages import AttemptEnded, AwaitIdle, Reply, StartSaga
 
+from ..work_queue import remove_all_entries
 from .conftest import OpenLedger, drive
 from .test_worker import Flaky
 
@@ -47,7 +48,7 @@ def test_a_saga_claimed_unheard_while_its_own_start_waits_is_not_lost(open_ledge
         engine.turn([])
 
     assert elsewhere.state(saga_start.saga_id).status is Status.COMPENSATED  # there was no stock
-    assert elsewhere.backend.due() == []
+    assert elsewhere.backend.entries() == []
     engine.finish()
 
 
@@ -64,8 +65,8 @@ def test_a_saga_that_another_worker_drives_too_is_let_go_of(postgres_url: str) -
         first, second = (Engine(one.context, concurrency=10, lease_seconds=60.0) for one in (ledger, other))
         start = StartSaga(SagaStart.of(saga.definition, 1, "1"), Meta(), None)
         [attempt] = drive(first, lambda: False, [start])
-        [row] = ledger.backend.due()
-        ledger.backend.put_due([row._replace(due_at=None)])
+        [row] = ledger.backend.entries()
+        remove_all_entries(ledger.backend, [row])
         assert Reconciler(other.context).sweep() == ["errand-1"]
         [again] = drive(second, lambda: False)
 

@@ -27,7 +27,7 @@ from sagaledger.domain.shop import (
     ShipmentPrepared,
     fulfil_order,
 )
-from sagaledger.infrastructure.event_store.port import AppendCall, Appended
+from sagaledger.infrastructure.event_store.append_call import AppendCall, Appended
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.ledger.stream_cache import StreamCache
 from sagaledger.infrastructure.shop.app import APP

@@ -18,7 +18,8 @@ from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import Status
 from sagaledger.domain.saga.step import StepContext
-from sagaledger.infrastructure.event_store.port import STATE_BYTES_MAX, Append, AppendCall
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall
+from sagaledger.infrastructure.event_store.event_row import STATE_BYTES_MAX
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.append_builder import STEP_EVENTS_MAX
 from sagaledger.infrastructure.ledger.ledger import Ledger

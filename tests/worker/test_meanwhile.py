@@ -19,7 +19,7 @@ from sagaledger.domain.saga.outcome import Success
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import Status
 from sagaledger.domain.saga.step import StepContext
-from sagaledger.infrastructure.event_store.port import Append, AppendCall
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.ledger.saga_start import SagaStart

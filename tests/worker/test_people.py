@@ -127,7 +127,7 @@ def test_a_compensation_that_gives_up_waits_for_a_person_who_retries(open_ledger
     states = play(scene())
     assert [state.status for state in states] == [Status.NEEDS_INTERVENTION] * 2 + [Status.COMPENSATED]
     assert told(ledger, "stubborn-1").count("book not undone") == 4
-    assert ledger.backend.due() == []
+    assert ledger.backend.entries() == []
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_a_waiting_saga_is_cancelled_at_once(open_ledger: OpenLedger, backoff_se
         async with worker_on(ledger) as worker:
             saga_id = await _begin(worker, saga)
             await until(lambda: told(elsewhere, saga_id)[-1] == "wait failed")
-            holders = [row.worker_id for row in elsewhere.backend.due()]
+            holders = [row.worker_id for row in elsewhere.backend.entries()]
             await _outside(elsewhere.cancel, saga_id, actor="ann", reason="too slow")
             return holders, await worker.outcome(saga_id)
 

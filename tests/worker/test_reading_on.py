@@ -8,15 +8,10 @@ from uuid import uuid4
 
 from sagaledger.domain.recorded_event import Meta
 from sagaledger.domain.shop import ReceiveStock
-from sagaledger.infrastructure.event_store.port import (
-    Append,
-    AppendCall,
-    Appended,
-    Backend,
-    Conflict,
-    Snapshot,
-    StoredRow,
-)
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall, Appended, Conflict
+from sagaledger.infrastructure.event_store.backend import Backend
+from sagaledger.infrastructure.event_store.event_log import Snapshot
+from sagaledger.infrastructure.event_store.event_row import StoredRow
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.ledger.stream_cache import AppendBuilder, StreamCache
 from sagaledger.infrastructure.shop.app import APP

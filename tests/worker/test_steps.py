@@ -15,7 +15,7 @@ from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState, Status
 from sagaledger.domain.saga.step import StepContext
-from sagaledger.infrastructure.event_store.port import STATE_BYTES_MAX
+from sagaledger.infrastructure.event_store.event_row import STATE_BYTES_MAX
 from sagaledger.infrastructure.ledger.app import App
 
 from .conftest import OpenLedger, play, told, until, worker_on

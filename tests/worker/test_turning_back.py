@@ -11,7 +11,7 @@ from sagaledger.domain.recorded_event import Meta
 from sagaledger.domain.saga.outcome import failure_of
 from sagaledger.domain.saga.state import Status
 from sagaledger.infrastructure.errors import Unavailable
-from sagaledger.infrastructure.event_store.port import FencingToken
+from sagaledger.infrastructure.event_store.work_queue import FencingToken
 from sagaledger.infrastructure.ledger import operations
 from sagaledger.infrastructure.ledger.context import LedgerContext
 from sagaledger.infrastructure.ledger.saga_start import SagaStart
@@ -52,7 +52,7 @@ def test_what_settles_beside_a_saga_that_turns_back_is_settled(url: str, monkeyp
     with Ledger.open(url, journey.app, create=True) as ledger, Ledger.open(url, journey.app) as shell:
         engine = Engine(ledger.context, concurrency=10, lease_seconds=60.0)
         drive(engine, lambda: bool(shell.backend.stream("stay-trip-1.rest")), [journey.start(journey.trip)])
-        drive(engine, lambda: shell.backend.due() == [])
+        drive(engine, lambda: shell.backend.entries() == [])
         [first] = drive(engine, lambda: False, [journey.start(journey.errand)])
         failed = AttemptEnded(first.execution, first.run, failure_of(OSError("no answer")))
         drive(engine, lambda: "StepFailed" in topics(shell, "errand-1"), [failed])

@@ -19,8 +19,10 @@ from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState, Status
 from sagaledger.domain.saga.step import StepContext
 from sagaledger.infrastructure.errors import OutcomeUnknown, SagaConflict, SagaNotFound, Unavailable, WorkerRunning
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall, PendingAppend
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import UnreadableEvent
-from sagaledger.infrastructure.event_store.port import Append, AppendCall, Backend, PendingAppend, QueueEntry
+from sagaledger.infrastructure.event_store.work_queue import QueueEntry
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger
 
@@ -142,7 +144,7 @@ def test_a_saga_of_an_unknown_definition_is_left_in_the_due_work(open_ledger: Op
             return await worker.outcome("gated-old")
 
     assert play(scene()).status is Status.COMPLETED
-    assert [(row.saga_id, row.worker_id) for row in everything.backend.due()] == [("gated-new", None)]
+    assert [(row.saga_id, row.worker_id) for row in everything.backend.entries()] == [("gated-new", None)]
 
 
 def test_a_saga_whose_stream_cannot_be_read_is_left_alone(open_ledger: OpenLedger) -> None:
@@ -162,7 +164,7 @@ def test_a_saga_whose_stream_cannot_be_read_is_left_alone(open_ledger: OpenLedge
             await worker.idle()
 
     play(scene())
-    assert [row.saga_id for row in ledger.backend.due()] == ["gated-broken"]
+    assert [row.saga_id for row in ledger.backend.entries()] == ["gated-broken"]
 
 
 def test_what_somebody_has_locked_is_due_all_the_same(postgres_url: str) -> None:
@@ -288,7 +290,7 @@ def test_a_database_that_is_away_for_a_while_costs_nothing(open_ledger: OpenLedg
 
     play(scene())
     assert len(gate.keys) == len(set(gate.keys)) == 4
-    assert elsewhere.backend.due() == []
+    assert elsewhere.backend.entries() == []
 
 
 def test_a_worker_whose_lease_was_taken_over_starts_afresh(open_ledger: OpenLedger) -> None:
@@ -465,6 +467,6 @@ def test_a_person_is_heard_though_the_due_row_was_about_to_go(open_ledger: OpenL
     ledger.cancel("gated-1", actor="ann", reason="no")
     over = QueueEntry(claim.saga_id, claim.definition, claim.definition_version, None, None)
     ledger.backend.append(AppendCall(uuid4(), [Append([], over)], epoch))
-    assert [(row.saga_id, row.worker_id) for row in ledger.backend.due()] == [("gated-1", None)]
+    assert [(row.saga_id, row.worker_id) for row in ledger.backend.entries()] == [("gated-1", None)]
     ledger.backend.append(AppendCall(uuid4(), [Append([], over)], epoch))
-    assert ledger.backend.due() == []
+    assert ledger.backend.entries() == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ...event_store.port import STATE_BYTES_MAX, StoredRow
+from ...event_store.event_row import STATE_BYTES_MAX, StoredRow
 from .errors import MessageRejected
 
 SPEC_VERSION = "1.0"

@@ -15,7 +15,8 @@ from uuid import uuid4
 
 from ....domain.choreography.service import Service
 from ...errors import PositionConflict, Unavailable
-from ...event_store.port import AppendCall, CheckpointUpdate, StoredRow
+from ...event_store.append_call import AppendCall, CheckpointUpdate
+from ...event_store.event_row import StoredRow
 from ...ledger.context import LedgerContext
 from ..delivery import BATCH_COMMANDS_MAX, BATCH_REACTIONS_MAX, Delivery, consumer_of
 from ..event_handler import PlannedReaction
@@ -163,7 +164,9 @@ class NatsInbox:
             self._remember([row.position])
         if upto > position:
             try:
-                self._log.append(AppendCall(uuid4(), [], advances=[CheckpointUpdate(self._consumer, position, upto)]))
+                self._log.append(
+                    AppendCall(uuid4(), [], checkpoints=[CheckpointUpdate(self._consumer, position, upto)])
+                )
             except PositionConflict:  # another instance of this service moved it
                 return
             self._handled = {handled for handled in self._handled if handled > upto}

@@ -16,8 +16,9 @@ from uuid import uuid4
 
 from ....domain.choreography.choreography import is_whole
 from ...errors import PositionConflict, Unavailable
+from ...event_store.append_call import AppendCall, CheckpointUpdate
 from ...event_store.codec import UnreadableEvent
-from ...event_store.port import AppendCall, CheckpointUpdate, StoredRow
+from ...event_store.event_row import StoredRow
 from ...ledger.context import HasContext
 from ...runtime.failpoints import awaiting_failpoint
 from ..delivery import consumer_of
@@ -164,7 +165,7 @@ class OutboxRelay:
     def _advance(self, stream: str, position: int, upto: int) -> None:
         try:
             self._backend.append(
-                AppendCall(uuid4(), [], advances=[CheckpointUpdate(_consumer_of(stream), position, upto)])
+                AppendCall(uuid4(), [], checkpoints=[CheckpointUpdate(_consumer_of(stream), position, upto)])
             )
         except PositionConflict:
             _log.info("another relay moved on; this one follows it")

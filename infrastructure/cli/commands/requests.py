@@ -24,7 +24,7 @@ def requests(
 ) -> ExitCode:
     """Sagas that were asked for in somebody's own transaction and are not there: open, or refused, and why."""
     with open_ledger(options) as ledger:
-        box = ledger.backend.requests
+        box = ledger.backend.start_requests
         found = [] if box is None else box.listed(limit=limit)
         remark = unattended(ledger, options) if any(request.reason is None for request in found) else None
     rows = [_row(request) for request in found]

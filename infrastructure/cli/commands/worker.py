@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from ....domain.saga.state import SagaState, Status
 from ...errors import TimedOut
-from ...event_store.port import STATE_BYTES_MAX
+from ...event_store.event_row import STATE_BYTES_MAX
 from ...ledger.ledger import Ledger
 from ...ledger.saga_start import Started
 from ...runtime.event_loop import run_async

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-ReportProgress = Callable[[int, int], None]
-"""Called with how much is done, and of how much."""
+from ...runtime.progress import ReportProgress
 
 
 @contextmanager

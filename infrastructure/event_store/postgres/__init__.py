@@ -1,1 +1,1 @@
-"""A ledger in a PostgreSQL schema."""
+"""A ledger in one schema of a PostgreSQL database."""

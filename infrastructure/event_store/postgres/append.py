@@ -9,8 +9,10 @@ from typing import Any, Final, NamedTuple
 from msgspec.structs import astuple
 
 from ...errors import SupersededWorker
-from ..conflict_rules import moved
-from ..port import AppendCall, Appended, AppendOutcome, CheckpointUpdate, Conflict, NewEvent, QueueEntry, Receipt
+from ..append_call import AppendCall, Appended, AppendOutcome, CheckpointUpdate, Conflict, Receipt
+from ..conflict_rules import checkpoint_moved
+from ..event_row import NewEvent
+from ..work_queue import QueueEntry
 from .wire_format import (
     BINARY,
     SHORT_MAX,
@@ -49,8 +51,8 @@ def parameters(call: AppendCall) -> list[Parameter]:
     columns: Sequence[tuple[Any, ...]] = list(zip(*map(astuple, events), strict=True)) or _NO_COLUMNS
     streams, versions, topics, schema_versions, states, correlations, causations, metas, digests = columns
     opening_streams, opening_versions, suspect = _openings(streams, versions)
-    worker_id, epoch = call.epoch or (None, None)
-    due = [(place, append.due) for place, append in enumerate(call.appends, 1) if append.due]
+    worker_id, epoch = call.token or (None, None)
+    due = [(place, append.queue_entry) for place, append in enumerate(call.appends, 1) if append.queue_entry]
     nudges = [(place, notify) for place, append in enumerate(call.appends, 1) for notify in append.notify]
     longest = max(len(events), len(call.appends), len(nudges))
     encode = _SHORT if longest <= SHORT_MAX else _Encoders(Texts(), integers, bigints)
@@ -72,13 +74,13 @@ def parameters(call: AppendCall) -> list[Parameter]:
         (BINARY, b"".join(digests)),
     ]
     is_correlated = any(correlations)
-    if not (due or nudges or is_correlated or call.advances):
+    if not (due or nudges or is_correlated or call.checkpoints):
         return required
     optional = [
         *_due_columns(due, encode),
         encode.texts(correlations) if is_correlated else _NO_TEXTS,
         *_due_columns(nudges, encode)[:4],
-        *_advance_columns(call.advances),
+        *_advance_columns(call.checkpoints),
     ]
     while optional[-1] in _DEFAULTS:
         optional.pop()
@@ -133,11 +135,11 @@ def receipt(call: AppendCall, answer: AppendReply) -> Receipt:
     Raises `SupersededWorker` or `PositionConflict` when the whole call was refused.
     """
     status, *numbers = answer
-    if status == SUPERSEDED and call.epoch is not None:
-        raise SupersededWorker(*call.epoch)
+    if status == SUPERSEDED and call.token is not None:
+        raise SupersededWorker(*call.token)
     if status == MOVED:
         place, position = numbers
-        raise moved(call.advances[place - 1], position)
+        raise checkpoint_moved(call.checkpoints[place - 1], position)
     first_position, _, recorded_us, *refusals = numbers
     conflicts = _conflicts(call, refusals) if refusals else {}
     outcomes: list[AppendOutcome] = []

@@ -1,6 +1,7 @@
-"""One PostgreSQL schema: its connections, its transactions, its version, and what its errors mean.
+"""One PostgreSQL schema: its connections, its transactions, its version, and the meaning of its errors.
 
-Everything lives in the connection's current schema, so that a tenant is a schema: `?options=-csearch_path%3Dname`.
+A ledger is in the current schema of its connections, so that a tenant can have a schema of its own:
+`?options=-csearch_path%3Dname`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ SQL: Final = queries("postgres")
 Row = tuple[Any, ...]
 
 _DEFAULTS: Final = {
-    # A server that vanishes without a word is noticed within seconds, not hours.
+    # The loss of a server that no longer answers is noticed within seconds, not hours.
     "connect_timeout": "10",
     "keepalives_idle": "10",
     "keepalives_interval": "5",
@@ -42,11 +43,11 @@ _SESSION: Final = (
 )
 _PASSWORD: Final = re.compile(r"(?<=:)[^:@/]+(?=@)|(?<=[?&]password=)[^&]*")
 _READ_ATTEMPTS: Final = 3
-"""A read is repeated when its connection turns out to have died; each time on another one."""
+"""A read whose connection is lost is repeated on another one."""
 
 
 class PostgresDatabase:
-    """A ledger's schema in a PostgreSQL database, opened.
+    """A ledger's schema in a PostgreSQL database.
 
     Raises `NotALedger` for a schema without a ledger of this version (`create` makes or upgrades it), and `Unavailable`
     for a server that cannot be reached. No message contains the password.
@@ -58,11 +59,11 @@ class PostgresDatabase:
         except psycopg.Error:  # its message repeats the URL, and with it the password
             raise Unavailable("the PostgreSQL URL cannot be read: use postgresql://user@host:port/database") from None
         self._conninfo = make_conninfo(url, **{key: value for key, value in _DEFAULTS.items() if key not in given})
-        self.place = f"database {given.get('dbname', '')!r} at {given.get('host', 'localhost')}"
-        self._shown_url = _PASSWORD.sub("***", url)
-        self._pool = Pool(self.connect, most=connections)
-        self._ahead = Pool(self.connect, most=connections)
-        """For those who read part by part, and may take their time in between."""
+        self.description = f"database {given.get('dbname', '')!r} at {given.get('host', 'localhost')}"
+        self.name = _PASSWORD.sub("***", url)
+        self._pool = Pool(self.connect, connections_max=connections)
+        self._pool_ahead = Pool(self.connect, connections_max=connections)
+        """For `fetch_ahead`, which keeps its connection while the caller works on a part."""
         try:
             if create:
                 self._migrate()
@@ -72,19 +73,19 @@ class PostgresDatabase:
             raise
 
     def close(self) -> None:
-        """Close every connection; the object is of no use afterwards."""
+        """Close every connection. The object cannot be used afterwards."""
         self._pool.close()
-        self._ahead.close()
+        self._pool_ahead.close()
 
     def connect(self) -> PostgresConnection:
-        """A new connection in autocommit. Raises `Unavailable`."""
+        """Return a new connection in autocommit. Raises `Unavailable`."""
         with self.explained():
             connection = connect(self._conninfo, autocommit=True)
             connection.execute(_SESSION)
             return connection
 
     def fetch(self, name: str, parameters: Any = ()) -> list[Row]:
-        """The rows of a named statement that only reads."""
+        """Return the rows of a named statement that only reads."""
         for attempt in range(1, _READ_ATTEMPTS + 1):
             try:
                 with self._borrowed() as connection:
@@ -95,12 +96,12 @@ class PostgresDatabase:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def fetch_ahead(self, name: str, columns: Sequence[Sequence[str]]) -> Iterator[list[Row]]:
-        """The rows of a named statement that only reads, for each of these `text[]`; the next runs meanwhile."""
+        """Yield the rows of a named statement that only reads, for each `text[]`, while the server reads the next."""
         rows: list[Row] = []
         done = failures = 0
         while done < len(columns):
             try:
-                with self._borrowed(self._ahead) as connection, hanging_up(connection):
+                with self._borrowed(self._pool_ahead) as connection, closing_if_left_early(connection):
                     connection.send(SQL[name], [texts(columns[done])])
                     while True:
                         rows = connection.receive_rows()
@@ -126,7 +127,7 @@ class PostgresDatabase:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turn an error of PostgreSQL into ours, naming the place and the remedy."""
+        """Translate PostgreSQL's errors into ours, which name the database and the remedy."""
         try:
             yield
         except psycopg.Error as error:
@@ -142,10 +143,10 @@ class PostgresDatabase:
             pool.give_back(connection)
 
     def _check(self) -> None:
-        check_version(self._stored_version(), schema_version("postgres"), place=self.place, url=self._shown_url)
+        check_version(self._stored_version(), schema_version("postgres"), database=self.description, url=self.name)
 
     def _stored_version(self) -> int:
-        if not self.fetch("has_schema"):
+        if not self.fetch("has_schema_version"):
             return 0
         ((version,),) = self.fetch("schema_version")
         return int(version)
@@ -154,46 +155,49 @@ class PostgresDatabase:
         with self.transaction() as connection:
             ((schema,),) = connection.execute(SQL["current_schema"]).fetchall()
             if schema is None:
-                raise NotALedger(f"{self.place}: the schema that the URL's search_path names does not exist: create it")
-            connection.execute(SQL["migrating"])
-            tables = [name for (name,) in connection.execute(SQL["tables"])]
+                raise NotALedger(f"{self.description}: the schema in the URL's search_path does not exist: create it")
+            connection.execute(SQL["lock_migrations"])
+            tables = [name for (name,) in connection.execute(SQL["table_names"])]
             if tables and "sagaledger_schema" not in tables:
                 raise NotALedger(
-                    f"schema {schema!r} of {self.place} holds something else ({', '.join(tables[:3])}): give the "
-                    "ledger a schema of its own (CREATE SCHEMA ledger) and add ?options=-csearch_path%3Dledger"
+                    f"schema {schema!r} of {self.description} holds tables of another program "
+                    f"({', '.join(tables[:3])}): give the ledger a schema of its own (CREATE SCHEMA ledger) and add "
+                    "?options=-csearch_path%3Dledger"
                 )
-            connection.execute(SQL["create_schema"])
+            connection.execute(SQL["create_schema_version"])
             ((stored,),) = connection.execute(SQL["schema_version"]).fetchall()
             for migration in migrations("postgres"):
                 if migration.version > stored:
                     connection.execute(migration.sql)
-                    connection.execute(SQL["migrated"], (migration.version,))
+                    connection.execute(SQL["insert_schema_version"], (migration.version,))
 
     def explain(self, error: psycopg.Error) -> SagaledgerError:
-        """What an error of PostgreSQL means here, with the place and the remedy."""
+        """Return the error of ours that an error of PostgreSQL means."""
         detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if isinstance(error, psycopg.DataError):
-            return InvalidInput(f"a value cannot be stored in {self.place}: {detail}")
+            return InvalidInput(f"a value cannot be stored in {self.description}: {detail}")
         match error.sqlstate:
             case None:
-                return Unavailable(f"{self.place} cannot be reached ({detail}): check the server and the URL")
+                return Unavailable(f"{self.description} cannot be reached ({detail}): check the server and the URL")
             case "25006":
-                return Unavailable(f"{self.place} is read-only: use the primary server")
+                return Unavailable(f"{self.description} is read-only: use the primary server")
             case "55P03" | "40P01" | "40001" | "57014":
-                return Unavailable(f"{self.place} stayed locked by another program ({detail}): retry")
+                return Unavailable(f"{self.description} stayed locked by another program ({detail}): retry")
             case "53100":
-                return Unavailable(f"the disk of {self.place} is full, nothing was written: free some space and retry")
+                return Unavailable(
+                    f"the disk of {self.description} is full, nothing was written: free some space and retry"
+                )
             case "42P01" | "42883" | "42703":
                 return NotALedger(
-                    f"{self.place} lost a part of its schema ({detail}): `sagaledger init --db {self._shown_url}`"
+                    f"{self.description} lost a part of its schema ({detail}): `sagaledger init --db {self.name}`"
                 )
             case _:
-                return Unavailable(f"{self.place} cannot be used: {detail}")
+                return Unavailable(f"{self.description} cannot be used: {detail}")
 
 
 @contextmanager
-def hanging_up(connection: PostgresConnection) -> Iterator[None]:
-    """Close a connection when the block is left early: an answer may be on its way still."""
+def closing_if_left_early(connection: PostgresConnection) -> Iterator[None]:
+    """Close a connection when the block is left early, because a reply may still be on its way."""
     try:
         yield
     except BaseException:
@@ -202,7 +206,7 @@ def hanging_up(connection: PostgresConnection) -> Iterator[None]:
 
 
 def lost(error: psycopg.Error) -> bool:
-    """Whether an error means that the connection, and with it the answer, is gone."""
+    """Return whether an error means that the connection is lost, and the reply with it."""
     if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return False
     return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))

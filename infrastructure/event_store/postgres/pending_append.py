@@ -9,7 +9,7 @@ from typing import Final
 import psycopg
 
 from ...errors import OutcomeUnknown, Unavailable
-from ..port import AppendCall, Receipt
+from ..append_call import AppendCall, Receipt
 from .append import AppendReply, parameters, statement
 from .connection import PostgresConnection
 from .database import PostgresDatabase, lost
@@ -58,7 +58,7 @@ class PostgresPendingAppend:
                 raise self._error
             deadline = deadline or time.monotonic() + self._learn_seconds
             if time.monotonic() >= deadline:
-                reason = f"{self._database.place}: {self._error}"
+                reason = f"{self._database.description}: {self._error}"
                 raise OutcomeUnknown(str(self._append_id), reason) from self._error
             time.sleep(_RECONNECT_SECONDS)
             self._send()

@@ -11,45 +11,46 @@ from ...errors import Unavailable
 from .connection import PostgresConnection
 
 WAIT_SECONDS: Final = 30.0
-"""How long to wait for a connection that others use: longer than any of them should take."""
+"""How long to wait for a connection in use: longer than any exchange should take."""
 
 
 class Pool:
-    """Opens connections as they are needed, `most` at a time, and keeps them; who finds all of them lent waits."""
+    """Opens connections when they are needed, at most so many, and keeps them. When all are lent, `borrow` waits."""
 
-    def __init__(self, connect: Callable[[], PostgresConnection], *, most: int) -> None:
+    def __init__(self, connect: Callable[[], PostgresConnection], *, connections_max: int) -> None:
         self._connect = connect
-        self._most = most
-        self._places: SimpleQueue[None] = SimpleQueue()
-        for _ in range(most):
-            self._places.put(None)
+        self._connections_max = connections_max
+        self._permits: SimpleQueue[None] = SimpleQueue()
+        for _ in range(connections_max):
+            self._permits.put(None)
         self._idle: deque[PostgresConnection] = deque()
         self._closed = False
 
     def borrow(self) -> PostgresConnection:
-        """A connection, to be given back in any state. Raises `Unavailable`."""
+        """Lend a connection, to be given back in any state. Raises `Unavailable`."""
         try:
-            self._places.get(timeout=WAIT_SECONDS)
+            self._permits.get(timeout=WAIT_SECONDS)
         except Empty:
             raise Unavailable(
-                f"all {self._most} connections of this process were in use for {WAIT_SECONDS:g} seconds: retry"
+                f"all {self._connections_max} connections of this process were in use for "
+                f"{WAIT_SECONDS:g} seconds: retry"
             ) from None
         try:
             return self._take_idle() or self._connect()
         except BaseException:
-            self._places.put(None)
+            self._permits.put(None)
             raise
 
     def give_back(self, connection: PostgresConnection) -> None:
-        """Keep a connection for the next one, unless it is closed."""
+        """Take a connection back, and keep it unless it is closed."""
         if not connection.closed:
             self._idle.append(connection)
         if self._closed:
             self.close()
-        self._places.put(None)
+        self._permits.put(None)
 
     def close(self) -> None:
-        """Close every connection that is not lent; those that are, when they are given back."""
+        """Close every connection: those that are lent, when they are given back."""
         self._closed = True
         while connection := self._take_idle():
             connection.close()

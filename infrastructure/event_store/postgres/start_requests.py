@@ -1,4 +1,4 @@
-"""Requests in PostgreSQL: a row that its asker writes in a transaction of their own."""
+"""Start requests in PostgreSQL: rows that other programs write in their own transactions."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from sqlalchemy.orm import Session
 
 from ....domain.errors import InvalidInput
 from ...errors import NotALedger
-from ..port import FencingToken
 from ..start_requests import NewStartRequest, StartRequest, StartRequestOutcome
+from ..work_queue import FencingToken
 from .database import SQL, PostgresDatabase
+from .work_queue import definition_columns
 
 _UNDEFINED: Final = ("42P01", "3F000")
-"""The SQLSTATEs of a table, and of a schema, that is not there."""
+"""The SQLSTATEs of a table, and of a schema, that does not exist."""
 
 
 class PostgresStartRequests:
-    """The requests of a ledger (see `requests.Requests` for what each method promises)."""
+    """The start requests of the schema (the port `StartRequests` says what each method promises)."""
 
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
@@ -39,37 +40,36 @@ class PostgresStartRequests:
                 self._put_with_sqlalchemy(connection, request)
             case _:
                 raise InvalidInput(
-                    f"a {type(connection).__module__}.{type(connection).__qualname__} is no connection that a saga can "
-                    "be started in: pass a psycopg Connection, or a SQLAlchemy Connection or Session (of an "
+                    f"a {type(connection).__module__}.{type(connection).__qualname__} is no connection in which a "
+                    "saga can be started: pass a psycopg Connection, or a SQLAlchemy Connection or Session (of an "
                     "AsyncConnection or AsyncSession by its run_sync)"
                 )
 
-    def take(self, epoch: FencingToken, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[StartRequest]:
+    def take(self, token: FencingToken, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[StartRequest]:
         wanted = {
-            "worker_id": epoch.worker_id,
-            "definitions": [name for name, _ in definitions],
-            "versions": [version for _, version in definitions],
+            "worker_id": token.worker_id,
             "limit": limit,
+            **definition_columns(definitions),
         }
         with self._database.transaction() as connection:
-            taken = connection.execute(SQL["take_requests"], wanted, binary=True).fetchall()
+            taken = connection.execute(SQL["take_start_requests"], wanted, binary=True).fetchall()
         return sorted(StartRequest(*row) for row in taken)
 
-    def release(self, epoch: FencingToken) -> None:
+    def release(self, token: FencingToken) -> None:
         with self._database.transaction() as connection:
-            connection.execute(SQL["release_requests"], (epoch.worker_id,))
+            connection.execute(SQL["release_start_requests"], (token.worker_id,))
 
-    def settle(self, answers: Sequence[StartRequestOutcome]) -> None:
-        columns = [[answer.request_id for answer in answers], [answer.refusal for answer in answers]]
+    def settle(self, outcomes: Sequence[StartRequestOutcome]) -> None:
+        columns = [[outcome.request_id for outcome in outcomes], [outcome.refusal for outcome in outcomes]]
         with self._database.transaction() as connection:
-            connection.execute(SQL["settle_requests"], columns)
+            connection.execute(SQL["settle_start_requests"], columns)
 
     def listed(self, *, limit: int) -> list[StartRequest]:
-        return [StartRequest(*row) for row in self._database.fetch("requests", (limit,))]
+        return [StartRequest(*row) for row in self._database.fetch("start_requests", (limit,))]
 
     def _put_with_psycopg(self, connection: psycopg.Connection[Any], request: NewStartRequest) -> None:
         insert = sql.SQL("INSERT INTO {}.requests ({}) VALUES ({})").format(
-            sql.Identifier(self._home()),
+            sql.Identifier(self._ledger_schema()),
             sql.SQL(", ").join(map(sql.Identifier, NewStartRequest._fields)),
             sql.SQL(", ").join(sql.Placeholder() * len(NewStartRequest._fields)),
         )
@@ -78,27 +78,28 @@ class PostgresStartRequests:
         except psycopg.Error as error:
             if error.sqlstate not in _UNDEFINED:
                 raise
-            raise self._elsewhere() from error
+            raise self._other_database() from error
 
     def _put_with_sqlalchemy(self, connection: SqlalchemyConnection, request: NewStartRequest) -> None:
         try:
-            connection.execute(_table(self._home()).insert(), request._asdict())
+            connection.execute(_table(self._ledger_schema()).insert(), request._asdict())
         except ProgrammingError as error:
             if getattr(error.orig, "sqlstate", getattr(error.orig, "pgcode", None)) not in _UNDEFINED:
                 raise
-            raise self._elsewhere() from error
+            raise self._other_database() from error
 
-    def _home(self) -> str:
-        """The schema of the ledger, which need not be the one that the caller's connection looks in."""
+    def _ledger_schema(self) -> str:
+        """Return the schema of the ledger, which the caller's connection need not have in its search path."""
         if self._schema is None:
             ((schema,),) = self._database.fetch("current_schema")
             self._schema = str(schema)
         return self._schema
 
-    def _elsewhere(self) -> NotALedger:
+    def _other_database(self) -> NotALedger:
         return NotALedger(
-            f"the connection leads to a database without this ledger (there is no table {self._home()}.requests): "
-            f"pass one to {self._database.place}, where the saga has to commit with your own rows"
+            "the connection leads to a database without this ledger (there is no table "
+            f"{self._ledger_schema()}.requests): pass one to {self._database.description}, so that the saga commits "
+            "with your own rows"
         )
 
 

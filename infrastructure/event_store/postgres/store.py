@@ -1,4 +1,4 @@
-"""The log in PostgreSQL: many workers on many machines, one round trip for each append call."""
+"""The ledger in PostgreSQL: many workers on many machines, one round trip for each append call."""
 
 from __future__ import annotations
 
@@ -9,18 +9,10 @@ from functools import partial
 from threading import Condition, Lock
 from typing import Final
 
-from ..conflict_rules import as_sent, recall
-from ..port import (
-    AppendCall,
-    AppendRow,
-    EventPayload,
-    Head,
-    MisplacedEvent,
-    Receipt,
-    Snapshot,
-    StoredRow,
-    check_size,
-)
+from ..append_call import AppendCall, Receipt, check_size
+from ..conflict_rules import recall
+from ..event_log import AppendRow, Head, MisplacedEvent, Snapshot
+from ..event_row import EventPayload, StoredRow
 from .append import KNOWN, AppendReply, receipt
 from .database import SQL, PostgresDatabase, Row
 from .pending_append import PostgresPendingAppend
@@ -28,20 +20,20 @@ from .pool import Pool
 from .start_requests import PostgresStartRequests
 from .work_queue import PostgresWorkQueue
 
-_EVERYTHING: Final = 2**63 - 1
+_NO_UPPER_BOUND: Final = 2**63 - 1
 _LEARN_SECONDS: Final = 10.0
-"""How long to try to learn what became of an append whose answer was lost."""
+"""How long to try to learn the outcome of an append whose reply was lost."""
 _CONNECTIONS: Final = 8
 _SENDERS: Final = 2
-"""The worker's, whose append is under way while it drafts the next one, and everybody else's."""
+"""One for the worker, whose append is under way while it builds the next one, and one for all other threads."""
 _POLL_SECONDS_MIN: Final = 0.01
 _POLL_SECONDS_MAX: Final = 0.25
 
 
 class PostgresStore(PostgresWorkQueue):
-    """A ledger in a PostgreSQL schema (see `port.Backend` for what each method promises).
+    """A ledger in a PostgreSQL schema (the port `Backend` says what each method promises).
 
-    `connections`: how many it reads with, and as many, but two at most, to append; further threads wait.
+    It reads with up to `connections` connections and appends with up to two; further threads wait.
     """
 
     writes_meanwhile = True
@@ -51,10 +43,11 @@ class PostgresStore(PostgresWorkQueue):
     ) -> None:
         super().__init__(PostgresDatabase(url, create=create, connections=connections))
         self.url = url
-        self.requests = PostgresStartRequests(self._database)
+        self.name = self._database.name
+        self.start_requests = PostgresStartRequests(self._database)
         self._learn_seconds = learn_seconds
         self._appending = Lock()
-        self._senders = Pool(self._database.connect, most=min(_SENDERS, connections))
+        self._senders = Pool(self._database.connect, connections_max=min(_SENDERS, connections))
         self._grown = Condition()
 
     def close(self) -> None:
@@ -62,19 +55,19 @@ class PostgresStore(PostgresWorkQueue):
         self._database.close()
 
     def append(self, call: AppendCall) -> Receipt:
-        with self._appending:  # one at a time, as in the database: it takes one connection, not one for each caller
+        with self._appending:  # the database appends one call at a time, so one connection is enough for all threads
             return self.send(call).receipt()
 
     def send(self, call: AppendCall) -> PostgresPendingAppend:
         check_size(call)
         return PostgresPendingAppend(
-            self._database, self._senders, call, partial(self._read_answer, call), self._learn_seconds
+            self._database, self._senders, call, partial(self._receipt, call), self._learn_seconds
         )
 
-    def _read_answer(self, call: AppendCall, answer: AppendReply) -> Receipt:
-        if answer[0] == KNOWN:
-            return self._recall(call, *answer[1:])
-        appended = receipt(call, answer)
+    def _receipt(self, call: AppendCall, reply: AppendReply) -> Receipt:
+        if reply[0] == KNOWN:
+            return self._recall(call, *reply[1:])
+        appended = receipt(call, reply)
         with self._grown:
             self._grown.notify_all()
         return appended
@@ -87,7 +80,7 @@ class PostgresStore(PostgresWorkQueue):
             ((end,),) = self._database.fetch("end_before", (stream_id, position))
             return None if end is None else int(end)
 
-        outcomes = recall(call.appends, first_position, [as_sent(row) for row in rows], end_before)
+        outcomes = recall(call.appends, first_position, [row.as_sent() for row in rows], end_before)
         return Receipt(outcomes, recorded_us)
 
     def head(self) -> Head:
@@ -98,13 +91,13 @@ class PostgresStore(PostgresWorkQueue):
         return self.head().position
 
     def read(self, after: int, *, limit: int, upto: int | None = None, topics: Sequence[str] = ()) -> list[StoredRow]:
-        bounds = {"after": after, "upto": _EVERYTHING if upto is None else upto, "limit": limit}
+        bounds = {"after": after, "upto": _NO_UPPER_BOUND if upto is None else upto, "limit": limit}
         if topics:
             return _rows(self._database.fetch("read_topics", bounds | {"topics": list(topics)}))
         return _rows(self._database.fetch("read", bounds))
 
     def stream(self, stream_id: str, *, after: int = 0, upto: int | None = None) -> list[StoredRow]:
-        bounds = {"stream_id": stream_id, "after": after, "upto": _EVERYTHING if upto is None else upto}
+        bounds = {"stream_id": stream_id, "after": after, "upto": _NO_UPPER_BOUND if upto is None else upto}
         return _rows(self._database.fetch("stream", bounds))
 
     def streams(self, after: Sequence[tuple[str, int]]) -> list[StoredRow]:
@@ -146,7 +139,7 @@ class PostgresStore(PostgresWorkQueue):
         return self.fingerprints()[name, version]
 
     def consumer_position(self, consumer: str) -> int:
-        found = self._database.fetch("consumer", (consumer,))
+        found = self._database.fetch("checkpoint", (consumer,))
         return found[0][0] if found else 0
 
     def wait_beyond(self, position: int, timeout_seconds: float) -> int:

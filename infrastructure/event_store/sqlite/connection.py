@@ -1,4 +1,4 @@
-"""Connections to SQLite: the only ones that this package opens, so that each statement crosses the boundary."""
+"""Connections to SQLite. This package opens no others, so that a failpoint can be set at every statement."""
 
 from __future__ import annotations
 
@@ -10,37 +10,38 @@ from ...runtime.failpoints import failpoint
 
 
 class SqliteCursor(sqlite3.Cursor):
-    """A cursor whose statements can be watched."""
+    """A cursor with a failpoint at each statement."""
 
     def execute(self, sql: str, parameters: Any = (), /) -> SqliteCursor:
         if failpoints.listener is None:
             return super().execute(sql, parameters)
-        with failpoint(_name(sql)):
+        with failpoint(_failpoint_name(sql)):
             return super().execute(sql, parameters)
 
     def executemany(self, sql: str, parameters: Any, /) -> SqliteCursor:
         if failpoints.listener is None:
             return super().executemany(sql, parameters)
-        with failpoint(_name(sql)):
+        with failpoint(_failpoint_name(sql)):
             return super().executemany(sql, parameters)
 
 
 class SqliteConnection(sqlite3.Connection):
-    """A connection whose statements and commits can be watched."""
+    """A connection with a failpoint at each statement and each commit."""
 
     def cursor(self, factory: Any = None) -> Any:
         return super().cursor(factory or SqliteCursor)
 
+    # `execute` and `executemany` of the base class make a plain cursor in C, without calling `cursor`.
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         if failpoints.listener is None:
             return super().execute(sql, parameters)
-        with failpoint(_name(sql)):
+        with failpoint(_failpoint_name(sql)):
             return super().execute(sql, parameters)
 
     def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
         if failpoints.listener is None:
             return super().executemany(sql, parameters)
-        with failpoint(_name(sql)):
+        with failpoint(_failpoint_name(sql)):
             return super().executemany(sql, parameters)
 
     def commit(self) -> None:
@@ -53,7 +54,7 @@ class SqliteConnection(sqlite3.Connection):
 
 
 def connect(database: Any, *, timeout_seconds: float = 5.0, uri: bool = False) -> SqliteConnection:
-    """A connection in autocommit, for any thread."""
+    """Return a connection in autocommit, for any thread."""
     with failpoint("sqlite connect"):
         return sqlite3.connect(
             database,
@@ -65,6 +66,6 @@ def connect(database: Any, *, timeout_seconds: float = 5.0, uri: bool = False) -
         )
 
 
-def _name(sql: str) -> str:
-    """A statement's first words."""
+def _failpoint_name(sql: str) -> str:
+    """Return the first words of a statement, by which its failpoint is known."""
     return " ".join(["sqlite", *sql.split(maxsplit=3)[:3]])

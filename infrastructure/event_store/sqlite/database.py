@@ -1,7 +1,7 @@
-"""One SQLite file: its connections, its write transaction, its schema, and what its errors mean.
+"""One SQLite file: its connections, its write transaction, its schema, and the meaning of its errors.
 
-Write-ahead log, `synchronous=FULL`: what is committed survives a power cut. Any process may write, one at a time;
-any thread may use this object.
+It is in write-ahead mode with `synchronous=FULL`, so that what is committed survives a power cut. Any process may
+write, one at a time; any thread may use this object.
 """
 
 from __future__ import annotations
@@ -23,22 +23,24 @@ from ..sql_files import migrations, queries, schema_version
 from .connection import connect
 
 BUSY_SECONDS: Final = 10.0
-"""How long a writer waits for the other writers of the file before it gives up."""
-_RETRY_SECONDS: Final = 0.001  # SQLite's own back-off sleeps so long that a busy file starves the waiting writer
+"""How long a writer waits for the other writers of the file before it raises `Unavailable`."""
+_RETRY_SECONDS: Final = (
+    0.001  # SQLite's own back-off sleeps ever longer, so that a busy file starves the waiting writer
+)
 
 SQL: Final = queries("sqlite")
 
 
 def microseconds_now() -> int:
-    """The database's clock, which for SQLite is that of the machine."""
+    """Return the time of the database's clock, which for SQLite is the machine's."""
     return time.time_ns() // 1_000
 
 
 class SqliteDatabase:
-    """A ledger's file, opened; an absent or empty one is created.
+    """A ledger's file. It is made if it is absent or empty; `create` upgrades the schema of an older one.
 
-    Raises `NotALedger` for a file that holds something else or another version of the schema (`create` upgrades an
-    older one), and `Unavailable` for one that cannot be opened.
+    Raises `NotALedger` for a file that holds something else or another version of the schema, and `Unavailable` for
+    one that cannot be opened.
     """
 
     def __init__(self, path: Path, *, url: str, create: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
@@ -62,7 +64,7 @@ class SqliteDatabase:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection for reading, of which each thread that asks at the same time gets another."""
+        """Lend a connection for reading. Threads that read at the same time get different ones."""
         with self.explained():
             connection = self._idle.pop() if self._idle else self._connect_reader()
             try:
@@ -77,7 +79,7 @@ class SqliteDatabase:
     def writing(self, append_id: UUID | None = None) -> Iterator[sqlite3.Connection]:
         """A write transaction: committed when the block ends, rolled back when it raises.
 
-        Raises `OutcomeUnknown` for the append that it writes if the disk fails while it commits.
+        Raises `OutcomeUnknown` for the append with this id if the disk fails while the transaction commits.
         """
         with self._writing, self.explained():
             self._begin()
@@ -90,7 +92,7 @@ class SqliteDatabase:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turn an error of SQLite into ours, naming the file and the remedy."""
+        """Translate SQLite's errors into ours, which name the file and the remedy."""
         try:
             yield
         except sqlite3.Error as error:
@@ -117,7 +119,7 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             self._rollback()
             if append_id is not None and _primary_code(error) == sqlite3.SQLITE_IOERR:
-                # The disk may or may not have kept it: what a crash would recover, nobody can say.
+                # Whether a crash would now recover the transaction depends on what reached the disk.
                 raise OutcomeUnknown(str(append_id), f"{self.path}: {error}") from error
             raise
 
@@ -128,7 +130,7 @@ class SqliteDatabase:
     def _refuse_impossible_path(self) -> None:
         if self.path.is_dir():
             raise NotALedger(
-                f"{self.path} is a folder, not a SQLite file: name a file in it, sqlite:///{self.path}/…db"
+                f"{self.path} is a folder, not a SQLite file: name a file in it, such as sqlite:///{self.path}/ledger.db"
             )
         if not self.path.parent.is_dir():
             raise Unavailable(f"the folder {self.path.parent} does not exist: create it, or correct the URL {self.url}")
@@ -146,7 +148,9 @@ class SqliteDatabase:
         try:
             self._ensure_schema(connection, create=create)
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA cache_size = -32768")  # KiB: the index on streams is written all over
+            connection.execute(
+                "PRAGMA cache_size = -32768"
+            )  # KiB: writes to the index on streams are spread over all of it
             connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: each checkpoint waits for the disk
             connection.execute("PRAGMA busy_timeout = 0")  # `_begin` waits better
         except BaseException:
@@ -168,13 +172,13 @@ class SqliteDatabase:
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
-        check_version(_stored_version(connection), newest, place=str(self.path), url=self.url)
+        check_version(_stored_version(connection), newest, database=str(self.path), url=self.url)
 
     def _refuse_foreign_tables(self, connection: sqlite3.Connection) -> None:
-        tables = [name for (name,) in connection.execute(SQL["tables"])]
+        tables = [name for (name,) in connection.execute(SQL["table_names"])]
         if tables and "sagaledger_schema" not in tables:
             raise NotALedger(
-                f"{self.path} is a database of something else (it has {', '.join(tables[:3])}): "
+                f"{self.path} is the database of another program (it has the tables {', '.join(tables[:3])}): "
                 "give the ledger a file of its own"
             )
 
@@ -206,24 +210,24 @@ def _primary_code(error: sqlite3.Error) -> int | None:
 
 
 def _stored_version(connection: sqlite3.Connection) -> int:
-    if connection.execute(SQL["has_schema"]).fetchone() is None:
+    if connection.execute(SQL["has_schema_version"]).fetchone() is None:
         return 0
     (version,) = connection.execute(SQL["schema_version"]).fetchone()
     return int(version)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
-    connection.execute(SQL["create_schema"])
+    connection.execute(SQL["create_schema_version"])
     stored = _stored_version(connection)  # within the transaction: another process may have been first
     for migration in migrations("sqlite"):
         if migration.version > stored:
             for statement in _split(migration.sql):
                 connection.execute(statement)
-            connection.execute(SQL["migrated"], (migration.version, microseconds_now()))
+            connection.execute(SQL["insert_schema_version"], (migration.version, microseconds_now()))
 
 
 def _split(script: str) -> Iterator[str]:
-    """The statements of a script, one by one: `executescript` would commit the transaction that they belong to."""
+    """Yield the statements of a script. `executescript` would commit the transaction that they belong to."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from ...event_store.append_call import Conflict
 from ...event_store.codec import Codec, UnreadableEvent
-from ...event_store.port import Conflict, EventLog
+from ...event_store.event_log import EventLog
 from .lease import Lease
 
 CONFLICTS_SHARE: Final = 0.1

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from ....domain.recorded_event import Meta
 from ...errors import Unavailable
-from ...event_store.port import FencingToken, WorkQueue
+from ...event_store.work_queue import FencingToken, WorkQueue
 from .process_identity import is_gone, process_identity
 
 LOOK_SECONDS = 0.5

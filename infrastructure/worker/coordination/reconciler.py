@@ -16,7 +16,8 @@ from ....domain.errors import SagaledgerError
 from ....domain.recorded_event import RecordedEvent
 from ....domain.saga.decide import advance, awaited_sagas
 from ....domain.saga.evolve import rebuild
-from ...event_store.port import Append, AppendCall, QueueEntry
+from ...event_store.append_call import Append, AppendCall
+from ...event_store.work_queue import QueueEntry
 from ...ledger.context import LedgerContext
 from ..stream_reader import read_streams
 from .unfinished_sagas import Quiescent, UnfinishedSagas
@@ -63,7 +64,7 @@ class Reconciler:
         those who can.
         """
         self.open_sagas.read_on(self._stopping)
-        due = {change.saga_id for change in self._log.due()}
+        due = {change.saga_id for change in self._log.entries()}
         restored: list[str] = []
         for asked in _chunks(self.open_sagas.others_than(due), ASK_SAGAS):
             for saga_ids in _chunks(self.open_sagas.not_quiescent(asked), READ_SAGAS):

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from ....domain.saga.events import Action, InterventionResolved, SagaCompensated, SagaCompleted, SagaStarted
 from ...event_store.codec import Codec, UnreadableEvent
-from ...event_store.port import STATE_BYTES_MAX, EventLog, StoredRow
+from ...event_store.event_log import EventLog
+from ...event_store.event_row import STATE_BYTES_MAX, StoredRow
 
 READ_BYTES_MAX = 16 * 1024 * 1024
 READ_EVENTS_MIN = READ_BYTES_MAX // STATE_BYTES_MAX

@@ -7,7 +7,9 @@ from contextlib import suppress
 from uuid import UUID
 
 from ...errors import OutcomeUnknown, Unavailable
-from ...event_store.port import AppendCall, EventLog, FencingToken, PendingAppend, Receipt
+from ...event_store.append_call import AppendCall, PendingAppend, Receipt
+from ...event_store.event_log import EventLog
+from ...event_store.work_queue import FencingToken
 from .transition import Transition
 
 

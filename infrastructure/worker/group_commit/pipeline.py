@@ -8,7 +8,8 @@ from typing import TypeVar
 from uuid import uuid4
 
 from ...errors import OutcomeUnknown, Unavailable
-from ...event_store.port import AppendOutcome, EventLog
+from ...event_store.append_call import AppendOutcome
+from ...event_store.event_log import EventLog
 from ...runtime.clock import Clock
 from ..coordination.lease import Lease
 from .batch import BATCH_SAGAS_MAX, TransitionBatch

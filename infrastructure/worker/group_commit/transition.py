@@ -24,7 +24,8 @@ from ....domain.saga.outcome import AttemptOutcome, Success, failure_of, orphane
 from ....domain.saga.state import RUNNING, WAITING, SagaState
 from ....domain.saga.step import Step, StepContext
 from ....domain.saga.step_kind import LocalResult
-from ...event_store.port import Append, Appended, QueueEntry
+from ...event_store.append_call import Append, Appended
+from ...event_store.work_queue import QueueEntry
 from ...ledger.append_builder import AppendBuilder, NotDecidableYet
 from ...ledger.saga_start import SagaStart
 

@@ -13,7 +13,7 @@ from msgspec import Raw
 from ....domain.errors import NotSerialisable, PayloadTooLarge
 from ....domain.saga.outcome import AttemptOutcome, Success, failure_of
 from ....domain.saga.step import Step, StepContext
-from ...event_store.port import STATE_BYTES_MAX
+from ...event_store.event_row import STATE_BYTES_MAX
 from ...runtime.failpoints import failpoint
 from ..messages import AttemptEnded, Dispatch
 from .thread_runner import ThreadRunner

@@ -1,0 +1,36 @@
+"""A backend: one database that holds a ledger, behind all of the ports. `docs/backends.md` says how to write one."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from .definition_registry import DefinitionRegistry
+from .event_log import EventLog
+from .start_requests import StartRequests
+from .work_queue import WorkQueue
+
+
+class Backend(EventLog, WorkQueue, DefinitionRegistry, Protocol):
+    """A database that holds a ledger."""
+
+    @property
+    def name(self) -> str:
+        """What messages call the database: its URL without the password."""
+        ...
+
+    @property
+    def url(self) -> str:
+        """The URL by which another process opens the same ledger; messages use `name`.
+
+        Raises `NotSupported` if no other process can open it.
+        """
+        ...
+
+    @property
+    def start_requests(self) -> StartRequests | None:
+        """Requests to start sagas, written in other programs' transactions; None if the database cannot share them."""
+        ...
+
+    def close(self) -> None:
+        """Release every connection and lock."""
+        ...

@@ -1,0 +1,2 @@
+-- Returns a consumer's position.
+SELECT position FROM consumers WHERE consumer = %s

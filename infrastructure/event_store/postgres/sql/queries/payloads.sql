@@ -1,0 +1,3 @@
+-- Returns stream, topic, schema version and state of every event of some streams.
+-- Sent as it is, with its parameter in binary: hence $1.
+SELECT stream_id, topic, schema_version, state FROM events WHERE stream_id = ANY($1::text[]) ORDER BY stream_id, version

@@ -1,0 +1,2 @@
+-- Returns the last position recorded at or before an instant.
+SELECT last_position FROM appends WHERE recorded_at <= %s ORDER BY recorded_at DESC, last_position DESC LIMIT 1

@@ -1,0 +1,7 @@
+-- Returns the events of some topics after a position, in order.
+SELECT position, stream_id, version, topic, schema_version, state, correlation_id, causation_position, meta,
+       recorded_at, digest
+FROM events
+WHERE position > %(after)s AND position <= %(upto)s AND topic = ANY(%(topics)s::text[])
+ORDER BY position
+LIMIT %(limit)s

@@ -1,0 +1,2 @@
+-- Ends every lease and returns the workers' ids.
+DELETE FROM workers RETURNING worker_id

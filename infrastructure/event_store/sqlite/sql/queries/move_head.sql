@@ -1,0 +1,2 @@
+-- Moves the head.
+UPDATE head SET position = ?, hash = ?, recorded_at = ?

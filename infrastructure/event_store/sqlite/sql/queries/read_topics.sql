@@ -1,0 +1,7 @@
+-- Returns the events of some topics after a position, in order.
+SELECT position, stream_id, version, topic, schema_version, state, correlation_id, causation_position, meta,
+       recorded_at, digest
+FROM events
+WHERE position > :after AND position <= :upto AND topic IN (SELECT value FROM json_each(:topics))
+ORDER BY position
+LIMIT :limit

@@ -1,0 +1,3 @@
+-- Records a fingerprint, unless one is recorded already.
+INSERT INTO definitions (definition, definition_version, fingerprint) VALUES (?, ?, ?)
+ON CONFLICT DO NOTHING

@@ -1,0 +1,2 @@
+-- Inserts a worker and returns its epoch.
+INSERT INTO workers (worker_id, host, pid, started_at, lease_until) VALUES ('', ?, ?, ?, ?) RETURNING epoch

@@ -1,0 +1,6 @@
+-- Returns the events of a stream between two versions, in order.
+SELECT position, stream_id, version, topic, schema_version, state, correlation_id, causation_position, meta,
+       recorded_at, digest
+FROM events
+WHERE stream_id = :stream_id AND version > :after AND version <= :upto
+ORDER BY version

@@ -1,0 +1,74 @@
+"""A ledger in memory: a backend written from the port alone, as a third party would write one.
+
+It uses nothing of the SQL backends. Outcomes follow from the shared `conflict_rules`, and times from the clock that it
+is given. It is as durable as the process, and any thread may use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sagaledger.infrastructure.errors import NotSupported
+from sagaledger.infrastructure.event_store.append_call import AppendCall, Appended, CompletedAppend, Receipt, check_size
+from sagaledger.infrastructure.event_store.conflict_rules import decide
+from sagaledger.infrastructure.event_store.instants import microseconds
+
+from .event_log import MemoryEventLog
+from .work_queue import MemoryWorkQueue
+
+
+def system_time() -> datetime:
+    return datetime.now(UTC)
+
+
+class MemoryBackend(MemoryWorkQueue, MemoryEventLog):
+    """A ledger in memory (the port `Backend` says what each method promises).
+
+    Views need a database; until the port has a view store, this backend has none.
+    """
+
+    start_requests = None
+    """No other program has transactions here."""
+    writes_meanwhile = False
+    name = "memory"
+
+    def __init__(self, now: Callable[[], datetime] = system_time) -> None:
+        super().__init__(now)
+        self._fingerprints: dict[tuple[str, int], str] = {}
+
+    @property
+    def url(self) -> str:
+        raise NotSupported("a ledger in memory is of this process alone: use a sqlite:// or postgresql:// ledger")
+
+    def close(self) -> None:
+        """Do nothing: there is no connection to release."""
+
+    def append(self, call: AppendCall) -> Receipt:
+        check_size(call)
+        with self._grown:
+            receipt = self._recall(call) or self._append(call)
+            self._grown.notify_all()
+        return receipt
+
+    def send(self, call: AppendCall) -> CompletedAppend:
+        return CompletedAppend(self.append(call))
+
+    def fingerprints(self) -> dict[tuple[str, int], str]:
+        return dict(self._fingerprints)
+
+    def record_fingerprint(self, name: str, version: int, fingerprint: str) -> str:
+        return self._fingerprints.setdefault((name, version), fingerprint)
+
+    def _append(self, call: AppendCall) -> Receipt:
+        if call.token is not None:
+            self._check_lease(call.token)
+        self._check_checkpoints(call)
+        now = max(self._now(), self._head.recorded_at or self._now())
+        outcomes = decide(call.appends, self._stream_ends(call.appends), self._head.position)
+        accepted = [a for a, outcome in zip(call.appends, outcomes, strict=True) if isinstance(outcome, Appended)]
+        if accepted or not call.appends:
+            self._write_events(call.append_id, [new for append in accepted for new in append.events], now)
+            self._write_entries(accepted, now)
+            self._write_checkpoints(call)
+        return Receipt(outcomes, microseconds(now))
