@@ -9,7 +9,6 @@ from sqlalchemy import select
 
 from sagaledger import Ledger
 from sagaledger.infrastructure.event_store.event_row import StoredRow
-from sagaledger.infrastructure.event_store.view_store import reading
 from sagaledger.infrastructure.read_models.checkpoints import JOURNAL
 from sagaledger.infrastructure.read_models.rebuild import rebuild
 from sagaledger.infrastructure.shop.app import APP as SHOP
@@ -81,7 +80,7 @@ def _lag(setting: Setting, backend: str, speed: str, sagas_per_second: float | N
 def _lags_seconds(ledger: Ledger) -> list[float]:
     """From `recorded_at` of an event to the commit of the view that folded it; by the journal, for each of both."""
     rows = recorded(ledger.backend)
-    with reading(ledger.context.queries.engine) as connection:
+    with ledger.backend.views.reading() as connection:
         journal = connection.execute(
             select(JOURNAL.c.projection, JOURNAL.c.to_position, JOURNAL.c.committed_at).order_by(
                 JOURNAL.c.projection, JOURNAL.c.to_position

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .definition_registry import DefinitionRegistry
 from .event_log import EventLog
 from .start_requests import StartRequests
 from .work_queue import WorkQueue
+
+if TYPE_CHECKING:  # importing SQLAlchemy takes a while, and a command that reads no view does not need it
+    from .view_store import ViewStore
 
 
 class Backend(EventLog, WorkQueue, DefinitionRegistry, Protocol):
@@ -29,6 +32,11 @@ class Backend(EventLog, WorkQueue, DefinitionRegistry, Protocol):
     @property
     def start_requests(self) -> StartRequests | None:
         """Requests to start sagas, written in other programs' transactions; None if the database cannot share them."""
+        ...
+
+    @property
+    def views(self) -> ViewStore:
+        """The database in which the views live; opened when it is first asked for."""
         ...
 
     def close(self) -> None:

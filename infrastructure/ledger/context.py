@@ -35,7 +35,6 @@ class LedgerContext:
 
     def close(self) -> None:
         """Release the database."""
-        self.queries.close()
         self.backend.close()
 
 

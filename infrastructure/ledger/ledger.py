@@ -19,6 +19,7 @@ from ..event_store.backend import Backend
 from ..event_store.connect import open_backend
 from ..read_models.projector import Projector
 from ..read_models.queries import QueryResult
+from ..read_models.tables import install
 from ..runtime.clock import SYSTEM_CLOCK, Clock
 from . import operations, state_reader
 from .app import App
@@ -39,7 +40,14 @@ class Ledger:
         A SQLite file is made when it is absent; on PostgreSQL `create` makes or upgrades the schema.
         Raises `Unavailable` when the database cannot be used now, `NotALedger` when it is not a ledger of this version.
         """
-        return cls(open_backend(url, create=create), app or App())
+        ledger = cls(open_backend(url, create=create), app or App())
+        if create:
+            try:
+                install(ledger.backend.views, ledger.app.projections)
+            except BaseException:
+                ledger.close()
+                raise
+        return ledger
 
     @property
     def context(self) -> LedgerContext:

@@ -1,1 +1,1 @@
-"""Keeping the views up with the log: following, rebuilding, comparing, answering."""
+"""The read models: views that follow the log, are rebuilt and compared with it, and answer queries."""

@@ -1,8 +1,8 @@
-"""Folding a batch into one view: prepared from a snapshot, without a lock; committed only if the view stood still.
+"""Applying a batch to a view: prepared from a snapshot without a lock, committed only if the view has not moved.
 
-The rows of a view change only together with its position, under a lock on it. So rows read beside a position are
-still the rows when the commit finds the same position, and a runner that lost the race just drops what it prepared:
-each event counts exactly once, and nobody is kept from writing while Python folds.
+A view's rows change only together with its position, under a lock. So rows that were read together with a position
+are still current if the commit finds the same position. A projector that another one overtook drops what it prepared.
+That way each event counts exactly once, and no lock is held while Python folds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy.exc import StatementError
 
 from ...projections.projection import Change, PoisonEvent, Projection
 from ..event_store.view_store import first_line, is_unavailability
-from . import checkpoints as positions
+from . import checkpoints
 from .checkpoints import STOPPED, Checkpoint
 from .event_batch import EventBatch
 from .row_store import RowStore
@@ -28,37 +28,46 @@ class View(NamedTuple):
 
 
 class Folded(NamedTuple):
-    """What a batch does to a view."""
+    """The result of folding a batch into a view; nothing is written yet."""
 
     change: Change
     upto: int
-    """The position at which the view stands afterwards."""
+    """The view's position afterwards."""
     poison: PoisonEvent | None
-    """The event in front of which it stops then."""
+    """The event in front of which the view stops, if there is one."""
 
 
 class Prepared(NamedTuple):
-    """What a batch does to a view, as long as that stands where `standing` says."""
+    """A folded batch that may be committed as long as the view is at this checkpoint."""
 
     view: View
-    standing: Checkpoint
+    checkpoint: Checkpoint
     folded: Folded
 
 
 class RejectedWrite(NamedTuple):
-    """The database does not take what a batch leaves of a view."""
+    """The database rejected the rows that a batch left of a view."""
 
     view: View
     cause: str
 
 
+class Committed(NamedTuple):
+    """The result of committing a batch."""
+
+    moved: int
+    """How many views it moved."""
+    rejected: list[RejectedWrite]
+    """The views whose rows the database rejected; they did not move."""
+
+
 def fold(connection: Connection, view: View, batch: EventBatch) -> Folded:
-    """Fold a batch into the rows that the view has, up to the first event that it cannot fold. Writes nothing."""
+    """Fold a batch into a view's rows, up to the first event that cannot be folded. Writes nothing."""
     poison = batch.poison_for(view.projection)
     if poison is None:
         try:
             return Folded(_change(connection, view, batch), batch.upto, None)
-        except PoisonEvent as error:  # what came before it is folded again, without it: an event counts whole or not
+        except PoisonEvent as error:  # an event counts whole or not at all: fold the part before it again
             poison = error
     earlier = fold(connection, view, batch.before(poison.position))
     return earlier if earlier.poison is not None else earlier._replace(poison=poison)
@@ -70,41 +79,33 @@ def _change(connection: Connection, view: View, batch: EventBatch) -> Change:
     return view.projection.fold(touches, rows)
 
 
-def prepare(connection: Connection, view: View, standing: Checkpoint, batch: EventBatch) -> Prepared:
-    """Fold the part of a batch that a view has not seen."""
-    return Prepared(view, standing, fold(connection, view, batch.beyond(standing.position)))
-
-
-class Committed(NamedTuple):
-    """What became of a batch."""
-
-    moved: int
-    """How many views it moved."""
-    refused: list[RejectedWrite]
-    """The views that the database did not take it from: they stay where they were."""
+def prepare(connection: Connection, view: View, checkpoint: Checkpoint, batch: EventBatch) -> Prepared:
+    """Fold the part of a batch that a view has not folded yet."""
+    return Prepared(view, checkpoint, fold(connection, view, batch.beyond(checkpoint.position)))
 
 
 def commit(connection: Connection, prepared: list[Prepared]) -> Committed:
-    """Write what was prepared for the views that still stand where they stood, each whole or not at all."""
-    locked = {_stand(standing) for standing in positions.lock(connection, [step.standing.name for step in prepared])}
-    moved: list[tuple[Checkpoint, int]] = []
-    refused: list[RejectedWrite] = []
-    for step in prepared:
-        if _stand(step.standing) not in locked:
+    """Write what was prepared for the views that have not moved since; each view whole or not at all."""
+    locked = checkpoints.lock(connection, [step.checkpoint.name for step in prepared])
+    unmoved = {_identity(checkpoint) for checkpoint in locked}
+    moves: list[tuple[Checkpoint, int]] = []
+    rejected: list[RejectedWrite] = []
+    for view, checkpoint, folded in prepared:
+        if _identity(checkpoint) not in unmoved:
             continue
-        cause = _write(connection, step.view, step.folded.change)
+        cause = _write(connection, view, folded.change)
         if cause is not None:
-            refused.append(RejectedWrite(step.view, cause))
+            rejected.append(RejectedWrite(view, cause))
             continue
-        moved.append((step.standing, step.folded.upto))
-        if step.folded.poison is not None:
-            stop(connection, step.standing, step.folded.poison)
-    positions.advance(connection, moved)
-    return Committed(len(moved), refused)
+        moves.append((checkpoint, folded.upto))
+        if folded.poison is not None:
+            stop(connection, checkpoint, folded.poison)
+    checkpoints.move(connection, moves)
+    return Committed(len(moves), rejected)
 
 
 def _write(connection: Connection, view: View, change: Change) -> str | None:
-    """Write a view's rows; gives why the database does not take them, as it then has none of them."""
+    """Write a view's rows, all or none. Returns why the database rejected them, or None if it did not."""
     if not change.written and not change.deleted:
         return None
     try:
@@ -117,11 +118,11 @@ def _write(connection: Connection, view: View, change: Change) -> str | None:
     return None
 
 
-def stop(connection: Connection, standing: Checkpoint, poison: PoisonEvent) -> None:
-    """Stop a view in front of an event that it cannot fold, for everybody to see."""
-    positions.change(connection, standing, status=STOPPED, error=str(poison), stopped_at_position=poison.position)
+def stop(connection: Connection, checkpoint: Checkpoint, poison: PoisonEvent) -> None:
+    """Record that a view stops in front of an event that it cannot fold."""
+    checkpoints.change(connection, checkpoint, status=STOPPED, error=str(poison), stopped_at_position=poison.position)
 
 
-def _stand(standing: Checkpoint) -> tuple[str, int, int, str]:
-    """What must not have changed since a batch was prepared."""
-    return standing.name, standing.generation, standing.position, standing.status
+def _identity(checkpoint: Checkpoint) -> tuple[str, int, int, str]:
+    """Return the part of a checkpoint that must not change between preparing a batch and committing it."""
+    return checkpoint.name, checkpoint.generation, checkpoint.position, checkpoint.status

@@ -1,8 +1,8 @@
-"""Where each projection stands, and the journal of where it stood.
+"""Checkpoints: how far each view has folded the log, and a journal of how far it had come at any time.
 
 `projections` has one row for each generation of a view that is live or being built; a rebuild makes the next
-generation. `projection_journal` has one row for each batch that a live generation committed, so that what a view
-said at any time stays answerable.
+generation. `projection_journal` has one row for each batch that a live generation committed, so that time travel can
+tell which position a view had reached at an instant.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from sqlalchemy import (
     and_,
     delete,
     insert,
+    inspect,
     select,
     tuple_,
     update,
@@ -32,11 +33,13 @@ from sqlalchemy.sql.functions import FunctionElement
 from ...projections.column_types import UtcDateTime
 
 LIVE = "live"
-"""It follows the log, and its table bears the view's name."""
+"""The generation follows the log, and its table has the view's name."""
 BUILDING = "building"
-"""A rebuild fills its table, which is not the view's yet."""
+"""A rebuild fills the generation's table, which does not have the view's name yet."""
 STOPPED = "stopped"
-"""It met an event that it cannot fold, and stands in front of it."""
+"""The generation met an event that it cannot fold, and waits in front of it."""
+ABSENT = "absent"
+"""The database does not have the view; no row of `projections` ever says so."""
 
 METADATA = MetaData()
 PROJECTIONS = Table(
@@ -64,7 +67,7 @@ JOURNAL = Table(
 
 
 class clock(FunctionElement[datetime]):  # noqa: N801  # written like the SQL function that it stands for
-    """The database's clock: the moment itself, not the start of the transaction."""
+    """The database's clock: the present moment, not the start of the transaction."""
 
     type = UtcDateTime()
     inherit_cache = True
@@ -81,31 +84,48 @@ def _sqlite_clock(*_: Any, **__: Any) -> str:
 
 
 class Checkpoint(NamedTuple):
-    """Where one generation of a projection stands."""
+    """How far one generation of a view has folded the log."""
 
     name: str
     generation: int
     version: int
+    """The version of the projection that made it."""
     position: int
     status: str
     error: str | None
     stopped_at_position: int | None
-    updated_at: datetime
+    updated_at: datetime | None
+    """None if the view is absent."""
 
 
-def standings(connection: Connection) -> list[Checkpoint]:
-    """Every projection that the database has, by name and generation."""
+def absent(name: str, version: int) -> Checkpoint:
+    """Return the checkpoint of a view that the database does not have: it has folded nothing."""
+    return Checkpoint(name, 0, version, 0, ABSENT, None, None, None)
+
+
+def exist(connection: Connection) -> bool:
+    """Whether the database has the table of checkpoints."""
+    return inspect(connection).has_table(PROJECTIONS.name)
+
+
+def read_all(connection: Connection) -> list[Checkpoint]:
+    """Return the checkpoints of every generation of every view, by name and generation."""
     rows = connection.execute(select(PROJECTIONS).order_by(PROJECTIONS.c.name, PROJECTIONS.c.generation))
     return [Checkpoint(*row) for row in rows]
 
 
+def read_current(connection: Connection) -> dict[str, Checkpoint]:
+    """Return the checkpoint of each view's current generation, by name."""
+    return {checkpoint.name: checkpoint for checkpoint in read_all(connection) if checkpoint.status != BUILDING}
+
+
 def current(connection: Connection, name: str) -> Checkpoint | None:
-    """The generation whose table bears the view's name; None if the database does not have the view."""
+    """Return the generation whose table has the view's name; None if the database does not have the view."""
     return _one(connection, name, PROJECTIONS.c.status != BUILDING)
 
 
 def building(connection: Connection, name: str) -> Checkpoint | None:
-    """The generation that a rebuild has begun; None if there is none."""
+    """Return the generation that a rebuild has begun; None if there is none."""
     return _one(connection, name, PROJECTIONS.c.status == BUILDING)
 
 
@@ -115,8 +135,10 @@ def _one(connection: Connection, name: str, which: Any) -> Checkpoint | None:
 
 
 def lock(connection: Connection, names: list[str]) -> list[Checkpoint]:
-    """Every generation of these, held until the transaction ends; always in one order, so that no two runners wait
-    for each other."""
+    """Lock every generation of these views until the transaction ends.
+
+    Every transaction locks them in the same order, so that two of them cannot wait for each other.
+    """
     statement = (
         select(PROJECTIONS)
         .where(PROJECTIONS.c.name.in_(names))
@@ -127,51 +149,50 @@ def lock(connection: Connection, names: list[str]) -> list[Checkpoint]:
 
 
 def add(connection: Connection, name: str, generation: int, version: int, status: str) -> Checkpoint:
-    """A generation that has folded nothing yet."""
+    """Record a generation that has folded nothing yet."""
     added = insert(PROJECTIONS).values(
         name=name, generation=generation, version=version, position=0, status=status, updated_at=clock()
     )
     return Checkpoint(*connection.execute(added.returning(*PROJECTIONS.columns)).one())
 
 
-def change(connection: Connection, standing: Checkpoint, **values: Any) -> None:
+def change(connection: Connection, checkpoint: Checkpoint, **values: Any) -> None:
     """Set columns of a generation's row."""
-    connection.execute(update(PROJECTIONS).where(_is(standing)).values(**values, updated_at=clock()))
+    connection.execute(update(PROJECTIONS).where(_row_of(checkpoint)).values(**values, updated_at=clock()))
 
 
-def remove(connection: Connection, standing: Checkpoint) -> None:
-    """Forget a generation; the journal keeps what it did."""
-    connection.execute(delete(PROJECTIONS).where(_is(standing)))
+def remove(connection: Connection, checkpoint: Checkpoint) -> None:
+    """Remove a generation's row; the journal keeps its entries."""
+    connection.execute(delete(PROJECTIONS).where(_row_of(checkpoint)))
 
 
-def advance(connection: Connection, moved: list[tuple[Checkpoint, int]]) -> None:
-    """Move generations that this transaction has locked, each from where it stands to a position; what the live ones
-    did is entered in the journal."""
-    moved = [(standing, position) for standing, position in moved if position > standing.position]
-    for position in {position for _, position in moved}:
-        names = [(standing.name, standing.generation) for standing, to in moved if to == position]
-        those = tuple_(PROJECTIONS.c.name, PROJECTIONS.c.generation).in_(names)
-        connection.execute(update(PROJECTIONS).where(those).values(position=position, updated_at=clock()))
-    enter(connection, [(standing, position) for standing, position in moved if standing.status != BUILDING])
+def move(connection: Connection, moves: list[tuple[Checkpoint, int]]) -> None:
+    """Move generations that this transaction has locked to a position each; the journal records the live ones."""
+    moves = [(checkpoint, position) for checkpoint, position in moves if position > checkpoint.position]
+    for position in {position for _, position in moves}:
+        keys = [(checkpoint.name, checkpoint.generation) for checkpoint, to in moves if to == position]
+        rows = tuple_(PROJECTIONS.c.name, PROJECTIONS.c.generation).in_(keys)
+        connection.execute(update(PROJECTIONS).where(rows).values(position=position, updated_at=clock()))
+    record_moves(connection, [(moved, position) for moved, position in moves if moved.status != BUILDING])
 
 
-def enter(connection: Connection, moved: list[tuple[Checkpoint, int]]) -> None:
-    """Enter in the journal that views moved, each from where it stood to a position."""
+def record_moves(connection: Connection, moves: list[tuple[Checkpoint, int]]) -> None:
+    """Enter in the journal that each generation moved from its checkpoint to a position."""
     entries = [
         {
-            "projection": standing.name,
-            "generation": standing.generation,
-            "from_position": standing.position,
+            "projection": checkpoint.name,
+            "generation": checkpoint.generation,
+            "from_position": checkpoint.position,
             "to_position": position,
         }
-        for standing, position in moved
+        for checkpoint, position in moves
     ]
     if entries:
         connection.execute(insert(JOURNAL).values(committed_at=clock()), entries)
 
 
 def position_at(connection: Connection, name: str, instant: datetime) -> int:
-    """The position that a view had reached at an instant; 0 before its first."""
+    """Return the position that a view had reached at an instant; 0 before its first batch."""
     latest = (
         select(JOURNAL.c.to_position)
         .where(JOURNAL.c.projection == name, JOURNAL.c.committed_at <= instant)
@@ -182,9 +203,9 @@ def position_at(connection: Connection, name: str, instant: datetime) -> int:
 
 
 def now(connection: Connection) -> datetime:
-    """The database's clock."""
+    """Return the time by the database's clock."""
     return connection.execute(select(clock())).scalar_one()
 
 
-def _is(standing: Checkpoint) -> Any:
-    return and_(PROJECTIONS.c.name == standing.name, PROJECTIONS.c.generation == standing.generation)
+def _row_of(checkpoint: Checkpoint) -> Any:
+    return and_(PROJECTIONS.c.name == checkpoint.name, PROJECTIONS.c.generation == checkpoint.generation)

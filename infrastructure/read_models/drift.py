@@ -1,7 +1,7 @@
-"""Drift: how the rows of a view differ from what its events make of it.
+"""Drift: how the rows of a view differ from what its events make of them.
 
-A view that is only ever folded has none. An edit by hand, or an error since mended in a handler, shows here, row by
-row; a rebuild removes it.
+A view that was only ever folded has none. An edit by hand, or a mistake in a handler that has been corrected since,
+shows here row by row; a rebuild removes it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .scratch_view import ScratchView
 
 CHUNK_ROWS = 1_000
 DIFFERENCES_MAX = 100
-"""The most differences that are listed; all are counted."""
+"""The most differences that are listed; all of them are counted."""
 
 
 class Difference(Struct, frozen=True):
@@ -29,13 +29,13 @@ class Difference(Struct, frozen=True):
 
     key: Row
     live: Row | None
-    """As the view has it; None: it has no such row."""
+    """The row of the view; None if the view has no such row."""
     rebuilt: Row | None
-    """As the events make it; None: they make no such row."""
+    """The row that the events make; None if they make no such row."""
 
 
 class Drift(Struct, frozen=True):
-    """A view compared with its events at one position."""
+    """The comparison of a view with its events at one position."""
 
     view: str
     position: int
@@ -44,7 +44,7 @@ class Drift(Struct, frozen=True):
     count: int
     """How many rows differ."""
     differences: list[Difference]
-    """The first of them."""
+    """The first rows that differ."""
 
 
 def drift(
@@ -56,41 +56,42 @@ def drift(
     differences_max: int = DIFFERENCES_MAX,
     progress: ReportProgress | None = None,
 ) -> Drift:
-    """Compare a view with a shadow of it, at the same position, while the view goes on.
+    """Compare a view with a scratch view at the same position, while the view goes on.
 
-    Most of the shadow is folded beforehand, so that the snapshot of the view is held only while it is compared.
-    Raises `InvalidInput` for an unknown view, `PoisonEvent` for an event that cannot be folded, `Unavailable`.
+    Most of the log is folded before the snapshot of the view is opened, so that the snapshot stays short.
+    Raises `InvalidInput` for an unknown view, `WrongState` for one of another version, `PoisonEvent` for an event that
+    cannot be folded, and `Unavailable`.
     """
     projection = queries.projection(view)
-    with ScratchView(backend, codec, projection) as shadow:
-        shadow.fold_to(queries.standing(projection).position, progress)
-        with queries.snapshot(projection) as (connection, standing):
-            shadow.fold_to(standing.position, progress)
-            rows = 0
-            found: list[Difference] = []
-            count = 0
-            for difference in _compare(connection, projection, shadow):
-                if difference is None:
-                    rows += 1
-                    continue
-                rows += difference.live is not None
-                count += 1
-                if count <= differences_max:
-                    found.append(difference)
-    return Drift(view, shadow.position, rows, count, found)
+    with ScratchView(backend, codec, projection) as scratch:
+        scratch.fold_to(queries.checkpoint(view).position, progress)
+        with queries.snapshot(projection) as (live, checkpoint):
+            scratch.fold_to(checkpoint.position, progress)
+            rows = count = 0
+            listed: list[Difference] = []
+            with scratch.reading() as rebuilt:
+                for difference in _compare(projection, live, rebuilt, scratch.table):
+                    rows += difference is None or difference.live is not None
+                    if difference is not None:
+                        count += 1
+                        if count <= differences_max:
+                            listed.append(difference)
+    return Drift(view, scratch.position, rows, count, listed)
 
 
-def _compare(connection: Connection, projection: Projection, shadow: ScratchView) -> Iterator[Difference | None]:
-    """Each row of either side: None where both agree."""
-    live = RowStore(projection.table, connection.dialect)
-    for chunk in _rows(connection, projection.table):
-        rebuilt = shadow.table.load(shadow.connection, chunk)
+def _compare(
+    projection: Projection, live: Connection, rebuilt: Connection, rebuilt_table: RowStore
+) -> Iterator[Difference | None]:
+    """Compare each row of either side; None stands for a row that both have."""
+    live_table = RowStore(projection.table, live.dialect)
+    for chunk in _chunks(live, projection.table):
+        found = rebuilt_table.load(rebuilt, chunk)
         for key, row in chunk.items():
-            yield None if rebuilt.get(key) == row else _difference(projection, key, row, rebuilt.get(key))
-    for chunk in _rows(shadow.connection, shadow.table.table):
-        there = live.load(connection, chunk)
+            yield None if found.get(key) == row else _difference(projection, key, row, found.get(key))
+    for chunk in _chunks(rebuilt, rebuilt_table.table):
+        found = live_table.load(live, chunk)
         for key, row in chunk.items():
-            if key not in there:
+            if key not in found:
                 yield _difference(projection, key, None, row)
 
 
@@ -98,8 +99,8 @@ def _difference(projection: Projection, key: Key, live: Row | None, rebuilt: Row
     return Difference(dict(zip(projection.key_columns, key, strict=True)), live, rebuilt)
 
 
-def _rows(connection: Connection, table: Table) -> Iterator[dict[Key, Row]]:
-    """Every row of a table, a chunk at a time."""
+def _chunks(connection: Connection, table: Table) -> Iterator[dict[Key, Row]]:
+    """Read every row of a table, a chunk at a time."""
     ordered = select(table).order_by(*table.primary_key.columns).execution_options(yield_per=CHUNK_ROWS)
     key_columns = [column.name for column in table.primary_key.columns]
     for partition in connection.execute(ordered).mappings().partitions():

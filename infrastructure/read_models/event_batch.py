@@ -1,4 +1,4 @@
-"""A batch: a bounded run of events read from the log once, decoded once, for every projection that stands there."""
+"""A batch: a bounded run of events, read from the log once and decoded once for every view at that position."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .saga_deriver import SagaDeriver
 
 BATCH_EVENTS_MAX = 10_000
 BATCH_BYTES_MAX = 16 * 1024 * 1024
-"""The most bytes of event state that a batch keeps; the events beyond are read again with the next."""
+"""The most bytes of event state in a batch; the events beyond are read again with the next one."""
 GROWTH_MAX = 8
-"""How many times as many events the next read may ask for, when those of the last one were small."""
+"""How many times as many events the next read may ask for when the events of the last one were small."""
 
 _SAGA_TOPICS = frozenset(type_.schema.name for type_ in DERIVED_EVENTS)
 
 
 class UnreadableInBatch(NamedTuple):
-    """An event that somebody folds, and nobody can read."""
+    """An event that a view folds and that cannot be decoded."""
 
     position: int
     topic: str
     cause: str
-    is_of_saga: bool = False
-    """It is part of a choreographed process: the facts of its saga are not known either."""
+    is_of_process: bool = False
+    """It belongs to a choreographed process, so the saga events derived from it are missing, too."""
 
 
 class EventBatch(NamedTuple):
@@ -39,11 +39,11 @@ class EventBatch(NamedTuple):
     after: int
     upto: int
     events: Sequence[RecordedEvent]
-    """Those of the topics asked for that can be read."""
+    """The events of the wanted topics that can be decoded."""
     unreadable: Sequence[UnreadableInBatch] = ()
 
     def beyond(self, position: int) -> EventBatch:
-        """The part of it beyond a position."""
+        """Return the part of the batch beyond a position."""
         if position <= self.after:
             return self
         return EventBatch(
@@ -54,7 +54,7 @@ class EventBatch(NamedTuple):
         )
 
     def before(self, position: int) -> EventBatch:
-        """The part of it before a position."""
+        """Return the part of the batch before a position."""
         return EventBatch(
             self.after,
             min(self.upto, position - 1),
@@ -63,16 +63,20 @@ class EventBatch(NamedTuple):
         )
 
     def poison_for(self, projection: Projection) -> PoisonEvent | None:
-        """The first event that the projection would fold if it could be read."""
+        """Return the first unreadable event that the projection folds, if there is one."""
         topics = projection.topics
-        for position, topic, cause, is_of_saga in self.unreadable:
-            if topic in topics or (is_of_saga and not topics.isdisjoint(_SAGA_TOPICS)):
+        for position, topic, cause, is_of_process in self.unreadable:
+            if topic in topics or (is_of_process and not topics.isdisjoint(_SAGA_TOPICS)):
                 return PoisonEvent(projection.name, position, topic, cause)
         return None
 
 
 class EventBatchReader:
-    """Reads a log in batches, with the events of some topics decoded."""
+    """Reads a log in batches, and decodes the events of the given topics.
+
+    Where a view folds saga events, the events of choreographed processes are followed by the saga events that are
+    derived from them.
+    """
 
     def __init__(
         self,
@@ -86,47 +90,45 @@ class EventBatchReader:
         self._log = log
         self._codec = codec
         self._topics = topics
-        self._translator = (
+        self._deriver = (
             SagaDeriver(log, codec) if codec.choreographies and not topics.isdisjoint(_SAGA_TOPICS) else None
         )
         self._events_max = events_max
         self._bytes_max = bytes_max
-        self._limit = min(events_max, max(bytes_max // STATE_BYTES_MAX, 1))  # whatever comes first, it fits
+        self._limit = min(events_max, max(bytes_max // STATE_BYTES_MAX, 1))  # so many fit, however large they are
 
     def read(self, after: int, upto: int) -> EventBatch:
-        """The next batch beyond a position, which ends at `upto` at the latest."""
+        """Read the next batch beyond a position; it ends at `upto` at the latest."""
         rows = self._bounded(self._log.read(after, limit=min(self._limit, max(upto - after, 1)), upto=upto))
         events: list[RecordedEvent] = []
         unreadable: list[UnreadableInBatch] = []
-        translator = self._translator
-        if translator is not None:
-            translator.continue_from(after)
+        deriver = self._deriver
+        if deriver is not None:
+            deriver.continue_from(after)
         for row in rows:
-            choreography = None if translator is None else translator.choreography_of(row)
+            choreography = None if deriver is None else deriver.choreography_of(row)
             if row.topic not in self._topics and choreography is None:
                 continue
             try:
                 recorded = self._codec.decode(row)
-                facts = [] if translator is None or choreography is None else translator.facts(choreography, recorded)
+                derived = [] if deriver is None or choreography is None else deriver.events_of(choreography, recorded)
             except UnreadableEvent as error:
-                unreadable.append(
-                    UnreadableInBatch(row.position, row.topic, str(error.__cause__), choreography is not None)
-                )
+                unreadable.append(_unreadable(row, str(error.__cause__), is_of_process=choreography is not None))
             except Unavailable:
                 raise
-            except Exception as error:  # noqa: BLE001  # an upcaster is anybody's code; the views that need it will stop
+            except Exception as error:  # noqa: BLE001  # an upcaster is user code: only the views of its event stop
                 cause = f"{type(error).__name__}: {error}"
-                unreadable.append(UnreadableInBatch(row.position, row.topic, cause, choreography is not None))
+                unreadable.append(_unreadable(row, cause, is_of_process=choreography is not None))
             else:
                 events.append(recorded)
-                events += facts
-        upto = rows[-1].position if rows else after
-        if translator is not None:
-            translator.read_upto(upto)
-        return EventBatch(after, upto, events, unreadable)
+                events += derived
+        end = rows[-1].position if rows else after
+        if deriver is not None:
+            deriver.read_upto(end)
+        return EventBatch(after, end, events, unreadable)
 
     def _bounded(self, rows: list[StoredRow]) -> list[StoredRow]:
-        """The rows that fit; large events make the next read a shorter one, small ones a longer one again."""
+        """Return the rows that fit, and adapt the length of the next read to their size."""
         size_bytes = 0
         for count, row in enumerate(rows):
             size_bytes += len(row.state)
@@ -136,3 +138,7 @@ class EventBatchReader:
         fitting = self._bytes_max // (2 * max(size_bytes, 1))
         self._limit = min(self._limit * min(max(fitting, 2), GROWTH_MAX), self._events_max)
         return rows
+
+
+def _unreadable(row: StoredRow, cause: str, *, is_of_process: bool) -> UnreadableInBatch:
+    return UnreadableInBatch(row.position, row.topic, cause, is_of_process)

@@ -1,4 +1,4 @@
-"""A question to a view: which rows, in which order, from where on; in the words of whoever asks."""
+"""A filter: which rows of a view, in which order, after which row. Names and values may be text from outside."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ...projections.column_types import EVERY_ROW, INTERNAL
 from ...projections.projection import Row
 
 ROWS_MAX = 10_000
-"""The most rows of one answer; `after` asks for those that follow."""
+"""The most rows of one page; `after` asks for the next page."""
 
 
 class Filter(NamedTuple):
-    """What is asked of a view.
+    """The rows that a query selects.
 
-    `where`: the value that each of these columns has (None: none); text is read as the column's type.
-    `order`: names of columns, the last first with a `-` before; the key decides between equals.
-    `after`: a row of an earlier answer, beyond which this one begins.
+    `where`: the value that each of these columns must have (None: no value); text is read as the column's type.
+    `order`: names of columns, with a `-` before one that descends; the primary key decides between equal rows.
+    `after`: a row of an earlier page; this page begins after it.
     """
 
     where: Mapping[str, Any] = {}
@@ -37,21 +37,26 @@ class _Term(NamedTuple):
     descending: bool
 
 
-def statement(table: Table, question: Filter) -> Select[Any]:
-    """The query that a question means. Raises `InvalidInput` for what the view does not have, or cannot be read."""
-    if not 1 <= question.limit <= ROWS_MAX:
-        raise InvalidInput(f"an answer has 1 to {ROWS_MAX:,} rows, and {question.limit:,} were asked for")
-    terms = _terms(table, question.order)
-    asked = select(*(column for column in table.columns if column.info != INTERNAL))
-    for name, value in question.where.items():
+def select_rows(table: Table, filter_: Filter) -> Select[Any]:
+    """Return the SQL of a filter. Raises `InvalidInput` for an unknown column and for a value that cannot be read."""
+    if not 1 <= filter_.limit <= ROWS_MAX:
+        raise InvalidInput(f"a query returns 1 to {ROWS_MAX:,} rows, and {filter_.limit:,} were asked for")
+    terms = _terms(table, filter_.order)
+    statement = select(*visible_columns(table).values())
+    for name, value in filter_.where.items():
         column = _column(table, name)
         wanted = _value(table, column, value)
-        asked = asked.where(column.is_(None) if wanted is None else column == wanted)
-    if not question.where and EVERY_ROW in table.info:
-        asked = asked.where(table.info[EVERY_ROW])
-    if question.after is not None:
-        asked = asked.where(_beyond(table, terms, question.after))
-    return asked.order_by(*(_by(term) for term in terms)).limit(question.limit)
+        statement = statement.where(column.is_(None) if wanted is None else column == wanted)
+    if not filter_.where and EVERY_ROW in table.info:
+        statement = statement.where(table.info[EVERY_ROW])
+    if filter_.after is not None:
+        statement = statement.where(_after(table, terms, filter_.after))
+    return statement.order_by(*(_order_by(term) for term in terms)).limit(filter_.limit)
+
+
+def visible_columns(table: Table) -> dict[str, Column[Any]]:
+    """Return the columns of a view that queries show, by name: all but its internal ones."""
+    return {column.name: column for column in table.columns if column.info != INTERNAL}
 
 
 def _terms(table: Table, order: Sequence[str]) -> list[_Term]:
@@ -60,44 +65,47 @@ def _terms(table: Table, order: Sequence[str]) -> list[_Term]:
     return terms + [_Term(column, False) for column in table.primary_key.columns if column.name not in named]
 
 
-def _by(term: _Term) -> ColumnElement[Any]:
-    """The term in an ORDER BY. Nulls are last only where there may be some: PostgreSQL reads no index so."""
-    by = term.column.desc() if term.descending else term.column.asc()
-    return by.nulls_last() if term.column.nullable else by
+def _order_by(term: _Term) -> ColumnElement[Any]:
+    """Return the term of an ORDER BY, nulls last.
+
+    Columns without nulls do not say NULLS LAST: PostgreSQL would not use an index for it.
+    """
+    order = term.column.desc() if term.descending else term.column.asc()
+    return order.nulls_last() if term.column.nullable else order
 
 
 def _column(table: Table, name: str) -> Column[Any]:
-    columns = {column.name: column for column in table.columns if column.info != INTERNAL}
+    columns = visible_columns(table)
     if name not in columns:
         raise InvalidInput(f"view {table.name!r} has no column {name!r}: it has {', '.join(columns)}")
     return columns[name]
 
 
-def _beyond(table: Table, terms: list[_Term], row: Row) -> ColumnElement[bool]:
-    """The rows that come after one in an order in which nulls are last.
+def _after(table: Table, terms: list[_Term], row: Row) -> ColumnElement[bool]:
+    """Return the condition of the rows that come after a row, in an order in which nulls are last.
 
-    Where a column has no nulls, its bound stands outside of the alternatives (`a <= X AND (a < X OR …)`): there a
-    database finds it, and begins to read an index at the row instead of far in front of it.
+    The bound of a column without nulls is also stated outside of the alternatives (`a <= X AND (a < X OR …)`): a
+    database recognises it there, and starts to read an index at the row instead of at its beginning.
     """
-    beyond: ColumnElement[bool] = false()
+    after: ColumnElement[bool] = false()
     for column, descending in reversed(terms):
         if column.name not in row:
             raise InvalidInput(f"the row to begin after lacks {column.name!r}, by which view {table.name!r} is ordered")
         value = _value(table, column, row[column.name])
         if value is None:
-            beyond = and_(column.is_(None), beyond)
+            after = and_(column.is_(None), after)
             continue
         later = column < value if descending else column > value
         if column.nullable:
-            beyond = or_(later, column.is_(None), and_(column == value, beyond))
+            after = or_(later, column.is_(None), and_(column == value, after))
         else:
-            beyond = and_(column <= value if descending else column >= value, or_(later, beyond))
-    return beyond
+            after = and_(column <= value if descending else column >= value, or_(later, after))
+    return after
 
 
 def _value(table: Table, column: Column[Any], value: Any) -> Any:
-    """A value as the column's type, read from text where it is text."""
-    type_ = column.type.python_type
+    """Return a value as the column's type; text is converted."""
+    type_ = _python_type(column)
     try:
         if value is None:
             return None
@@ -107,10 +115,17 @@ def _value(table: Table, column: Column[Any], value: Any) -> Any:
         if type_ is bool:
             return _BOOLEANS[str(value).lower()]
         return value if type_ is object else type_(value)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ArithmeticError, ValueError, TypeError, KeyError) as error:
         raise InvalidInput(
             f"column {column.name!r} of view {table.name!r} takes {_KINDS.get(type_, type_.__name__)}, not {value!r}"
         ) from error
+
+
+def _python_type(column: Column[Any]) -> type[Any]:
+    try:
+        return column.type.python_type
+    except NotImplementedError:  # a type of the database's own, in a table that was reflected
+        return object
 
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}

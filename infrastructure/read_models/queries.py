@@ -1,64 +1,69 @@
-"""Answers from views: rows, the position that they stand at, and how far that is behind the log."""
+"""Queries of views: rows, the position that they belong to, and how far that is behind the log.
+
+A query writes nothing and creates nothing. A declared view that the database does not have yet is an empty view at
+position 0. A view that the database has and nobody declares is read by the columns of its table.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from time import monotonic, sleep
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, Engine, Table
-from sqlalchemy.schema import DDL
+from sqlalchemy import Connection, Table, inspect
+from sqlalchemy.exc import NoSuchTableError
 
 from ...domain.errors import InvalidInput
 from ...projections.projection import Projection, Row
 from ..errors import TimedOut, WrongState
 from ..event_store.backend import Backend
-from ..event_store.view_store import create_engine_for, reading
-from . import checkpoints as positions
-from .checkpoints import Checkpoint
-from .filter import Filter, statement
-from .tables import install, outdated
+from . import checkpoints
+from .checkpoints import ABSENT, BUILDING, Checkpoint, absent
+from .filter import Filter, select_rows, visible_columns
+from .recorded_views import reflect
+from .scratch_view import empty_tables
+from .tables import version_mismatch
 
 POLL_SECONDS_MIN = 0.002
 POLL_SECONDS_MAX = 0.05
-"""How long a query that waits for a position pauses between two looks; each pause is longer than the one before."""
+"""How long a query that waits for a position pauses between two looks; the pauses grow from the one to the other."""
 
 
 class QueryResult(Struct, frozen=True):
-    """Rows of a view, as they were when it had folded the log up to `as_of_position`, and not an event more."""
+    """Rows of a view as they were when it had folded the log up to `as_of_position`, and not an event more."""
 
     view: str
     as_of_position: int
     head_position: int
     lag_events: int
     lag_seconds: float
-    """For how long the first event that it has not folded has been in the log; 0 if it has folded all."""
+    """How long the first event that the view has not folded has been in the log; 0 if there is none."""
     rows: list[Row]
 
 
 class Queries:
-    """Answers questions to the views of one ledger."""
+    """Answers queries of one ledger's views, from any thread."""
 
     def __init__(self, backend: Backend, projections: Sequence[Projection]) -> None:
         self._backend = backend
         self._projections = {projection.name: projection for projection in projections}
-        self.engine: Engine = create_engine_for(backend.url)
-        self._installed = False
-
-    def close(self) -> None:
-        """Release the database."""
-        self.engine.dispose()
+        self._checkpoints_exist = False
+        """Whether the database has the table of checkpoints; once it has, it stays."""
 
     def projection(self, view: str) -> Projection:
-        """The projection of a view. Raises `InvalidInput`, with the views that there are."""
+        """Return the declared projection of a view. Raises `InvalidInput`, which lists those there are."""
         try:
             return self._projections[view]
         except KeyError:
-            known = ", ".join(sorted(self._projections))
-            raise InvalidInput(f"there is no view {view!r}: there are {known}") from None
+            raise InvalidInput(_unknown(view, self._projections)) from None
+
+    def columns(self, view: str) -> tuple[str, ...]:
+        """Return the columns of a view that queries show. Raises `InvalidInput` for an unknown view."""
+        table, _ = self._table_and_version(view)
+        return tuple(visible_columns(table))
 
     def query(
         self,
@@ -71,96 +76,145 @@ class Queries:
         wait_for: int | None = None,
         timeout_seconds: float = 10.0,
     ) -> QueryResult:
-        """Rows of a view (see `Filter`), read in one snapshot with its position.
+        """Read rows of a view (see `Filter`) and its position, in one snapshot.
 
-        `wait_for`: a position that the answer must include, such as that of one's own append.
+        `wait_for`: a position that the rows must include, such as that of the caller's own append.
 
-        Raises `InvalidInput` for a view, a column or a value that does not exist, `TimedOut` when the view did not
-        reach the position in time, `WrongState` when it is to be rebuilt first, `Unavailable`.
+        Raises `InvalidInput` for a view, a column or a value that does not exist, `TimedOut` when the view does not
+        reach the position in time, `WrongState` when it must be rebuilt first, and `Unavailable`.
         """
-        projection = self.projection(view)
-        rows = statement(projection.table, Filter(where or {}, order, limit, after))
+        table, version = self._table_and_version(view)
+        statement = select_rows(table, Filter(where or {}, order, limit, after))
         if wait_for is not None:
             self.wait_for(view, wait_for, timeout_seconds)
-        with self.snapshot(projection) as (connection, standing):
-            found = [dict(row) for row in connection.execute(rows).mappings()]
-            now = positions.now(connection)
-        return self._answer(standing, found, now)
+        with self._snapshot(table, version) as (connection, checkpoint):
+            rows = [dict(row) for row in connection.execute(statement).mappings()]
+            now = checkpoints.now(connection)
+        return self._result(checkpoint, rows, now)
 
     def wait_for(self, view: str, position: int, timeout_seconds: float) -> None:
-        """Block until a view has folded the log up to a position. Raises `TimedOut`, saying where it stands."""
-        projection = self.projection(view)
+        """Block until a view has folded the log up to a position. Raises `TimedOut` and `InvalidInput`."""
         deadline = monotonic() + timeout_seconds
         pause_seconds = POLL_SECONDS_MIN
         while True:
-            standing = self.standing(projection)
-            if standing.position >= position:
+            checkpoint = self.checkpoint(view)
+            if checkpoint.position >= position:
                 return
             if monotonic() >= deadline:
-                why = f"it is {standing.status}" + (f": {standing.error}" if standing.error else "")
                 raise TimedOut(
-                    f"view {view!r} stands at position {standing.position}, and did not reach {position} "
-                    f"within {timeout_seconds:g} seconds; {why}"
+                    f"view {view!r} is at position {checkpoint.position}, and did not reach {position} within "
+                    f"{timeout_seconds:g} seconds; {_reason(checkpoint)}"
                 )
             sleep(min(pause_seconds, max(deadline - monotonic(), 0.0)))
             pause_seconds = min(pause_seconds * 1.5, POLL_SECONDS_MAX)
 
-    def standing(self, projection: Projection) -> Checkpoint:
-        """Where a view stands."""
-        self._install()
-        with reading(self.engine) as connection:
-            return _current(connection, projection)
+    def checkpoint(self, view: str) -> Checkpoint:
+        """Return how far a view has folded the log. Raises `InvalidInput` for an unknown view."""
+        with self._backend.views.reading() as connection:
+            return self._checkpoint(connection, view)
 
-    def standings(self) -> list[Checkpoint]:
-        """Where every view of the ledger stands, and every rebuild that has begun."""
-        self._install()
-        with reading(self.engine) as connection:
-            return [s for s in positions.standings(connection) if s.name in self._projections]
+    def checkpoints(self) -> list[Checkpoint]:
+        """Return the checkpoint of every declared or recorded view, and of every rebuild that has begun, by name."""
+        with self._backend.views.reading() as connection:
+            recorded = self._recorded(connection)
+        current = {checkpoint.name for checkpoint in recorded if checkpoint.status != BUILDING}
+        missing = [absent(p.name, p.version) for p in self._projections.values() if p.name not in current]
+        return sorted(recorded + missing, key=lambda checkpoint: (checkpoint.name, checkpoint.generation))
 
     @contextmanager
     def snapshot(self, projection: Projection) -> Iterator[tuple[Connection, Checkpoint]]:
-        """One moment of a view: its table, and where it stands. Raises `WrongState` if its table is outdated."""
-        self._install()
-        with reading(self.engine) as connection:
-            hold(connection, projection.table)
-            standing = _current(connection, projection)
-            if standing.version != projection.version:
-                raise WrongState(outdated(standing, projection))
-            yield connection, standing
+        """Open a snapshot of a declared view: a connection on which its table can be read, and its checkpoint.
+
+        If the view is absent, the connection leads to a private database with empty tables of the declared views.
+        Raises `WrongState` if the view is of another version than the declared one, and `Unavailable`.
+        """
+        with self._snapshot(projection.table, projection.version) as (connection, checkpoint):
+            yield connection, checkpoint
 
     def position_at(self, view: str, instant: datetime) -> int:
-        """The position that a view had reached at an instant, by its journal."""
-        projection = self.projection(view)
-        self._install()
-        with reading(self.engine) as connection:
-            return positions.position_at(connection, projection.name, instant)
+        """Return the position that a view had reached at an instant, by its journal. Raises `InvalidInput`."""
+        with self._backend.views.reading() as connection:
+            if self._checkpoint(connection, view).status == ABSENT:
+                return 0
+            return checkpoints.position_at(connection, view, instant)
 
-    def _answer(self, standing: Checkpoint, rows: list[Row], now: datetime) -> QueryResult:
-        head = max(self._backend.head().position, standing.position)
+    def _table_and_version(self, view: str) -> tuple[Table, int]:
+        """Return the table of a view, declared or else recorded, and the version that its rows must have."""
+        projection = self._projections.get(view)
+        if projection is not None:
+            return projection.table, projection.version
+        with self._backend.views.reading() as connection:
+            version = self._checkpoint(connection, view).version
+            try:
+                return reflect(connection, view), version
+            except NoSuchTableError:
+                raise WrongState(_without_table(view)) from None
+
+    @contextmanager
+    def _snapshot(self, table: Table, version: int) -> Iterator[tuple[Connection, Checkpoint]]:
+        views = self._backend.views
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(views.reading())
+                views.hold(connection, table)
+                checkpoint = self._checkpoint(connection, table.name)
+            except NoSuchTableError:
+                stack.close()
+                checkpoint = self._checkpoint_without_table(table.name, version)
+            if checkpoint.status == ABSENT:
+                stack.close()
+                connection = stack.enter_context(empty_tables(p.table for p in self._projections.values()))
+            elif checkpoint.version != version:
+                raise WrongState(version_mismatch(checkpoint, version))
+            yield connection, checkpoint
+
+    def _checkpoint_without_table(self, name: str, version: int) -> Checkpoint:
+        """Return the checkpoint of a view whose table did not exist a moment ago."""
+        with self._backend.views.reading() as connection:
+            checkpoint = self._checkpoint(connection, name)
+            if checkpoint.status != ABSENT and not inspect(connection).has_table(name):
+                raise WrongState(_without_table(name))
+        return absent(name, version)
+
+    def _checkpoint(self, connection: Connection, view: str) -> Checkpoint:
+        recorded = checkpoints.current(connection, view) if self._has_checkpoints(connection) else None
+        if recorded is not None:
+            return recorded
+        projection = self._projections.get(view)
+        if projection is None:
+            known = {checkpoint.name for checkpoint in self._recorded(connection)}
+            raise InvalidInput(_unknown(view, known | self._projections.keys()))
+        return absent(view, projection.version)
+
+    def _recorded(self, connection: Connection) -> list[Checkpoint]:
+        return checkpoints.read_all(connection) if self._has_checkpoints(connection) else []
+
+    def _has_checkpoints(self, connection: Connection) -> bool:
+        self._checkpoints_exist = self._checkpoints_exist or checkpoints.exist(connection)
+        return self._checkpoints_exist
+
+    def _result(self, checkpoint: Checkpoint, rows: list[Row], now: datetime) -> QueryResult:
+        position = checkpoint.position
+        head = max(self._backend.head().position, position)
         lag_seconds = 0.0
-        if head > standing.position:
-            waiting = self._backend.read(standing.position, limit=1)[0]
-            lag_seconds = max((now - waiting.recorded_at).total_seconds(), 0.0)
-        return QueryResult(standing.name, standing.position, head, head - standing.position, lag_seconds, rows)
-
-    def _install(self) -> None:
-        if not self._installed:
-            install(self.engine, self._projections.values())
-            self._installed = True
+        if head > position:
+            first_behind = self._backend.read(position, limit=1)[0]
+            lag_seconds = max((now - first_behind.recorded_at).total_seconds(), 0.0)
+        return QueryResult(checkpoint.name, position, head, head - position, lag_seconds, rows)
 
 
-def hold(connection: Connection, table: Table) -> None:
-    """Keep a rebuild from putting another table in the place of this one until the transaction ends.
-
-    To be called first: PostgreSQL takes the snapshot with the statement after it, and so of the table that is held.
-    SQLite's snapshot includes the schema.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.execute(DDL("LOCK TABLE %(fullname)s IN ACCESS SHARE MODE").against(table))  # type: ignore[no-untyped-call]
+def _unknown(view: str, known: Any) -> str:
+    return f"there is no view {view!r}: there are {', '.join(sorted(known))}"
 
 
-def _current(connection: Connection, projection: Projection) -> Checkpoint:
-    standing = positions.current(connection, projection.name)
-    if standing is None:
-        raise WrongState(f"view {projection.name!r} was removed from the database: reopen the ledger to make it again")
-    return standing
+def _without_table(view: str) -> str:
+    return (
+        f"view {view!r} is on record, but its table was dropped: run `sagaledger projections rebuild {view}` "
+        "with the app that declares it"
+    )
+
+
+def _reason(checkpoint: Checkpoint) -> str:
+    if checkpoint.status == ABSENT:
+        return "no projector has created it yet"
+    return f"it is {checkpoint.status}" + (f": {checkpoint.error}" if checkpoint.error else "")

@@ -1,7 +1,8 @@
-"""A view's table in one database: the rows of many keys in one statement, a batch's changes in two.
+"""A view's table in one database: reads the rows of many keys in one statement, and writes a batch's changes in two.
 
-Keys, and on PostgreSQL rows, travel as one JSON text that the database takes apart: so a statement is the same text,
-planned once, for any number of rows (and the driver's arrays, made in Python, would cost a third of the whole fold).
+Keys, and on PostgreSQL rows, are sent as one JSON text that the database takes apart. That way the text of a statement
+does not depend on the number of rows, and the database plans it once. (The driver's arrays, which are made in Python,
+would cost a third of the whole fold.)
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class RowStore:
         self._delete = delete(table).where(key.in_(wanted))
 
     def load(self, connection: Connection, keys: Iterable[Key]) -> dict[Key, Row]:
-        """The rows that exist of these keys."""
+        """Return the rows that these keys have, by key."""
         rows: dict[Key, Row] = {}
         for chunk in _chunks(list(keys), KEYS_MAX):
             for values in connection.execute(self._select, self._key_parameters(chunk)).all():
@@ -63,21 +64,21 @@ class RowStore:
         return rows
 
     def write(self, connection: Connection, change: Change) -> None:
-        """Write what a batch left: each changed row whole, whether it is new or not."""
+        """Write the changes of a batch: each changed row whole, whether it is new or not."""
         for rows in _chunks(change.written, ROWS_MAX):
             if self._as_json:
                 connection.execute(self._upsert_json, {"rows": msgspec.json.encode(self._stored(rows)).decode()})
-            else:  # the driver is given its tuples here: SQLAlchemy's way to make them costs as much as the writing
+            else:  # tuples for the driver: if SQLAlchemy made them, that would take as long as the writing
                 values = [tuple(row.values()) for row in self._stored(rows)]
                 connection.exec_driver_sql(self._upsert_each, values)
         for keys in _chunks(change.deleted, KEYS_MAX):
             connection.execute(self._delete, self._key_parameters(keys))
 
     def _stored(self, rows: list[Row]) -> list[Row]:
-        """The rows with their values as the database takes them, in the order of the columns."""
+        """Return rows whose values are what the database takes, in the order of the columns."""
         stored = [{name: row[name] for name in self.columns} for row in rows]
-        for name, process, is_ours in self._processors:
-            values = _Processed(process) if is_ours else None
+        for name, process, cacheable in self._processors:
+            values = _Processed(process) if cacheable else None
             for row in stored:
                 row[name] = process(row[name]) if values is None else values[row[name]]
         return stored
@@ -87,7 +88,7 @@ class RowStore:
         return {"keys": msgspec.json.encode(named).decode()}
 
     def _wanted(self) -> Select[Any]:
-        """A subquery that gives the keys asked for."""
+        """Return a subquery of the keys that are sent."""
         if self._as_json:
             return _recordset("keys", self._key)
         each = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
@@ -103,7 +104,7 @@ class RowStore:
         return self._overwriting(postgresql.insert(self.table).from_select(self.columns, rows))
 
     def _overwriting(self, rows: postgresql.Insert | sqlite.Insert) -> Insert:
-        """The insert, with every column of a row that is there already overwritten."""
+        """Return an insert that overwrites every column of a row that exists already."""
         values = {c.name: rows.excluded[c.name] for c in self.table.columns if not c.primary_key}
         if not values:
             return rows.on_conflict_do_nothing(index_elements=list(self._key))
@@ -111,7 +112,7 @@ class RowStore:
 
 
 class _Processed(dict[Any, Any]):
-    """What a database takes for the values of a column of times or names, which often has the same ones."""
+    """Caches what the database takes for a value; columns of times and names often repeat one."""
 
     def __init__(self, process: Callable[[Any], Any]) -> None:
         super().__init__()
@@ -123,7 +124,7 @@ class _Processed(dict[Any, Any]):
 
 
 def _recordset(parameter: str, columns: Sequence[Column[Any]]) -> Select[Any]:
-    """The rows of a JSON parameter; each value is taken as text, and read from that as its column's type."""
+    """Return the rows of a JSON parameter; each value is read as text, and cast to its column's type."""
     json = cast(bindparam(parameter, type_=Text), JSON)
     texts = func.json_to_recordset(json).table_valued(*(Column(column.name, Text) for column in columns), name="sent")
     sent = texts.render_derived(with_types=True)
@@ -131,8 +132,10 @@ def _recordset(parameter: str, columns: Sequence[Column[Any]]) -> Select[Any]:
 
 
 def _processors(table: Table, dialect: Dialect) -> list[tuple[str, Callable[[Any], Any], bool]]:
-    """What turns the values of a column into those that its database takes, for the columns that need it; and whether
-    equal values are one, as they are in our types."""
+    """Return the columns whose values must be converted: name, conversion, and whether its results are cacheable.
+
+    Equal values of our own types are interchangeable, which cannot be said of every type.
+    """
     found = ((column, column.type.dialect_impl(dialect).bind_processor(dialect)) for column in table.columns)
     return [
         (column.name, processor, isinstance(column.type, UtcDateTime | Names))

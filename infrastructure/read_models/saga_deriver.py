@@ -1,8 +1,8 @@
-"""The translator: puts the facts of choreographed sagas beside the events that mean them.
+"""Deriving sagas: the saga events that follow from the events of choreographed processes.
 
-It stands between the log and whoever reads sagas, so that the views, the audit and the command line see one kind of
-saga. A derived fact bears the position of the event that it follows from, the process's id as its stream, and its
-number among the process's facts as its version.
+The deriver works between the log and the readers of sagas, so that the views, the audit and the command line handle
+one kind of saga. A derived event has the position of the event that it follows from, the process's id as its stream,
+and its number among the process's derived events as its version.
 """
 
 from __future__ import annotations
@@ -24,49 +24,54 @@ from ..event_store.event_row import StoredRow
 PROCESSES_CACHED_MAX = 20_000
 
 
-class _Read(NamedTuple):
+class _CachedSaga(NamedTuple):
+    """The derived saga of a process, up to a position."""
+
     position: int
     derived: DerivedSaga
 
 
 class SagaDeriver:
-    """Derives facts while a log is read in order. What it remembers between reads is only a cache of the log."""
+    """Derives saga events while a log is read in order. What it keeps between reads is only a cache of the log."""
 
     def __init__(self, log: EventLog, codec: Codec) -> None:
         self._log = log
         self._codec = codec
         self._choreographies = {choreography.name: choreography for choreography in codec.choreographies}
-        self._processes: OrderedDict[str, _Read] = OrderedDict()
+        self._processes: OrderedDict[str, _CachedSaga] = OrderedDict()
         self._upto = 0
 
     def continue_from(self, position: int) -> None:
-        """Say where the next read begins; one that does not follow the last makes the cache worthless."""
+        """Begin a read after a position; one that does not follow the last read empties the cache."""
         if position != self._upto:
             self._processes.clear()
         self._upto = position
 
     def read_upto(self, position: int) -> None:
-        """Say how far the log was read."""
+        """End a read at a position."""
         self._upto = position
         while len(self._processes) > PROCESSES_CACHED_MAX:
             self._processes.popitem(last=False)
 
     def choreography_of(self, row: StoredRow) -> Choreography | None:
-        """The process that an event is a part of, if it is choreographed."""
+        """Return the choreography of the process that an event belongs to; None if it belongs to none."""
         return None if row.correlation_id is None else self._choreographies.get(row.correlation_id.partition("-")[0])
 
-    def facts(self, choreography: Choreography, recorded: RecordedEvent) -> list[RecordedEvent]:
-        """The facts that an event means. Raises what reading the process's earlier events raises."""
+    def events_of(self, choreography: Choreography, recorded: RecordedEvent) -> list[RecordedEvent]:
+        """Return the saga events that follow from an event of a process.
+
+        Raises what reading the earlier events of the process raises.
+        """
         process_id = recorded.correlation_id
-        known = self._processes.get(process_id)
-        if known is None or known.position >= recorded.position:
-            derived = self._load(choreography, process_id, recorded.position)
+        cached = self._processes.get(process_id)
+        if cached is None or cached.position >= recorded.position:
+            before = self._load(choreography, process_id, recorded.position)
         else:
-            derived = known.derived
-        after, facts = derive_recorded(choreography, derived, recorded)
-        self._processes[process_id] = _Read(recorded.position, after)
+            before = cached.derived
+        after, events = derive_recorded(choreography, before, recorded)
+        self._processes[process_id] = _CachedSaga(recorded.position, after)
         self._processes.move_to_end(process_id)
-        return facts
+        return events
 
     def _load(self, choreography: Choreography, process_id: str, before: int) -> DerivedSaga:
         derived = DerivedSaga.empty(process_id)
@@ -80,29 +85,29 @@ class SagaDeriver:
 def derive_recorded(
     choreography: Choreography, derived: DerivedSaga, recorded: RecordedEvent
 ) -> tuple[DerivedSaga, list[RecordedEvent]]:
-    """The process after an event, and the facts that this event means, as they would stand in a saga's own stream."""
-    after, facts = derive(choreography, derived, recorded)
+    """Return the derived saga after an event, and the saga events that follow from it, as in a saga's own stream."""
+    after, events = derive(choreography, derived, recorded)
     first = derived.state.version + 1
     return after, [
         RecordedEvent(
             recorded.position,
             recorded.correlation_id,
             version,
-            fact,
+            event,
             recorded.correlation_id,
             recorded.position,
-            _meta(choreography, fact, recorded.meta),
+            _meta(choreography, event, recorded.meta),
             recorded.recorded_at,
         )
-        for version, fact in enumerate(facts, first)
+        for version, event in enumerate(events, first)
     ]
 
 
-def _meta(choreography: Choreography, fact: Event, meta: Meta) -> Meta:
-    """Who writes a fact: whoever wrote the event that means it; an attempt is its service's own."""
-    if isinstance(fact, StepStarted | CompensationStarted):
+def _meta(choreography: Choreography, event: Event, meta: Meta) -> Meta:
+    """Return the writer of a derived event: the service for an attempt, else the writer of the recorded event."""
+    if isinstance(event, StepStarted | CompensationStarted):
         for stage in choreography.stages:
-            if stage.name == fact.step:
+            if stage.name == event.step:
                 return Meta(worker=stage.service)
     return meta
 
@@ -110,10 +115,10 @@ def _meta(choreography: Choreography, fact: Event, meta: Meta) -> Meta:
 def process_history(
     choreography: Choreography, process_id: str, recorded: Sequence[RecordedEvent]
 ) -> list[RecordedEvent]:
-    """Every event of a process in order, each followed by the facts that it means for the saga."""
+    """Return the events of a process in order, each followed by the saga events that are derived from it."""
     derived = DerivedSaga.empty(process_id)
     history: list[RecordedEvent] = []
     for each in recorded:
-        derived, facts = derive_recorded(choreography, derived, each)
-        history += [each, *facts]
+        derived, events = derive_recorded(choreography, derived, each)
+        history += [each, *events]
     return history

@@ -1,27 +1,33 @@
-"""A shadow: a view folded once more, in a private SQLite database that nobody else sees and that ends with it.
+"""Scratch views: views in a private SQLite database that exists only while it is used.
 
-It serves to say what a view said in the past, and to prove that a view is what its events make of it; the ledger's
-own database is only read.
+Time travel and the comparison of a view with its events fold a view there once more. A query of a view that the
+ledger's database does not have yet finds an empty table there. The ledger's own database is only read.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import StaticPool, create_engine
+from sqlalchemy import Connection, Table
+from sqlalchemy.schema import CreateTable
 
 from ...domain.errors import InvalidInput
 from ...projections.projection import Projection, Row
 from ..event_store.codec import Codec
 from ..event_store.event_log import EventLog
-from ..runtime.progress import ReportProgress
+from ..event_store.sqlite.view_store import SqliteViewStore
 from .apply_batch import View, fold
 from .event_batch import EventBatchReader
-from .filter import Filter, statement
+from .filter import Filter, select_rows
 from .row_store import RowStore
 from .tables import create, generation_table
+
+ReportProgress = Callable[[int, int], None]
+"""Called during a long fold with the position that it has reached and the position that it goes to."""
 
 
 class ScratchView:
@@ -30,11 +36,11 @@ class ScratchView:
     def __init__(self, log: EventLog, codec: Codec, projection: Projection) -> None:
         self._reader = EventBatchReader(log, codec, projection.topics)
         self._projection = projection
-        self._engine = create_engine("sqlite://", creator=_private_file, poolclass=StaticPool)
-        self.connection = self._engine.connect()
+        self._store = _private_store()
         table = generation_table(projection, 1)
-        create(self.connection, table)
-        self.table = RowStore(table, self._engine.dialect)
+        with self._store.writing() as connection:
+            create(connection, table)
+        self.table = RowStore(table, self._store.dialect)
         self.position = 0
 
     def __enter__(self) -> Self:
@@ -43,34 +49,56 @@ class ScratchView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.connection.close()
-        self._engine.dispose()
+        self._store.close()
 
     def fold_to(self, position: int, progress: ReportProgress | None = None) -> None:
-        """Fold on, up to a position that the log has. Raises `PoisonEvent` at an event that cannot be folded."""
+        """Fold on, up to a position of the log. Raises `PoisonEvent` at an event that cannot be folded."""
         view = View(self._projection, self.table)
         while self.position < position:
             batch = self._reader.read(self.position, position)
             if batch.upto == self.position:
                 raise InvalidInput(f"the log ends at position {batch.upto}, before {position}")
-            folded = fold(self.connection, view, batch)
-            if folded.poison is not None:
-                raise folded.poison
-            self.table.write(self.connection, folded.change)
-            self.connection.commit()
+            with self._store.writing() as connection:
+                folded = fold(connection, view, batch)
+                if folded.poison is not None:
+                    raise folded.poison
+                self.table.write(connection, folded.change)
             self.position = batch.upto
             if progress is not None:
                 progress(self.position, position)
 
-    def answer(self, question: Filter) -> list[Row]:
-        """The rows that a question asks for."""
-        found = self.connection.execute(statement(self.table.table, question))
-        return [dict(row) for row in found.mappings()]
+    def reading(self) -> AbstractContextManager[Connection]:
+        """Open a snapshot of the view."""
+        return self._store.reading()
+
+    def rows(self, filter_: Filter) -> list[Row]:
+        """Return the rows that a filter selects."""
+        with self.reading() as connection:
+            found = connection.execute(select_rows(self.table.table, filter_))
+            return [dict(row) for row in found.mappings()]
+
+
+@contextmanager
+def empty_tables(tables: Iterable[Table]) -> Iterator[Connection]:
+    """Open a private database in which these tables exist and are empty."""
+    store = _private_store()
+    try:
+        with store.writing() as connection:
+            for table in tables:
+                connection.execute(CreateTable(table))
+        with store.reading() as connection:
+            yield connection
+    finally:
+        store.close()
+
+
+def _private_store() -> SqliteViewStore:
+    return SqliteViewStore(_private_file, "a private database", connections_max=1)
 
 
 def _private_file() -> sqlite3.Connection:
-    """A database without a name: in memory while it is small, in a file that vanishes with it when it is not."""
-    connection = sqlite3.connect("", check_same_thread=False)
+    """Open a database without a name: in memory while it is small, then in a file that vanishes with it."""
+    connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = OFF")
     connection.execute("PRAGMA synchronous = OFF")
     return connection

@@ -1,56 +1,64 @@
-"""The tables of projections: made when a ledger first needs them, one for each generation of a view."""
+"""The tables of views: created by what writes to them, one table for each generation of a view."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, Engine, MetaData, Table, func, inspect, quoted_name, select
+from sqlalchemy import Connection, MetaData, Table, inspect, quoted_name
 from sqlalchemy.schema import DDL, CreateTable, DropTable
 
 from ...projections.projection import Projection
 from ..errors import NotALedger
-from ..event_store.view_store import reading, writing
-from . import checkpoints as positions
-from .checkpoints import BUILDING, LIVE, METADATA, PROJECTIONS, STOPPED, Checkpoint
-
-_INSTALLING = 0x5A6A_1ED6  # any number, as long as every sagaledger takes the same advisory lock
+from ..event_store.view_store import ViewStore
+from . import checkpoints
+from .checkpoints import LIVE, METADATA, STOPPED, Checkpoint
 
 
-def install(engine: Engine, projections: Iterable[Projection]) -> None:
-    """Make the tables of projections that the database does not have yet; they stand at position 0.
+def install(views: ViewStore, projections: Iterable[Projection]) -> None:
+    """Create the tables of the projections that the database does not have yet; their views start at position 0.
 
-    A view whose version is not the declared one is stopped, visibly, until it is rebuilt.
-    Raises `NotALedger` when a table of somebody else's has a view's name.
+    A view that an older version of its projection made is stopped until it is rebuilt. One that a newer version made
+    is left alone: it belongs to newer programs.
+
+    Raises `NotALedger` when a table that is no view of this ledger has a view's name.
     """
     wanted = list(projections)
-    if not _differing(engine, wanted):
+    if not _anything_to_install(views, wanted):
         return
-    with writing(engine) as connection:
-        if connection.dialect.name == "postgresql":  # two that create one table at once would collide in its catalogue
-            connection.execute(select(func.pg_advisory_xact_lock(_INSTALLING)))
+    with views.writing() as connection:
+        views.lock_installation(connection)
         METADATA.create_all(connection)
-        known = {standing.name: standing for standing in positions.standings(connection) if standing.status != BUILDING}
+        recorded = checkpoints.read_current(connection)
         for projection in wanted:
-            standing = known.get(projection.name)
-            if standing is None:
-                _create(connection, projection)
-            elif standing.version != projection.version and standing.status == LIVE:
-                positions.change(connection, standing, status=STOPPED, error=outdated(standing, projection))
+            checkpoint = recorded.get(projection.name)
+            if checkpoint is None:
+                create(connection, generation_table(projection, 1))
+                checkpoints.add(connection, projection.name, 1, projection.version, LIVE)
+            elif _must_stop(checkpoint, projection):
+                checkpoints.change(
+                    connection, checkpoint, status=STOPPED, error=version_mismatch(checkpoint, projection.version)
+                )
 
 
-def outdated(standing: Checkpoint, projection: Projection) -> str:
-    """Why a view of another version than the declared one is of no use."""
+def version_mismatch(checkpoint: Checkpoint, declared: int) -> str:
+    """Say why a view of another version than the declared one is of no use, and what to do."""
+    name, version = checkpoint.name, checkpoint.version
+    if version < declared:
+        return (
+            f"view {name!r} was made by version {version} of its projection, and version {declared} is declared: "
+            f"run `sagaledger projections rebuild {name}`"
+        )
     return (
-        f"view {projection.name!r} was made by version {standing.version} of its projection, and version "
-        f"{projection.version} is declared: run `sagaledger projections rebuild {projection.name}`"
+        f"view {name!r} was made by version {version} of its projection, which is newer than version {declared}, "
+        f"declared here: use the newer program (`sagaledger projections rebuild {name}` with this one goes back)"
     )
 
 
 def generation_table(projection: Projection, generation: int, *, name: str | None = None) -> Table:
-    """The table of one generation of a view, under the view's name or another.
+    """Return the table of one generation of a view, under the view's name or another.
 
-    Its indexes bear the generation, because PostgreSQL keeps their names apart in the whole schema, and two
-    generations of a view are there at once while it is rebuilt.
+    The names of its indexes contain the generation: they are unique in a PostgreSQL schema, and during a rebuild it
+    has two generations of the view.
     """
     table = projection.table.to_metadata(MetaData(), name=name or projection.name)
     for index in table.indexes:
@@ -59,12 +67,12 @@ def generation_table(projection: Projection, generation: int, *, name: str | Non
 
 
 def rebuild_table(projection: Projection, generation: int) -> Table:
-    """The table that a rebuild fills."""
+    """Return the table that a rebuild fills."""
     return generation_table(projection, generation, name=f"{projection.name}__rebuild")
 
 
 def create(connection: Connection, table: Table) -> None:
-    """Make a table and its indexes. Raises `NotALedger` if there is one of that name."""
+    """Create a table and its indexes. Raises `NotALedger` if there is a table of that name."""
     if inspect(connection).has_table(table.name):
         raise NotALedger(
             f"the database has a table {table.name!r} that is no view of this ledger: "
@@ -76,12 +84,12 @@ def create(connection: Connection, table: Table) -> None:
 
 
 def drop(connection: Connection, table: Table) -> None:
-    """Remove a table, if it is there."""
+    """Drop a table if it exists."""
     connection.execute(DropTable(table, if_exists=True))
 
 
 def rename(connection: Connection, table: Table, name: str) -> None:
-    """Give a table another name."""
+    """Rename a table."""
     quoted = connection.dialect.identifier_preparer.quote(name)
     statement = DDL(  # type: ignore[no-untyped-call]
         "ALTER TABLE %(fullname)s RENAME TO %(new_name)s", context={"new_name": quoted}
@@ -89,20 +97,16 @@ def rename(connection: Connection, table: Table, name: str) -> None:
     connection.execute(statement.against(table))
 
 
-def _differing(engine: Engine, wanted: list[Projection]) -> bool:
-    """Whether the database lacks one of these views, or follows one in another version."""
-    with reading(engine) as connection:
-        if not inspect(connection).has_table(PROJECTIONS.name):
+def _anything_to_install(views: ViewStore, wanted: list[Projection]) -> bool:
+    """Whether `install` would write: to find that out takes no lock."""
+    with views.reading() as connection:
+        if not checkpoints.exist(connection):
             return True
-        known = {s.name: s for s in positions.standings(connection) if s.status != BUILDING}
+        recorded = checkpoints.read_current(connection)
     return any(
-        projection.name not in known
-        or (known[projection.name].status == LIVE and known[projection.name].version != projection.version)
-        for projection in wanted
+        projection.name not in recorded or _must_stop(recorded[projection.name], projection) for projection in wanted
     )
 
 
-def _create(connection: Connection, projection: Projection) -> None:
-    generation = 1
-    create(connection, generation_table(projection, generation))
-    positions.add(connection, projection.name, generation, projection.version, LIVE)
+def _must_stop(checkpoint: Checkpoint, projection: Projection) -> bool:
+    return checkpoint.status == LIVE and checkpoint.version < projection.version

@@ -1,4 +1,4 @@
-"""What a view said then: its events up to the position that it had reached, folded again."""
+"""Time travel: a view as it was, folded again from the events up to the position that it had reached."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .scratch_view import ScratchView
 
 
 class PastQueryResult(Struct, frozen=True):
-    """Rows of a view as they were."""
+    """Rows of a view as they were when it had folded the log up to `as_of_position`."""
 
     view: str
     as_of_position: int
@@ -39,16 +39,17 @@ def view_at(
     after: Row | None = None,
     progress: ReportProgress | None = None,
 ) -> PastQueryResult:
-    """What a view said at an instant, by the journal of its positions; or what it says at a position.
+    """Query a view as it was at an instant, by the journal of its positions, or as it is at a position.
 
-    It is folded by the projection as it is today: an error that was in its code then does not come back.
-    Raises `InvalidInput` for what does not exist, `PoisonEvent` for an event that cannot be folded.
+    The handlers of today fold it: a mistake in their code of that time does not come back.
+    Raises `InvalidInput` for a view, a column or a position that does not exist, and `PoisonEvent` for an event that
+    cannot be folded.
     """
     projection = queries.projection(view)
     position = queries.position_at(view, at) if isinstance(at, datetime) else at
     head = backend.head().position
     if not 0 <= position <= head:
         raise InvalidInput(f"the log has the positions 1 to {head}, and {position} is not one of them")
-    with ScratchView(backend, codec, projection) as shadow:
-        shadow.fold_to(position, progress)
-        return PastQueryResult(view, position, shadow.answer(Filter(where or {}, order, limit, after)))
+    with ScratchView(backend, codec, projection) as scratch:
+        scratch.fold_to(position, progress)
+        return PastQueryResult(view, position, scratch.rows(Filter(where or {}, order, limit, after)))

@@ -13,7 +13,6 @@ import pytest
 from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.event_store.postgres.connection import PostgresConnection
 from sagaledger.infrastructure.event_store.sqlite.connection import SqliteConnection
-from sagaledger.infrastructure.event_store.view_store import create_engine_for, reading
 from sagaledger.infrastructure.runtime import failpoints
 
 ROOT = Path(__file__).parents[2]
@@ -34,17 +33,13 @@ MODES = {"r", "w", "a", "x", "rb", "wb", "ab", "xb", "r+b"}
 THROUGH_THE_BOUNDARY = {
     "infrastructure/event_store/sqlite/connection.py": {"sqlite3.connect"},
     "infrastructure/event_store/sqlite/work_queue.py": {"os.open", "fcntl.flock"},  # the worker's lock
-    "infrastructure/event_store/view_store.py": {
-        "sqlalchemy.create_engine"
-    },  # with connections from the two modules beside
+    "infrastructure/event_store/sqlite/view_store.py": {"sqlalchemy.create_engine"},  # its connections are given to it
+    "infrastructure/event_store/postgres/view_store.py": {"sqlalchemy.create_engine"},  # as above
     "infrastructure/choreography/nats/connection.py": {"NatsBroker"},  # not connected yet; see BROKER_CALLS
 }
 """The gateways: they say `failpoint` themselves, or give connections that do."""
 NOTHING_TO_LOSE = {
-    "infrastructure/read_models/scratch_view.py": {
-        "sqlalchemy.create_engine",
-        "sqlite3.connect",
-    },  # private, and gone with the process
+    "infrastructure/read_models/scratch_view.py": {"sqlite3.connect"},  # private, and gone with the process
     "infrastructure/event_store/sql_files.py": {"read_text"},  # the package's own SQL
 }
 """What is read only, or seen by nobody else."""
@@ -117,17 +112,15 @@ def test_every_connection_can_be_watched(url: str) -> None:
     """Those of the log, and those of the views: each statement is told before and after."""
     told: list[tuple[str, bool]] = []
     backend = open_backend(url, create=True)
-    engine = create_engine_for(url)
     failpoints.set_listener(lambda name, after: told.append((name, after)))
     try:
         backend.head()
         of_the_log = len(told)
-        with reading(engine) as connection:
+        with backend.views.reading() as connection:
             driver = connection.connection.driver_connection
             connection.exec_driver_sql("SELECT 1")
     finally:
         failpoints.set_listener(None)
-        engine.dispose()
         backend.close()
 
     assert isinstance(driver, SqliteConnection | PostgresConnection)

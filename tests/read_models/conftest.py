@@ -55,8 +55,6 @@ def projector(make_projector: MakeProjector) -> Projector:
 
 
 @pytest.fixture
-def queries(log: Backend) -> Iterator[Queries]:
+def queries(log: Backend) -> Queries:
     """Asks the reference application's views."""
-    queries = Queries(log, APP.projections)
-    yield queries
-    queries.close()
+    return Queries(log, APP.projections)

@@ -183,7 +183,6 @@ def test_an_event_may_touch_several_rows_and_remove_others(
 
     asking = Queries(log, [waiting])
     found = {row["place"]: row["orders"] for row in asking.query("waiting").rows}
-    asking.close()
     pending = [row["order_id"] for row in queries.query("orders", where={"status": "pending"}).rows]
     assert found == {"everywhere": 25, **dict.fromkeys(pending, 1)}
     assert 0 < len(pending) < 25

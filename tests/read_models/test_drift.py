@@ -6,7 +6,6 @@ from sqlalchemy import inspect
 
 from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec
-from sagaledger.infrastructure.event_store.view_store import reading
 from sagaledger.infrastructure.read_models.drift import drift
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
@@ -22,7 +21,7 @@ def test_a_view_that_was_only_folded_has_none(
     head = shop.trade(40)
     projector.catch_up()
 
-    compared = [drift(queries, log, codec, standing.name) for standing in queries.standings()]
+    compared = [drift(queries, log, codec, checkpoint.name) for checkpoint in queries.checkpoints()]
 
     assert {(found.position, found.count) for found in compared} == {(head, 0)}
     assert sum(found.rows for found in compared) > 200
@@ -35,7 +34,7 @@ def test_an_edited_a_removed_and_an_invented_row_are_each_named(
     shop.trade(1)
     projector.catch_up()
     table = inventory.table
-    with queries.engine.begin() as connection:
+    with log.views.writing() as connection:
         connection.execute(table.update().where(table.c.sku == "sku3").values(on_hand=0))
         connection.execute(table.delete().where(table.c.sku == "sku4"))
         connection.execute(
@@ -62,7 +61,7 @@ def test_many_differences_are_all_counted_and_the_first_are_listed(
     """The answer stays small however wrong the view is."""
     shop.trade(30)
     projector.catch_up()
-    with queries.engine.begin() as connection:
+    with log.views.writing() as connection:
         connection.execute(orders.table.update().values(country="Atlantis"))
 
     found = drift(queries, log, codec, "orders", differences_max=5)
@@ -91,7 +90,7 @@ def test_it_leaves_nothing_behind(
     projector.catch_up()
 
     def tables() -> set[str]:
-        with reading(queries.engine) as connection:
+        with log.views.reading() as connection:
             return set(inspect(connection).get_table_names())
 
     before = tables()

@@ -35,5 +35,4 @@ def test_a_projection_of_ones_own_is_one_file(shop: Shop, log: Backend) -> None:
     assert france["booked_minor"] == sum(order["total_minor"] for order in orders)
     rebuild(log, codec, queries.projection("revenue_by_country"))
     assert drift(queries, log, codec, "revenue_by_country").count == 0
-    queries.close()
     projector.stop()

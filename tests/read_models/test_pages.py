@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Select, insert, text
 
-from sagaledger.infrastructure.event_store.view_store import reading, writing
-from sagaledger.infrastructure.read_models.filter import Filter, statement
-from sagaledger.infrastructure.read_models.queries import Queries
+from sagaledger.infrastructure.event_store.backend import Backend
+from sagaledger.infrastructure.read_models.filter import Filter, select_rows
+from sagaledger.infrastructure.read_models.tables import install
 from sagaledger.projections.projection import Row
 from sagaledger.projections.saga import sagas
 
@@ -58,14 +58,14 @@ def _saga(number: int) -> Row:
 
 
 @pytest.fixture
-def connection(queries: Queries) -> Iterator[Connection]:
+def connection(log: Backend) -> Iterator[Connection]:
     """Reads a ledger that has had many sagas."""
-    queries.standings()
-    with writing(queries.engine) as writer:
+    install(log.views, [sagas])
+    with log.views.writing() as writer:
         writer.execute(insert(sagas.table), [_saga(number) for number in range(SAGAS)])
         if writer.dialect.name == "postgresql":  # as its autovacuum does
             writer.execute(text("ANALYZE sagas"))
-    with reading(queries.engine) as reader:
+    with log.views.reading() as reader:
         yield reader
 
 
@@ -75,7 +75,7 @@ def test_a_page_of_the_list_reads_about_as_many_rows_as_it_shows(
     connection: Connection, where: dict[str, str], after: Row | None
 ) -> None:
     """Neither what does not match is read, nor what comes on other pages, nor is either sorted."""
-    page = statement(sagas.table, Filter(where, ("-started_at",), PAGE_ROWS, after))
+    page = select_rows(sagas.table, Filter(where, ("-started_at",), PAGE_ROWS, after))
 
     if connection.dialect.name == "postgresql":
         assert _rows_read(connection, page) <= READ_ROWS_MAX

@@ -56,14 +56,13 @@ def test_a_poison_event_stops_one_view_in_front_of_it_and_no_other(
 
     projector.catch_up()
 
-    stands = {standing.name: standing for standing in projector.standings()}
-    assert (stands["order_counts"].status, stands["order_counts"].position) == ("stopped", poison - 1)
-    assert stands["order_counts"].stopped_at_position == poison
-    assert "ZeroDivisionError: no such luck" in (stands["order_counts"].error or "")
-    assert (stands["orders"].status, stands["orders"].position) == ("live", head)
+    found = {checkpoint.name: checkpoint for checkpoint in projector.checkpoints()}
+    assert (found["order_counts"].status, found["order_counts"].position) == ("stopped", poison - 1)
+    assert found["order_counts"].stopped_at_position == poison
+    assert "ZeroDivisionError: no such luck" in (found["order_counts"].error or "")
+    assert (found["orders"].status, found["orders"].position) == ("live", head)
     queries = Queries(log, [counts])
     assert queries.query("order_counts").rows == [{"country": "France", "orders": 5}]
-    queries.close()
 
 
 def test_a_stopped_view_goes_on_when_it_is_resumed_and_its_code_was_mended(
@@ -75,15 +74,14 @@ def test_a_stopped_view_goes_on_when_it_is_resumed_and_its_code_was_mended(
     mended = _counts_order(lambda _: False)
     projector = make_projector(mended)
     projector.catch_up()
-    assert projector.standings()[0].status == "stopped"
+    assert projector.checkpoints()[0].status == "stopped"
 
     projector.resume("order_counts")
     projector.catch_up()
 
     queries = Queries(log, [mended])
     assert queries.query("order_counts").rows == [{"country": "France", "orders": 6}]
-    assert projector.standings()[0].error is None
-    queries.close()
+    assert projector.checkpoints()[0].error is None
 
 
 def test_a_restart_tries_a_stopped_view_again(shop: Shop, log: Backend, make_projector: MakeProjector) -> None:
@@ -96,7 +94,6 @@ def test_a_restart_tries_a_stopped_view_again(shop: Shop, log: Backend, make_pro
 
     queries = Queries(log, [mended])
     queries.wait_for("order_counts", head, timeout_seconds=30)
-    queries.close()
 
 
 def test_an_event_that_the_database_refuses_is_found_and_stops_the_view_in_front_of_it(
@@ -117,13 +114,12 @@ def test_an_event_that_the_database_refuses_is_found_and_stops_the_view_in_front
     projector = make_projector(last, orders)
     projector.catch_up()
 
-    stopped, going = sorted(projector.standings())
+    stopped, going = sorted(projector.checkpoints())
     assert (stopped.status, stopped.position, stopped.stopped_at_position) == ("stopped", poison - 1, poison)
     assert "IntegrityError" in (stopped.error or "")
     assert (going.name, going.status) == ("orders", "live")
     queries = Queries(log, [last])
     assert len(queries.query("last_orders").rows) == 5
-    queries.close()
 
 
 def test_a_value_of_another_type_than_its_column_stops_the_view_in_front_of_its_event(
@@ -144,9 +140,9 @@ def test_a_value_of_another_type_than_its_column_stops_the_view_in_front_of_its_
     projector = make_projector(placed)
     projector.catch_up()
 
-    (standing,) = projector.standings()
-    assert (standing.status, standing.stopped_at_position) == ("stopped", first)
-    assert "AttributeError" in (standing.error or "")
+    (checkpoint,) = projector.checkpoints()
+    assert (checkpoint.status, checkpoint.stopped_at_position) == ("stopped", first)
+    assert "AttributeError" in (checkpoint.error or "")
 
 
 def test_an_unreadable_event_stops_only_the_views_that_fold_it(
@@ -161,10 +157,10 @@ def test_an_unreadable_event_stops_only_the_views_that_fold_it(
 
     projector.catch_up()
 
-    stands = {standing.name: standing for standing in projector.standings()}
-    assert (stands["orders"].status, stands["orders"].position) == ("stopped", position - 1)
-    assert "OrderCancelled" in (stands["orders"].error or "")
-    assert {s.name for s in stands.values() if s.status == "live" and s.position == head} == {
+    found = {checkpoint.name: checkpoint for checkpoint in projector.checkpoints()}
+    assert (found["orders"].status, found["orders"].position) == ("stopped", position - 1)
+    assert "OrderCancelled" in (found["orders"].error or "")
+    assert {s.name for s in found.values() if s.status == "live" and s.position == head} == {
         p.name for p in APP.projections
     } - {"orders"}
 
@@ -177,7 +173,7 @@ def test_an_event_of_a_kind_that_no_view_folds_stops_nothing(shop: Shop, log: Ba
 
     projector.catch_up()
 
-    assert {(standing.status, standing.position) for standing in projector.standings()} == {("live", head)}
+    assert {(checkpoint.status, checkpoint.position) for checkpoint in projector.checkpoints()} == {("live", head)}
 
 
 def _append(log: Backend, new: NewEvent) -> int:

@@ -12,19 +12,19 @@ from threading import Thread
 from time import monotonic, sleep
 
 import pytest
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.event_store.event_row import STATE_BYTES_MAX
-from sagaledger.infrastructure.event_store.view_store import writing
-from sagaledger.infrastructure.read_models import projector as runner
+from sagaledger.infrastructure.read_models import follower
 from sagaledger.infrastructure.read_models.checkpoints import JOURNAL
 from sagaledger.infrastructure.read_models.drift import drift
 from sagaledger.infrastructure.read_models.event_batch import BATCH_BYTES_MAX, GROWTH_MAX, EventBatchReader
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
-from sagaledger.projections.shop import orders
+from sagaledger.infrastructure.read_models.tables import install
+from sagaledger.infrastructure.shop.app import APP
 
 from .conftest import MakeProjector
 from .shop import Shop
@@ -70,7 +70,7 @@ def test_who_writes_can_wait_for_views_that_fall_behind(
 ) -> None:
     """As long as they are followed at all: not before it starts, and not after it stopped."""
     for bound in ("PACE_SECONDS_MIN", "PACE_SECONDS_MAX"):
-        monkeypatch.setattr(runner, bound, 60.0)  # after its first batch it lets events gather, and falls behind
+        monkeypatch.setattr(follower, bound, 60.0)  # after its first batch it lets events gather, and falls behind
     token = shop.trade(2)
     projector.keep_up(0.0, timeout_seconds=60.0)
     projector.start()
@@ -98,7 +98,7 @@ def test_only_a_batch_that_reached_the_head_is_followed_by_a_pause(
 ) -> None:
     """A backlog is folded batch upon batch, also where their bytes keep the batches small."""
     for bound in ("PACE_SECONDS_MIN", "PACE_SECONDS_MAX"):
-        monkeypatch.setattr(runner, bound, 30.0)
+        monkeypatch.setattr(follower, bound, 30.0)
     token = shop.trade(4)
 
     projector = make_projector(batch_bytes_max=1_000)
@@ -116,7 +116,7 @@ def test_a_position_moves_over_events_that_a_view_does_not_care_about(
 
     projector.catch_up()
 
-    assert {standing.position for standing in queries.standings()} == {head}
+    assert {checkpoint.position for checkpoint in queries.checkpoints()} == {head}
 
 
 def test_two_runners_count_each_event_once(
@@ -132,7 +132,7 @@ def test_two_runners_count_each_event_once(
     for thread in threads:
         thread.join()
 
-    assert {standing.position for standing in queries.standings()} == {head}
+    assert {checkpoint.position for checkpoint in queries.checkpoints()} == {head}
     for view in VIEWS:
         assert drift(queries, log, codec, view).count == 0
 
@@ -166,21 +166,22 @@ def test_a_runner_that_was_overtaken_writes_nothing(
     """It has folded a batch, and before it commits another runner reaches the head: its rows are of the past."""
     head = shop.trade(10)
     slow, quick = make_projector(batch_events_max=11), make_projector()
-    slow.standings()
+    install(log.views, APP.projections)
+    writing = log.views.writing
     overtaken = False
 
-    def writing_late(engine: Engine) -> AbstractContextManager[Connection]:
+    def writing_late() -> AbstractContextManager[Connection]:
         nonlocal overtaken
-        if engine is slow.engine and not overtaken:
+        if not overtaken:
             overtaken = True
             quick.catch_up()
-        return writing(engine)
+        return writing()
 
-    monkeypatch.setattr(runner, "writing", writing_late)
+    monkeypatch.setattr(log.views, "writing", writing_late)
     slow.run_once()
 
     assert overtaken
-    assert {standing.position for standing in queries.standings()} == {head}
+    assert {checkpoint.position for checkpoint in queries.checkpoints()} == {head}
     assert [view for view in VIEWS if drift(queries, log, codec, view).count] == []
 
 
@@ -194,14 +195,14 @@ def test_a_runner_killed_in_the_middle_leaves_each_event_counted_once(
         with subprocess.Popen([sys.executable, "-c", FOLLOW, url], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == b"following\n"
-            before = queries.standing(orders).position
-            _await(lambda before=before: queries.standing(orders).position > before or before == head)  # type: ignore[misc]
+            before = queries.checkpoint("orders").position
+            _await(lambda before=before: queries.checkpoint("orders").position > before or before == head)  # type: ignore[misc]
             process.send_signal(signal.SIGKILL)
         assert all(drift(queries, log, codec, view).count == 0 for view in VIEWS)
 
     make_projector().catch_up()
 
-    assert queries.standing(orders).position == head
+    assert queries.checkpoint("orders").position == head
     assert all(drift(queries, log, codec, view).count == 0 for view in VIEWS)
 
 
@@ -213,7 +214,7 @@ def test_a_batch_is_bounded_by_bytes_and_still_moves(
 
     make_projector(batch_bytes_max=100).catch_up()
 
-    assert {standing.position for standing in queries.standings()} == {head}
+    assert {checkpoint.position for checkpoint in queries.checkpoints()} == {head}
 
 
 def test_batches_of_small_events_soon_become_large(shop: Shop, log: Backend, codec: Codec) -> None:
@@ -232,7 +233,7 @@ def test_batches_of_small_events_soon_become_large(shop: Shop, log: Backend, cod
 
 @pytest.mark.parametrize("orders_at_once", [1, 30])
 def test_the_journal_has_every_step_of_a_view_end_to_end(
-    shop: Shop, make_projector: MakeProjector, queries: Queries, orders_at_once: int
+    shop: Shop, log: Backend, make_projector: MakeProjector, orders_at_once: int
 ) -> None:
     """From 0 to where it stands, without a gap, each step later than the one before."""
     projector = make_projector(batch_events_max=10)
@@ -240,7 +241,7 @@ def test_the_journal_has_every_step_of_a_view_end_to_end(
         head = shop.trade(orders_at_once)
         projector.catch_up()
 
-    with writing(queries.engine) as connection:
+    with log.views.writing() as connection:
         steps = connection.execute(
             JOURNAL.select().where(JOURNAL.c.projection == "orders").order_by(JOURNAL.c.to_position)
         ).all()

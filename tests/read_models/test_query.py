@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from sagaledger.domain.errors import InvalidInput
 from sagaledger.infrastructure.errors import TimedOut
-from sagaledger.infrastructure.event_store.view_store import reading
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
 
@@ -63,7 +63,7 @@ def test_a_query_whose_token_is_not_reached_times_out_and_says_where_the_view_st
     """No answer is better than one that leaves out what was asked for."""
     token = shop.trade(1)
 
-    with pytest.raises(TimedOut, match=f"'orders' stands at position 0, and did not reach {token}"):
+    with pytest.raises(TimedOut, match=f"'orders' is at position 0, and did not reach {token}"):
         queries.query("orders", wait_for=token, timeout_seconds=0.05)
 
 
@@ -124,12 +124,14 @@ def test_pages_put_together_are_the_whole_view(
     assert len(pages) == 23
 
 
-def test_the_tables_can_be_read_with_plain_sql(shop: Shop, projector: Projector, queries: Queries) -> None:
+def test_the_tables_can_be_read_with_plain_sql(
+    shop: Shop, log: Backend, projector: Projector, queries: Queries
+) -> None:
     """Sums are exact and comparisons are plain: amounts are integers, and times sort."""
     shop.trade(20)
     projector.catch_up()
 
-    with reading(queries.engine) as connection:
+    with log.views.reading() as connection:
         unbalanced = connection.execute(
             text("SELECT count(*) FROM inventory WHERE received <> on_hand + reserved + shipped - returned")
         ).scalar()

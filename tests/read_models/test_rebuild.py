@@ -12,7 +12,6 @@ from sagaledger.domain.shop.order import OrderCreated
 from sagaledger.infrastructure.errors import Unavailable, WrongState
 from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec
-from sagaledger.infrastructure.event_store.view_store import reading
 from sagaledger.infrastructure.read_models.drift import drift
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
@@ -59,9 +58,9 @@ def test_a_rebuilt_view_says_the_same_and_follows_the_log_again(
     projector.catch_up()
     before = queries.query("orders", limit=100)
 
-    standing = rebuild(log, codec, orders)
+    checkpoint = rebuild(log, codec, orders)
 
-    assert (standing.generation, standing.status, standing.position) == (2, "live", head)
+    assert (checkpoint.generation, checkpoint.status, checkpoint.position) == (2, "live", head)
     assert queries.query("orders", limit=100) == before
     shop.trade(5)
     projector.catch_up()
@@ -79,12 +78,12 @@ def test_a_rebuild_leaves_nothing_but_the_new_generation_with_its_indexes(
     for _ in range(3):
         rebuild(log, codec, orders)
 
-    with reading(queries.engine) as connection:
+    with log.views.reading() as connection:
         database = inspect(connection)
         assert [name for name in database.get_table_names() if name.startswith("orders")] == ["orders"]
         indexes = {index["name"] for index in database.get_indexes("orders")}
     assert indexes == {"orders_status_g4", "orders_customer_id_g4", "orders_saga_id_g4"}
-    assert [s.generation for s in queries.standings() if s.name == "orders"] == [4]
+    assert [s.generation for s in queries.checkpoints() if s.name == "orders"] == [4]
 
 
 def test_a_rebuild_removes_what_was_edited_by_hand(
@@ -94,7 +93,7 @@ def test_a_rebuild_removes_what_was_edited_by_hand(
     shop.trade(10)
     projector.catch_up()
     whole = queries.query("orders", limit=100).rows
-    with queries.engine.begin() as connection:
+    with log.views.writing() as connection:
         connection.execute(orders.table.update().values(total_minor=1))
         connection.execute(orders.table.delete().where(orders.table.c.order_id == whole[0]["order_id"]))
 
@@ -133,7 +132,7 @@ def test_a_view_answers_and_never_goes_back_while_it_is_rebuilt_under_running_tr
     own = [row.position for row in log.read(0, limit=1_000_000) if row.stream_id.startswith("fulfil_order-")]
     for position, events in seen:
         assert events == sum(1 for own_position in own if own_position <= position)
-    assert [s.generation for s in queries.standings() if s.name == "sagas"] == [4]
+    assert [s.generation for s in queries.checkpoints() if s.name == "sagas"] == [4]
     assert drift(queries, log, codec, "sagas").count == 0
 
 
@@ -150,7 +149,7 @@ def test_an_interrupted_rebuild_goes_on_where_it_stopped(
 
     with pytest.raises(Interrupted):
         rebuild(log, codec, orders, interrupt, batch_events_max=20)
-    assert {s.generation: s.status for s in queries.standings() if s.name == "orders"} == {1: "live", 2: "building"}
+    assert {s.generation: s.status for s in queries.checkpoints() if s.name == "orders"} == {1: "live", 2: "building"}
 
     reached: list[int] = []
     rebuild(log, codec, orders, lambda position, _: reached.append(position), batch_events_max=20)
@@ -180,9 +179,9 @@ def test_two_rebuilds_of_one_view_at_once_do_not_harm_it(
     for thread in threads:
         thread.join()
 
-    (standing,) = [s for s in queries.standings() if s.name == "orders"]
-    assert (standing.status, standing.position) == ("live", head)
-    assert standing.generation + len(told) == 3
+    (checkpoint,) = [s for s in queries.checkpoints() if s.name == "orders"]
+    assert (checkpoint.status, checkpoint.position) == ("live", head)
+    assert checkpoint.generation + len(told) == 3
     assert drift(queries, log, codec, "orders").count == 0
 
 
@@ -201,7 +200,6 @@ def test_a_rebuild_that_meets_a_poison_event_leaves_the_live_view_as_it_is(
 
     assert queries.query("turnover") == before
     assert rebuild(log, codec, good).position == head
-    queries.close()
 
 
 def test_a_view_whose_projection_changed_stops_and_says_so_until_it_is_rebuilt(
@@ -214,8 +212,9 @@ def test_a_view_whose_projection_changed_stops_and_says_so_until_it_is_rebuilt(
     projector = make_projector(changed)
     projector.catch_up()
     queries = Queries(log, [changed])
-    (standing,) = projector.standings()
-    assert (standing.status, "sagaledger projections rebuild turnover" in (standing.error or "")) == ("stopped", True)
+    (checkpoint,) = projector.checkpoints()
+    assert checkpoint.status == "stopped"
+    assert "sagaledger projections rebuild turnover" in (checkpoint.error or "")
     with pytest.raises(WrongState, match=r"version 1 .* version 2 is declared"):
         queries.query("turnover")
 
@@ -223,7 +222,6 @@ def test_a_view_whose_projection_changed_stops_and_says_so_until_it_is_rebuilt(
 
     assert sum(row["orders"] for row in queries.query("turnover").rows) == 8
     assert drift(queries, log, codec, "turnover").count == 0
-    queries.close()
 
 
 def test_a_view_that_an_event_stopped_is_live_again_once_rebuilt_with_mended_code(
@@ -233,9 +231,9 @@ def test_a_view_that_an_event_stopped_is_live_again_once_rebuilt_with_mended_cod
     head = shop.trade(8)
     projector = make_projector(_turnover(version=1, broken=True))
     projector.catch_up()
-    assert projector.standings()[0].status == "stopped"
+    assert projector.checkpoints()[0].status == "stopped"
 
-    standing = rebuild(log, codec, _turnover(version=1))
+    checkpoint = rebuild(log, codec, _turnover(version=1))
 
-    assert (standing.status, standing.position) == ("live", head)
-    assert projector.standings()[0].error is None
+    assert (checkpoint.status, checkpoint.position) == ("live", head)
+    assert projector.checkpoints()[0].error is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sagaledger.infrastructure.read_models.standby import BEATEN_TIMES, STILL_SECONDS, Standby
+from sagaledger.infrastructure.read_models.standby import LOSSES_MAX, STILL_SECONDS, Standby
 
 
 class _Clock:
@@ -17,7 +17,7 @@ class _Clock:
 
 def _beaten(clock: _Clock) -> Standby:
     standby = Standby(clock)
-    for _ in range(BEATEN_TIMES):
+    for _ in range(LOSSES_MAX):
         standby.folded(in_vain=True)
     assert standby.watching
     return standby
@@ -28,7 +28,7 @@ def test_one_that_wins_now_and_then_goes_on() -> None:
     standby = Standby(_Clock())
 
     for _ in range(3):
-        for _ in range(BEATEN_TIMES - 1):
+        for _ in range(LOSSES_MAX - 1):
             standby.folded(in_vain=True)
         standby.folded(in_vain=False)
 

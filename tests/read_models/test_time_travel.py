@@ -9,8 +9,7 @@ import pytest
 from sagaledger.domain.errors import InvalidInput
 from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec
-from sagaledger.infrastructure.event_store.view_store import reading
-from sagaledger.infrastructure.read_models import checkpoints as positions
+from sagaledger.infrastructure.read_models import checkpoints
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
 from sagaledger.infrastructure.read_models.rebuild import rebuild
@@ -20,9 +19,9 @@ from sagaledger.projections.shop import orders
 from .shop import Shop
 
 
-def _now(queries: Queries) -> datetime:
-    with reading(queries.engine) as connection:
-        return positions.now(connection)
+def _now(log: Backend) -> datetime:
+    with log.views.reading() as connection:
+        return checkpoints.now(connection)
 
 
 def test_a_view_says_again_what_it_said_at_a_time(
@@ -33,8 +32,8 @@ def test_a_view_says_again_what_it_said_at_a_time(
     projector.catch_up()
     shop.trade(5)
     answer = queries.query("orders", limit=100)
-    then = _now(queries)
-    while _now(queries) == then:  # SQLite's clock counts milliseconds
+    then = _now(log)
+    while _now(log) == then:  # SQLite's clock counts milliseconds
         pass
     projector.catch_up()
     rebuild(log, codec, orders)

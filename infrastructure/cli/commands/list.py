@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from ....domain.choreography.derived_saga import CHOREOGRAPHED
 from ....projections.projection import Row
 from ...ledger.ledger import Ledger
-from ...read_models.filter import Filter, statement
+from ...read_models.filter import Filter, select_rows
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.freshness import follow_if_unattended, standing_remark
@@ -97,7 +97,7 @@ def _page(
 ) -> _Page:
     sagas = ledger.context.queries.projection("sagas")
     started_at = sagas.table.c.started_at
-    wanted = statement(sagas.table, asked)
+    wanted = select_rows(sagas.table, asked)
     if since is not None:
         wanted = wanted.where(started_at >= since)
     if until is not None:

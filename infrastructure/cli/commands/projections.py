@@ -29,7 +29,7 @@ def standings(*, options: Options = DEFAULTS) -> ExitCode:
     """How far each view is, and how far behind."""
     with open_ledger(options) as ledger:
         head = ledger.backend.head().position
-        found = ledger.context.queries.standings()
+        found = ledger.context.queries.checkpoints()
         remark = unattended(ledger, options) if any(s.position < head for s in found) else None
     rows = [{**{name: getattr(s, name) for name in COLUMNS}, "lag_events": max(head - s.position, 0)} for s in found]
     columns = (*COLUMNS[:4], "lag_events", *COLUMNS[4:])

@@ -56,7 +56,7 @@ def query(
         raise UsageError("--at asks for the past and --wait-for for what is to come: give one of them")
     asked = dict(_condition(text) for text in where or ())
     with open_ledger(options) as ledger:
-        columns = ledger.context.queries.projection(view).columns
+        names = list(ledger.context.queries.columns(view))
         if at is not None:
             document, remark = _then(ledger, view, at, where=asked, order=order or (), limit=limit)
         else:
@@ -65,7 +65,6 @@ def query(
                 where=asked, order=order or (), limit=limit, wait_for=wait_for, timeout_seconds=timeout,
             )  # fmt: skip
     rows: list[Row] = document["rows"]
-    names = [name for name in columns if name in rows[0]] if rows else list(columns)
     answer(options, document, lambda: [Table(names, [[row[name] for name in names] for row in rows])])
     if not options.json:
         say(remark)

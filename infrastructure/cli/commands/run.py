@@ -93,7 +93,7 @@ def drive(ledger: Ledger, intake: OrderFile, terms: RunOptions) -> tuple[RunResu
     projector = ledger.projector()
     projector.catch_up()
     seconds = monotonic() - started
-    stopped = next((s for s in projector.standings() if s.status == STOPPED), None)
+    stopped = next((s for s in projector.checkpoints() if s.status == STOPPED), None)
     projector.stop()
     if stopped is not None:
         raise Unavailable(f"every saga ended, but view {stopped.name!r} stopped: {stopped.error}")

@@ -72,7 +72,7 @@ def _drifting(ledger: Ledger) -> list[Problem]:
                     ledger.context.queries, ledger.backend, ledger.context.codec, projection.name, progress=report
                 )
             except SagaledgerError as error:
-                problems.append(Problem(ledger.context.queries.standing(projection).position, str(error)))
+                problems.append(Problem(ledger.context.queries.checkpoint(projection.name).position, str(error)))
                 continue
         if found.count:
             keys = ", ".join(str(tuple(difference.key.values())) for difference in found.differences[:3])

@@ -22,7 +22,7 @@ def follow_if_unattended(ledger: Ledger) -> None:
     projector = ledger.projector()
     head = ledger.backend.head().position
     try:
-        if any(standing.position < head for standing in projector.standings()):
+        if any(checkpoint.position < head for checkpoint in projector.checkpoints()):
             with progress("bringing the views up"):
                 projector.catch_up(head)
     except Unavailable as error:
@@ -41,6 +41,6 @@ def standing_remark(
     remark += f"lag {counted(head - position, 'event')}"
     if lag_seconds is not None:
         remark += f", {lag_seconds:.1f} seconds"
-    standing = ledger.context.queries.standing(ledger.context.queries.projection(view))
-    reason = standing.error if standing.status == STOPPED else unattended(ledger, options)
+    checkpoint = ledger.context.queries.checkpoint(view)
+    reason = checkpoint.error if checkpoint.status == STOPPED else unattended(ledger, options)
     return f"{remark}; {reason}" if reason else remark

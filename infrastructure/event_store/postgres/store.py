@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from threading import Condition, Lock
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..append_call import AppendCall, Receipt, check_size
 from ..conflict_rules import recall
@@ -19,6 +19,10 @@ from .pending_append import PostgresPendingAppend
 from .pool import Pool
 from .start_requests import PostgresStartRequests
 from .work_queue import PostgresWorkQueue
+
+if TYPE_CHECKING:
+    from .view_store import PostgresViewStore
+
 
 _NO_UPPER_BOUND: Final = 2**63 - 1
 _LEARN_SECONDS: Final = 10.0
@@ -49,10 +53,23 @@ class PostgresStore(PostgresWorkQueue):
         self._appending = Lock()
         self._senders = Pool(self._database.connect, connections_max=min(_SENDERS, connections))
         self._grown = Condition()
+        self._views: PostgresViewStore | None = None
+        self._opening_views = Lock()
 
     def close(self) -> None:
+        if self._views is not None:
+            self._views.close()
         self._senders.close()
         self._database.close()
+
+    @property
+    def views(self) -> PostgresViewStore:
+        with self._opening_views:
+            if self._views is None:
+                from .view_store import PostgresViewStore  # noqa: PLC0415  # importing SQLAlchemy takes a while
+
+                self._views = PostgresViewStore(self._database.connect, self._database.name)
+            return self._views
 
     def append(self, call: AppendCall) -> Receipt:
         with self._appending:  # the database appends one call at a time, so one connection is enough for all threads

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from threading import Condition
-from typing import Any, Final
+from threading import Condition, Lock
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from ..append_call import AppendCall, CompletedAppend, Receipt, check_size
@@ -19,6 +19,9 @@ from .append import append_or_recall
 from .database import BUSY_SECONDS, SQL, SqliteDatabase
 from .rows import read_rows
 from .work_queue import SqliteWorkQueue
+
+if TYPE_CHECKING:
+    from .view_store import SqliteViewStore
 
 _POLL_SECONDS: Final = 0.05
 """How often `wait_beyond` asks whether another process has written to the file."""
@@ -37,10 +40,23 @@ class SqliteStore(SqliteWorkQueue):
         self.url = url
         self.name = url
         self._grown = Condition()
+        self._views: SqliteViewStore | None = None
+        self._opening_views = Lock()
 
     def close(self) -> None:
         super().close()
+        if self._views is not None:
+            self._views.close()
         self._file.close()
+
+    @property
+    def views(self) -> SqliteViewStore:
+        with self._opening_views:
+            if self._views is None:
+                from .view_store import SqliteViewStore  # noqa: PLC0415  # importing SQLAlchemy takes a while
+
+                self._views = SqliteViewStore.of_file(self._file.path)
+            return self._views
 
     def append(self, call: AppendCall) -> Receipt:
         check_size(call)

@@ -1,0 +1,66 @@
+"""The views in a PostgreSQL schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Final
+
+from psycopg.errors import UndefinedTable
+from sqlalchemy import Connection, Table, create_engine, func, select
+from sqlalchemy.exc import NoSuchTableError, ProgrammingError
+from sqlalchemy.schema import DDL
+
+from ..view_store import CONNECTION_WAIT_SECONDS, CONNECTIONS_KEPT, CONNECTIONS_MAX, transaction
+from .connection import PostgresConnection
+
+_INSTALLING: Final = 0x5A6A_1ED6
+"""The advisory lock of every process that creates tables of views; the number means nothing."""
+
+
+class PostgresViewStore:
+    """Opens transactions in a PostgreSQL schema (see `view_store.ViewStore` for what each method promises).
+
+    `open_connection`: opens another connection to it, in autocommit.
+    `place`: names the database in error messages.
+    """
+
+    def __init__(self, open_connection: Callable[[], PostgresConnection], place: str) -> None:
+        def open_transactional() -> PostgresConnection:
+            connection = open_connection()
+            connection.autocommit = False
+            return connection
+
+        self._engine = create_engine(
+            "postgresql+psycopg://",
+            creator=open_transactional,
+            pool_size=CONNECTIONS_KEPT,
+            max_overflow=CONNECTIONS_MAX - CONNECTIONS_KEPT,
+            pool_timeout=CONNECTION_WAIT_SECONDS,
+            pool_pre_ping=True,  # the first query after a failover must not meet a connection that died with it
+        )
+        self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._place = place
+        self.dialect = self._engine.dialect
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        return transaction(self._snapshots, self._place)
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        return transaction(self._engine, self._place)
+
+    def lock_installation(self, connection: Connection) -> None:
+        connection.execute(select(func.pg_advisory_xact_lock(_INSTALLING)))
+
+    def hold(self, connection: Connection, table: Table) -> None:
+        # PostgreSQL takes the snapshot with the statement after this one, and so of the table that is held.
+        lock = DDL("LOCK TABLE %(fullname)s IN ACCESS SHARE MODE")  # type: ignore[no-untyped-call]
+        try:
+            connection.execute(lock.against(table))
+        except ProgrammingError as error:
+            if isinstance(error.orig, UndefinedTable):
+                raise NoSuchTableError(table.name) from error
+            raise
+
+    def close(self) -> None:
+        self._engine.dispose()

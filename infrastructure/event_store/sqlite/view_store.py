@@ -1,0 +1,107 @@
+"""The views in a SQLite database."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from sqlalchemy import Connection, QueuePool, Table, create_engine, event, inspect
+from sqlalchemy.exc import NoSuchTableError, OperationalError
+
+from ..view_store import CONNECTION_WAIT_SECONDS, CONNECTIONS_KEPT, CONNECTIONS_MAX, transaction
+from .connection import connect
+
+_BUSY_SECONDS_MAX: Final = 30.0
+"""How long a transaction waits for the writers before it."""
+_RETRY_SECONDS: Final = 0.001
+"""SQLite's own back-off sleeps so long that a busy file starves the waiting writer."""
+_BEGIN: Final = "sagaledger_begin"
+"""The execution option that holds the statement with which a transaction begins."""
+
+
+class SqliteViewStore:
+    """Opens transactions on a SQLite database (see `view_store.ViewStore` for what each method promises).
+
+    `open_connection`: opens another connection to it, in autocommit and usable from any thread.
+    `place`: names the database in error messages.
+    `connections_max`: how many it opens at once; with 1, a database in memory lives until the store is closed.
+    """
+
+    def __init__(
+        self, open_connection: Callable[[], sqlite3.Connection], place: str, *, connections_max: int = CONNECTIONS_MAX
+    ) -> None:
+        kept = min(CONNECTIONS_KEPT, connections_max)
+        self._engine = create_engine(
+            "sqlite://",
+            creator=open_connection,
+            poolclass=QueuePool,
+            pool_size=kept,
+            max_overflow=connections_max - kept,
+            pool_timeout=CONNECTION_WAIT_SECONDS,
+        )
+        event.listen(self._engine, "begin", _begin)
+        self._writing = self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+        self._place = place
+        self.dialect = self._engine.dialect
+
+    @classmethod
+    def of_file(cls, path: Path) -> SqliteViewStore:
+        """The views in a ledger's file, which is not created if it is absent."""
+        address = f"file:{quote(str(path))}?mode=rw"  # rw, not rwc: a mistyped name must not become a new file
+
+        def open_connection() -> sqlite3.Connection:
+            connection = connect(address, uri=True, timeout_seconds=_BUSY_SECONDS_MAX)
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: each checkpoint waits for the disk
+            return connection
+
+        return cls(open_connection, str(path))
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        return transaction(self._engine, self._place)
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        return transaction(self._writing, self._place)
+
+    def lock_installation(self, _: Connection) -> None:
+        """The write transaction has the write lock already."""
+
+    def hold(self, connection: Connection, table: Table) -> None:
+        if not inspect(connection).has_table(table.name):  # the snapshot includes the schema: nothing is to be locked
+            raise NoSuchTableError(table.name)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def _begin(connection: Connection) -> None:
+    """Begin a transaction explicitly: Python's driver would begin it only before the first write."""
+    statement = connection.get_execution_options().get(_BEGIN, "BEGIN")
+    if statement == "BEGIN":
+        connection.exec_driver_sql(statement)
+        return
+    deadline = time.monotonic() + _BUSY_SECONDS_MAX
+    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql(statement)
+            except OperationalError as error:
+                if not _is_busy(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(_RETRY_SECONDS)
+            else:
+                return
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {_BUSY_SECONDS_MAX * 1000:.0f}")
+
+
+def _is_busy(error: OperationalError) -> bool:
+    return isinstance(error.orig, sqlite3.OperationalError) and (
+        error.orig.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    )

@@ -1,0 +1,76 @@
+"""Folding a batch into a group of views: one that cannot take it is stopped, and does not hold up the others."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import DBAPIError
+
+from ...projections.projection import PoisonEvent
+from ..event_store.view_store import ViewStore, first_line
+from . import checkpoints
+from .apply_batch import RejectedWrite, View, commit, prepare
+from .checkpoints import LIVE, STOPPED, Checkpoint
+from .event_batch import EventBatch
+
+
+class BatchFolder:
+    """Folds batches into views of one view store."""
+
+    def __init__(self, store: ViewStore) -> None:
+        self._store = store
+
+    def fold(self, batch: EventBatch, views: list[View]) -> bool:
+        """Fold a batch into the views that are at its beginning; a view whose table cannot be used is stopped.
+
+        Returns whether that moved or stopped any view: it does not if another projector was faster with all of them.
+        """
+        try:
+            return self._fold_together(batch, views)
+        except DBAPIError as error:
+            if len(views) > 1:
+                moved = [self.fold(batch, [view]) for view in views]
+                return any(moved)
+            self._stop(views[0], batch.after + 1, f"its table cannot be used: {first_line(error)}")
+            return True
+
+    def _fold_together(self, batch: EventBatch, views: list[View]) -> bool:
+        with self._store.reading() as connection:
+            recorded = checkpoints.read_current(connection)
+            prepared = [
+                prepare(connection, view, recorded[view.projection.name], batch)
+                for view in views
+                if _takes(recorded.get(view.projection.name), view, batch)
+            ]
+        if not prepared:
+            return False
+        with self._store.writing() as connection:
+            moved, rejected = commit(connection, prepared)
+        for rejection in rejected:
+            self._bisect(batch, rejection)
+        return bool(moved or rejected)
+
+    def _bisect(self, batch: EventBatch, rejection: RejectedWrite) -> None:
+        """Find the event whose rows the database rejects, and stop the view in front of it."""
+        if batch.upto - batch.after > 1:
+            middle = (batch.after + batch.upto) // 2
+            self.fold(batch.before(middle + 1), [rejection.view])
+            self.fold(batch.beyond(middle), [rejection.view])
+            return
+        name, topic = rejection.view.projection.name, type(batch.events[0].event).schema.name
+        self._stop(rejection.view, batch.upto, str(PoisonEvent(name, batch.upto, topic, rejection.cause)))
+
+    def _stop(self, view: View, position: int, error: str) -> None:
+        """Stop a view in front of an event, in a transaction of its own, unless it has moved meanwhile."""
+        with self._store.writing() as connection:
+            checkpoint = checkpoints.current(connection, view.projection.name)
+            if checkpoint is not None and is_followed(checkpoint, view) and checkpoint.position < position:
+                checkpoints.change(connection, checkpoint, status=STOPPED, error=error, stopped_at_position=position)
+
+
+def is_followed(checkpoint: Checkpoint, view: View) -> bool:
+    """Whether a view follows the log and was made by the version of its projection that is declared here."""
+    return checkpoint.status == LIVE and checkpoint.version == view.projection.version
+
+
+def _takes(checkpoint: Checkpoint | None, view: View, batch: EventBatch) -> bool:
+    """Whether a view is followed and at a position within a batch."""
+    return checkpoint is not None and is_followed(checkpoint, view) and batch.after <= checkpoint.position < batch.upto

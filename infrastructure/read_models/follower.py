@@ -1,0 +1,158 @@
+"""Following the log: a thread that folds what comes, paces itself under load and backs off after failures."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from threading import Condition, Event, Thread
+from time import monotonic
+from typing import NamedTuple, Protocol
+
+from ..errors import Unavailable
+from ..event_store.event_log import EventLog
+from .checkpoints import Checkpoint
+from .standby import LOOK_SECONDS, Standby
+
+IDLE_SECONDS = 0.5
+"""How long the thread waits for events before it looks for its end, and for views that were resumed or rebuilt."""
+PACE_SECONDS_MIN = 0.05
+PACE_SECONDS_MAX = 0.2
+PACE_SHARE = 0.2
+"""After a batch that reached the head, the thread pauses: a busy log is then folded in fewer and larger batches, in
+which the many events of a saga write its row once. A batch and its pause together take so long that folding has this
+share of the time, within the bounds above. A lone event after a pause is folded at once."""
+BACKLOG_SECONDS = 10.0
+"""Views that are further behind than this catch up on old events, and `keep_up` does not wait for them."""
+LEAST_SECONDS = 0.001
+BACKOFF_SECONDS_MIN = 0.1
+BACKOFF_SECONDS_MAX = 5.0
+
+_logger = logging.getLogger("sagaledger.projector")
+
+
+class Pass(NamedTuple):
+    """What one pass over the views folded."""
+
+    events: int
+    left_seconds: float
+    """How many seconds of events are left to be folded; 0 if none are."""
+
+
+class FoldingSteps(Protocol):
+    """What the thread does again and again (see `Projector`)."""
+
+    def resume(self) -> None: ...
+
+    def fold_next(self) -> Pass: ...
+
+    def followed(self) -> list[Checkpoint]: ...
+
+
+class Follower:
+    """Keeps views up with the log in a thread of its own, or watches another projector do so."""
+
+    def __init__(self, log: EventLog, steps: FoldingSteps, standby: Standby) -> None:
+        self._log = log
+        self._steps = steps
+        self._standby = standby
+        self._stopping = Event()
+        self._thread: Thread | None = None
+        self._caught_up = Condition()
+        self._current_at: float | None = None
+        """Everything that was in the log at this time is in the views, and more has come since. None while nothing has
+        come, while old events are caught up on, and while the views are not followed."""
+
+    def start(self) -> None:
+        """Start the thread, unless it runs; it first resumes the views that an event stopped."""
+        if self._thread is not None:
+            return
+        self._stopping.clear()
+        self._thread = Thread(target=self._follow, name="sagaledger-projector", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the batch at hand, and end the thread."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._set_current(None)
+
+    def keep_up(self, lag_seconds_max: float, *, timeout_seconds: float) -> None:
+        """Wait while the views are further behind than this, but no longer than the timeout.
+
+        Does not wait for views that cannot be followed now, or that catch up on events older than some seconds.
+        """
+        if self._lag_seconds > lag_seconds_max:
+            with self._caught_up:
+                self._caught_up.wait_for(lambda: self._lag_seconds <= lag_seconds_max, timeout_seconds)
+
+    @property
+    def _lag_seconds(self) -> float:
+        current_at = self._current_at
+        return 0.0 if current_at is None else monotonic() - current_at
+
+    def _set_current(self, current_at: float | None) -> None:
+        with self._caught_up:
+            self._current_at = current_at
+            self._caught_up.notify_all()
+
+    def _follow(self) -> None:
+        pause_seconds = 0.0
+        backoff_seconds = 0.0
+        resumed = False
+        while not self._stopping.wait(pause_seconds):
+            try:
+                if not resumed:
+                    self._steps.resume()
+                    resumed = True
+                pause_seconds = self._watch() if self._standby.watching else self._fold()
+                backoff_seconds = 0.0
+            except Exception as error:  # the thread outlives every failure, and says what it was
+                self._set_current(None)
+                pause_seconds = backoff_seconds = _next_backoff(backoff_seconds)
+                _logger.warning(
+                    "views are not followed for %.1f s: %s",
+                    backoff_seconds,
+                    error,
+                    exc_info=None if isinstance(error, Unavailable) else error,
+                )
+
+    def _fold(self) -> float:
+        """Fold what there is, or wait for more. Returns for how many seconds to pause."""
+        began = monotonic()
+        head = self._log.head().position
+        events, left_seconds = self._steps.fold_next()
+        if not events:
+            self._set_current(None)
+            self._log.wait_beyond(head, IDLE_SECONDS)
+            return 0.0
+        self._set_current(began - left_seconds if left_seconds < BACKLOG_SECONDS else None)
+        return 0.0 if left_seconds else _pace(monotonic() - began)
+
+    def _watch(self) -> float:
+        """Look how the other projector gets on. Returns for how many seconds to pause."""
+        head = self._log.head()
+        hindmost = min((checkpoint.position for checkpoint in self._steps.followed()), default=head.position)
+        self._standby.look(hindmost, head.position)
+        waiting = self._log.read(hindmost, limit=1, upto=head.position)
+        left_seconds = seconds_apart(waiting[0].recorded_at, head.recorded_at) if waiting else BACKLOG_SECONDS
+        self._set_current(monotonic() - left_seconds if left_seconds < BACKLOG_SECONDS else None)
+        return LOOK_SECONDS if self._standby.watching else 0.0
+
+
+def seconds_apart(earlier: datetime | None, later: datetime | None) -> float:
+    """Return how much later one event was recorded than another; always more than 0."""
+    if earlier is None or later is None:
+        return LEAST_SECONDS
+    return max((later - earlier).total_seconds(), LEAST_SECONDS)
+
+
+def _pace(folding_seconds: float) -> float:
+    """Return how long to let events gather after a batch that took so long."""
+    pace_seconds = min(max(folding_seconds / PACE_SHARE, PACE_SECONDS_MIN), PACE_SECONDS_MAX)
+    return max(pace_seconds - folding_seconds, 0.0)
+
+
+def _next_backoff(seconds: float) -> float:
+    return min(max(seconds * 2, BACKOFF_SECONDS_MIN), BACKOFF_SECONDS_MAX)
