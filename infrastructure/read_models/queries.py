@@ -1,7 +1,7 @@
 """Queries of views: rows, the position that they belong to, and how far that is behind the log.
 
 A query writes nothing and creates nothing. A declared view that the database does not have yet is an empty view at
-position 0. A view that the database has and nobody declares is read by the columns of its table.
+position 0. A view that the database has and no app declares is read by the columns of its table.
 """
 
 from __future__ import annotations
@@ -54,11 +54,14 @@ class Queries:
         """Whether the database has the table of checkpoints; once it has, it stays."""
 
     def projection(self, view: str) -> Projection:
-        """Return the declared projection of a view. Raises `InvalidInput`, which lists those there are."""
+        """Return the projection of a view. Raises `InvalidInput` for a view that no loaded app declares."""
         try:
             return self._projections[view]
         except KeyError:
-            raise InvalidInput(_unknown(view, self._projections)) from None
+            raise InvalidInput(
+                f"there is no view {view!r} that a loaded app declares: declared are "
+                f"{', '.join(sorted(self._projections))} (--app MODULE:OBJECT brings another app)"
+            ) from None
 
     def columns(self, view: str) -> tuple[str, ...]:
         """Return the columns of a view that queries show. Raises `InvalidInput` for an unknown view."""

@@ -1,4 +1,4 @@
-"""Views behind a log that a shop writes to, on both databases."""
+"""Views that follow the log of a shop, on both databases."""
 
 from __future__ import annotations
 

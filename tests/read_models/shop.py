@@ -1,6 +1,6 @@
-"""A shop whose days are written straight into a log: sagas that complete, turn back, wait and park.
+"""A shop whose events are written straight into a log: its sagas complete, compensate, wait, or need a person.
 
-Every random choice comes from the seed, so that the same shop always has the same history.
+Every random choice comes from the seed, so the same seed always gives the same history.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ class Shop:
         self._orders = 0
 
     def open(self) -> int:
-        """Receive stock of every article; gives the head's position."""
+        """Receive stock of every article. Returns the head's position."""
         return self.write(
             [(f"article-{sku}", f"article-{sku}", StockReceived(OPENING, sku, 10_000)) for sku in self._articles]
         )
 
     def trade(self, orders: int) -> int:
-        """Work so many orders at once, one event of each in turn; gives the head's position."""
+        """Write the events of several orders, one event of each in turn. Returns the head's position."""
         running = [self._order() for _ in range(orders)]
         position = 0
         while running:
@@ -79,7 +79,7 @@ class Shop:
         return position
 
     def write(self, entries: list[Entry]) -> int:
-        """Append events; gives the position of the last one."""
+        """Append events. Returns the position of the last one."""
         position = 0
         for at in range(0, len(entries), 1_000):
             new = []

@@ -17,7 +17,7 @@ from .shop import Shop
 def test_a_view_that_was_only_folded_has_none(
     shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
-    """Every built-in view, row by row, helper columns too."""
+    """Every built-in view is compared row by row, with its internal columns."""
     head = shop.trade(40)
     projector.catch_up()
 
@@ -30,7 +30,7 @@ def test_a_view_that_was_only_folded_has_none(
 def test_an_edited_a_removed_and_an_invented_row_are_each_named(
     shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
-    """With what the view has, and what the events make of it."""
+    """Each is listed with the row of the view and the row that the events make."""
     shop.trade(1)
     projector.catch_up()
     table = inventory.table
@@ -72,7 +72,7 @@ def test_many_differences_are_all_counted_and_the_first_are_listed(
 def test_a_view_is_compared_at_its_own_position_while_it_is_behind(
     shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
-    """Being late is not being wrong."""
+    """A view that is behind has no drift."""
     position = shop.trade(5)
     projector.catch_up()
     shop.trade(5)

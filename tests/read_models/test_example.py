@@ -1,4 +1,4 @@
-"""The example of a projection of one's own works as it is written."""
+"""The example of a user's own projection works as it is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page of the list is read off an index, in its order, whatever it is filtered by, at any size of the view."""
+"""A page of the list is read from an index in its order, with any filter and at any size of the view."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def connection(log: Backend) -> Iterator[Connection]:
 def test_a_page_of_the_list_reads_about_as_many_rows_as_it_shows(
     connection: Connection, where: dict[str, str], after: Row | None
 ) -> None:
-    """Neither what does not match is read, nor what comes on other pages, nor is either sorted."""
+    """The database reads neither rows that do not match nor rows of other pages, and sorts nothing."""
     page = select_rows(sagas.table, Filter(where, ("-started_at",), PAGE_ROWS, after))
 
     if connection.dialect.name == "postgresql":
@@ -90,7 +90,7 @@ def test_a_page_of_the_list_reads_about_as_many_rows_as_it_shows(
 
 
 def _rows_read(connection: Connection, asked: Select[Any]) -> int:
-    """How many rows PostgreSQL looked at."""
+    """Return how many rows PostgreSQL read."""
     ((plan,),) = _explained(connection, "EXPLAIN (ANALYZE, FORMAT JSON)", asked)
     node = plan[0]["Plan"]
     while "Plans" in node:
@@ -99,7 +99,7 @@ def _rows_read(connection: Connection, asked: Select[Any]) -> int:
 
 
 def _steps(connection: Connection, asked: Select[Any]) -> list[str]:
-    """How SQLite goes about it."""
+    """Return the steps of SQLite's query plan."""
     return [step for *_, step in _explained(connection, "EXPLAIN QUERY PLAN", asked)]
 
 

@@ -48,7 +48,7 @@ def _counts_order(broken: Callable[[RecordedEvent], bool], name: str = "order_co
 def test_a_poison_event_stops_one_view_in_front_of_it_and_no_other(
     shop: Shop, log: Backend, make_projector: MakeProjector
 ) -> None:
-    """What came before it counts, what comes after waits, and the row says why."""
+    """The events before it count, those after it wait, and the checkpoint says why."""
     head = shop.trade(10)
     poison = next(row.position for row in log.read(0, limit=1000) if row.stream_id == "order-536006")
     counts = _counts_order(lambda recorded: recorded.position == poison)
@@ -68,7 +68,7 @@ def test_a_poison_event_stops_one_view_in_front_of_it_and_no_other(
 def test_a_stopped_view_goes_on_when_it_is_resumed_and_its_code_was_mended(
     shop: Shop, log: Backend, make_projector: MakeProjector
 ) -> None:
-    """Nothing was skipped: it goes on with the event that stopped it."""
+    """No event was skipped: it goes on with the one that stopped it."""
     shop.trade(6)
     make_projector(_counts_order(lambda recorded: recorded.event.order_id == "536003")).catch_up()  # type: ignore[attr-defined]
     mended = _counts_order(lambda _: False)
@@ -85,7 +85,7 @@ def test_a_stopped_view_goes_on_when_it_is_resumed_and_its_code_was_mended(
 
 
 def test_a_restart_tries_a_stopped_view_again(shop: Shop, log: Backend, make_projector: MakeProjector) -> None:
-    """Deploying the mended code is enough."""
+    """Deploying the corrected code is enough."""
     head = shop.trade(6)
     make_projector(_counts_order(lambda _: True)).catch_up()
 
@@ -125,7 +125,7 @@ def test_an_event_that_the_database_refuses_is_found_and_stops_the_view_in_front
 def test_a_value_of_another_type_than_its_column_stops_the_view_in_front_of_its_event(
     shop: Shop, log: Backend, make_projector: MakeProjector
 ) -> None:
-    """What cannot even be handed to the database is found in the same way as what that refuses."""
+    """A value that cannot be sent to the database is found in the same way as one that the database rejects."""
     shop.trade(3)
     first = next(row.position for row in log.read(0, limit=1000) if row.topic == "OrderCreated")
     placed = Projection(
@@ -166,7 +166,7 @@ def test_an_unreadable_event_stops_only_the_views_that_fold_it(
 
 
 def test_an_event_of_a_kind_that_no_view_folds_stops_nothing(shop: Shop, log: Backend, projector: Projector) -> None:
-    """Nobody asked to read it."""
+    """It is not even decoded."""
     foreign = NewEvent("weather-1", 1, "ItRained", 3, b"not even JSON", None, None, "{}", bytes(32))
     _append(log, foreign)
     head = shop.trade(1)

@@ -68,7 +68,7 @@ def test_it_follows_what_is_written_while_it_runs(shop: Shop, projector: Project
 def test_who_writes_can_wait_for_views_that_fall_behind(
     shop: Shop, projector: Projector, queries: Queries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As long as they are followed at all: not before it starts, and not after it stopped."""
+    """It does not wait for views that are not followed: before the projector starts, and after it stops."""
     for bound in ("PACE_SECONDS_MIN", "PACE_SECONDS_MAX"):
         monkeypatch.setattr(follower, bound, 60.0)  # after its first batch it lets events gather, and falls behind
     token = shop.trade(2)
@@ -108,10 +108,10 @@ def test_only_a_batch_that_reached_the_head_is_followed_by_a_pause(
     projector.stop()
 
 
-def test_a_position_moves_over_events_that_a_view_does_not_care_about(
+def test_a_position_moves_over_events_that_a_view_does_not_fold(
     shop: Shop, projector: Projector, queries: Queries
 ) -> None:
-    """Behind means behind the log, not behind the last event that mattered."""
+    """A view that has nothing to fold is not behind the log."""
     head = shop.trade(3)
 
     projector.catch_up()
@@ -140,7 +140,7 @@ def test_two_runners_count_each_event_once(
 def test_of_two_that_follow_one_stands_by_until_it_is_needed(
     shop: Shop, make_projector: MakeProjector, queries: Queries
 ) -> None:
-    """It folds nothing in vain, and takes over from one that is gone."""
+    """A projector that stands by folds nothing in vain, and takes over when the other one is gone."""
     both = [make_projector(batch_events_max=11) for _ in range(2)]
     for projector in both:
         projector.start()
@@ -163,7 +163,7 @@ def test_a_runner_that_was_overtaken_writes_nothing(
     queries: Queries,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It has folded a batch, and before it commits another runner reaches the head: its rows are of the past."""
+    """Before it commits a batch, another projector reaches the head: the rows that it folded are out of date."""
     head = shop.trade(10)
     slow, quick = make_projector(batch_events_max=11), make_projector()
     install(log.views, APP.projections)
@@ -188,7 +188,7 @@ def test_a_runner_that_was_overtaken_writes_nothing(
 def test_a_runner_killed_in_the_middle_leaves_each_event_counted_once(
     shop: Shop, log: Backend, codec: Codec, url: str, make_projector: MakeProjector, queries: Queries
 ) -> None:
-    """Rows and position are one commit: there is no middle to be killed in."""
+    """Rows and position are committed together, so a kill cannot separate them."""
     head = shop.trade(60)
     queries.query("orders")
     for _ in range(3):
@@ -218,7 +218,7 @@ def test_a_batch_is_bounded_by_bytes_and_still_moves(
 
 
 def test_batches_of_small_events_soon_become_large(shop: Shop, log: Backend, codec: Codec) -> None:
-    """The first read is so short that events of the largest size would fit; where they are small it is soon over."""
+    """The first read is so short that events of the largest size would fit; small ones lengthen the next reads."""
     head = shop.trade(120)
     reader = EventBatchReader(log, codec, frozenset())
 
@@ -235,7 +235,7 @@ def test_batches_of_small_events_soon_become_large(shop: Shop, log: Backend, cod
 def test_the_journal_has_every_step_of_a_view_end_to_end(
     shop: Shop, log: Backend, make_projector: MakeProjector, orders_at_once: int
 ) -> None:
-    """From 0 to where it stands, without a gap, each step later than the one before."""
+    """The entries lead from 0 to its position without a gap, each later than the one before."""
     projector = make_projector(batch_events_max=10)
     for _ in range(3):
         head = shop.trade(orders_at_once)

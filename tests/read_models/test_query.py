@@ -1,4 +1,4 @@
-"""An answer says where it stands, and can be made to include what one wrote (G10)."""
+"""An answer says which position it belongs to, and can be made to include the caller's own writes (G10)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .shop import Shop
 def test_an_answer_before_anything_was_folded_is_empty_and_says_how_far_behind_it_is(
     shop: Shop, queries: Queries
 ) -> None:
-    """Nobody has to guess whether a view is empty or late."""
+    """The lag tells an empty view from a late one."""
     head = shop.trade(3)
 
     answer = queries.query("orders")
@@ -31,7 +31,7 @@ def test_an_answer_before_anything_was_folded_is_empty_and_says_how_far_behind_i
 
 
 def test_an_answer_at_the_head_has_no_lag(shop: Shop, projector: Projector, queries: Queries) -> None:
-    """Caught up: position and head are one."""
+    """A view that has caught up is at the head."""
     head = shop.trade(5)
     projector.catch_up()
 
@@ -44,7 +44,7 @@ def test_an_answer_at_the_head_has_no_lag(shop: Shop, projector: Projector, quer
 def test_a_query_with_a_token_waits_until_the_view_includes_it(
     shop: Shop, projector: Projector, queries: Queries
 ) -> None:
-    """Read your writes."""
+    """A caller can read its own writes."""
     projector.catch_up()
     token = shop.trade(4)
     later = Timer(0.05, projector.catch_up)
@@ -57,7 +57,7 @@ def test_a_query_with_a_token_waits_until_the_view_includes_it(
     assert len(answer.rows) == 4
 
 
-def test_a_query_whose_token_is_not_reached_times_out_and_says_where_the_view_stands(
+def test_a_query_whose_token_is_not_reached_times_out_and_says_how_far_the_view_is(
     shop: Shop, queries: Queries
 ) -> None:
     """No answer is better than one that leaves out what was asked for."""
@@ -111,7 +111,7 @@ def test_what_a_view_does_not_have_is_refused_with_what_it_has(
 def test_pages_put_together_are_the_whole_view(
     shop: Shop, projector: Projector, queries: Queries, order: list[str]
 ) -> None:
-    """No row twice and none left out, in whatever order, also where values are equal or missing."""
+    """No row appears twice or is left out, in any order, also where values are equal or missing."""
     shop.trade(23)
     projector.catch_up()
     whole = queries.query("orders", order=order, limit=100).rows

@@ -1,4 +1,4 @@
-"""A view is rebuilt beside the live one, and takes its place at once (G11)."""
+"""A view is rebuilt beside the live one, and replaces it in one step (G11)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Interrupted(Exception):
 
 
 def _turnover(*, version: int, extra: bool = False, broken: bool = False) -> Projection:
-    """What each customer ordered; its second version also counts the orders."""
+    """A view of what each customer ordered; its second version also counts the orders."""
     columns = [Column("customer_id", Text, primary_key=True), Column("total_minor", BigInteger, nullable=False)]
     if extra:
         columns.append(Column("orders", BigInteger, nullable=False))
@@ -71,7 +71,7 @@ def test_a_rebuilt_view_says_the_same_and_follows_the_log_again(
 def test_a_rebuild_leaves_nothing_but_the_new_generation_with_its_indexes(
     shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
-    """However often it is done."""
+    """Tables and indexes of earlier generations are gone, however often a view is rebuilt."""
     shop.trade(3)
     projector.catch_up()
 
@@ -105,7 +105,7 @@ def test_a_rebuild_removes_what_was_edited_by_hand(
 def test_a_view_answers_and_never_goes_back_while_it_is_rebuilt_under_running_traffic(
     shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
-    """Whoever asks sees rows that belong to the position, and positions that only grow."""
+    """Queries see rows that belong to the position, and positions that only grow."""
     shop.trade(30)
     projector.catch_up()
     projector.start()
@@ -162,7 +162,7 @@ def test_an_interrupted_rebuild_goes_on_where_it_stopped(
 def test_two_rebuilds_of_one_view_at_once_do_not_harm_it(
     shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
-    """They fill one generation together; whoever comes last is told, or makes the next one."""
+    """They fill one generation together; the later one fails with the reason, or makes the next generation."""
     head = shop.trade(30)
     projector.catch_up()
     told: list[Unavailable] = []
@@ -188,7 +188,7 @@ def test_two_rebuilds_of_one_view_at_once_do_not_harm_it(
 def test_a_rebuild_that_meets_a_poison_event_leaves_the_live_view_as_it_is(
     shop: Shop, log: Backend, codec: Codec, make_projector: MakeProjector
 ) -> None:
-    """It is named, and the rebuild can go on once it is understood."""
+    """The error names the event, and the rebuild can go on once it is understood."""
     head = shop.trade(8)
     good = _turnover(version=1)
     make_projector(good).catch_up()
@@ -205,7 +205,7 @@ def test_a_rebuild_that_meets_a_poison_event_leaves_the_live_view_as_it_is(
 def test_a_view_whose_projection_changed_stops_and_says_so_until_it_is_rebuilt(
     shop: Shop, log: Backend, codec: Codec, make_projector: MakeProjector
 ) -> None:
-    """A new version has another table: the old rows are not answered as if they were its own."""
+    """A new version has another table: queries do not return the old rows as if they were its own."""
     shop.trade(8)
     make_projector(_turnover(version=1)).catch_up()
     changed = _turnover(version=2, extra=True)

@@ -108,7 +108,7 @@ def test_what_needs_the_app_says_which_views_are_declared(
     shop.trade(1)
     projector.catch_up()
 
-    with pytest.raises(InvalidInput, match=r"no view 'orders': there are .*sagas"):
+    with pytest.raises(InvalidInput, match=r"no view 'orders' that a loaded app declares: declared are .*sagas"):
         drift(without_app, log, codec, "orders")
     with pytest.raises(InvalidInput, match=r"no view 'ordres': there are .*orders, .*sagas"):
         without_app.query("ordres")

@@ -15,7 +15,7 @@ class _Clock:
         return self.now
 
 
-def _beaten(clock: _Clock) -> Standby:
+def _standing_by(clock: _Clock) -> Standby:
     standby = Standby(clock)
     for _ in range(LOSSES_MAX):
         standby.folded(in_vain=True)
@@ -24,7 +24,7 @@ def _beaten(clock: _Clock) -> Standby:
 
 
 def test_one_that_wins_now_and_then_goes_on() -> None:
-    """Only who is beaten several times in a row stands by."""
+    """Only a projector that loses several times in a row stands by."""
     standby = Standby(_Clock())
 
     for _ in range(3):
@@ -36,9 +36,9 @@ def test_one_that_wins_now_and_then_goes_on() -> None:
 
 
 def test_a_view_that_stands_still_is_folded_whatever_the_others_do() -> None:
-    """The one that is furthest behind counts: nobody else may have it."""
+    """The view that is furthest behind counts: the other projector may not have it."""
     clock = _Clock()
-    standby = _beaten(clock)
+    standby = _standing_by(clock)
 
     for head in (20, 30):  # the log grows, and other views with it
         standby.look(10, head)
@@ -50,9 +50,9 @@ def test_a_view_that_stands_still_is_folded_whatever_the_others_do() -> None:
 
 
 def test_a_view_that_moves_or_is_at_the_head_is_left_alone() -> None:
-    """However long it takes."""
+    """That holds however long it takes."""
     clock = _Clock()
-    standby = _beaten(clock)
+    standby = _standing_by(clock)
 
     for hindmost, head in ((10, 20), (20, 30), (30, 30), (30, 30)):
         standby.look(hindmost, head)
@@ -62,9 +62,9 @@ def test_a_view_that_moves_or_is_at_the_head_is_left_alone() -> None:
 
 
 def test_one_that_folds_again_in_vain_stands_by_at_once() -> None:
-    """A slow batch of the other one is no reason to fold several in vain."""
+    """One slow batch of the other projector is no reason to fold several batches in vain."""
     clock = _Clock()
-    standby = _beaten(clock)
+    standby = _standing_by(clock)
     standby.look(10, 20)
     clock.now += STILL_SECONDS + 0.01
     standby.look(10, 20)

@@ -1,4 +1,4 @@
-"""What a view said then stays answerable."""
+"""A view can be queried as it was."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _now(log: Backend) -> datetime:
 def test_a_view_says_again_what_it_said_at_a_time(
     shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
-    """Also when it was behind the log then, and has been rebuilt since."""
+    """That holds also if it was behind the log then, and has been rebuilt since."""
     shop.trade(5)
     projector.catch_up()
     shop.trade(5)
@@ -48,7 +48,7 @@ def test_a_view_says_again_what_it_said_at_a_time(
 def test_a_view_can_be_seen_at_every_position(
     shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
 ) -> None:
-    """The saga of one order, event by event."""
+    """The saga of one order is followed event by event."""
     head = shop.trade(1)
     projector.catch_up()
     first = next(row.position for row in log.read(0, limit=100) if row.topic == "SagaStarted")
