@@ -57,7 +57,7 @@ def test_a_query_with_a_token_waits_until_the_view_includes_it(
     assert len(answer.rows) == 4
 
 
-def test_a_query_whose_token_is_not_reached_times_out_and_says_how_far_the_view_is(
+def test_a_query_whose_token_is_not_reached_times_out_and_says_where_the_view_stands(
     shop: Shop, queries: Queries
 ) -> None:
     """No answer is better than one that leaves out what was asked for."""
