@@ -10,12 +10,12 @@ from threading import Timer
 import psycopg
 import pytest
 from psycopg import sql
+from sagaledger.infrastructure.event_store.port import Backend
 from sqlalchemy import inspect, select, text
 
 from sagaledger.infrastructure.errors import TimedOut, Unavailable, WrongState
 from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.port import Backend
 from sagaledger.infrastructure.event_store.sqlite.store import SqliteStore
 from sagaledger.infrastructure.event_store.sqlite.view_store import SqliteViewStore
 from sagaledger.infrastructure.ledger.ledger import Ledger

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from sagaledger.infrastructure.event_store.port import Backend
 
 from sagaledger.domain.errors import InvalidInput
 from sagaledger.infrastructure.event_store.codec import Codec
-from sagaledger.infrastructure.event_store.port import Backend
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.read_models.drift import drift
 from sagaledger.infrastructure.read_models.projector import Projector
