@@ -48,7 +48,7 @@ class Client:
 
     def stock(self, commands: Sequence[OpenStock]) -> None:
         """Put goods on the shelves, before anything breaks."""
-        stream_cache = StreamCache(APP, self._ledger.backend, self._ledger.codec)
+        stream_cache = StreamCache(APP, self._ledger.backend, self._ledger.context.codec)
         for begin in range(0, len(commands), COMMANDS_MAX):
             draft = stream_cache.draft("campaign-stock", Meta(actor="campaign"))
             stream_cache.build([partial(draft.perform, commands[begin : begin + COMMANDS_MAX], datetime.now(UTC))])

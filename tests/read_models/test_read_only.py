@@ -10,10 +10,10 @@ from threading import Timer
 import psycopg
 import pytest
 from psycopg import sql
-from sagaledger.infrastructure.event_store.port import Backend
 from sqlalchemy import inspect, select, text
 
 from sagaledger.infrastructure.errors import TimedOut, Unavailable, WrongState
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.event_store.sqlite.store import SqliteStore
@@ -80,7 +80,7 @@ def test_a_query_waits_for_a_view_that_is_not_there_yet(shop: Shop, projector: P
 def test_what_is_to_be_written_is_created_when_the_ledger_is(url: str) -> None:
     """`create` makes the tables of the app's views, and opening again makes nothing."""
     with Ledger.open(url, APP, create=True) as ledger:
-        assert {checkpoint.status for checkpoint in ledger.queries.checkpoints()} == {"live"}
+        assert {checkpoint.status for checkpoint in ledger.context.queries.checkpoints()} == {"live"}
         assert {projection.name for projection in APP.projections} <= _tables(ledger.backend)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from sagaledger.infrastructure.event_store.port import Backend
 
 from sagaledger.domain.errors import InvalidInput
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.read_models.drift import drift

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 
 import pytest
-from sagaledger.infrastructure.event_store.port import Backend
 from sqlalchemy import BigInteger, Column, MetaData, Table, Text
 
 from sagaledger.domain.recorded_event import RecordedEvent
 from sagaledger.domain.shop.order import OrderCreated
 from sagaledger.infrastructure.errors import WrongState
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.read_models.drift import drift
 from sagaledger.infrastructure.read_models.queries import Queries

@@ -134,7 +134,7 @@ class Process:
         run = dispatch.run
         kind = StepStarted if run.direction is Direction.FORWARD else CompensationStarted
         for row in reversed(self._machine.log.stream(dispatch.execution.saga_id)):
-            fact = self._ledger.codec.decode(row)
+            fact = self._ledger.context.codec.decode(row)
             if isinstance(fact.event, kind) and (fact.event.step, fact.event.attempt) == (run.step, run.attempt):
                 if not self._machine.log.lasts(fact.meta.worker or ""):
                     self._machine.faults.append(f"{fact.meta.worker} began {run.key} when its lease was over")
