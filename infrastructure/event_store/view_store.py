@@ -76,7 +76,7 @@ def transaction(engine: Engine, place: str) -> Iterator[Connection]:
         raise Unavailable(f"the views in {place} cannot be used now: {first_line(error)}") from error
     except PoolTimeout as error:
         raise Unavailable(
-            f"all {CONNECTIONS_MAX} connections of this process to the views in {place} were in use for "
+            f"every connection of this process to the views in {place} was in use for "
             f"{CONNECTION_WAIT_SECONDS:g} seconds: retry"
         ) from error
 

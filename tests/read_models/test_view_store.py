@@ -190,6 +190,18 @@ def in_memory() -> Iterator[SqliteViewStore]:
     views.close()
 
 
+def test_who_waits_too_long_for_a_connection_is_told(in_memory: SqliteViewStore) -> None:
+    """A connection that is never given back does not hang the others for ever, and they learn why."""
+    in_memory._engine.pool._timeout = 0.01  # type: ignore[attr-defined]
+
+    with (
+        in_memory.reading(),
+        pytest.raises(Unavailable, match="every connection of this process to the views in memory was in use"),
+        in_memory.reading(),
+    ):
+        pass
+
+
 def test_views_can_live_in_memory(shop: Shop, codec: Codec, log: Backend, in_memory: SqliteViewStore) -> None:
     """One connection is enough to project, to query, to compare and to rebuild."""
     log.views.close()
