@@ -3,6 +3,9 @@
 The derived events are those of an orchestrated saga and fold with the same `evolve`. None of them is stored, because
 the events of the process already contain all of it. An event that the declaration does not allow becomes a
 `ConformanceViolation` and never an error: a recorded event has happened.
+
+The texts of violations and causes are in views, which are folded from the log again at any time: rewording one makes
+views that were folded before drift.
 """
 
 from __future__ import annotations
