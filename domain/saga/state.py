@@ -171,7 +171,10 @@ class SagaState(Struct, frozen=True, gc=False):
             return Status.COMPENSATING
         if self.scheduled:
             return Status.WAITING
-        progress = {step.forward.progress for step in self.steps.values()}
-        if RUNNING not in progress and (RETRYING in progress or WAITING in progress):
-            return Status.WAITING
-        return Status.RUNNING
+        waiting = False
+        for step in self.steps.values():
+            progress = step.forward.progress
+            if progress is RUNNING:
+                return Status.RUNNING
+            waiting = waiting or progress is RETRYING or progress is WAITING
+        return Status.WAITING if waiting else Status.RUNNING
