@@ -1,1 +1,1 @@
-"""Read models: each a fold of the log into queryable tables, at its own position."""
+"""Read models: each folds events into a table that can be queried, and has a position of its own in the log."""

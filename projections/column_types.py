@@ -1,26 +1,30 @@
-"""Column types that read and write the same values on SQLite and on PostgreSQL."""
+"""Column types that read and write the same values on SQLite and on PostgreSQL, and marks for columns and tables."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 INTERNAL = {"internal": True}
-"""`Column(..., info=INTERNAL)`: what a view keeps for its own folding; in the table, but not in an answer."""
+"""`Column(..., info=INTERNAL)` marks a column that the view needs for its own folding: queries leave it out."""
 
 EVERY_ROW = "every_row"
-"""`Table(..., info={EVERY_ROW: condition})`: what is true of every row of the view, and is asked when nothing else is.
+"""`Table(..., info={EVERY_ROW: condition})` names a condition that holds for every row of the view.
 
-It lets the index of an order alone be a partial one. PostgreSQL would take a whole one for a page with a filter, too,
-and read past everything that does not match."""
+A query without a filter repeats the condition, and so may use a partial index that has it. An index that serves only
+an order should be partial in this way: PostgreSQL would use a full one for filtered pages as well, and then read past
+every row that does not match the filter.
+"""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time, UTC: `timestamptz` on PostgreSQL, ISO text of one fixed width (which sorts) on SQLite."""
+    """A time in UTC: `timestamptz` on PostgreSQL, and on SQLite ISO text of one width, which sorts.
+
+    Storing a time without a time zone raises `ValueError`.
+    """
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -36,7 +40,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError(f"{value} names no moment without a time zone: give it one (UTC)")
+            raise ValueError(f"the time {value} has no time zone: give it one, for example UTC")
         if dialect.name != "sqlite":
             return value
         utc = value if value.tzinfo is UTC else value.astimezone(UTC)
@@ -47,16 +51,3 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         instant = datetime.fromisoformat(value) if dialect.name == "sqlite" else value
         return instant if instant.tzinfo is UTC else instant.astimezone(UTC)
-
-
-class Names(TypeDecorator[tuple[str, ...]]):
-    """A small set of names, kept sorted, as a JSON array in text."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: tuple[str, ...] | None, _: Dialect) -> str | None:
-        return None if value is None else msgspec.json.encode(value).decode() if value else "[]"
-
-    def process_result_value(self, value: str | None, _: Dialect) -> tuple[str, ...] | None:
-        return None if value is None else () if value == "[]" else tuple(msgspec.json.decode(value))

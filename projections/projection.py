@@ -3,16 +3,16 @@
     orders = Projection("orders", version=1, table=Table("orders", MetaData(), ...))
 
     @orders.on(OrderCompleted, key=lambda recorded: recorded.event.order_id)
-    def completed(row: Row | None, event: OrderCompleted, recorded: Recorded) -> Row:
+    def completed(row: Row | None, event: OrderCompleted, recorded: RecordedEvent) -> Row:
         return {**existing(row), "status": "completed"}
 
-A handler is a pure function from a row to the row that takes its place, so that a batch folds in memory, a rebuild
-has no side effects, and the same events always give the same table.
+A handler is a pure function: it takes a row and an event, and returns the row that replaces it. A batch therefore folds
+in memory, a rebuild has no side effects, and the same events always make the same table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -23,29 +23,31 @@ from ..domain.event import Event
 from ..domain.recorded_event import RecordedEvent
 
 Row: TypeAlias = dict[str, Any]
-"""A row of a view, by column name. A handler gives a new one, and leaves the one that it was given as it is."""
+"""A row of a view, by column name. A handler returns a new one and does not change the one that it received."""
 Key: TypeAlias = tuple[Any, ...]
-"""A row's primary key, in the order of its columns."""
+"""The primary key of a row, in the order of the key columns."""
 Handler: TypeAlias = Callable[[Any, Any, RecordedEvent], Row | None]
-"""Given the row as it stands (None: there is none), the event, and what the log knows of it: the row as the event
-leaves it (None: there is none any more)."""
+"""Takes the row (None if there is none), the event, and the event as recorded, which has its position and metadata.
+
+Returns the row after the event, or None to delete it."""
 KeyOf: TypeAlias = Callable[[Any], Any]
-"""Which rows a recorded event touches: one value, or a tuple for a composite key; a list for several; None for none."""
+"""Returns the keys of the rows that a recorded event touches: a value, or a tuple for a composite key; a list of these
+for several rows; None for no row."""
 Touch: TypeAlias = tuple[Handler, Key, RecordedEvent]
-"""One event meeting one row: what to do, which row, the event. A plain tuple, of which a batch makes thousands."""
+"""An event to fold into a row: the handler, the key of the row, the event. A batch makes thousands of these tuples."""
 H = TypeVar("H", bound=Handler)
 
 NAME_CHARACTERS_MAX = 40
-"""Leaves room, within PostgreSQL's 63, for the names of a view's indexes and of its table while it is rebuilt."""
+"""PostgreSQL allows 63: the rest is for the names of a view's indexes and of the table that a rebuild fills."""
 
 
 class PoisonEvent(SagaledgerError):
-    """An event cannot be folded into a view, which therefore stops in front of it."""
+    """An event cannot be folded into a view, which therefore stops before that event."""
 
     def __init__(self, projection: str, position: int, topic: str, cause: str) -> None:
         super().__init__(
-            f"projection {projection!r} cannot fold event {position} ({topic}): {cause}; "
-            f"it stands at position {position - 1} until its code or the event is understood, and it is resumed"
+            f"projection {projection!r} cannot fold event {position} ({topic}): {cause}; it stopped after "
+            f"position {position - 1}: correct the code that fails, then start a worker or rebuild the view"
         )
         self.projection = projection
         self.position = position
@@ -54,47 +56,58 @@ class PoisonEvent(SagaledgerError):
 
 
 class MissingRow(SagaledgerError):
-    """An event is about a row that the view does not have."""
+    """An event needs a row that the view does not have."""
 
 
 class Change(NamedTuple):
-    """What a batch of events leaves to be written: each changed row once, as the last event left it."""
+    """The rows to write after a batch: each changed row once, as the last event left it."""
 
     written: list[Row]
     deleted: list[Key]
 
 
 def existing(row: Row | None) -> Row:
-    """The row, for an event that makes sense only after another made it. Raises `MissingRow` if there is none."""
+    """Returns the row that an earlier event must have made. Raises `MissingRow` if there is none."""
     if row is None:
-        raise MissingRow("there is no row for it: the event that makes one did not come before")
+        raise MissingRow("its row does not exist: no earlier event made it")
     return row
 
 
 class Projection:
-    """One view: its table, whose name is the view's, and the handlers that fold events into it.
+    """One view: a table, which has the view's name, and the handlers that fold events into its rows.
 
-    `version`: raise it when the table or a handler changes, so that a ledger knows to rebuild the view.
-    `initial`: makes the row that a handler is given where there is none yet, from the values of its key.
+    `version`: raise it when the table or a handler changes; a ledger then stops the view until it is rebuilt.
+    `initial`: takes the values of a key, and returns the row that a handler receives where there is none yet.
+    `finish`: takes each row that a batch changed, and returns the row to store. It serves for columns that are
+    computed from others and need not be computed after every event.
 
     Raises `DefinitionError` for a table that cannot be a view.
     """
 
-    def __init__(self, name: str, *, version: int, table: Table, initial: Callable[..., Row] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        version: int,
+        table: Table,
+        initial: Callable[..., Row] | None = None,
+        finish: Callable[[Row], Row] | None = None,
+    ) -> None:
         self.name = name
         self.version = version
         self.table = table
         self.initial = initial
+        self.finish = finish
         self.columns: tuple[str, ...] = tuple(column.name for column in table.columns)
         self.key_columns: tuple[str, ...] = tuple(column.name for column in table.primary_key.columns)
         key_columns = self.key_columns
         self._key_of = itemgetter(*key_columns) if len(key_columns) > 1 else lambda row: (row[key_columns[0]],)
         self._blank: Row = dict.fromkeys(self.columns)
         self._handlers: dict[type[Event], tuple[Handler, KeyOf]] = {}
-        self._refuse_unworkable()
+        self._validate()
 
     def on(self, *types: type[Event], key: KeyOf) -> Callable[[H], H]:
-        """Declare what events of these types do to the rows that `key` names.
+        """Declares the handler of events of these types; `key` returns the keys of the rows that an event touches.
 
         Raises `DefinitionError` if the projection already handles one of them.
         """
@@ -104,7 +117,7 @@ class Projection:
                 if type_ in self._handlers:
                     raise DefinitionError(
                         f"projection {self.name!r} already handles {type_.schema.name}: "
-                        "one handler says everything that an event does to a row"
+                        "do in one handler all that the event does to a row"
                     )
                 self._handlers[type_] = (handler, key)
             return handler
@@ -113,16 +126,16 @@ class Projection:
 
     @property
     def topics(self) -> frozenset[str]:
-        """The stored names of the events that it folds."""
+        """The stored names of the events that the projection folds."""
         return frozenset(type_.schema.name for type_ in self._handlers)
 
     @property
     def events(self) -> tuple[type[Event], ...]:
-        """The types of the events that it folds."""
+        """The types of the events that the projection folds."""
         return tuple(self._handlers)
 
     def touches(self, events: Iterable[RecordedEvent]) -> list[Touch]:
-        """Which rows a batch touches, in order. Raises `PoisonEvent` where a key cannot be had."""
+        """Returns, in order, which events touch which rows. Raises `PoisonEvent` at an event whose `key` fails."""
         touches: list[Touch] = []
         handlers = self._handlers
         for recorded in events:
@@ -140,10 +153,10 @@ class Projection:
                 touches.append((handler, keys if isinstance(keys, tuple) else (keys,), recorded))
         return touches
 
-    def fold(self, touches: Iterable[Touch], rows: Mapping[Key, Row]) -> Change:
-        """Fold a batch into the rows that it touches, of which `rows` has those that exist.
+    def fold(self, touches: Sequence[Touch], rows: Mapping[Key, Row]) -> Change:
+        """Returns what a batch changes, given the rows that exist of those that it touches.
 
-        Raises `PoisonEvent` at the first event whose handler fails or gives what the table does not take.
+        Raises `PoisonEvent` at the first event whose handler fails or returns a row that the table cannot hold.
         """
         folded: dict[Key, Row | None] = dict(rows)
         width = len(self.columns)
@@ -158,35 +171,48 @@ class Projection:
             except Exception as error:
                 raise self._poison(recorded, error) from error
             folded[key] = after
-        return Change(
-            [row for key, row in folded.items() if row is not None and row is not rows.get(key)],
-            [key for key, row in folded.items() if row is None and key in rows],
-        )
+        changed = [(key, row) for key, row in folded.items() if row is not None and row is not rows.get(key)]
+        deleted = [key for key, row in folded.items() if row is None and key in rows]
+        if self.finish is None:
+            return Change([row for _, row in changed], deleted)
+        return Change([self._finish(self.finish, key, row, touches) for key, row in changed], deleted)
+
+    def _finish(self, finish: Callable[[Row], Row], key: Key, row: Row, touches: Sequence[Touch]) -> Row:
+        """Returns the row to store. Raises `PoisonEvent`, which names the row's latest event, if that fails."""
+        try:
+            finished = finish(row)
+            return finished if len(finished) == len(self.columns) else self._complete(key, finished)
+        except Exception as error:
+            latest = next(recorded for _, touched, recorded in reversed(touches) if touched == key)
+            raise self._poison(latest, error) from error
 
     def _complete(self, key: Key, row: Row) -> Row:
-        """A row with a value for every column. Raises `DefinitionError` for one that is not of this table."""
+        """Returns the row with a value for every column. Raises `DefinitionError` if the table cannot hold it."""
         complete = {**self._blank, **row}
         if len(complete) != len(self.columns):
             unknown = ", ".join(sorted(row.keys() - self._blank.keys()))
-            raise DefinitionError(f"its handler gave {unknown}, which view {self.name!r} has no column for")
+            raise DefinitionError(f"its handler returned {unknown}, for which view {self.name!r} has no column")
         if self._key_of(complete) != key:
-            raise DefinitionError(f"its handler gave a row of another key than {key!r}")
+            raise DefinitionError(f"its handler returned a row with another key than {key!r}")
         return complete
 
     def _poison(self, recorded: RecordedEvent, error: Exception) -> PoisonEvent:
         cause = str(error) if isinstance(error, SagaledgerError) else f"{type(error).__name__}: {error}"
         return PoisonEvent(self.name, recorded.position, type(recorded.event).schema.name, cause)
 
-    def _refuse_unworkable(self) -> None:
+    def _validate(self) -> None:
         where = f"projection {self.name!r}"
         if self.table.name != self.name:
-            raise DefinitionError(f"{where} has a table named {self.table.name!r}: a view's table bears its name")
+            raise DefinitionError(f"{where} has a table named {self.table.name!r}: give it the name of the projection")
         if not self.name.isidentifier() or "__" in self.name or len(self.name) > NAME_CHARACTERS_MAX:
             raise DefinitionError(
-                f"{where} needs a name of letters, digits and single underscores, at most {NAME_CHARACTERS_MAX} long"
+                f"{where} needs a name of letters, digits and single underscores, "
+                f"of at most {NAME_CHARACTERS_MAX} characters"
             )
         if not self.key_columns:
-            raise DefinitionError(f"{where} needs a primary key: it says which row an event touches")
+            raise DefinitionError(f"{where} needs a primary key in its table: it says which row an event touches")
         for column in self.table.primary_key.columns:
             if not isinstance(column.type, String | Integer):
-                raise DefinitionError(f"{where} has the key column {column.name!r}, which is neither text nor integer")
+                raise DefinitionError(
+                    f"{where} has the key column {column.name!r} of type {column.type!r}: use text or an integer"
+                )

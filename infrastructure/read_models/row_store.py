@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
-from ...projections.column_types import Names, UtcDateTime
+from ...projections.column_types import UtcDateTime
 from ...projections.projection import Change, Key, Row
 
 KEYS_MAX = 5_000
@@ -112,7 +112,7 @@ class RowStore:
 
 
 class _Processed(dict[Any, Any]):
-    """Caches what the database takes for a value; columns of times and names often repeat one."""
+    """Caches what the database takes for a value; a column of times often repeats one."""
 
     def __init__(self, process: Callable[[Any], Any]) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ def _processors(table: Table, dialect: Dialect) -> list[tuple[str, Callable[[Any
     """
     found = ((column, column.type.dialect_impl(dialect).bind_processor(dialect)) for column in table.columns)
     return [
-        (column.name, processor, isinstance(column.type, UtcDateTime | Names))
+        (column.name, processor, isinstance(column.type, UtcDateTime))
         for column, processor in found
         if processor is not None
     ]

@@ -1,4 +1,4 @@
-"""The views of choreographies, which a ledger has whose app has services."""
+"""The views of choreographed processes: a ledger has them if its app declares services."""
 
 from ..projection import Projection
 from .dead_letters import dead_letters

@@ -1,4 +1,4 @@
-"""`dead_letters`: one row for each event that a service could not handle at once, with what became of it."""
+"""`dead_letters`: one row for each event that a service could not handle at the first attempt."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ dead_letters = Projection(
 )
 
 
-def _letter(recorded: Any) -> Key:
+def _dead_letter_key(recorded: Any) -> Key:
     return (recorded.event.service, recorded.event.position)
 
 
@@ -55,9 +55,9 @@ def _new(event: DeliveryFailed | DeliveryDeferred, recorded: RecordedEvent) -> R
     }
 
 
-@dead_letters.on(DeliveryFailed, key=_letter)
+@dead_letters.on(DeliveryFailed, key=_dead_letter_key)
 def failed(row: Row | None, event: DeliveryFailed, recorded: RecordedEvent) -> Row:
-    """An attempt failed: there will be another, or it is parked."""
+    """An attempt failed: the event is parked, unless another attempt is scheduled."""
     status = DeadLetterStatus.PARKED if event.retry_at is None else DeadLetterStatus.RETRYING
     return {
         **(row or _new(event, recorded)),
@@ -69,16 +69,20 @@ def failed(row: Row | None, event: DeliveryFailed, recorded: RecordedEvent) -> R
     }
 
 
-@dead_letters.on(DeliveryDeferred, key=_letter)
+@dead_letters.on(DeliveryDeferred, key=_dead_letter_key)
 def deferred(row: Row | None, event: DeliveryDeferred, recorded: RecordedEvent) -> Row:
-    """It waits for an earlier event of its process."""
-    letter = row or _new(event, recorded)
-    return {**letter, "status": DeadLetterStatus.DEFERRED.value, "behind": event.blocker, "updated_at": event.at}
+    """The event waits for an earlier event of its process, which `behind` names."""
+    return {
+        **(row or _new(event, recorded)),
+        "status": DeadLetterStatus.DEFERRED.value,
+        "behind": event.blocker,
+        "updated_at": event.at,
+    }
 
 
-@dead_letters.on(DeliveryReplayed, key=_letter)
+@dead_letters.on(DeliveryReplayed, key=_dead_letter_key)
 def replayed(row: Row | None, event: DeliveryReplayed, _: RecordedEvent) -> Row:
-    """A person said to try it again."""
+    """A person asked for another attempt, with the count of attempts back at 0."""
     return {
         **existing(row),
         "status": DeadLetterStatus.RETRYING.value,
@@ -88,7 +92,7 @@ def replayed(row: Row | None, event: DeliveryReplayed, _: RecordedEvent) -> Row:
     }
 
 
-@dead_letters.on(DeliverySettled, key=_letter)
+@dead_letters.on(DeliverySettled, key=_dead_letter_key)
 def settled(row: Row | None, event: DeliverySettled, _: RecordedEvent) -> Row:
-    """It was handled after all."""
+    """The service handled the event in the end."""
     return {**existing(row), "status": DeadLetterStatus.SETTLED.value, "retry_at": None, "updated_at": event.at}

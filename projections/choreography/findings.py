@@ -1,4 +1,4 @@
-"""`findings`: one row for each event that its choreography does not allow where it stands."""
+"""`findings`: one row for each event that its choreography does not allow at that point of the process."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ findings = Projection(
 )
 
 
-def _place(recorded: RecordedEvent) -> Key:
+def _finding_key(recorded: RecordedEvent) -> Key:
     return (recorded.stream_id, recorded.position)
 
 
-@findings.on(ConformanceViolation, key=_place)
+@findings.on(ConformanceViolation, key=_finding_key)
 def found(_: Row | None, event: ConformanceViolation, recorded: RecordedEvent) -> Row:
-    """The event stands where it may not."""
+    """The event with this position and topic violates the choreography."""
     return {
         "saga_id": recorded.stream_id,
         "position": event.position,

@@ -1,4 +1,4 @@
-"""`interventions`: one row for each step that needed a person, with the latest time it did."""
+"""`interventions`: one row for each step that ever needed a person, with its latest intervention."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ OPEN = "open"
 RESOLVED = "resolved"
 
 
-def _step(recorded: Any) -> Key:
+def _step_key(recorded: Any) -> Key:
     return (recorded.stream_id, recorded.event.step, recorded.event.direction.value)
 
 
-@interventions.on(InterventionRequired, key=_step)
+@interventions.on(InterventionRequired, key=_step_key)
 def required(row: Row | None, event: InterventionRequired, recorded: RecordedEvent) -> Row:
-    """The step waits for a person, perhaps not for the first time."""
+    """The step waits for a person; `times` counts how often it has."""
     return {
         "saga_id": recorded.stream_id,
         "step": event.step,
@@ -58,9 +58,9 @@ def required(row: Row | None, event: InterventionRequired, recorded: RecordedEve
     }
 
 
-@interventions.on(InterventionResolved, key=_step)
+@interventions.on(InterventionResolved, key=_step_key)
 def resolved(row: Row | None, event: InterventionResolved, _: RecordedEvent) -> Row:
-    """A person decided."""
+    """A person decided how the step goes on."""
     return {
         **existing(row),
         "status": RESOLVED,

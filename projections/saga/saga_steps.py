@@ -1,4 +1,4 @@
-"""`saga_steps`: one row for each attempt of each step, forward and back."""
+"""`saga_steps`: one row for each attempt of a step, in either direction."""
 
 from __future__ import annotations
 
@@ -46,31 +46,31 @@ saga_steps = Projection(
 
 STARTED = "started"
 WAITING = "waiting"
-"""It runs nothing: it waits for a timer, a signal or another saga."""
+"""The step runs nothing: it waits for a timer, a signal or another saga."""
 SUCCEEDED = "succeeded"
 FAILED = "failed"
 UNKNOWN = "unknown"
-"""It was started, and then its worker died."""
+"""The worker died during the attempt, which may have had its effect."""
 
 FORWARD, COMPENSATION = Direction.FORWARD.value, Direction.COMPENSATION.value
 
 
-def _forward(recorded: Any) -> Key:
+def _forward_key(recorded: Any) -> Key:
     return (recorded.stream_id, recorded.event.step, FORWARD, recorded.event.attempt)
 
 
-def _back(recorded: Any) -> Key:
+def _compensation_key(recorded: Any) -> Key:
     return (recorded.stream_id, recorded.event.step, COMPENSATION, recorded.event.attempt)
 
 
-def _either(recorded: Any) -> Key:
+def _either_key(recorded: Any) -> Key:
     return (recorded.stream_id, recorded.event.step, recorded.event.direction.value, recorded.event.attempt)
 
 
-@saga_steps.on(StepStarted, key=_forward)
-@saga_steps.on(CompensationStarted, key=_back)
+@saga_steps.on(StepStarted, key=_forward_key)
+@saga_steps.on(CompensationStarted, key=_compensation_key)
 def started(_: Row | None, event: StepStarted | CompensationStarted, recorded: RecordedEvent) -> Row:
-    """An attempt began."""
+    """The attempt began; or the step begins to wait, as `waits_for` says."""
     wait = event.wait if isinstance(event, StepStarted) else None
     return {
         "saga_id": recorded.stream_id,
@@ -81,32 +81,32 @@ def started(_: Row | None, event: StepStarted | CompensationStarted, recorded: R
         "started_at": event.at,
         "worker": recorded.meta.worker,
         "idempotency_key": event.key,
-        "waits_for": None if wait is None else _subject(wait),
+        "waits_for": None if wait is None else _awaited(wait),
         "waits_until": None if wait is None else wait.due_at,
     }
 
 
-def _subject(wait: Wait) -> str:
-    """`timer`, `signal approval`, `saga refund-7`."""
+def _awaited(wait: Wait) -> str:
+    """Returns what the step waits for, such as `timer`, `signal approval` or `saga refund-7`."""
     return wait.kind.value if wait.target is None else f"{wait.kind} {wait.target}"
 
 
-@saga_steps.on(StepSucceeded, key=_forward)
-@saga_steps.on(StepCompensated, key=_back)
+@saga_steps.on(StepSucceeded, key=_forward_key)
+@saga_steps.on(StepCompensated, key=_compensation_key)
 def succeeded(row: Row | None, event: StepSucceeded | StepCompensated, _: RecordedEvent) -> Row:
-    """The attempt did what it was to do."""
+    """The attempt succeeded."""
     return {**existing(row), "status": SUCCEEDED, "ended_at": event.at}
 
 
-@saga_steps.on(StepFailed, key=_forward)
-@saga_steps.on(CompensationFailed, key=_back)
+@saga_steps.on(StepFailed, key=_forward_key)
+@saga_steps.on(CompensationFailed, key=_compensation_key)
 def failed(row: Row | None, event: StepFailed | CompensationFailed, _: RecordedEvent) -> Row:
-    """The attempt failed."""
+    """The attempt failed; `retry_at` is the time of the next one, if there is one."""
     error = f"{event.error.type}: {event.error.message}"
     return {**existing(row), "status": FAILED, "ended_at": event.at, "retry_at": event.retry_at, "error": error}
 
 
-@saga_steps.on(StepOutcomeUnknown, key=_either)
+@saga_steps.on(StepOutcomeUnknown, key=_either_key)
 def outcome_unknown(row: Row | None, event: StepOutcomeUnknown, _: RecordedEvent) -> Row:
-    """The attempt's worker died before it could say what became of it."""
+    """The worker died before it recorded how the attempt ended."""
     return {**existing(row), "status": UNKNOWN, "ended_at": event.at, "retry_at": event.retry_at}

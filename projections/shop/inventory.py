@@ -1,4 +1,4 @@
-"""`inventory`: one row for each article. At every position: received = on_hand + reserved + shipped - returned."""
+"""`inventory`: one row for each article; at every position received = on_hand + reserved + shipped - returned."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ...domain.shop.shipping import ShipmentCancelled, ShipmentPrepared
 from ..projection import Projection, Row
 
 
-def _unknown_yet(sku: str) -> Row:
+def _empty(sku: str) -> Row:
     return {"sku": sku, "received": 0, "on_hand": 0, "reserved": 0, "shipped": 0, "returned": 0}
 
 
 inventory = Projection(
     "inventory",
     version=1,
-    initial=_unknown_yet,
+    initial=_empty,
     table=Table(
         "inventory",
         MetaData(),
@@ -33,49 +33,49 @@ inventory = Projection(
 )
 
 
-def _article(recorded: Any) -> str:
+def _sku(recorded: Any) -> str:
     sku: str = recorded.event.sku
     return sku
 
 
-def _articles(recorded: Any) -> list[str]:
+def _skus(recorded: Any) -> list[str]:
     return list(dict.fromkeys(line.sku for line in recorded.event.lines))
 
 
-@inventory.on(StockReceived, key=_article)
+@inventory.on(StockReceived, key=_sku)
 def received(row: Row, event: StockReceived, _: RecordedEvent) -> Row:
-    """Pieces came in."""
+    """New pieces are on hand."""
     return {**row, "received": row["received"] + event.quantity, "on_hand": row["on_hand"] + event.quantity}
 
 
-@inventory.on(InventoryReserved, key=_article)
+@inventory.on(InventoryReserved, key=_sku)
 def reserved(row: Row, event: InventoryReserved, _: RecordedEvent) -> Row:
-    """Pieces on hand are kept for an order."""
+    """Pieces on hand are reserved for an order."""
     return {**row, "on_hand": row["on_hand"] - event.quantity, "reserved": row["reserved"] + event.quantity}
 
 
-@inventory.on(InventoryReleased, key=_article)
+@inventory.on(InventoryReleased, key=_sku)
 def released(row: Row, event: InventoryReleased, _: RecordedEvent) -> Row:
-    """Pieces kept for an order are free again."""
+    """Pieces reserved for an order are on hand again."""
     return {**row, "on_hand": row["on_hand"] + event.quantity, "reserved": row["reserved"] - event.quantity}
 
 
-@inventory.on(ItemsRestocked, key=_article)
+@inventory.on(ItemsRestocked, key=_sku)
 def restocked(row: Row, event: ItemsRestocked, _: RecordedEvent) -> Row:
-    """Returned pieces are back on hand."""
+    """Returned pieces are on hand again."""
     return {**row, "on_hand": row["on_hand"] + event.quantity, "returned": row["returned"] + event.quantity}
 
 
-@inventory.on(ShipmentPrepared, key=_articles)
+@inventory.on(ShipmentPrepared, key=_skus)
 def prepared(row: Row, event: ShipmentPrepared, _: RecordedEvent) -> Row:
-    """Pieces kept for an order leave with it."""
+    """Pieces reserved for an order are shipped."""
     quantity = _quantity(row, event)
     return {**row, "reserved": row["reserved"] - quantity, "shipped": row["shipped"] + quantity}
 
 
-@inventory.on(ShipmentCancelled, key=_articles)
+@inventory.on(ShipmentCancelled, key=_skus)
 def cancelled(row: Row, event: ShipmentCancelled, _: RecordedEvent) -> Row:
-    """A shipment was unpacked: its pieces are kept for the order again."""
+    """A shipment is unpacked: its pieces are reserved for the order again."""
     quantity = _quantity(row, event)
     return {**row, "reserved": row["reserved"] + quantity, "shipped": row["shipped"] - quantity}
 

@@ -1,4 +1,4 @@
-"""`loyalty`: one row for each customer who ever earned or lost points; a return may take them below zero."""
+"""`loyalty`: one row for each customer who ever earned or lost points; a return may take the points below zero."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..column_types import UtcDateTime
 from ..projection import Projection, Row
 
 
-def _no_points_yet(customer_id: str) -> Row:
+def _empty(customer_id: str) -> Row:
     return {"customer_id": customer_id, "points": 0, "awarded": 0, "deducted": 0}
 
 
 loyalty = Projection(
     "loyalty",
     version=1,
-    initial=_no_points_yet,
+    initial=_empty,
     table=Table(
         "loyalty",
         MetaData(),
@@ -32,18 +32,18 @@ loyalty = Projection(
 )
 
 
-def _customer(recorded: Any) -> str:
+def _customer_id(recorded: Any) -> str:
     customer_id: str = recorded.event.customer_id
     return customer_id
 
 
-@loyalty.on(LoyaltyPointsAwarded, key=_customer)
+@loyalty.on(LoyaltyPointsAwarded, key=_customer_id)
 def awarded(row: Row, event: LoyaltyPointsAwarded, _: RecordedEvent) -> Row:
     """The customer earned points."""
     return _add(row, event.points, "awarded", event)
 
 
-@loyalty.on(LoyaltyPointsDeducted, key=_customer)
+@loyalty.on(LoyaltyPointsDeducted, key=_customer_id)
 def deducted(row: Row, event: LoyaltyPointsDeducted, _: RecordedEvent) -> Row:
     """The customer lost points."""
     return _add(row, -event.points, "deducted", event)

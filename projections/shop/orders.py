@@ -1,4 +1,4 @@
-"""`orders`: one row for each order, with how it stands and what it is worth."""
+"""`orders`: one row for each order, with its status and its total."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ COMPLETED = "completed"
 CANCELLED = "cancelled"
 
 
-def _order(recorded: Any) -> str:
+def _order_id(recorded: Any) -> str:
     order_id: str = recorded.event.order_id
     return order_id
 
 
-@orders.on(OrderCreated, key=_order)
+@orders.on(OrderCreated, key=_order_id)
 def created(_: Row | None, event: OrderCreated, recorded: RecordedEvent) -> Row:
-    """The order is open, and belongs to the process that created it."""
+    """The order is pending, and belongs to the saga whose id is the event's correlation id."""
     return {
         "order_id": event.order_id,
         "saga_id": recorded.correlation_id,
@@ -60,13 +60,13 @@ def created(_: Row | None, event: OrderCreated, recorded: RecordedEvent) -> Row:
     }
 
 
-@orders.on(OrderCompleted, key=_order)
+@orders.on(OrderCompleted, key=_order_id)
 def completed(row: Row | None, event: OrderCompleted, _: RecordedEvent) -> Row:
-    """The customer gets what was ordered."""
+    """The order is completed."""
     return {**existing(row), "status": COMPLETED, "closed_at": event.at}
 
 
-@orders.on(OrderCancelled, key=_order)
+@orders.on(OrderCancelled, key=_order_id)
 def cancelled(row: Row | None, event: OrderCancelled, _: RecordedEvent) -> Row:
-    """The order will not be fulfilled."""
+    """The order is cancelled, for the reason in the event."""
     return {**existing(row), "status": CANCELLED, "closed_at": event.at, "reason": event.reason}

@@ -1,4 +1,4 @@
-"""`payments`: one row for each payment, with what was captured and what was given back."""
+"""`payments`: one row for each payment, with the amounts captured and refunded."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ REFUNDED = "refunded"
 PARTLY_REFUNDED = "partly_refunded"
 
 
-def _payment(recorded: Any) -> str:
+def _payment_id(recorded: Any) -> str:
     payment_id: str = recorded.event.payment_id
     return payment_id
 
 
-def _row(row: Row | None, event: PaymentSucceeded | PaymentFailed | PaymentRefunded) -> Row:
-    """The payment as it stands, or one with which nothing has happened yet."""
+def _updated(row: Row | None, event: PaymentSucceeded | PaymentFailed | PaymentRefunded) -> Row:
+    """Returns the payment's row, or one with no amount yet, at the time of the event."""
     return {
         "payment_id": event.payment_id,
         "order_id": event.order_id,
@@ -57,10 +57,10 @@ def _row(row: Row | None, event: PaymentSucceeded | PaymentFailed | PaymentRefun
     }
 
 
-@payments.on(PaymentSucceeded, key=_payment)
+@payments.on(PaymentSucceeded, key=_payment_id)
 def succeeded(row: Row | None, event: PaymentSucceeded, _: RecordedEvent) -> Row:
-    """The money came in."""
-    payment = _row(row, event)
+    """The amount is captured."""
+    payment = _updated(row, event)
     return {
         **payment,
         "status": CAPTURED,
@@ -69,16 +69,16 @@ def succeeded(row: Row | None, event: PaymentSucceeded, _: RecordedEvent) -> Row
     }
 
 
-@payments.on(PaymentFailed, key=_payment)
+@payments.on(PaymentFailed, key=_payment_id)
 def failed(row: Row | None, event: PaymentFailed, _: RecordedEvent) -> Row:
     """The payment was declined."""
-    return {**_row(row, event), "status": DECLINED, "reason": event.reason}
+    return {**_updated(row, event), "status": DECLINED, "reason": event.reason}
 
 
-@payments.on(PaymentRefunded, key=_payment)
+@payments.on(PaymentRefunded, key=_payment_id)
 def refunded(row: Row | None, event: PaymentRefunded, _: RecordedEvent) -> Row:
-    """Money went back; for a return it was captured elsewhere, and this payment captured nothing."""
-    payment = _row(row, event)
-    back = payment["refunded_minor"] + event.amount_minor
-    status = REFUNDED if back >= payment["captured_minor"] else PARTLY_REFUNDED
-    return {**payment, "status": status, "refunded_minor": back}
+    """The amount is refunded; the payment of a return captured nothing, and so is refunded in full."""
+    payment = _updated(row, event)
+    refunded_minor = payment["refunded_minor"] + event.amount_minor
+    status = REFUNDED if refunded_minor >= payment["captured_minor"] else PARTLY_REFUNDED
+    return {**payment, "status": status, "refunded_minor": refunded_minor}

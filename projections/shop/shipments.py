@@ -31,14 +31,14 @@ PREPARED = "prepared"
 CANCELLED = "cancelled"
 
 
-def _order(recorded: Any) -> str:
+def _order_id(recorded: Any) -> str:
     order_id: str = recorded.event.order_id
     return order_id
 
 
-@shipments.on(ShipmentPrepared, key=_order)
+@shipments.on(ShipmentPrepared, key=_order_id)
 def prepared(_: Row | None, event: ShipmentPrepared, __: RecordedEvent) -> Row:
-    """The goods are packed."""
+    """The goods of the order are packed."""
     return {
         "order_id": event.order_id,
         "status": PREPARED,
@@ -49,7 +49,7 @@ def prepared(_: Row | None, event: ShipmentPrepared, __: RecordedEvent) -> Row:
     }
 
 
-@shipments.on(ShipmentCancelled, key=_order)
+@shipments.on(ShipmentCancelled, key=_order_id)
 def cancelled(row: Row | None, event: ShipmentCancelled, _: RecordedEvent) -> Row:
-    """The goods are unpacked again."""
+    """The goods of the order are unpacked again."""
     return {**existing(row), "status": CANCELLED, "cancelled_at": event.at}

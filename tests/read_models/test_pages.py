@@ -52,8 +52,6 @@ def _saga(number: int) -> Row:
         "updated_at": started_at,
         "events": 5,
         "findings": 0,
-        **dict.fromkeys(("begun", "told_to_turn", "past_pivot"), False),
-        **dict.fromkeys(("running", "waiting", "retrying", "given_up", "compensations", "parked"), ()),
     }
 
 

@@ -28,11 +28,11 @@ def _received(position: int, sku: str, quantity: int) -> RecordedEvent:
 @pytest.mark.parametrize(
     ("name", "table", "says"),
     [
-        ("stock", _table("other"), "bears its name"),
+        ("stock", _table("other"), "give it the name"),
         ("two words", _table("two words"), "letters, digits"),
         ("stock__rebuild", _table("stock__rebuild"), "single underscores"),
         ("stock", _table("stock", Column("sku", Text)), "primary key"),
-        ("stock", _table("stock", Column("at", DateTime, primary_key=True)), "neither text nor integer"),
+        ("stock", _table("stock", Column("at", DateTime, primary_key=True)), "use text or an integer"),
     ],
 )
 def test_a_table_that_cannot_be_a_view_is_refused_when_it_is_declared(name: str, table: Table, says: str) -> None:
