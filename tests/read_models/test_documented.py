@@ -1,4 +1,4 @@
-"""The views' schema is public, and its page says what is there."""
+"""The page on views lists every column of every view."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TABLES = [
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_every_column_of_a_view_is_documented_in_its_order(table: Table) -> None:
-    """Columns that are kept for the view's own folding are marked as such."""
+    """Internal columns are in italics."""
     row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{table.name}` |"))
 
     documented = re.findall(r"(\*?)`(\w+)`", row.rsplit("|", 2)[1])

@@ -1,6 +1,8 @@
-"""A projection folds events into rows, and refuses what cannot work."""
+"""A projection folds events into rows, and rejects declarations that cannot work."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text
@@ -36,13 +38,13 @@ def _received(position: int, sku: str, quantity: int) -> RecordedEvent:
     ],
 )
 def test_a_table_that_cannot_be_a_view_is_refused_when_it_is_declared(name: str, table: Table, says: str) -> None:
-    """The error says what to change."""
+    """The error names the remedy."""
     with pytest.raises(DefinitionError, match=says):
         Projection(name, version=1, table=table)
 
 
 def test_two_handlers_for_one_event_are_refused() -> None:
-    """Which of them came first would be a matter of chance."""
+    """Their order would depend on the order of imports."""
     stock = Projection("stock", version=1, table=_table("stock"))
     stock.on(StockReceived, key=lambda recorded: recorded.event.sku)(lambda row, _event, _recorded: row)
 
@@ -51,7 +53,7 @@ def test_two_handlers_for_one_event_are_refused() -> None:
 
 
 def test_a_batch_leaves_each_changed_row_once() -> None:
-    """However often a batch touches an article, its row is written once."""
+    """A row that several events of a batch touch is written once, as the last event left it."""
     touches = inventory.touches([_received(1, "a", 5), _received(2, "b", 1), _received(3, "a", 2)])
 
     change = inventory.fold(touches, {})
@@ -61,7 +63,7 @@ def test_a_batch_leaves_each_changed_row_once() -> None:
 
 
 def test_a_handler_leaves_the_row_that_it_was_given_as_it_was() -> None:
-    """A fold that fails can be done again from the same rows."""
+    """A fold that failed can be repeated from the same rows."""
     before: dict[tuple[str, ...], Row] = {
         ("a",): inventory.fold(inventory.touches([_received(1, "a", 5)]), {}).written[0]
     }
@@ -71,8 +73,8 @@ def test_a_handler_leaves_the_row_that_it_was_given_as_it_was() -> None:
     assert before["a",]["on_hand"] == 5
 
 
-def test_an_event_about_a_row_that_never_was_is_named_with_its_position() -> None:
-    """It is not skipped: the view would be wrong without anybody knowing."""
+def test_an_event_that_needs_a_row_which_does_not_exist_is_named_with_its_position() -> None:
+    """The event is not skipped: the view would then be wrong without a sign of it."""
     completed = RecordedEvent(7, "order-1", 2, OrderCompleted(OPENING, "1"), "order-1", None, Meta(), OPENING)
 
     with pytest.raises(PoisonEvent, match=r"'orders' cannot fold event 7 \(OrderCompleted\)") as caught:
@@ -85,8 +87,8 @@ def test_an_event_about_a_row_that_never_was_is_named_with_its_position() -> Non
     ("row", "says"),
     [({"sku": "a", "colour": "red"}, "colour"), ({"sku": "b"}, "another key")],
 )
-def test_a_row_that_the_table_does_not_take_stops_at_its_event(row: Row, says: str) -> None:
-    """A mistyped column is the handler's error, found at the first event, not silently left out."""
+def test_a_row_that_the_table_cannot_hold_stops_the_fold_at_its_event(row: Row, says: str) -> None:
+    """A mistyped column is reported at the first event, and not silently left out."""
     stock = Projection("stock", version=1, table=_table("stock"))
     stock.on(StockReceived, key=lambda recorded: recorded.event.sku)(lambda _row, _event, _recorded: row)
 
@@ -94,9 +96,47 @@ def test_a_row_that_the_table_does_not_take_stops_at_its_event(row: Row, says: s
         stock.fold(stock.touches([_received(1, "a", 5)]), {})
 
 
+def _with_finish(finish: Callable[[Row], Row]) -> Projection:
+    """A view of the pieces received, whose rows pass through `finish`."""
+    stock = Projection("stock", version=1, table=_table("stock"), finish=finish)
+
+    @stock.on(StockReceived, key=lambda recorded: recorded.event.sku)
+    def received(row: Row | None, event: StockReceived, _: RecordedEvent) -> Row:
+        return {"sku": event.sku, "pieces": (0 if row is None else row["pieces"]) + event.quantity}
+
+    return stock
+
+
+def test_finish_is_applied_once_to_each_row_that_a_batch_changed() -> None:
+    """A handler receives rows of its own batch as handlers left them, and stored rows as they were finished."""
+    stock = _with_finish(lambda row: {**row, "pieces": -row["pieces"]})
+
+    first = stock.fold(stock.touches([_received(1, "a", 5), _received(2, "b", 1), _received(3, "a", 2)]), {})
+    stored = {(row["sku"],): row for row in first.written}
+    second = stock.fold(stock.touches([_received(4, "a", 10)]), stored)
+
+    assert first.written == [{"sku": "a", "pieces": -7}, {"sku": "b", "pieces": -1}]
+    assert second.written == [{"sku": "a", "pieces": -3}]
+
+
+@pytest.mark.parametrize(
+    ("finish", "says"),
+    [(lambda row: row["colour"], "KeyError: 'colour'"), (lambda row: {**row, "colour": "red"}, "returned colour")],
+)
+def test_a_finish_that_fails_is_named_with_the_latest_event_of_its_row(finish: Callable[[Row], Row], says: str) -> None:
+    """The events before that one can still be folded."""
+    stock = _with_finish(finish)
+    touches = stock.touches([_received(1, "a", 5), _received(2, "a", 2), _received(3, "b", 1)])
+
+    with pytest.raises(PoisonEvent, match=says) as caught:
+        stock.fold(touches, {})
+
+    assert caught.value.position == 2
+
+
 @pytest.mark.parametrize("projection", [*SAGA_PROJECTIONS, *SHOP_PROJECTIONS], ids=lambda p: p.name)
 def test_a_built_in_view_has_the_columns_that_are_promised(projection: Projection) -> None:
-    """The table is a public schema: queries written against it keep working."""
+    """The table is a public schema: queries that use it keep working."""
     assert PROMISED[projection.name] <= set(projection.columns)
 
 
