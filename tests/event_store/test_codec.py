@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 from msgspec.structs import astuple
@@ -10,9 +11,12 @@ from msgspec.structs import astuple
 from sagaledger.domain.errors import CorruptEvent, PayloadTooLarge, UnknownEvent
 from sagaledger.domain.event import Event, Registry, event
 from sagaledger.domain.recorded_event import Meta, RecordedEvent
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec, UnreadableEvent
 from sagaledger.infrastructure.event_store.event_row import STATE_BYTES_MAX, NewEvent, StoredRow
 from sagaledger.infrastructure.event_store.hash_chain import digest
+from sagaledger.infrastructure.event_store.verify import verify
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -22,6 +26,19 @@ class NoteTaken(Event, frozen=True):
     """Something was written down."""
 
     text: str
+
+
+class Scrambling:
+    """A payload codec as one that encrypts would be: around the registry, on both ways."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def encode(self, event: Event, /) -> bytes:
+        return self._registry.encode(event)[::-1]
+
+    def decode(self, topic: str, schema_version: int, payload: bytes, /) -> Event:
+        return self._registry.decode(topic, schema_version, payload[::-1])
 
 
 @pytest.fixture
@@ -86,3 +103,18 @@ def test_what_cannot_be_read_says_where_it_stands(
     assert isinstance(raised.value.__cause__, cause)
     assert says in str(raised.value)
     assert raised.value.position == 7
+
+
+def test_a_payload_codec_changes_what_is_stored_and_nothing_else(backend: Backend) -> None:
+    """The log has its bytes, `verify` passes without it, and every reader gets the event back."""
+    codec = Codec(Scrambling(Registry([NoteTaken])))
+    note = NoteTaken(at=NOON, text="secret")
+    backend.append(AppendCall(uuid4(), [Append([codec.encode("note-1", 1, note, correlation_id="trip-9")])]))
+
+    [row] = backend.read(0, limit=9)
+    [[(_, topic, schema_version, payload)]] = backend.payloads([["note-1"]])
+
+    assert b"secret" not in row.state
+    assert verify(backend).ok
+    assert codec.decode(row).event == note
+    assert codec.decode_payload(topic, schema_version, payload) == note

@@ -158,6 +158,19 @@ def test_a_remedy_shows_the_url_without_its_password(postgres_url: str, form: st
     assert "geheim" not in str(raised.value)
 
 
+@pytest.mark.parametrize("form", ["postgresql://postgres:ge:heim@/{}", "postgresql://postgres@/{}&password=geheim"])
+def test_a_backend_is_named_without_its_password(postgres_url: str, form: str) -> None:
+    """The name is for messages; the URL is for processes that open the same ledger."""
+    url = form.format(postgres_url.partition("@/")[2])
+
+    log = open_backend(url, create=True)
+
+    assert "heim" not in log.name
+    assert log.name.startswith("postgresql://postgres")
+    assert log.url == url
+    log.close()
+
+
 def test_a_locked_file_is_named_after_a_bounded_wait(tmp_path: Path, pen: Pen) -> None:
     """Somebody else's transaction that does not end: nothing was written, and the message says what to do."""
     log = SqliteStore(tmp_path / "ledger.db", url="sqlite:///ledger.db", busy_seconds=0.1)

@@ -20,7 +20,6 @@ from ..output.table import Table
 from ..output.text import counted
 from ..session import open_ledger
 from ..usage import UsageError
-from .init import shown_url
 
 HEAD = re.compile(r"(\d+):([0-9a-f]{64})", re.ASCII | re.IGNORECASE)
 
@@ -55,7 +54,7 @@ def verify_ledger(
     if problems:
         return ExitCode.VERIFICATION_FAILED
     if found.head_position == 0:
-        say(f"there is nothing in {shown_url(ledger.backend.url)}: is that the ledger you meant?")
+        say(f"there is nothing in {ledger.backend.name}: is that the ledger you meant?")
     elif not options.json and expect is None:
         again = options.again("verify", "--expect", f"{found.head_position}:{found.head_hash.hex()}")
         say(f"keep this head elsewhere, and prove later that nothing up to it was rewritten: {again}")

@@ -27,7 +27,6 @@ from ..output.timestamps import read_instant
 from ..session import actor_or_user, open_ledger
 from ..signals import StopRequest
 from ..usage import UsageError
-from .init import shown_url
 from .workers import unattended
 
 LEASE_SECONDS_MIN, LEASE_SECONDS_MAX = 1.0, 3600.0
@@ -62,7 +61,7 @@ def worker(
 async def _work(ledger: Ledger, worker: Worker, until_idle: bool) -> signal.Signals | None:
     stop = StopRequest()
     async with worker as working:
-        say(f"working {shown_url(ledger.backend.url)}; Ctrl-C stops, after the steps at hand")
+        say(f"working {ledger.backend.name}; Ctrl-C stops, after the steps at hand")
         idle = asyncio.create_task(_then_stop(working, stop)) if until_idle else None
         await working.run_until(stop.event)
         if idle is not None:

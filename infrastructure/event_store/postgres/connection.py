@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: the only ones that this package opens, so that each exchange crosses the boundary."""
+"""Connections to PostgreSQL. This package opens no others, so that a failpoint can be set at every exchange."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ T = TypeVar("T")
 
 
 class PostgresConnection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection whose exchanges can be watched: psycopg sends and awaits everything in `wait`, statements as well as
-    the beginning and the end of transactions.
+    """A connection with a failpoint at each exchange, and with statements whose reply is received later.
 
-    What psycopg has not: a statement can be sent, and its answer received later. Nothing else may be done with the
-    connection in between.
+    psycopg sends and awaits everything in `wait`: statements, and the begin and the end of transactions. After `send`
+    the connection can be used for nothing else until the reply is received.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._names: dict[str, bytes] = {}
-        """Under which name each statement was prepared by `send`."""
+        self._statement_names: dict[str, bytes] = {}
+        """The name under which `send` has prepared each statement."""
         self._transformer = Transformer(self)
-        """Reads what they answer; it keeps how, from one answer to the next."""
+        """Loads rows; it caches their loaders from one reply to the next."""
 
     def wait(self, gen: PQGen[T], *arguments: Any, **options: Any) -> T:
         if failpoints.listener is None:
@@ -41,39 +40,39 @@ class PostgresConnection(psycopg.Connection[tuple[Any, ...]]):
             return super().wait(gen, *arguments, **options)
 
     def send(self, statement: str, parameters: Sequence[Parameter]) -> None:
-        """Send a statement, prepared when it is sent for the first time. Raises `psycopg.Error`."""
-        name = self._names.get(statement) or self._prepare(statement)
+        """Send a statement, which is prepared the first time. Raises `psycopg.Error`."""
+        name = self._statement_names.get(statement) or self._prepare(statement)
         formats, values = zip(*parameters, strict=True)
         self.pgconn.send_query_prepared(name, values, formats, BINARY)
         self.wait(generators.send(self.pgconn))
 
     @property
     def pending(self) -> int | None:
-        """The file descriptor to wait on, as long as receiving would wait for an answer."""
+        """The file descriptor to wait on, as long as receiving would wait for the reply."""
         try:
             self.pgconn.consume_input()
         except psycopg.Error:
-            return None  # it is lost, which receiving says
+            return None  # the connection is lost; receiving raises that
         return self.pgconn.socket if self.pgconn.is_busy() else None
 
     def receive_value(self) -> bytes | None:
-        """The one value that the statement answers, in the server's own format. Raises `psycopg.Error`."""
+        """Return the statement's only value, in the server's binary format. Raises `psycopg.Error`."""
         return self._result(ExecStatus.TUPLES_OK).get_value(0, 0)
 
     def receive_rows(self) -> list[tuple[Any, ...]]:
-        """The rows that the statement answers. Raises `psycopg.Error`."""
+        """Return the statement's rows. Raises `psycopg.Error`."""
         result = self._result(ExecStatus.TUPLES_OK)
         self._transformer.set_pgresult(result)
         rows = self._transformer.load_rows(0, result.ntuples, tuple)
-        self._transformer.set_pgresult(None)  # it need not stay in memory
+        self._transformer.set_pgresult(None)  # releases the result's memory
         return rows
 
     def _prepare(self, statement: str) -> bytes:
-        name = f"sent_{len(self._names)}".encode()
+        name = f"sent_{len(self._statement_names)}".encode()
         self.pgconn.send_prepare(name, statement.encode())
         self.wait(generators.send(self.pgconn))
         self._result(ExecStatus.COMMAND_OK)
-        self._names[statement] = name
+        self._statement_names[statement] = name
         return name
 
     def _result(self, expected: ExecStatus) -> PGresult:
@@ -85,6 +84,6 @@ class PostgresConnection(psycopg.Connection[tuple[Any, ...]]):
 
 
 def connect(conninfo: str, *, autocommit: bool = False) -> PostgresConnection:
-    """A connection. Raises what psycopg raises."""
+    """Return a connection. Raises what psycopg raises."""
     with failpoint("postgres connect"):
         return PostgresConnection.connect(conninfo, autocommit=autocommit)

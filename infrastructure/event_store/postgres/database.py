@@ -41,7 +41,7 @@ _SESSION: Final = (
     "set_config('synchronous_commit', 'on', false), "
     "set_config('lock_timeout', '10s', false)"
 )
-_PASSWORD: Final = re.compile(r"(?<=:)[^:@/]+(?=@)|(?<=[?&]password=)[^&]*")
+_PASSWORD: Final = re.compile(r"(://[^:@/]*:)[^@/]*(?=@)|([?&](?:ssl)?password=)[^&]*")
 _READ_ATTEMPTS: Final = 3
 """A read whose connection is lost is repeated on another one."""
 
@@ -60,7 +60,7 @@ class PostgresDatabase:
             raise Unavailable("the PostgreSQL URL cannot be read: use postgresql://user@host:port/database") from None
         self._conninfo = make_conninfo(url, **{key: value for key, value in _DEFAULTS.items() if key not in given})
         self.description = f"database {given.get('dbname', '')!r} at {given.get('host', 'localhost')}"
-        self.name = _PASSWORD.sub("***", url)
+        self.name = _PASSWORD.sub(r"\1\2***", url)
         self._pool = Pool(self.connect, connections_max=connections)
         self._pool_ahead = Pool(self.connect, connections_max=connections)
         """For `fetch_ahead`, which keeps its connection while the caller works on a part."""

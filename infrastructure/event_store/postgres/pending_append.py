@@ -1,4 +1,8 @@
-"""An append call on its way to PostgreSQL: sent at once, answered when somebody waits for it."""
+"""An append call that was sent to PostgreSQL, and whose reply is received when its sender asks for it.
+
+The worker builds its next batch while the server writes this one (`docs/decisions/0009` has what that gains). psycopg
+has no call for it: in pipeline mode, too, nothing says whether a reply has come without waiting for it.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +14,16 @@ import psycopg
 
 from ...errors import OutcomeUnknown, Unavailable
 from ..append_call import AppendCall, Receipt
-from .append import AppendReply, parameters, statement
+from .append import AppendReply, decode_reply, encode
 from .connection import PostgresConnection
 from .database import PostgresDatabase, lost
 from .pool import Pool
-from .wire_format import unpack_bigints
 
 _RECONNECT_SECONDS: Final = 0.2
 
 
 class PostgresPendingAppend:
-    """One call of the function `append_events`, under way on a connection of its own (a `port.PendingAppend`)."""
+    """One call of the function `append_events`, on a connection of its own (a `PendingAppend`)."""
 
     def __init__(
         self,
@@ -35,26 +38,25 @@ class PostgresPendingAppend:
         self._read = read
         self._learn_seconds = learn_seconds
         self._append_id = call.append_id
-        self._parameters = parameters(call)
+        self._encoded = encode(call)
         self._connection: PostgresConnection | None = None
-        self._in_doubt = False
-        """It may have been sent."""
+        self._may_have_been_sent = False
         self._error: Exception
         self._send()
 
     @property
     def pending(self) -> int | None:
-        """The connection's file descriptor, as long as the server has not answered."""
+        """The connection's file descriptor, as long as the server has not replied."""
         return None if self._connection is None else self._connection.pending
 
     def receipt(self) -> Receipt:
-        """Wait for the answer; when it is lost, call the function again, which appends nothing twice, to learn it."""
+        """Wait for the reply. If it is lost, call the function again, which appends nothing twice and returns it."""
         deadline: float | None = None
         while True:
-            answer = self._receive()
-            if answer is not None:
-                return self._read(answer)
-            if not self._in_doubt:
+            reply = self._receive()
+            if reply is not None:
+                return self._read(reply)
+            if not self._may_have_been_sent:
                 raise self._error
             deadline = deadline or time.monotonic() + self._learn_seconds
             if time.monotonic() >= deadline:
@@ -64,10 +66,10 @@ class PostgresPendingAppend:
             self._send()
 
     def abandon(self) -> None:
-        """Hang up; the server may go on."""
+        """Close the connection. The server may or may not write the call."""
         if self._connection is not None:
             self._connection.close()
-            self._let_go()
+            self._give_back()
 
     def _send(self) -> None:
         try:
@@ -75,9 +77,9 @@ class PostgresPendingAppend:
         except Unavailable as error:
             self._error = error
             return
-        self._in_doubt = True
+        self._may_have_been_sent = True
         try:
-            self._connection.send(statement(len(self._parameters)), self._parameters)
+            self._connection.send(*self._encoded)
         except psycopg.Error as error:
             self._fail(self._connection, error)
         except BaseException:
@@ -85,22 +87,22 @@ class PostgresPendingAppend:
             raise
 
     def _receive(self) -> AppendReply | None:
-        """The answer; None when it is lost. Raises what the server says instead of one."""
+        """Return the reply; None if it is lost. Raises what the server reports instead of one."""
         connection = self._connection
         if connection is None:
             return None
         try:
-            answer = unpack_bigints(connection.receive_value() or b"")
+            reply = decode_reply(connection.receive_value())
         except psycopg.Error as error:
             self._fail(connection, error)
             return None
         except BaseException:
             self.abandon()
             raise
-        self._let_go()
-        return answer
+        self._give_back()
+        return reply
 
-    def _let_go(self) -> None:
+    def _give_back(self) -> None:
         if self._connection is not None:
             self._connections.give_back(self._connection)
             self._connection = None
@@ -108,10 +110,10 @@ class PostgresPendingAppend:
     def _fail(self, connection: PostgresConnection, error: psycopg.Error) -> None:
         """Note that the connection is lost. Raises what any other error means."""
         if not lost(error):
-            self._let_go()
+            self._give_back()
             if error.diag.constraint_name == "appends_append_id_key":
                 raise ValueError(f"other events were first sent under the append id {self._append_id}") from error
             raise self._database.explain(error) from error
         connection.close()
-        self._let_go()
+        self._give_back()
         self._error = error

@@ -13,7 +13,7 @@ from ..append_call import AppendCall, Receipt, check_size
 from ..conflict_rules import recall
 from ..event_log import AppendRow, Head, MisplacedEvent, Snapshot
 from ..event_row import EventPayload, StoredRow
-from .append import KNOWN, AppendReply, receipt
+from .append import WRITTEN_BEFORE, AppendReply, receipt
 from .database import SQL, PostgresDatabase, Row
 from .pending_append import PostgresPendingAppend
 from .pool import Pool
@@ -82,7 +82,7 @@ class PostgresStore(PostgresWorkQueue):
         )
 
     def _receipt(self, call: AppendCall, reply: AppendReply) -> Receipt:
-        if reply[0] == KNOWN:
+        if reply[0] == WRITTEN_BEFORE:
             return self._recall(call, *reply[1:])
         appended = receipt(call, reply)
         with self._grown:
