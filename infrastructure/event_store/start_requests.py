@@ -1,7 +1,7 @@
-"""Requests: sagas that somebody asked for inside a transaction of their own, on a database where that is possible.
+"""The port to start requests: sagas that other programs ask for in their own transactions, where a database allows it.
 
-A request commits or rolls back with its transaction. A worker takes it from there and starts the saga; the saga's id
-makes that happen once, however many workers try. A request that cannot be granted stays, with the reason.
+A request commits or rolls back with its transaction. A worker then takes it and starts the saga; the saga's id makes
+that happen once, however many workers try. A request that cannot be granted stays, with the reason.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .work_queue import FencingToken
 
 
 class NewStartRequest(NamedTuple):
-    """A saga that is asked for."""
+    """A request as its writer sends it."""
 
     saga_id: str
     definition: str
@@ -40,38 +40,38 @@ class StartRequest(NamedTuple):
     requested_at: datetime
     refused_at: datetime | None
     reason: str | None
-    """Why it was refused; None if it is not."""
+    """Why it was refused; None if it was not."""
 
 
 class StartRequestOutcome(NamedTuple):
-    """What became of a request: the saga is there, or the reason why not."""
+    """The outcome of a request: the saga exists (`refusal` is None), or the reason why not."""
 
     request_id: int
     refusal: str | None
 
 
 class StartRequests(Protocol):
-    """The requests of a ledger."""
+    """The start requests of a ledger."""
 
     def put(self, connection: Any, request: NewStartRequest) -> None:
-        """Write a request in the transaction of a connection that is the caller's, to the ledger's own database.
+        """Write a request in the transaction of the caller's own connection to the ledger's database.
 
-        Raises `InvalidInput` for something that is no such connection, and `NotALedger` for one to another database.
+        Raises `InvalidInput` for an object that is no such connection, `NotALedger` for one to another database.
         """
         ...
 
-    def take(self, epoch: FencingToken, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[StartRequest]:
-        """Up to `limit` requests for sagas of these definitions that no living worker has taken, oldest first."""
+    def take(self, token: FencingToken, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[StartRequest]:
+        """Take up to `limit` requests for these definitions that no living worker has taken, oldest first."""
         ...
 
-    def release(self, epoch: FencingToken) -> None:
-        """Give back all that this worker has taken, for one that does not know what that is; it may be taken again."""
+    def release(self, token: FencingToken) -> None:
+        """Give back every request that this worker has taken, so that any worker may take it."""
         ...
 
-    def settle(self, answers: Sequence[StartRequestOutcome]) -> None:
-        """Remove the requests whose sagas are there, and mark the refused ones."""
+    def settle(self, outcomes: Sequence[StartRequestOutcome]) -> None:
+        """Delete the requests whose sagas exist, and mark the refused ones."""
         ...
 
     def listed(self, *, limit: int) -> list[StartRequest]:
-        """The requests that are open or were refused, oldest first."""
+        """Return the requests that are open or were refused, oldest first."""
         ...

@@ -1,1 +1,1 @@
-"""The process: its clock, its event loop, its garbage collector, and the points where a test may stop it."""
+"""The process: its clock, its event loop, its garbage collector, its failpoints, and how it reports progress."""

@@ -1,4 +1,4 @@
-"""Time, as what drives sagas knows it: asked for in one place, so that it can be another one."""
+"""The clock of the code that drives sagas, in one object, so that a test can use another one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Final, NamedTuple
 
 
 class Clock(NamedTuple):
-    """A clock, and a way to let time pass."""
+    """A clock, and a way to wait."""
 
     now: Callable[[], datetime]
-    """The wall clock's time, in UTC; it may jump."""
+    """Returns the time of the wall clock, in UTC; it may jump."""
     monotonic: Callable[[], float]
-    """Seconds since some moment, by a clock that nobody can set."""
+    """Returns seconds since some fixed moment; it never jumps."""
     sleep: Callable[[float], None]
-    """Wait for so many seconds."""
+    """Waits for so many seconds."""
 
 
 SYSTEM_CLOCK: Final = Clock(lambda: datetime.now(UTC), time.monotonic, time.sleep)

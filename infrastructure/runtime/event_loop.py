@@ -1,6 +1,6 @@
-"""The event loop of a process that is ours to run: uvloop's where there is one, which costs a worker less CPU.
+"""The event loop of a process of our own: uvloop's where it is installed, which costs a worker less CPU time.
 
-A program that has a loop of its own keeps it: a `Worker` runs on any.
+A program that has its own event loop keeps it: a `Worker` runs on any.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ T = TypeVar("T")
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run asynchronous work to its end, as `asyncio.run` does."""
-    # Should it never begin, as after Ctrl-C just now, Python need not complain that nobody awaited it.
-    with closing(work), asyncio.Runner(loop_factory=_fastest()) as runner:
+    # If it never begins, because of Ctrl-C just before, closing it keeps Python from warning that it was not awaited.
+    with closing(work), asyncio.Runner(loop_factory=_fastest_loop()) as runner:
         return runner.run(work)
 
 
-def _fastest() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """What makes the loop; None: asyncio's own. Most commands need none, and do not wait for the import."""
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the loop; None for asyncio's own. Commands that need no loop do not pay for the import."""
     try:
         from uvloop import new_event_loop  # noqa: PLC0415
-    except ImportError:  # there is none for Windows, nor for PyPy
+    except ImportError:  # uvloop exists neither for Windows nor for PyPy
         return None
     return new_event_loop

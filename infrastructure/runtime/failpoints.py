@@ -1,9 +1,8 @@
-"""The boundary: every place where this process meets the world outside, so that a test can stand there.
+"""Failpoints: a named point at each exchange with the world outside, where a test can fail or kill the process.
 
-Statements, commits and connections cross it inside the connections' own classes (`log/sqlite_connection.py`,
-`log/postgres_connection.py`), whoever uses them; the call of a step, the worker's file lock and whatever is asked of
-a broker say so themselves.
-Whoever watches is told before and after each crossing, and may do there what a power cut would.
+Statements, commits and connects have theirs inside the connection classes (`event_store/sqlite/connection.py`,
+`event_store/postgres/connection.py`), for every caller. The call of a step, the worker's file lock and each call to a
+broker name theirs where they happen. A listener is called before and after each, and may do what a power cut would.
 """
 
 from __future__ import annotations
@@ -15,35 +14,35 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 FailpointListener = Callable[[str, bool], None]
-"""Told what crosses (`sqlite COMMIT`), and whether that has happened already."""
+"""Called with the failpoint's name (`sqlite COMMIT`), and whether the exchange is over."""
 
 listener: FailpointListener | None = None
-"""Who watches; None, as ever outside tests, costs one look at this name."""
+"""None, as always outside tests, costs one look at this name."""
 
 
 def set_listener(new: FailpointListener | None) -> None:
-    """Have each crossing told to a watcher, in the thread where it happens; None: to nobody."""
+    """Set the listener, which is called in the thread of each exchange; None removes it."""
     global listener
     listener = new
 
 
 def failpoint(*name: str) -> AbstractContextManager[None]:
-    """Say that the block meets the world outside, in a few words; one that raises has not come back."""
-    return _UNWATCHED if listener is None else _watched(listener, " ".join(name))
+    """Mark a block as an exchange with the world outside. If it raises, the listener hears of no end."""
+    return _NO_LISTENER if listener is None else _heard(listener, " ".join(name))
 
 
-_UNWATCHED: Final = nullcontext()
+_NO_LISTENER: Final = nullcontext()
 
 
 @contextmanager
-def _watched(told: FailpointListener, name: str) -> Iterator[None]:
-    told(name, False)
+def _heard(call: FailpointListener, name: str) -> Iterator[None]:
+    call(name, False)
     yield
     if listener is not None:
         listener(name, True)
 
 
 async def awaiting_failpoint(name: str, call: Awaitable[T]) -> T:
-    """Await a call that meets the world outside; a coroutine that is not awaited yet has not begun."""
+    """Await a call that is an exchange with the world outside. A coroutine does not begin before it is awaited."""
     with failpoint(name):
         return await call

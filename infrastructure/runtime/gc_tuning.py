@@ -1,16 +1,17 @@
-"""Python's garbage collector, in a process that is a worker.
+"""Python's garbage collector in a worker's process.
 
-With thousands of sagas in memory the collector's default looks through all of them again and again, and finds
-nothing: what a worker makes is in no reference cycle, and is freed by its counts.
+With thousands of sagas in memory, the default thresholds make it search all of them again and again, in vain: what a
+worker makes is in no reference cycle, and reference counts free it.
 """
 
 from __future__ import annotations
 
 import gc
+from typing import Final
 
-THRESHOLDS = (100_000, 50, 100)
+THRESHOLDS: Final = (100_000, 50, 100)
 
 
 def tune_gc() -> None:
-    """Let the garbage collector look less often. For a whole process, so a library must not decide it by itself."""
+    """Make the garbage collector run less often. That affects the whole process, so a library must not decide it."""
     gc.set_threshold(*THRESHOLDS)

@@ -1,4 +1,4 @@
-"""Nothing meets the world outside but through the boundary: an I/O call without its hook fails here."""
+"""Every exchange with the world outside has a failpoint: an I/O call without one fails here."""
 
 from __future__ import annotations
 
@@ -25,52 +25,52 @@ OPENS = {
     "socket.socket", "socket.create_connection", "HTTPConnection", "http.client.HTTPConnection", "urlopen",
     "urllib.request.urlopen", "subprocess.run", "subprocess.Popen", "NatsBroker", "nats.connect",
 }  # fmt: skip
-"""Calls that lead outside, by any of the names under which they are known."""
+"""Calls that reach the world outside, by any of their names."""
 METHODS = {"read_text", "read_bytes", "write_text", "write_bytes", "touch", "unlink", "rename", "mkdir"}
-"""Methods of paths that do; and `open` with a mode."""
+"""Methods of paths that do; so does `open` with a mode."""
 MODES = {"r", "w", "a", "x", "rb", "wb", "ab", "xb", "r+b"}
 
-THROUGH_THE_BOUNDARY = {
+WITH_FAILPOINT = {
     "infrastructure/event_store/sqlite/connection.py": {"sqlite3.connect"},
-    "infrastructure/event_store/sqlite/work_queue.py": {"os.open", "fcntl.flock"},  # the worker's lock
+    "infrastructure/event_store/sqlite/worker_lock.py": {"os.open", "fcntl.flock"},
     "infrastructure/event_store/sqlite/view_store.py": {"sqlalchemy.create_engine"},  # its connections are given to it
     "infrastructure/event_store/postgres/view_store.py": {"sqlalchemy.create_engine"},  # as above
     "infrastructure/choreography/nats/connection.py": {"NatsBroker"},  # not connected yet; see BROKER_CALLS
 }
-"""The gateways: they say `failpoint` themselves, or give connections that do."""
-NOTHING_TO_LOSE = {
+"""Modules whose calls have a failpoint, or make connections that have."""
+WITHOUT_FAILPOINT = {
     "infrastructure/read_models/scratch_view.py": {"sqlite3.connect"},  # private, and gone with the process
     "infrastructure/event_store/sql_files.py": {"read_text"},  # the package's own SQL
 }
-"""What is read only, or seen by nobody else."""
+"""Modules that only read, or write what ends with the process."""
 BROKER_PACKAGES = ("faststream", "nats")
 BROKER_CALLS = {
     "start", "stop", "connect", "close", "drain", "flush", "publish", "request", "subscribe", "pull_subscribe", "fetch",
     "ack", "ack_sync", "nak", "term", "in_progress", "reject", "stream_info", "add_stream", "update_stream",
     "delete_stream", "purge_stream", "consumer_info", "add_consumer", "delete_consumer", "get_msg",
 }  # fmt: skip
-"""Methods that ask something of a broker: each has to be awaited by `failpoints.awaiting_failpoint`."""
+"""Methods that call a broker: each must be awaited by `failpoints.awaiting_failpoint`."""
 USERS_FILES = ("infrastructure/cli/", "infrastructure/shop/")
-"""The command line: it reads the user's files, and starts workers as programs of their own."""
+"""The command line and the shop read the user's files, and start workers as programs of their own."""
 
 
-def test_no_call_leads_outside_but_through_the_boundary() -> None:
-    """Whoever opens a connection, a file or a program elsewhere has to give it a hook, or a reason to need none."""
+def test_every_call_that_reaches_outside_has_a_failpoint() -> None:
+    """A module that opens a connection, a file or a program has one for it, or a reason to need none."""
     strays = [
-        f"{place}:{line} calls {name}: open it in one of {sorted(THROUGH_THE_BOUNDARY)}, under `failpoints.failpoint`"
+        f"{place}:{line} calls {name}: open it in one of {sorted(WITH_FAILPOINT)}, with a `failpoints.failpoint`"
         for package in PACKAGES
         for path in sorted((ROOT / package).rglob("*.py"))
         for place in [path.relative_to(ROOT).as_posix()]
         if not place.startswith(USERS_FILES)
         for name, line in _calls_outside(path)
-        if name not in THROUGH_THE_BOUNDARY.get(place, set()) | NOTHING_TO_LOSE.get(place, set())
+        if name not in WITH_FAILPOINT.get(place, set()) | WITHOUT_FAILPOINT.get(place, set())
     ]
 
     assert strays == []
 
 
 def test_a_stray_call_is_found(tmp_path: Path) -> None:
-    """The check itself: it sees such calls under each of their names."""
+    """The check itself knows a call by each of its names."""
     stray = tmp_path / "stray.py"
     stray.write_text(
         "import sqlite3 as s\nfrom psycopg import connect as c\ns.connect('x')\nc('y')\npath.write_text('z')\n"
@@ -79,8 +79,8 @@ def test_a_stray_call_is_found(tmp_path: Path) -> None:
     assert [name for name, _ in _calls_outside(stray)] == ["sqlite3.connect", "psycopg.connect", "write_text"]
 
 
-def test_nothing_is_asked_of_a_broker_but_through_the_boundary() -> None:
-    """Where NATS or FastStream is imported, whatever goes over the wire has its hook."""
+def test_every_call_to_a_broker_has_a_failpoint() -> None:
+    """In every module that imports NATS or FastStream."""
     paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
     strays = [
         f"{path.relative_to(ROOT)}:{line} calls {name}: await it by `failpoints.awaiting_failpoint`"
@@ -93,7 +93,7 @@ def test_nothing_is_asked_of_a_broker_but_through_the_boundary() -> None:
 
 
 def test_a_stray_call_to_a_broker_is_found(tmp_path: Path) -> None:
-    """The check itself: it tells what is awaited by the boundary from what is not, and leaves other programs alone."""
+    """The check itself tells calls with a failpoint from those without, and ignores modules without a broker."""
     lines = (
         'await awaiting_failpoint("nats ack", message.ack())',
         "await message.nak()",
@@ -108,14 +108,14 @@ def test_a_stray_call_to_a_broker_is_found(tmp_path: Path) -> None:
     assert list(_calls_to_a_broker(other)) == []
 
 
-def test_every_connection_can_be_watched(url: str) -> None:
-    """Those of the log, and those of the views: each statement is told before and after."""
-    told: list[tuple[str, bool]] = []
+def test_every_connection_has_failpoints(url: str) -> None:
+    """Those of the log and those of the views: the listener is called before and after each statement."""
+    heard: list[tuple[str, bool]] = []
     backend = open_backend(url, create=True)
-    failpoints.set_listener(lambda name, after: told.append((name, after)))
+    failpoints.set_listener(lambda name, after: heard.append((name, after)))
     try:
         backend.head()
-        of_the_log = len(told)
+        of_the_log = len(heard)
         with backend.views.reading() as connection:
             driver = connection.connection.driver_connection
             connection.exec_driver_sql("SELECT 1")
@@ -124,27 +124,27 @@ def test_every_connection_can_be_watched(url: str) -> None:
         backend.close()
 
     assert isinstance(driver, SqliteConnection | PostgresConnection)
-    assert 2 <= of_the_log < len(told)
-    assert sum(1 for _, after in told if after) == sum(1 for _, after in told if not after)
+    assert 2 <= of_the_log < len(heard)
+    assert sum(1 for _, after in heard if after) == sum(1 for _, after in heard if not after)
 
 
-def test_a_statement_that_fails_does_not_come_back(sqlite_url: str) -> None:
-    """Before is told, after is not: as if the process had died in it."""
-    told: list[bool] = []
+def test_the_end_of_a_statement_that_fails_is_not_heard(sqlite_url: str) -> None:
+    """As if the process had died in it."""
+    heard: list[bool] = []
     backend = open_backend(sqlite_url, create=True)
     backend.close()
-    failpoints.set_listener(lambda _name, after: told.append(after))
+    failpoints.set_listener(lambda _name, after: heard.append(after))
     try:
         with pytest.raises((sqlite3.Error, psycopg.Error)):
             sqlite3.connect(":memory:", factory=SqliteConnection).execute("SELECT nonsense")
     finally:
         failpoints.set_listener(None)
 
-    assert told == [False]
+    assert heard == [False]
 
 
 def _calls_outside(path: Path) -> Iterator[tuple[str, int]]:
-    """The calls in a file that lead outside, under the names that they have where they come from."""
+    """Yield the calls in a file that reach outside, by the names that they have in the module that defines them."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     aliases: dict[str, str] = {}
     for node in ast.walk(tree):
@@ -165,7 +165,7 @@ def _calls_outside(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def _calls_to_a_broker(path: Path) -> Iterator[tuple[str, int]]:
-    """The calls in a file that ask something of a broker, and are not awaited by the boundary."""
+    """Yield the calls to a broker in a file that are not awaited by `awaiting_failpoint`."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     if not _knows_a_broker(tree):
         return
