@@ -1,4 +1,4 @@
-"""What a writer sends to the log in one transaction, and what it is told of it."""
+"""What a writer sends to the log in one transaction, and the outcome that it gets back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Append(Struct, frozen=True, gc=False):
     """The work queue's entry of the saga, from now on."""
     notify: Sequence[QueueEntry] = ()
     """Sagas to whose streams this append writes from outside. A saga that a worker holds stays with it, and the worker
-    is told; any other becomes due now, with a new entry if it has none."""
+    is notified; any other becomes due now, with a new entry if it has none."""
 
 
 class CheckpointUpdate(NamedTuple):

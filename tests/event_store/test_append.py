@@ -49,23 +49,23 @@ def test_a_stream_ends_where_its_writer_believes_or_the_append_conflicts(backend
     assert receipt.outcomes == [Conflict("a", 1, 2), Conflict("a", 3, 2), Conflict("b", 1, 0), Appended(3, 3)]
 
 
-def test_an_append_that_counts_on_one_that_conflicted_conflicts_too(backend: Backend, pen: Pen) -> None:
-    """Where another writer's event stands in the place of one that was not written, the next was decided wrongly."""
+def test_an_append_that_builds_on_one_that_conflicted_conflicts_too(backend: Backend, pen: Pen) -> None:
+    """Another writer's event has the version of one that was not written, so the next was decided on wrong grounds."""
     # given a stream at 1, to which another writer adds 2
     backend.append(pen.call(pen.append("stock", 1)))
     backend.append(pen.call(Append([pen.event("stock", 2, b'"another"')])))
-    # when a call holds a 2, too, and a 3 that was decided upon it, while a neighbour has nothing to do with either
+    # when a call has a 2 too, and a 3 that was decided upon it, and an append that has nothing to do with either
     call = pen.call(pen.append("stock", 2), Append(pen.events("b", 1) + pen.events("stock", 3)), pen.append("c", 1))
     receipt = backend.append(call)
-    # then both conflict, the neighbour does not, and the same call again says so again
+    # then both conflict, the other append does not, and the same call again has the same outcome
     assert receipt.outcomes == [Conflict("stock", 1, 2), Conflict("stock", 2, 2), Appended(3, 3)]
     assert backend.append(call).outcomes == receipt.outcomes
 
 
-def test_an_append_that_may_count_on_one_that_conflicted_conflicts_whatever_stands_there(
+def test_an_append_that_may_build_on_one_that_conflicted_conflicts_whatever_was_written_since(
     backend: Backend, pen: Pen
 ) -> None:
-    """Of two appends with the same version in a call the first conflicts: the next may be decided upon that one."""
+    """Of two appends with the same version the first conflicts: a later append may have been decided upon it."""
     backend.append(pen.call(pen.append("stock", 1)))
     lost = Append(pen.events("stock", 2) + pen.events("b", 9))
     call = pen.call(lost, Append([pen.event("stock", 2, b'"another"')]), pen.append("stock", 3), pen.append("c", 1))
@@ -77,10 +77,10 @@ def test_an_append_that_may_count_on_one_that_conflicted_conflicts_whatever_stan
 
 
 @pytest.mark.parametrize("versions", [(2,), (-1,), (1, 3), (1, 1), (2, 1), (0, 2)])
-def test_a_stream_without_events_begins_at_one_and_goes_on_without_gaps(
+def test_a_stream_begins_at_one_and_continues_without_gaps(
     backend: Backend, pen: Pen, versions: tuple[int, ...]
 ) -> None:
-    """An append that does not begin its stream, or jumps within it, conflicts."""
+    """An append that does not begin at 1, or leaves out a version, conflicts."""
     (outcome,) = backend.append(pen.call(pen.append("a", *versions))).outcomes
 
     assert isinstance(outcome, Conflict)
@@ -88,7 +88,7 @@ def test_a_stream_without_events_begins_at_one_and_goes_on_without_gaps(
 
 
 def test_a_stream_may_begin_at_zero_but_not_afterwards(backend: Backend, pen: Pen) -> None:
-    """Applications of the library may count from 0; a stream that began at 1 has no place for a 0."""
+    """Applications of the library may count from 0; a stream that began at 1 cannot have a 0 later."""
     assert backend.append(pen.call(pen.append("zero", 0, 1), pen.append("one", 1))).outcomes == [
         Appended(1, 2),
         Appended(3, 3),
@@ -99,7 +99,7 @@ def test_a_stream_may_begin_at_zero_but_not_afterwards(backend: Backend, pen: Pe
     assert receipt.outcomes == [Conflict("one", -1, 1), Appended(4, 4), Conflict("zero", -1, 2)]
 
 
-def test_a_conflict_writes_nothing_of_its_append_and_leaves_its_neighbours_alone(backend: Backend, pen: Pen) -> None:
+def test_a_conflict_writes_nothing_of_its_append_and_does_not_affect_the_others(backend: Backend, pen: Pen) -> None:
     """Of three appends the middle one conflicts in its second stream: its first stream gets nothing either."""
     backend.append(pen.call(pen.append("taken", 1)))
     middle = Append([*pen.events("m", 1), *pen.events("taken", 1)])
@@ -136,7 +136,7 @@ def test_streams_may_alternate_within_an_append(backend: Backend, pen: Pen) -> N
 
 
 def test_the_same_call_again_has_its_first_outcome(backend: Backend, pen: Pen) -> None:
-    """After a partial conflict and more events the same call still answers as the first time, and writes nothing."""
+    """After a partial conflict and more events, the same call has the same outcome, and writes nothing."""
     backend.append(pen.call(pen.append("a", 1)))
     call = pen.call(
         pen.append("a", 2),
@@ -165,7 +165,7 @@ def test_the_same_call_again_has_its_first_outcome(backend: Backend, pen: Pen) -
 
 
 def test_another_call_under_the_id_of_one_that_was_written_is_an_error(backend: Backend, pen: Pen) -> None:
-    """An id names one call: nothing is written, wherever the other one's events would stand."""
+    """An id is for one call: nothing is written, whatever the other one's events are."""
     first = pen.call(pen.append("a", 1))
     backend.append(first)
 
@@ -177,7 +177,7 @@ def test_another_call_under_the_id_of_one_that_was_written_is_an_error(backend: 
 
 
 def test_a_call_in_which_all_conflict_writes_nothing(backend: Backend, pen: Pen) -> None:
-    """No link of the chain, no due work, no consumer's position: as if it had never been sent."""
+    """No link of the chain, no queue entry, no checkpoint: as if it had never been sent."""
     backend.append(pen.call(pen.append("a", 1)))
     before = backend.head()
 
@@ -194,7 +194,7 @@ def test_a_call_in_which_all_conflict_writes_nothing(backend: Backend, pen: Pen)
 
 
 def test_the_worker_of_an_ended_lease_appends_nothing(backend: Backend, pen: Pen) -> None:
-    """An epoch that no longer holds, or never did, is refused whole; one that holds is not."""
+    """A call with a token that no longer holds, or never did, is refused; one with a token that holds is not."""
     token = backend.register(host="h", pid=1, lease_seconds=60)
     written = pen.call(pen.append("a", 1), token=token)
     first = backend.append(written)
@@ -205,11 +205,11 @@ def test_the_worker_of_an_ended_lease_appends_nothing(backend: Backend, pen: Pen
             backend.append(pen.call(pen.append("a", 2), token=ended))
 
     assert backend.head().position == 1
-    assert backend.append(written) == first  # what was written under the lease stays so
+    assert backend.append(written) == first  # it was written under the lease, and its outcome stays known
 
 
 def test_a_consumer_moves_by_compare_and_set(backend: Backend, pen: Pen) -> None:
-    """Events and position go together: with a wrong expectation neither is written."""
+    """Events and checkpoint are written together: with a wrong expectation, neither is."""
     backend.append(pen.call(pen.append("a", 1), checkpoints=[CheckpointUpdate("reader", 0, 5)]))
 
     with pytest.raises(PositionConflict, match=r"'reader' is at position 5, not 4"):
@@ -225,7 +225,7 @@ def test_a_consumer_moves_by_compare_and_set(backend: Backend, pen: Pen) -> None
 
 
 def test_a_consumer_moves_once_with_the_same_call(backend: Backend, pen: Pen) -> None:
-    """A call without events is idempotent too: sent again, it finds itself."""
+    """A call without events is idempotent too."""
     call = pen.call(checkpoints=[CheckpointUpdate("reader", 0, 5)])
     backend.append(call)
 
@@ -237,7 +237,7 @@ def test_a_consumer_moves_once_with_the_same_call(backend: Backend, pen: Pen) ->
 
 
 def test_a_call_has_a_largest_size(backend: Backend, pen: Pen) -> None:
-    """The largest call is written whole; one event more is refused before it is sent."""
+    """The largest call is written; one more event is refused before it is sent."""
     events = pen.events("a", *range(1, APPEND_EVENTS_MAX + 2))
 
     with pytest.raises(ValueError, match="10,001 events"):
@@ -247,7 +247,7 @@ def test_a_call_has_a_largest_size(backend: Backend, pen: Pen) -> None:
 
 
 def test_recorded_times_never_decrease(backend: Backend, pen: Pen) -> None:
-    """The head keeps the last time, and each append is at that time or later."""
+    """The head has the last time, and each append is recorded at that time or later."""
     times = [backend.append(pen.call(pen.append("a", version))).recorded_at for version in range(1, 20)]
 
     assert times == sorted(times)

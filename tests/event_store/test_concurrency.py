@@ -1,4 +1,4 @@
-"""Many writers at once: positions without gaps, and one winner for each version."""
+"""Concurrent writers: positions without gaps, and one winner for each version."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CALLS = 25
 
 
 def roll_back(url: str) -> None:
-    """Write an event at the next position by hand, dawdle with the head locked, and think better of it."""
+    """Lock the head in another transaction for a while, and roll back."""
     if url.startswith("sqlite"):
         connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, timeout=30)
         connection.execute("BEGIN IMMEDIATE")
@@ -41,7 +41,7 @@ def roll_back(url: str) -> None:
 
 
 def test_a_tailing_reader_skips_nothing(url: str, log: Backend, pen: Pen) -> None:
-    """Eight writers with pauses, conflicts and rollbacks: a reader that follows sees 1, 2, 3, … as it happens."""
+    """While eight writers append, pause, conflict and roll back, a reader sees the positions 1, 2, 3 and so on."""
     done = Event()
     seen: list[StoredRow] = []
 
@@ -57,7 +57,7 @@ def test_a_tailing_reader_skips_nothing(url: str, log: Backend, pen: Pen) -> Non
         version = written = 0
         for _ in range(CALLS):
             mine = pen.append(f"s{number}", *range(version + 1, version + 1 + chance.randint(1, 3)))
-            outcomes = writer.append(pen.call(mine, pen.append("everybody", chance.randint(1, 40)))).outcomes
+            outcomes = writer.append(pen.call(mine, pen.append("shared", chance.randint(1, 40)))).outcomes
             version += len(mine.events)
             written += sum(o.last_position - o.first_position + 1 for o in outcomes if isinstance(o, Appended))
             if chance.random() < 0.2:
@@ -80,7 +80,7 @@ def test_a_tailing_reader_skips_nothing(url: str, log: Backend, pen: Pen) -> Non
 
 
 def test_each_version_of_a_stream_has_one_winner(url: str, log: Backend, pen: Pen) -> None:
-    """Eight writers claim the same version again and again: one is appended, the others learn where it ends."""
+    """Of eight writers that append the same version, each time one succeeds and the others conflict."""
     rounds = 20
     together = Barrier(WRITERS)
 
@@ -91,7 +91,7 @@ def test_each_version_of_a_stream_has_one_winner(url: str, log: Backend, pen: Pe
             together.wait(30)
             hot = Append([pen.event("hot", version, str(number).encode())])
             own, claimed = writer.append(pen.call(pen.append(f"own-{number}", version), hot)).outcomes
-            assert isinstance(own, Appended)  # a neighbour's conflict is no matter
+            assert isinstance(own, Appended)  # the conflict of another append does not affect it
             won.append(isinstance(claimed, Appended))
         writer.close()
         return won
@@ -104,21 +104,21 @@ def test_each_version_of_a_stream_has_one_winner(url: str, log: Backend, pen: Pe
     assert winners == Counter({number: sum(row) for number, row in enumerate(won) if any(row)})
 
 
-def test_threads_share_one_ledger(log: Backend, pen: Pen) -> None:
+def test_threads_share_one_ledger(backend: Backend, pen: Pen) -> None:
     """One object serves many threads that append and read."""
 
     def work(number: int) -> int:
         for version in range(1, 11):
-            log.append(pen.call(pen.append(f"s{number}", version)))
-            assert len(log.stream(f"s{number}")) == version
+            backend.append(pen.call(pen.append(f"s{number}", version)))
+            assert len(backend.stream(f"s{number}")) == version
         return 10
 
     with ThreadPoolExecutor(WRITERS) as threads:
-        assert sum(threads.map(work, range(WRITERS))) == log.head().position
+        assert sum(threads.map(work, range(WRITERS))) == backend.head().position
 
 
 def test_many_may_create_the_same_ledger(url: str) -> None:
-    """Eight at the same moment, where nothing was: one creates it, all open it."""
+    """Eight at the same moment: one creates it, and all open it."""
     together = Barrier(WRITERS)
 
     def open_it(_: int) -> int:

@@ -1,4 +1,4 @@
-"""What was acknowledged is there after a kill: of the writer on both backends, and of the database server."""
+"""Acknowledged events survive a kill of the writer, on both backends, and of the database server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sagaledger.infrastructure.event_store.verify import verify
 if TYPE_CHECKING:
     from .conftest import Pen
 
-# Appends without end, and says each version once the log has acknowledged it.
+# Appends without end, and prints each position once the log has acknowledged it.
 WRITER = """
 import sys
 from uuid import uuid4
@@ -52,7 +52,7 @@ def writer(url: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def acknowledged(process: subprocess.Popen[str], enough: int) -> int:
-    """The last position that the writer said, once it has said so many."""
+    """Return the last position that the writer printed, after so many."""
     assert process.stdout is not None
     last = 0
     for _ in range(enough):
@@ -62,7 +62,7 @@ def acknowledged(process: subprocess.Popen[str], enough: int) -> int:
 
 @pytest.mark.parametrize("enough", [1, 20, 50])
 def test_what_a_killed_writer_was_told_is_there(url: str, pen: Pen, enough: int) -> None:
-    """SIGKILL in full flight: every acknowledged event is in the log, which is whole and takes more."""
+    """Every acknowledged event is in the log, which verifies and takes more."""
     log = open_backend(url, create=True)
 
     with writer(url) as process:
@@ -71,19 +71,19 @@ def test_what_a_killed_writer_was_told_is_there(url: str, pen: Pen, enough: int)
         rest = process.stdout.read().split() if process.stdout else []
 
     head = log.head().position
-    told = int(rest[-1]) if rest else last
-    assert told <= head <= told + 1  # one more may have been written and not told
+    printed = int(rest[-1]) if rest else last
+    assert printed <= head <= printed + 1  # one more may have been written, and not acknowledged
     assert verify(log).ok
     (outcome,) = log.append(pen.call(pen.append("a", head + 1))).outcomes
-    if isinstance(outcome, Conflict):  # the server went on with the call whose sender was killed
-        assert outcome.actual_version == head + 1 <= told + 1
+    if isinstance(outcome, Conflict):  # the server wrote the call whose sender was killed
+        assert outcome.actual_version == head + 1 <= printed + 1
         (outcome,) = log.append(pen.call(pen.append("a", head + 2))).outcomes
     assert isinstance(outcome, Appended)
     log.close()
 
 
-def test_a_file_s_commits_reach_the_disk(sqlite_url: str) -> None:
-    """No kill shows what a power cut would lose, so the settings themselves are held to it."""
+def test_the_commits_of_a_file_reach_the_disk(sqlite_url: str) -> None:
+    """No kill shows what a power cut would lose, so this asserts the settings."""
     log = SqliteStore(Path(sqlite_url.removeprefix("sqlite:///")), url=sqlite_url)
 
     with log._file.writing() as connection:
@@ -94,7 +94,7 @@ def test_a_file_s_commits_reach_the_disk(sqlite_url: str) -> None:
 
 
 def test_a_full_disk_acknowledges_nothing(sqlite_url: str, pen: Pen) -> None:
-    """The append that no longer fits is refused whole, says why, and is written when there is room again."""
+    """The append that no longer fits is refused, with the reason, and written when there is room again."""
     log = SqliteStore(Path(sqlite_url.removeprefix("sqlite:///")), url=sqlite_url)
     log.append(pen.call(pen.append("a", 1)))
     with log._file.writing() as connection:
@@ -126,7 +126,7 @@ def test_what_a_killed_server_acknowledged_is_there() -> None:
             pgexec("pg_ctl", ("-D", data, "-m", "immediate", "stop"), bin_path=server.bin_path, user=server.system_user)
             process.kill()
             rest = process.stdout.read().split() if process.stdout else []
-            last = int(rest[-1]) if rest else last  # it was told more until the very end
+            last = int(rest[-1]) if rest else last  # it had more acknowledged until the end
 
         server.ensure_postgres_running()
 

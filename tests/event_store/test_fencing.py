@@ -1,4 +1,4 @@
-"""A lease ends under the lock that an append holds, so that neither is in doubt about the other (PostgreSQL)."""
+"""A lease ends under the lock that an append holds, so that no append is written under an ended one (PostgreSQL)."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ def ledger(postgres_url: str) -> Iterator[Backend]:
 
 @pytest.fixture
 def head_holder(postgres_url: str, ledger: Backend) -> Iterator[psycopg.Connection[Any]]:
-    """A transaction that has the head's lock, as an append in the middle of its work."""
+    """A transaction that has locked the head, as an append has until it commits."""
     assert ledger.head().position == 0
     with psycopg.connect(postgres_url) as connection:
         connection.execute("SELECT FROM head FOR UPDATE")
         yield connection
 
 
-def _wait_until_somebody_waits(url: str, call: Future[Any]) -> None:
+def _wait_until_a_session_waits(url: str, call: Future[Any]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    with psycopg.connect(url, autocommit=True) as onlooker:
-        while (onlooker.execute(WAITING).fetchone() or (0,))[0] == 0:
+    with psycopg.connect(url, autocommit=True) as observer:
+        while (observer.execute(WAITING).fetchone() or (0,))[0] == 0:
             assert not call.done(), "it did not wait for the lock"
             assert time.monotonic() < deadline
-            onlooker.execute("SELECT pg_sleep(0.005)")
+            observer.execute("SELECT pg_sleep(0.005)")
 
 
 def test_an_append_sees_that_its_lease_ended_while_it_waited(
     postgres_url: str, ledger: Backend, head_holder: psycopg.Connection[Any], pen: Pen
 ) -> None:
-    """It began under a lease that held, and was not the first to have the lock."""
+    """It was sent while the lease held, and got the lock after the lease had ended."""
     token = ledger.register(host="h", pid=1, lease_seconds=60)
 
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(ledger.append, pen.call(pen.append("a", 1), token=token))
-        _wait_until_somebody_waits(postgres_url, call)
+        _wait_until_a_session_waits(postgres_url, call)
         head_holder.execute("DELETE FROM workers")
         head_holder.commit()
 
@@ -70,13 +70,13 @@ def test_an_append_sees_that_its_lease_ended_while_it_waited(
 def test_a_lease_does_not_end_while_an_append_under_it_is_written(
     postgres_url: str, ledger: Backend, head_holder: psycopg.Connection[Any], ending: str
 ) -> None:
-    """Whoever ends it waits until that append is committed."""
+    """Ending it waits until that append is committed."""
     token = ledger.register(host="h", pid=1, lease_seconds=0)
     end = ledger.take_over if ending == "take_over" else lambda: ledger.retire(token)
 
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(end)
-        _wait_until_somebody_waits(postgres_url, call)
+        _wait_until_a_session_waits(postgres_url, call)
         assert [worker.epoch for worker in ledger.workers()] == [token.epoch]
         head_holder.commit()
         call.result(PATIENCE_SECONDS)

@@ -1,4 +1,4 @@
-"""An append whose reply is lost: written once, and told as it was the first time, or not told at all."""
+"""An append whose reply is lost is written once; its outcome is the first one, or reported as unknown."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Proxy:
-    """Stands between client and server, and hangs up on what it is told to: an append, or the answer to one."""
+    """Between client and server, it can lose an append, or the reply to one, and then closes the connection."""
 
     def __init__(self, server: Path, folder: Path) -> None:
         self.folder = folder
@@ -32,24 +32,24 @@ class Proxy:
         self.replies_to_lose = 0
         self.is_open = True
         self._server = server
-        self._door = socket.socket(socket.AF_UNIX)
-        self._door.bind(str(folder / server.name))
-        self._door.listen()
-        self._doorman = Thread(target=self._let_in)
-        self._doorman.start()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(folder / server.name))
+        self._listener.listen()
+        self._acceptor = Thread(target=self._accept)
+        self._acceptor.start()
 
     def close(self) -> None:
         self.is_open = False
-        self._door.shutdown(socket.SHUT_RDWR)
-        self._doorman.join()
-        self._door.close()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._acceptor.join()
+        self._listener.close()
 
-    def _let_in(self) -> None:
+    def _accept(self) -> None:
         while True:
             try:
-                client, _ = self._door.accept()
+                client, _ = self._listener.accept()
             except OSError:
-                return  # the door was closed
+                return  # the listener was closed
             if self.is_open:
                 Thread(target=self._serve, args=(client,)).start()
             else:
@@ -58,17 +58,17 @@ class Proxy:
     def _serve(self, client: socket.socket) -> None:
         with client, socket.socket(socket.AF_UNIX) as server:
             server.connect(str(self._server))
-            ways = (
+            directions = (
                 Thread(target=self._forward, args=(client, server, self._loses_request)),
                 Thread(target=self._forward, args=(server, client, self._loses_reply)),
             )
-            for way in ways:
-                way.start()
-            for way in ways:
-                way.join()
+            for direction in directions:
+                direction.start()
+            for direction in directions:
+                direction.join()
 
     def _forward(self, source: socket.socket, target: socket.socket, loses: Callable[[bytes], bool]) -> None:
-        with suppress(OSError):  # the other way hung up
+        with suppress(OSError):  # the other direction was closed
             while (data := source.recv(65_536)) and not loses(data):
                 target.sendall(data)
         for end in (source, target):
@@ -89,7 +89,7 @@ class Proxy:
 @pytest.fixture
 def proxy(postgres_server: str) -> Iterator[Proxy]:
     server = Path(str(conninfo_to_dict(postgres_server)["host"])) / ".s.PGSQL.5432"
-    with tempfile.TemporaryDirectory(prefix="door-") as folder:  # short: a socket's path has 107 characters at most
+    with tempfile.TemporaryDirectory(prefix="proxy-") as folder:  # short: a socket's path has 107 characters at most
         proxy = Proxy(server, Path(folder))
         yield proxy
         proxy.close()
@@ -114,7 +114,7 @@ def through(postgres_url: str, proxy: Proxy, directly: Backend) -> Iterator[Post
 
 
 def test_a_lost_reply_is_learned(through: PostgresStore, proxy: Proxy, pen: Pen) -> None:
-    """The append was written once, and the conflict in it is the one it had: no false one with itself."""
+    """The append was written once, and its outcome has no false conflict with itself."""
     through.append(pen.call(pen.append("a", 1)))
     proxy.replies_to_lose = 1
 
@@ -126,7 +126,7 @@ def test_a_lost_reply_is_learned(through: PostgresStore, proxy: Proxy, pen: Pen)
 
 
 def test_a_lost_request_is_sent_again(through: PostgresStore, proxy: Proxy, pen: Pen) -> None:
-    """It never arrived, so it is written now, once."""
+    """The first request never arrived, so the append is written once."""
     through.append(pen.call(pen.append("a", 1)))
     proxy.requests_to_lose = 1
 
@@ -140,7 +140,7 @@ def test_a_lost_request_is_sent_again(through: PostgresStore, proxy: Proxy, pen:
 def test_what_cannot_be_learned_is_not_guessed(
     through: PostgresStore, directly: Backend, proxy: Proxy, pen: Pen
 ) -> None:
-    """The server stays away: the outcome is unknown, and the same call gives it when the server is back."""
+    """The server stays unreachable. The same call returns the outcome when the server is back."""
     through.append(pen.call(pen.append("a", 1)))
     call = pen.call(pen.append("a", 2), pen.append("a", 9))
     proxy.replies_to_lose = 1
@@ -158,7 +158,7 @@ def test_what_cannot_be_learned_is_not_guessed(
 def test_a_server_that_was_never_reached_wrote_nothing(
     through: PostgresStore, directly: Backend, proxy: Proxy, pen: Pen
 ) -> None:
-    """Nothing was sent, so nothing is unknown."""
+    """Nothing was sent, so the outcome is known."""
     proxy.is_open = False
 
     with pytest.raises(Unavailable):
@@ -168,7 +168,7 @@ def test_a_server_that_was_never_reached_wrote_nothing(
 
 
 def test_a_read_finds_another_connection(through: PostgresStore, directly: Backend, pen: Pen) -> None:
-    """The server ended every idle connection, as in a restart: readers do not notice."""
+    """The server ended every idle connection, as a restart does, and readers do not notice."""
     directly.append(pen.call(pen.append("a", 1)))
     through.head()
     with directly._database.transaction() as connection:

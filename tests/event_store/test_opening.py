@@ -1,4 +1,4 @@
-"""Opening a ledger: what is not one is refused, naming the place and the remedy."""
+"""Opening a ledger: what is not one is refused, with its name and the remedy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def by_hand(url: str, *statements: str) -> None:
-    """Change a database as somebody with an SQL shell would."""
+    """Change a database as a person with an SQL shell would."""
     if url.startswith("sqlite"):
         connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
         for statement in statements:
@@ -36,7 +36,7 @@ def by_hand(url: str, *statements: str) -> None:
 
 
 def test_a_ledger_opened_again_is_the_same(url: str, log: Backend, pen: Pen) -> None:
-    """What was written is there; creating it once more changes nothing."""
+    """What was written is there; creating the schema again changes nothing."""
     log.append(pen.call(pen.append("a", 1)))
 
     again = open_backend(url, create=True)
@@ -54,13 +54,13 @@ def test_an_absent_file_is_created(sqlite_url: str) -> None:
 
 
 def test_a_schema_without_a_ledger_names_init(postgres_url: str) -> None:
-    """In PostgreSQL nothing is created unasked."""
+    """In PostgreSQL nothing is created without `create`."""
     with pytest.raises(NotALedger, match="sagaledger init --db postgresql://"):
         open_backend(postgres_url)
 
 
 def test_a_newer_schema_names_the_upgrade(url: str) -> None:
-    """Never a guess at what a later version means; and `init` cannot go back."""
+    """This version cannot know what a later one means, and `init` cannot go back."""
     open_backend(url, create=True).close()
     by_hand(url, "INSERT INTO sagaledger_schema SELECT 999, applied_at FROM sagaledger_schema LIMIT 1")
 
@@ -89,19 +89,19 @@ def test_an_older_schema_names_init_which_upgrades_it(postgres_url: str, pen: Pe
     upgraded.close()
 
 
-def test_a_database_of_something_else_is_left_alone(url: str) -> None:
-    """Tables of another program: refused, also when asked to create, and not touched."""
+def test_a_database_of_another_program_is_refused(url: str) -> None:
+    """With tables of another program it is refused, also with `create`, and not changed."""
     by_hand(url, "CREATE TABLE customers (id integer)")
 
     with pytest.raises(NotALedger, match="customers"):
         open_backend(url, create=True)
 
     by_hand(url, "DROP TABLE customers")
-    open_backend(url, create=True).close()  # nothing was left behind
+    open_backend(url, create=True).close()  # the refused attempt left nothing
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
-    """A text file is named as what it is, and keeps its content."""
+    """A text file keeps its content."""
     file = tmp_path / "notes.txt"
     file.write_text("not a database, but long enough to have a header " * 10)
 
@@ -118,14 +118,14 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    """The folder of the file must exist: a typing error should not create one."""
+    """The folder of the file must exist: a typing error must not create one."""
     with pytest.raises(Unavailable, match=r"/absent does not exist"):
         open_backend(f"sqlite:///{tmp_path}/absent/ledger.db")
 
 
 @pytest.mark.parametrize("url", ["mysql://host/db", "ledger.db", "", "sqlite://", "sqlite:///", "sqlite:ledger.db"])
 def test_an_unknown_url_names_the_known_forms(url: str) -> None:
-    """Whatever is wrong with it, the message shows what would be right."""
+    """Whatever is wrong with it."""
     with pytest.raises(Unavailable, match=r"sqlite:///file\.db"):
         open_backend(url)
 
@@ -133,8 +133,8 @@ def test_an_unknown_url_names_the_known_forms(url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://ann:geheim@127.0.0.1:1/db",  # nobody listens
-        "postgresql://ann:geheim@127.0.0.1:1:2/db",  # no URL
+        "postgresql://ann:geheim@127.0.0.1:1/db",  # no server listens
+        "postgresql://ann:geheim@127.0.0.1:1:2/db",  # not a URL
         "postgresql://ann@127.0.0.1:1/db?password=geheim",
         "postgresql://ann:geheim@no-such-host.invalid/db",
     ],
@@ -149,7 +149,7 @@ def test_an_unreachable_server_is_named_without_its_password(url: str) -> None:
 
 @pytest.mark.parametrize("form", ["postgresql://postgres:geheim@/{}", "postgresql://postgres@/{}&password=geheim"])
 def test_a_remedy_shows_the_url_without_its_password(postgres_url: str, form: str) -> None:
-    """Also where the message tells what to type."""
+    """Also in a command that the message recommends."""
     rest = postgres_url.partition("@/")[2]
 
     with pytest.raises(NotALedger, match="sagaledger init") as raised:
@@ -172,7 +172,7 @@ def test_a_backend_is_named_without_its_password(postgres_url: str, form: str) -
 
 
 def test_a_locked_file_is_named_after_a_bounded_wait(tmp_path: Path, pen: Pen) -> None:
-    """Somebody else's transaction that does not end: nothing was written, and the message says what to do."""
+    """Another program's transaction does not end: nothing was written, and the message says what to do."""
     log = SqliteStore(tmp_path / "ledger.db", url="sqlite:///ledger.db", busy_seconds=0.1)
     holder = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
@@ -206,8 +206,8 @@ def test_a_read_only_database_is_named(url: str, log: Backend, pen: Pen) -> None
     assert log.head().position == 0
 
 
-def test_an_upgrade_puts_on_record_what_the_log_says_of_definitions(url: str) -> None:
-    """The structures that sagas were started with before anybody kept them apart."""
+def test_an_upgrade_records_the_fingerprints_that_the_log_has(url: str) -> None:
+    """A ledger from before there was a record of them."""
     with Ledger.open(url, APP, create=True) as ledger:
         ledger.start(trip, Trip("Rome", 4))
         ledger.start(trip, Trip("Oslo", 2))

@@ -1,4 +1,4 @@
-"""The contract of reading, waiting and snapshots, on every backend."""
+"""The contract of reading, waiting, snapshots and fingerprints, on every backend."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def places(rows: Iterable[StoredRow]) -> list[tuple[str, int]]:
     return [(row.stream_id, row.version) for row in rows]
 
 
-def test_an_empty_log_has_a_head_and_nothing_else(backend: Backend) -> None:
-    """Position 0, the hash of nothing, no time."""
+def test_an_empty_log_has_only_a_head(backend: Backend) -> None:
+    """Position 0, 32 zero bytes, no time."""
     head = backend.head()
 
     assert (head.position, head.hash, head.recorded_at) == (0, bytes(32), None)
@@ -34,7 +34,7 @@ def test_an_empty_log_has_a_head_and_nothing_else(backend: Backend) -> None:
 
 
 def test_the_log_is_read_in_pages(backend: Backend, pen: Pen) -> None:
-    """After a position, up to one, some topics only, at most so many: always in order."""
+    """After a position, up to one, of some topics, at most so many: always in order."""
     topics = ["odd", "even"] * 5
     backend.append(pen.call(Append([pen.event("a", n, topic=topics[n - 1]) for n in range(1, 11)])))
 
@@ -46,7 +46,7 @@ def test_the_log_is_read_in_pages(backend: Backend, pen: Pen) -> None:
 
 
 def test_a_stream_is_read_between_versions(backend: Backend, pen: Pen) -> None:
-    """After a version and up to one, and only that stream, although others begin with its name."""
+    """After a version and up to one; not those of a stream whose name begins with its name."""
     backend.append(pen.call(pen.append("a", 1, 2, 3), pen.append("ab", 1), pen.append("a", 4)))
 
     assert places(backend.stream("a")) == [("a", 1), ("a", 2), ("a", 3), ("a", 4)]
@@ -54,7 +54,7 @@ def test_a_stream_is_read_between_versions(backend: Backend, pen: Pen) -> None:
 
 
 def test_many_streams_are_read_at_once(backend: Backend, pen: Pen) -> None:
-    """Each beyond its own version, ordered by stream and version; unknown ones are no matter."""
+    """Each beyond its own version, ordered by stream and version; unknown streams have no events."""
     backend.append(pen.call(pen.append("b", 1, 2), pen.append("a", 1), pen.append("B", 1), pen.append("a", 2, 3)))
 
     rows = backend.streams([("b", 0), ("a", 1), ("none", 0), ("B", 0)])
@@ -63,8 +63,8 @@ def test_many_streams_are_read_at_once(backend: Backend, pen: Pen) -> None:
     assert backend.streams([]) == []
 
 
-def test_what_many_streams_say_is_read_at_once(backend: Backend, pen: Pen) -> None:
-    """The events of each stream together and in order, however they were appended; unknown streams are no matter."""
+def test_the_payloads_of_many_streams_are_read_at_once(backend: Backend, pen: Pen) -> None:
+    """The events of a stream stand together and in order, however they were appended; unknown streams have none."""
     said = [pen.event("b", n, b'{"n":%d}' % n, topic=f"T{n}") for n in (1, 2, 3)]
     backend.append(pen.call(Append(said[:1]), pen.append("a", 1), Append(said[1:]), pen.append("other", 1)))
 
@@ -77,7 +77,7 @@ def test_what_many_streams_say_is_read_at_once(backend: Backend, pen: Pen) -> No
 
 
 def test_a_process_is_read_across_its_streams(backend: Backend, pen: Pen) -> None:
-    """A saga's own events and those that others wrote on its behalf, in the order in which they happened."""
+    """A saga's own events and those of its participants, in the order of the log."""
     backend.append(
         pen.call(
             pen.append("saga", 1),
@@ -91,7 +91,7 @@ def test_a_process_is_read_across_its_streams(backend: Backend, pen: Pen) -> Non
 
 
 def test_an_instant_has_a_position(backend: Backend, pen: Pen) -> None:
-    """The last event recorded then or before."""
+    """That of the last event recorded at it or before."""
     first = backend.append(pen.call(pen.append("a", 1, 2))).recorded_at
     second = backend.append(pen.call(pen.append("a", 3))).recorded_at
     moment = timedelta(microseconds=1)
@@ -103,7 +103,7 @@ def test_an_instant_has_a_position(backend: Backend, pen: Pen) -> None:
 
 
 def test_the_newest_snapshot_stays(backend: Backend) -> None:
-    """An older one gives way, a newer one stays."""
+    """An older one is replaced, and a newer one is not."""
     backend.put_snapshots([Snapshot("a", 10, "s1", b"ten"), Snapshot("b", 1, "s1", b"")])
     backend.put_snapshots([Snapshot("a", 20, "s2", b"twenty")])
     backend.put_snapshots([Snapshot("a", 15, "s2", b"fifteen")])
@@ -116,7 +116,7 @@ def test_the_newest_snapshot_stays(backend: Backend) -> None:
 
 
 def test_waiting_ends_when_the_time_is_up(backend: Backend, pen: Pen) -> None:
-    """It gives the head as it is; what is there already is not waited for."""
+    """It returns the head's position, and at once if the log is beyond the position already."""
     backend.append(pen.call(pen.append("a", 1)))
 
     assert backend.wait_beyond(0, 60) == 1
@@ -124,7 +124,7 @@ def test_waiting_ends_when_the_time_is_up(backend: Backend, pen: Pen) -> None:
 
 
 def test_waiting_ends_soon_after_another_process_appends(url: str, log: Backend, pen: Pen) -> None:
-    """Through a connection of its own, as another process would: noticed long before the time is up."""
+    """By a connection of its own, as another process has: noticed long before the time is up."""
     reached: list[int] = []
     waiting = Thread(target=lambda: reached.append(log.wait_beyond(0, 60)))
     waiting.start()
@@ -137,3 +137,14 @@ def test_waiting_ends_soon_after_another_process_appends(url: str, log: Backend,
     assert reached == [1]
     assert time.monotonic() - started < 5
     other.close()
+
+
+def test_a_fingerprint_is_recorded_once(backend: Backend) -> None:
+    """The first one stays, and each version has its own."""
+    assert backend.fingerprints() == {}
+
+    assert backend.record_fingerprint("trip", 1, "first") == "first"
+    assert backend.record_fingerprint("trip", 1, "second") == "first"
+    assert backend.record_fingerprint("trip", 2, "second") == "second"
+
+    assert backend.fingerprints() == {("trip", 1): "first", ("trip", 2): "second"}

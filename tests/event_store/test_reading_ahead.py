@@ -1,4 +1,4 @@
-"""Reading part by part from PostgreSQL, while the caller deals with the part before."""
+"""Reading part by part from PostgreSQL, while the caller works on the part before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sagaledger.infrastructure.event_store.postgres.database import PostgresData
 from .conftest import Pen
 
 PARTS = [["a"], ["b"], ["c"]]
-HANG_UP = """
+END_OTHER_SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
@@ -28,21 +28,21 @@ def log(postgres_url: str, pen: Pen) -> Iterator[Backend]:
     log.close()
 
 
-def test_who_leaves_early_leaves_no_answer_behind(log: Backend) -> None:
-    """However often, and whatever is read next."""
+def test_a_reader_that_stops_early_does_not_disturb_the_next(log: Backend) -> None:
+    """A reply that it has not received is not taken for that of another statement."""
     for _ in range(20):  # more often than there are connections
         reading = log.payloads(PARTS)
         assert [stream_id for stream_id, *_ in next(reading)] == ["a", "a"]
-        reading.close()  # type: ignore[attr-defined]  # a generator, as a loop that is left closes it
+        reading.close()  # type: ignore[attr-defined]  # a generator, which leaving a loop closes
 
     assert [[stream_id for stream_id, *_ in part] for part in log.payloads(PARTS)] == [["a"] * 2, ["b"] * 2, ["c"] * 2]
     assert [row.stream_id for row in log.stream("b")] == ["b", "b"]
 
 
-def test_who_reads_to_the_end_leaves_a_connection_for_the_next(
+def test_a_reader_that_gets_every_part_gives_its_connection_back(
     postgres_url: str, log: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also who asks for as many parts as there are, and not whether there are more."""
+    """Also one that does not ask whether there are more parts."""
     opened: list[object] = []
     connect = PostgresDatabase.connect
     monkeypatch.setattr(PostgresDatabase, "connect", lambda database: opened.append(database) or connect(database))
@@ -57,11 +57,11 @@ def test_who_reads_to_the_end_leaves_a_connection_for_the_next(
 
 
 def test_a_connection_that_dies_meanwhile_loses_no_part(log: Backend, postgres_url: str) -> None:
-    """What it had asked for is asked for again, and read once."""
+    """The part that it was reading is read again, and yielded once."""
     read = []
     with psycopg.connect(postgres_url, autocommit=True) as other:
         for part in log.payloads(PARTS):
             read.append([stream_id for stream_id, *_ in part])
-            other.execute(HANG_UP)
+            other.execute(END_OTHER_SESSIONS)
 
     assert read == [["a"] * 2, ["b"] * 2, ["c"] * 2]

@@ -1,4 +1,4 @@
-"""`verify` finds what somebody edited, and names the position."""
+"""`verify` finds edits, and names their positions."""
 
 from __future__ import annotations
 
@@ -20,17 +20,22 @@ if TYPE_CHECKING:
 EVENTS = 12
 
 
-@pytest.fixture
-def written(log: Backend, pen: Pen) -> Backend:
-    """Four appends: positions 1 to 3, 4 to 6, 7 to 9 and 10 to 12, alternating between two streams."""
+def write(log: Backend, pen: Pen) -> Backend:
+    """Append four times: positions 1 to 3, 4 to 6, 7 to 9 and 10 to 12, alternating between two streams."""
     for call in range(4):
         versions = range(3 * call + 1, 3 * call + 4)
         log.append(pen.call(Append([pen.event("ab"[v % 2], (v + 1) // 2, b'{"n":%d}' % v) for v in versions])))
     return log
 
 
+@pytest.fixture
+def written(log: Backend, pen: Pen) -> Backend:
+    """A log in a database that can be edited."""
+    return write(log, pen)
+
+
 def edit(url: str, statement: str) -> None:
-    """Do what nobody should: change the database behind the ledger's back."""
+    """Change the database without the ledger."""
     if url.startswith("sqlite"):
         connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
         connection.execute(statement)
@@ -44,8 +49,9 @@ def positions(found: Verification) -> set[int]:
     return {problem.position for problem in found.problems}
 
 
-def test_what_nobody_edited_is_proved(written: Backend) -> None:
-    """Every event is counted, and the head is what can be kept elsewhere; progress ends at the head."""
+def test_a_log_that_was_not_edited_is_proved(backend: Backend, pen: Pen) -> None:
+    """Every event is counted, the head can be kept elsewhere and expected, and progress ends at the head."""
+    written = write(backend, pen)
     seen: list[tuple[int, int]] = []
 
     found = verify(written, progress=lambda done, total: seen.append((done, total)))
@@ -56,11 +62,11 @@ def test_what_nobody_edited_is_proved(written: Backend) -> None:
     assert verify(written, expect=(head.position, head.hash)).ok
 
 
-def test_an_empty_log_is_proved(log: Backend) -> None:
-    """Nothing to find, and its head can be expected too."""
-    assert verify(log) == Verification(True, 0, 0, bytes(32), [])
-    assert verify(log, expect=(0, bytes(32))).ok
-    assert not verify(log, expect=(0, b"\x01" * 32)).ok
+def test_an_empty_log_is_proved(backend: Backend) -> None:
+    """Its head can be expected too."""
+    assert verify(backend) == Verification(True, 0, 0, bytes(32), [])
+    assert verify(backend, expect=(0, bytes(32))).ok
+    assert not verify(backend, expect=(0, b"\x01" * 32)).ok
 
 
 @pytest.mark.parametrize(
@@ -92,7 +98,7 @@ def test_an_empty_log_is_proved(log: Backend) -> None:
     ],
 )  # fmt: skip
 def test_an_edit_is_named_by_its_position(url: str, written: Backend, statement: str, position: int, says: str) -> None:
-    """Each column of an event, each row, each link, and the head."""
+    """An edit of any column of an event, of any row, of any link, and of the head."""
     edit(url, statement)
 
     found = verify(written)
@@ -103,7 +109,7 @@ def test_an_edit_is_named_by_its_position(url: str, written: Backend, statement:
 
 
 def test_one_edited_byte_is_one_problem(url: str, written: Backend) -> None:
-    """The event alone is named: what stands beside it and after it is as it was."""
+    """Only the edited event is named, and none beside or after it."""
     edited = "'{\"n\":6}'" if url.startswith("postgresql") else "CAST('{\"n\":6}' AS BLOB)"
     edit(url, f"UPDATE events SET state = {edited} WHERE position = 5")  # noqa: S608  # the test's own text
 
@@ -113,7 +119,7 @@ def test_one_edited_byte_is_one_problem(url: str, written: Backend) -> None:
 
 
 def test_exchanged_events_are_found(url: str, written: Backend) -> None:
-    """Two events of one stream with their digests, each whole in itself, in the wrong order."""
+    """Two events of one stream in the wrong order, each with a digest that matches."""
     for step in ("-1 WHERE position = 4", "4 WHERE position = 6", "6 WHERE position = -1"):
         edit(url, f"UPDATE events SET position = {step}")  # noqa: S608  # the test's own text
 
@@ -124,7 +130,7 @@ def test_exchanged_events_are_found(url: str, written: Backend) -> None:
 
 
 def test_a_log_cut_off_cleanly_is_found_against_a_head_kept_elsewhere(url: str, written: Backend) -> None:
-    """The last append removed with all its traces: the log proves itself, and only the expected head tells."""
+    """The last append is removed completely: the log is valid in itself, and only the expected head shows it."""
     kept = written.head()
     remaining = "(SELECT {} FROM appends WHERE last_position = 9)"
     edit(url, "DELETE FROM events WHERE position > 9")
@@ -138,8 +144,9 @@ def test_a_log_cut_off_cleanly_is_found_against_a_head_kept_elsewhere(url: str, 
     assert "its end was cut off" in found.problems[0].problem
 
 
-def test_a_rewritten_log_is_found_against_a_head_kept_elsewhere(written: Backend) -> None:
-    """Another hash at the expected position; a position where no append ends is told apart."""
+def test_a_rewritten_log_is_found_against_a_head_kept_elsewhere(backend: Backend, pen: Pen) -> None:
+    """By another hash at the expected position. A position where no append ends is reported as such."""
+    written = write(backend, pen)
     found = verify(written, expect=(9, b"\x00" * 32))
     assert [problem.position for problem in found.problems] == [9]
     assert "as expected" in found.problems[0].problem
@@ -151,7 +158,7 @@ def test_a_rewritten_log_is_found_against_a_head_kept_elsewhere(written: Backend
 
 @pytest.mark.parametrize(("original", "edited"), [(b'{"n":5}', b'{"n":6}'), (b"Happened", b"H\xffppened")])
 def test_one_byte_of_the_file_is_found(tmp_path: Path, pen: Pen, original: bytes, edited: bytes) -> None:
-    """Changed with a hex editor, past SQLite: also where the bytes are no longer text at all."""
+    """Changed with a hex editor, without SQLite; even if the bytes are not UTF-8 any more."""
     file = tmp_path / "ledger.db"
     log = open_backend(f"sqlite:///{file}")
     log.append(pen.call(Append([pen.event("a", version, b'{"n":%d}' % version) for version in range(1, 10)])))
@@ -169,7 +176,7 @@ def test_one_byte_of_the_file_is_found(tmp_path: Path, pen: Pen, original: bytes
 
 
 def test_problems_are_bounded(url: str, log: Backend, pen: Pen) -> None:
-    """A log in ruins is told in a hundred lines."""
+    """A log with an edit in every event has a hundred problems reported."""
     log.append(pen.call(pen.append("a", *range(1, 301))))
     edit(url, "UPDATE events SET topic = 'Other'")
 

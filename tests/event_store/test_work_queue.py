@@ -1,4 +1,4 @@
-"""The contract of the due work and of workers' leases, on every backend."""
+"""The contract of the work queue and of workers' leases, on every backend."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def hours(number: float) -> datetime:
     return datetime.now(UTC) + timedelta(hours=number)
 
 
-def test_what_is_due_is_claimed_earliest_first_and_once(backend: Backend, worker: FencingToken, pen: Pen) -> None:
-    """Only sagas that are due, of definitions that the worker knows; none is given twice."""
+def test_due_sagas_are_claimed_earliest_first_and_once(backend: Backend, worker: FencingToken, pen: Pen) -> None:
+    """Only due sagas, of definitions that the worker knows; none is given twice."""
     put_entries(
         backend,
         [
@@ -51,7 +51,7 @@ def test_what_is_due_is_claimed_earliest_first_and_once(backend: Backend, worker
 
 
 def test_of_several_definitions_the_earliest_due_is_claimed(backend: Backend, worker: FencingToken, pen: Pen) -> None:
-    """Whatever its definition: none is served before another."""
+    """No definition comes before another."""
     put_entries(backend, [pen.entry("third", at=hours(-2)), QueueEntry("second", "voyage", 1, hours(-3), None)])
     put_entries(backend, [pen.entry("first", at=hours(-4)), QueueEntry("fourth", "voyage", 1, hours(-1), None)])
 
@@ -60,10 +60,10 @@ def test_of_several_definitions_the_earliest_due_is_claimed(backend: Backend, wo
     assert [[claim.saga_id for claim in claimed] for claimed in claims] == [["first", "second", "third"], ["fourth"]]
 
 
-def test_something_stirs_while_it_can_be_claimed_or_was_nudged(
+def test_there_is_work_while_a_saga_can_be_claimed_or_was_notified(
     backend: Backend, worker: FencingToken, pen: Pen
 ) -> None:
-    """Not for what is due later, is held, or is of a definition that the worker does not know."""
+    """Not for one that is due later, or held, or of a definition that the worker does not know."""
     put_entries(
         backend,
         [
@@ -85,8 +85,8 @@ def test_something_stirs_while_it_can_be_claimed_or_was_nudged(
     assert not backend.has_work(worker, definitions=TRIP)
 
 
-def test_due_changes_are_written_with_their_append(backend: Backend, worker: FencingToken, pen: Pen) -> None:
-    """Started by one append, held by its writer, gone with the last one."""
+def test_a_queue_entry_is_written_with_its_append(backend: Backend, worker: FencingToken, pen: Pen) -> None:
+    """Written by the first append, held by its writer, and removed by the last one."""
     started = Append(pen.events("t", 1), queue_entry=pen.entry("t", worker_id=worker.worker_id))
     backend.append(pen.call(started, token=worker))
     assert backend.entries() == [pen.entry("t", worker_id=worker.worker_id)]
@@ -97,8 +97,8 @@ def test_due_changes_are_written_with_their_append(backend: Backend, worker: Fen
     assert backend.entries() == []
 
 
-def test_of_two_changes_of_one_saga_in_a_call_the_later_one_counts(backend: Backend, pen: Pen) -> None:
-    """As if they had come one by one."""
+def test_of_two_entries_of_one_saga_in_a_call_the_later_one_counts(backend: Backend, pen: Pen) -> None:
+    """As if they had been sent one by one."""
     at = hours(1)
     backend.append(
         pen.call(
@@ -111,8 +111,8 @@ def test_of_two_changes_of_one_saga_in_a_call_the_later_one_counts(backend: Back
     assert backend.entries() == [pen.entry("t", at=at)]
 
 
-def test_a_conflict_changes_no_due_work_but_its_neighbours_do(backend: Backend, pen: Pen) -> None:
-    """The due change goes with its own append, and so does the nudge."""
+def test_a_conflict_writes_no_queue_entry_but_the_other_appends_do(backend: Backend, pen: Pen) -> None:
+    """An entry belongs to its own append, and so does a notification."""
     lost = Append(pen.events("t", 5), queue_entry=pen.entry("t"), notify=[pen.entry("other")])
 
     backend.append(pen.call(lost, Append(pen.events("u", 1), queue_entry=pen.entry("u"))))
@@ -120,10 +120,10 @@ def test_a_conflict_changes_no_due_work_but_its_neighbours_do(backend: Backend, 
     assert [row.saga_id for row in backend.entries()] == ["u"]
 
 
-def test_a_nudge_makes_a_free_saga_due_now_and_creates_one_that_is_not_there(
+def test_a_notification_makes_a_free_saga_due_now_and_creates_an_absent_entry(
     backend: Backend, worker: FencingToken, pen: Pen
 ) -> None:
-    """A cancel reaches a saga that waits, and one that is parked."""
+    """So a cancel reaches a saga that waits, and one that is parked."""
     put_entries(backend, [pen.entry("waits", at=hours(5))])
 
     backend.append(pen.call(Append(pen.events("waits", 1), notify=[pen.entry("waits", at=None), pen.entry("parked")])))
@@ -131,8 +131,8 @@ def test_a_nudge_makes_a_free_saga_due_now_and_creates_one_that_is_not_there(
     assert {claim.saga_id for claim in backend.claim(worker, definitions=TRIP, limit=9)} == {"waits", "parked"}
 
 
-def test_a_nudge_tells_the_holder_once(backend: Backend, worker: FencingToken, pen: Pen) -> None:
-    """Whoever holds the saga keeps it, and learns that someone wrote to its stream."""
+def test_a_notification_reaches_the_holder_once(backend: Backend, worker: FencingToken, pen: Pen) -> None:
+    """The worker keeps the saga, and learns that another writer appended to its stream."""
     put_entries(backend, [pen.entry("held", worker_id=worker.worker_id)])
     assert backend.notified(worker) == []
 
@@ -143,8 +143,8 @@ def test_a_nudge_tells_the_holder_once(backend: Backend, worker: FencingToken, p
     assert backend.entries()[0].worker_id == worker.worker_id
 
 
-def test_nobody_sleeps_through_a_nudge(backend: Backend, worker: FencingToken, pen: Pen) -> None:
-    """A saga that is nudged while its holder puts it to sleep is due at once."""
+def test_a_notification_is_not_lost_when_the_saga_is_delayed(backend: Backend, worker: FencingToken, pen: Pen) -> None:
+    """A saga that is notified meanwhile is due at once."""
     put_entries(backend, [pen.entry("t", worker_id=worker.worker_id)])
     backend.append(pen.call(Append(pen.events("t", 1), notify=[pen.entry("t")])))
 
@@ -154,10 +154,8 @@ def test_nobody_sleeps_through_a_nudge(backend: Backend, worker: FencingToken, p
     assert backend.notified(worker) == []
 
 
-def test_a_saga_that_is_over_but_was_nudged_is_looked_at_once_more(
-    backend: Backend, worker: FencingToken, pen: Pen
-) -> None:
-    """Its holder parked it without having seen who wrote to it: free, due at once, and gone the next time."""
+def test_a_notification_is_not_lost_when_the_saga_is_removed(backend: Backend, worker: FencingToken, pen: Pen) -> None:
+    """A saga that was parked before the notification was seen is free and due at once; the next time it is removed."""
     put_entries(backend, [pen.entry("t", at=hours(9), worker_id=worker.worker_id)])
     backend.append(pen.call(Append(pen.events("t", 1), notify=[pen.entry("t")])))
 
@@ -169,7 +167,7 @@ def test_a_saga_that_is_over_but_was_nudged_is_looked_at_once_more(
 
 
 def test_a_released_saga_stays_due(backend: Backend, worker: FencingToken, pen: Pen) -> None:
-    """Given back, it can be claimed again; what another holds cannot be given back."""
+    """It can be claimed again. A worker cannot release the saga of another."""
     put_entries(backend, [pen.entry("mine"), pen.entry("theirs", worker_id="someone")])
     backend.claim(worker, definitions=TRIP, limit=9)
 
@@ -178,18 +176,18 @@ def test_a_released_saga_stays_due(backend: Backend, worker: FencingToken, pen: 
     assert [(row.saga_id, row.worker_id) for row in backend.entries()] == [("mine", None), ("theirs", "someone")]
 
 
-def test_a_worker_shows_with_its_lease_and_what_it_holds(backend: Backend, worker: FencingToken, pen: Pen) -> None:
-    """Its place, its process, until when, and how many sagas."""
+def test_a_worker_is_listed_with_its_lease_and_what_it_holds(backend: Backend, worker: FencingToken, pen: Pen) -> None:
+    """Host, process, end of the lease, and number of sagas."""
     put_entries(backend, [pen.entry("a", worker_id=worker.worker_id), pen.entry("b")])
 
-    (shown,) = backend.workers()
+    (listed,) = backend.workers()
 
-    assert (shown.worker_id, shown.epoch, shown.host, shown.pid, shown.sagas) == (*worker, "here", 7, 1)
-    assert timedelta(seconds=59) < shown.lease_until - shown.started_at < timedelta(seconds=61)
+    assert (listed.worker_id, listed.epoch, listed.host, listed.pid, listed.sagas) == (*worker, "here", 7, 1)
+    assert timedelta(seconds=59) < listed.lease_until - listed.started_at < timedelta(seconds=61)
 
 
 def test_a_retired_worker_leaves_its_sagas_to_others(backend: Backend, worker: FencingToken, pen: Pen) -> None:
-    """Its lease is gone: it may neither renew nor claim. The next one has a higher epoch."""
+    """Its lease has ended: it may neither renew nor claim. The next one has a higher epoch."""
     put_entries(backend, [pen.entry("a", worker_id=worker.worker_id)])
 
     backend.retire(worker)
@@ -204,7 +202,7 @@ def test_a_retired_worker_leaves_its_sagas_to_others(backend: Backend, worker: F
 
 
 def test_a_lease_that_ran_out_is_taken_over(postgres_url: str, pen: Pen) -> None:
-    """Its sagas are free, and its worker writes no more; one that renewed is left alone."""
+    """Its sagas are free, and its worker may not append; a lease that was renewed holds."""
     log = open_backend(postgres_url, create=True)
     dead = log.register(host="there", pid=1, lease_seconds=0)
     alive = log.register(host="here", pid=2, lease_seconds=0)
@@ -221,14 +219,14 @@ def test_a_lease_that_ran_out_is_taken_over(postgres_url: str, pen: Pen) -> None
 
 
 def test_a_sqlite_file_takes_one_worker_until_it_is_gone(sqlite_url: str, pen: Pen) -> None:
-    """The second is refused while the first lives; when it dies, its lease and its hold die with it."""
+    """The second is refused while the first lives; when that dies, its lock and its lease end."""
     first, second = open_backend(sqlite_url), open_backend(sqlite_url)
     token = first.register(host="h", pid=1, lease_seconds=60)
     put_entries(first, [pen.entry("a", worker_id=token.worker_id)])
     with pytest.raises(WorkerRunning, match=r"ledger\.db-worker"):
         second.register(host="h", pid=2, lease_seconds=60)
 
-    first.close()  # as its death would: the operating system drops the lock, the row stays
+    first.close()  # as its death would: the operating system drops the lock, and the row stays
 
     following = second.register(host="h", pid=2, lease_seconds=60)
     assert [worker.epoch for worker in second.workers()] == [following.epoch]
