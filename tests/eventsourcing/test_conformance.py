@@ -18,6 +18,7 @@ from eventsourcing.tests.persistence import (
 )
 from eventsourcing.utils import Environment
 
+from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.eventsourcing.factory import LedgerFactory
 from sagaledger.infrastructure.eventsourcing.recorders import (
@@ -27,9 +28,11 @@ from sagaledger.infrastructure.eventsourcing.recorders import (
     LedgerTrackingRecorder,
 )
 
+from ..memory_backend.backend import MemoryBackend
+
 
 class OnSqlite:
-    """A ledger of its own for each test. (The suites are unittest cases, which take no parametrized fixtures.)"""
+    """Each test has a ledger of its own. (The suites are unittest cases, which take no parametrized fixtures.)"""
 
     url: str
 
@@ -37,25 +40,32 @@ class OnSqlite:
     def _url(self, sqlite_url: str) -> None:
         self.url = sqlite_url
 
+    def open_ledger(self) -> Backend:
+        return open_backend(self.url, create=True)
 
-class OnPostgres:
+
+class OnPostgres(OnSqlite):
     """The same in PostgreSQL."""
-
-    url: str
 
     @pytest.fixture(autouse=True)
     def _url(self, postgres_url: str) -> None:
         self.url = postgres_url
 
 
-class WithRecorder:
-    """Gives a suite the recorder it examines."""
+class InMemory:
+    """The same in memory; a factory needs a URL, so its suite cannot run here."""
 
-    url: str
+    def open_ledger(self) -> Backend:
+        return MemoryBackend()
+
+
+class WithRecorder:
+    """Makes the recorder that a suite examines."""
+
     recorder_class: ClassVar[type[Any]]
 
     def create_recorder(self) -> Any:
-        log = open_backend(self.url, create=True)
+        log = self.open_ledger()  # type: ignore[attr-defined]
         self.addCleanup(log.close)  # type: ignore[attr-defined]
         return self.recorder_class(log)
 
@@ -88,7 +98,7 @@ class ProcessSuite(WithRecorder, ProcessRecorderTestCase):
 
 
 class OtherTrackingRecorder(LedgerTrackingRecorder):
-    """A subclass, as an application may bring its own."""
+    """A subclass, as an application may have one."""
 
 
 class FactorySuite(InfrastructureFactoryTestCase[LedgerFactory]):
@@ -127,10 +137,16 @@ class TestAggregateRecorderOnSqlite(OnSqlite, AggregateSuite): ...
 class TestAggregateRecorderOnPostgres(OnPostgres, AggregateSuite): ...
 
 
+class TestAggregateRecorderInMemory(InMemory, AggregateSuite): ...
+
+
 class TestApplicationRecorderOnSqlite(OnSqlite, ApplicationSuite): ...
 
 
 class TestApplicationRecorderOnPostgres(OnPostgres, ApplicationSuite): ...
+
+
+class TestApplicationRecorderInMemory(InMemory, ApplicationSuite): ...
 
 
 class TestNonInterleavingOnSqlite(OnSqlite, NonInterleavingSuite): ...
@@ -139,10 +155,16 @@ class TestNonInterleavingOnSqlite(OnSqlite, NonInterleavingSuite): ...
 class TestNonInterleavingOnPostgres(OnPostgres, NonInterleavingSuite): ...
 
 
+class TestNonInterleavingInMemory(InMemory, NonInterleavingSuite): ...
+
+
 class TestTrackingRecorderOnSqlite(OnSqlite, TrackingSuite): ...
 
 
 class TestTrackingRecorderOnPostgres(OnPostgres, TrackingSuite): ...
+
+
+class TestTrackingRecorderInMemory(InMemory, TrackingSuite): ...
 
 
 class TestProcessRecorderOnSqlite(OnSqlite, ProcessSuite): ...
@@ -151,13 +173,16 @@ class TestProcessRecorderOnSqlite(OnSqlite, ProcessSuite): ...
 class TestProcessRecorderOnPostgres(OnPostgres, ProcessSuite): ...
 
 
+class TestProcessRecorderInMemory(InMemory, ProcessSuite): ...
+
+
 class TestFactoryOnSqlite(OnSqlite, FactorySuite): ...
 
 
 class TestFactoryOnPostgres(OnPostgres, FactorySuite): ...
 
 
-# What pytest should collect are the classes above, not the suites that they are made of.
+# So that pytest collects only the classes above, and not the suites that they are made of.
 del AggregateSuite, ApplicationSuite, NonInterleavingSuite, TrackingSuite, ProcessSuite, FactorySuite
 del AggregateRecorderTestCase, ApplicationRecorderTestCase, NonInterleavingNotificationIDsBaseCase
 del TrackingRecorderTestCase, ProcessRecorderTestCase, InfrastructureFactoryTestCase
@@ -175,7 +200,7 @@ class Dog(Aggregate):
 
 
 def test_an_application_of_the_library_lives_in_a_ledger(url: str) -> None:
-    """With nothing but its environment: aggregates, snapshots, the notification log, and the ledger's own proof."""
+    """Its environment is enough for aggregates, snapshots and the notification log."""
     open_backend(url, create=True).close()
     environment = {
         "PERSISTENCE_MODULE": "sagaledger.infrastructure.eventsourcing.factory",
