@@ -29,7 +29,7 @@ from ..event_store.event_row import NewEvent, StoredRow
 from ..ledger.app import App
 from ..ledger.saga_start import SagaStart
 from ..ledger.stream_cache import StreamCache
-from ..worker.group_commit.transition import Execution, Transition, context_of
+from ..worker.group_commit.transition import HeldSaga, Transition, context_of
 from ..worker.steps.attempt import write_result
 
 TRANSITIONS_MAX = 10_000
@@ -157,7 +157,7 @@ class _InMemoryRun:
 
     async def rehearse(self, saga_start: SagaStart) -> Rehearsal:
         """Perform transitions until the saga ends or waits for a person or a signal."""
-        execution = Execution(saga_start.saga_id, saga_start.definition, SagaState(saga_start.saga_id), None)
+        execution = HeldSaga(saga_start.saga_id, saga_start.definition, SagaState(saga_start.saga_id), None)
         execution.saga_start = saga_start
         for _ in range(TRANSITIONS_MAX):
             transition = self._transition(execution)
@@ -171,7 +171,7 @@ class _InMemoryRun:
             self._now = max(self._now, transition.wake_at)
         raise AssertionError(f"the saga did not end within {TRANSITIONS_MAX} transitions")
 
-    def _transition(self, execution: Execution) -> Transition:
+    def _transition(self, execution: HeldSaga) -> Transition:
         self._now += timedelta(milliseconds=1)
 
         def build() -> Transition:
@@ -199,7 +199,7 @@ class _InMemoryRun:
         transition.settle(None)
         return transition
 
-    async def _make(self, execution: Execution, attempt: Attempt) -> AttemptOutcome:
+    async def _make(self, execution: HeldSaga, attempt: Attempt) -> AttemptOutcome:
         """Make an attempt at a step that calls a service, unless its error or its result is planned."""
         definition = execution.definition
         step = definition.step(attempt.step)

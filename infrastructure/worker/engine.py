@@ -19,7 +19,7 @@ from ..ledger.context import LedgerContext
 from .coordination.lease import Lease
 from .group_commit.batch import BATCH_SAGAS_MAX
 from .group_commit.group_commit import GroupCommit
-from .group_commit.transition import Execution
+from .group_commit.transition import HeldSaga
 from .messages import AttemptEnded, AwaitIdle, AwaitOutcome, Drain, EngineMessage, StartSaga, TurnResult
 from .stream_reader import StreamReads, read_streams
 from .waiters import Waiters
@@ -243,7 +243,7 @@ class Engine:
             definition = self._context.app.definition(claim.definition, claim.definition_version)
             state = rebuild(claim.saga_id, (recorded.event for recorded in history))
             previous = next((recorded.meta.worker for recorded in reversed(history) if recorded.meta.worker), None)
-            self._held.add(Execution(claim.saga_id, definition, state, history[-1].position, previous))
+            self._held.add(HeldSaga(claim.saga_id, definition, state, history[-1].position, previous))
 
     def _read(self, after: Sequence[tuple[str, int]]) -> StreamReads:
         return read_streams(self._log, self._context.codec, after)

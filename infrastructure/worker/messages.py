@@ -14,7 +14,7 @@ from ...domain.saga.outcome import AttemptOutcome
 from ...domain.saga.state import SagaState
 from ...domain.saga.step import Step, StepContext
 from ..ledger.saga_start import SagaStart, Started
-from .group_commit.transition import Execution
+from .group_commit.transition import HeldSaga
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class Reply(Generic[T]):
 class AttemptEnded(Struct, frozen=True, gc=False):
     """An attempt came to an end."""
 
-    execution: Execution
+    execution: HeldSaga
     run: Attempt
     outcome: AttemptOutcome
 
@@ -83,7 +83,7 @@ EngineMessage = AttemptEnded | StartSaga | AwaitOutcome | AwaitIdle | Drain
 class Dispatch(Struct, frozen=True, gc=False):
     """An attempt to make now: its start is durable."""
 
-    execution: Execution
+    execution: HeldSaga
     step: Step
     run: Attempt
     context: StepContext

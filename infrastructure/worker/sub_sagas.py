@@ -22,7 +22,7 @@ from ..errors import SagaNotFound, Unavailable, WrongState
 from ..ledger.context import LedgerContext
 from ..ledger.operations import cancel
 from ..ledger.saga_start import SagaStart
-from .group_commit.transition import Execution, Transition, context_of
+from .group_commit.transition import HeldSaga, Transition, context_of
 from .stream_reader import read_streams
 
 
@@ -32,12 +32,12 @@ class SubSagas:
     def __init__(self, context: LedgerContext, start: Callable[[SagaStart], None]) -> None:
         self._context = context
         self._start = start
-        self._expecting: dict[str, Execution] = {}
+        self._expecting: dict[str, HeldSaga] = {}
         """For each sub-saga whose start was requested and is not answered yet, the saga that waits for it."""
         self._calling_off: deque[tuple[str, str]] = deque()
         """Sub-sagas to cancel, each with the id of its parent."""
 
-    def look(self, executions: Sequence[Execution]) -> None:
+    def look(self, executions: Sequence[HeldSaga]) -> None:
         """Read the sub-sagas that these sagas wait for: an end becomes an outcome, a missing one is started."""
         awaited = [
             (execution, saga_id, attempt)
@@ -56,7 +56,7 @@ class SubSagas:
         known = transition.execution.children
         return any(saga_id not in known and saga_id not in self._expecting for saga_id in transition.awaits)
 
-    def started(self, saga_id: str, error: Exception | None) -> Execution | None:
+    def started(self, saga_id: str, error: Exception | None) -> HeldSaga | None:
         """Note that a start was answered, or that the sub-saga exists; returns the saga to decide again, if any."""
         execution = self._expecting.pop(saga_id, None)
         if execution is not None:
@@ -85,7 +85,7 @@ class SubSagas:
         """Drop what is expected: this worker no longer holds the sagas that wait."""
         self._expecting.clear()
 
-    def _look_at(self, execution: Execution, saga_id: str, attempt: Attempt, history: Sequence[RecordedEvent]) -> None:
+    def _look_at(self, execution: HeldSaga, saga_id: str, attempt: Attempt, history: Sequence[RecordedEvent]) -> None:
         if not history:
             if execution.state.compensating:
                 execution.outcomes.append((attempt, _without_effect("the saga that it is a step of compensated first")))
@@ -97,7 +97,7 @@ class SubSagas:
         if outcome is not None and not any(known == attempt for known, _ in execution.outcomes):
             execution.outcomes.append((attempt, outcome))
 
-    def _begin(self, execution: Execution, saga_id: str, attempt: Attempt) -> None:
+    def _begin(self, execution: HeldSaga, saga_id: str, attempt: Attempt) -> None:
         """Start a sub-saga with the input that the step's function returns; if that raises, the step fails."""
         definition = execution.definition
         try:

@@ -8,7 +8,7 @@ import os
 from datetime import UTC, datetime, timedelta
 
 from sagaledger import App, Ledger, Saga, SagaState, Status
-from sagaledger.infrastructure.worker.group_commit.transition import Execution
+from sagaledger.infrastructure.worker.group_commit.transition import HeldSaga
 
 from .conftest import OpenLedger, play, until, worker_on
 
@@ -26,7 +26,7 @@ def _patient() -> Saga[int]:
 def _in_memory() -> int:
     """How many of the crowd this process has in its hands, or in its memory."""
     gc.collect()
-    held = (found for found in gc.get_objects() if isinstance(found, Execution))
+    held = (found for found in gc.get_objects() if isinstance(found, HeldSaga))
     return sum(execution.saga_id.startswith("patient-") for execution in held)
 
 

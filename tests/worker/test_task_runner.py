@@ -17,7 +17,7 @@ from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState
 from sagaledger.domain.saga.step import StepContext
 from sagaledger.infrastructure.ledger.app import App
-from sagaledger.infrastructure.worker.group_commit.transition import Execution, context_of
+from sagaledger.infrastructure.worker.group_commit.transition import HeldSaga, context_of
 from sagaledger.infrastructure.worker.messages import AttemptEnded, Dispatch
 from sagaledger.infrastructure.worker.steps.task_runner import TaskRunner
 from sagaledger.infrastructure.worker.steps.thread_runner import ThreadRunner
@@ -44,7 +44,7 @@ def _on_the_loop(
     for name in steps:
         trip.step(name=name, compensable=False)(do)
     state = SagaState("trip-1", input=trip.definition.write_input(1))
-    execution = Execution("trip-1", trip.definition, state, None)
+    execution = HeldSaga("trip-1", trip.definition, state, None)
 
     def dispatch(run: Attempt) -> Dispatch:
         context = context_of(trip.definition, state, run)

@@ -36,7 +36,7 @@ from ..timers import Timers
 from ..waiters import Waiters
 from .batch import BATCH_SAGAS_MAX, TransitionBatch
 from .pipeline import Pipeline
-from .transition import Execution, Transition, context_of
+from .transition import HeldSaga, Transition, context_of
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +55,8 @@ class GroupCommit:
         self._sub_sagas = SubSagas(context, self._start_nested)
         self.rivals = Contention(context.backend, context.codec, lease, context.clock.monotonic)
         self.requests = StartRequestHandler(context)
-        self.executions: dict[str, Execution] = {}
-        self.ready: dict[str, Execution] = {}
+        self.executions: dict[str, HeldSaga] = {}
+        self.ready: dict[str, HeldSaga] = {}
         self.disputed: set[str] = set()
         """The sagas that another worker drives, too: whose they are has to be asked."""
         self.starts: deque[StartSaga] = deque()
@@ -74,7 +74,7 @@ class GroupCommit:
         execution = self.executions.get(saga_id)
         return execution is not None and execution.saga_start is None
 
-    def add(self, execution: Execution) -> None:
+    def add(self, execution: HeldSaga) -> None:
         """Hold a saga, and decide what it does next; a start of it that waits here came too late, and is answered."""
         start = self._starting.get(execution.saga_id)
         if start is not None and execution.saga_start is None:
@@ -98,7 +98,7 @@ class GroupCommit:
             self._drop(self.executions[saga_id])
         return disputed
 
-    def refresh(self, executions: Sequence[Execution]) -> None:
+    def refresh(self, executions: Sequence[HeldSaga]) -> None:
         """Fold what others wrote to these sagas, those that are held still, and decide again. Raises `Unavailable`."""
         executions = [execution for execution in executions if execution.saga_id in self.executions]
         if not executions:
@@ -129,7 +129,7 @@ class GroupCommit:
             elif saga_id in self.executions:
                 self._already(start)
             else:
-                execution = Execution(saga_id, start.saga_start.definition, SagaState(saga_id), None)
+                execution = HeldSaga(saga_id, start.saga_start.definition, SagaState(saga_id), None)
                 execution.saga_start = start.saga_start
                 execution.size_bytes = len(start.saga_start.input)
                 self._starting[saga_id] = start
@@ -213,7 +213,7 @@ class GroupCommit:
         self._stream_cache.build(builders, unsettled=self.pipeline.stream_ids)
         batch.stream_ids |= self._stream_cache.written
 
-    def _draft(self, execution: Execution, now: datetime, batch: TransitionBatch) -> None:
+    def _draft(self, execution: HeldSaga, now: datetime, batch: TransitionBatch) -> None:
         """Draft the next append of a saga, unless the batch is full, or the saga cannot be drafted at all."""
         if batch.spent:
             return
@@ -255,7 +255,7 @@ class GroupCommit:
             self._stream_cache.evict(transition.draft.overlay)
             self.wake(transition.execution.saga_id)
 
-    def _settle_sent(self) -> list[Execution]:
+    def _settle_sent(self) -> list[HeldSaga]:
         """Wait for what was sent, and settle it; gives those to which someone else wrote before.
 
         What was drafted on events that were not written is decided again.
@@ -364,7 +364,7 @@ class GroupCommit:
             self._drop(execution)
         self._log.release(self._lease.epoch, [execution.saga_id for execution in handed])
 
-    def _leave_alone(self, execution: Execution, error: Exception) -> None:
+    def _leave_alone(self, execution: HeldSaga, error: Exception) -> None:
         """Let go of a saga that nothing can be decided for, until someone writes to it or another worker tries."""
         start = self._starting.get(execution.saga_id)
         # Participants that began with this saga refuse to begin again, if it is there already.
@@ -379,7 +379,7 @@ class GroupCommit:
         log.error("saga %s is left alone until someone writes to it: %s", execution.saga_id, error, exc_info=error)
         self._outbox.replies.extend(self._watches.answer(execution.saga_id, error))
 
-    def _drop(self, execution: Execution) -> None:
+    def _drop(self, execution: HeldSaga) -> None:
         held = self.executions.pop(execution.saga_id, None)
         self.size_bytes -= held.size_bytes if held is not None else 0
         self.ready.pop(execution.saga_id, None)

@@ -33,7 +33,7 @@ HOLD_SECONDS = 5.0
 """A saga that waits longer than this goes back to the work queue, so that it occupies no memory here."""
 
 
-class Execution:
+class HeldSaga:
     """A saga that this worker holds."""
 
     __slots__ = (
@@ -84,7 +84,7 @@ class Execution:
 class Transition(Struct, eq=False):
     """The next append of a saga, as drafted; nothing is performed before the append is acknowledged."""
 
-    execution: Execution
+    execution: HeldSaga
     definition: Definition
     state: SagaState
     """The saga's state including the drafted events; at first, its present state."""
