@@ -1,4 +1,4 @@
-"""What the engine is told by other threads, and how it waits for that."""
+"""The engine's mailbox: messages from other threads, and how the engine waits for them."""
 
 from __future__ import annotations
 
@@ -11,67 +11,67 @@ from selectors import EVENT_READ, DefaultSelector
 from .messages import EngineMessage
 
 MESSAGES_MAX = 5_000
-"""How many messages, about, are taken at once."""
+"""About how many messages are taken at once."""
 
 
 class Mailbox:
-    """Messages from any thread, for one thread that may wait for a file descriptor at the same time."""
+    """Messages from any thread for one thread, which may wait for a file descriptor at the same time."""
 
     def __init__(self) -> None:
-        self._told: SimpleQueue[Sequence[EngineMessage] | None] = SimpleQueue()
-        self._bell, self._ear = socket.socketpair()
-        self._bell.setblocking(False)
-        self._ear.setblocking(False)
+        self._queue: SimpleQueue[Sequence[EngineMessage] | None] = SimpleQueue()
+        self._wake_writer, self._wake_reader = socket.socketpair()
+        self._wake_writer.setblocking(False)
+        self._wake_reader.setblocking(False)
         self.listening = False
-        """Whether who waits has to be woken by the bell."""
+        """Whether the taker waits for a file descriptor, and has to be woken through the socket."""
 
     def put(self, messages: Sequence[EngineMessage] | None) -> None:
-        """Tell it something; None is the last that it is told."""
-        self._told.put(messages)
+        """Add messages; None says that no more will come."""
+        self._queue.put(messages)
         if self.listening:
-            with suppress(BlockingIOError):  # it was rung often enough
-                self._bell.send(b"\0")
+            with suppress(BlockingIOError):  # the socket is full: the taker wakes anyway
+                self._wake_writer.send(b"\0")
 
     def take(self, wait_seconds: float, descriptor: int | None = None) -> tuple[list[EngineMessage], bool]:
-        """Every message there is, and whether they are the last, after waiting so long for one.
+        """Wait for a message, and return all there are, and whether they are the last.
 
-        With a file descriptor, the wait is over when that becomes readable, too.
+        With a file descriptor, the wait also ends when that becomes readable.
         """
         messages: list[EngineMessage] = []
         try:
-            told = self._first(wait_seconds, descriptor)
-            while told is not None:
-                messages += told
+            taken = self._first(wait_seconds, descriptor)
+            while taken is not None:
+                messages += taken
                 if len(messages) >= MESSAGES_MAX:
                     return messages, False
-                told = self._told.get_nowait()
+                taken = self._queue.get_nowait()
         except Empty:
             return messages, False
         return messages, True
 
     def close(self) -> None:
-        """Release what it waited with; it can be told things still, which nobody hears."""
+        """Release the sockets; messages that are put from now on are dropped."""
         self.listening = False
-        self._bell.close()
-        self._ear.close()
+        self._wake_writer.close()
+        self._wake_reader.close()
 
     def _first(self, wait_seconds: float, descriptor: int | None) -> Sequence[EngineMessage] | None:
         if wait_seconds <= 0:
-            return self._told.get_nowait()
+            return self._queue.get_nowait()
         if descriptor is None:
-            return self._told.get(timeout=wait_seconds)
+            return self._queue.get(timeout=wait_seconds)
         self.listening = True
         try:
-            if self._told.empty():
-                self._listen(wait_seconds, descriptor)
+            if self._queue.empty():
+                self._wait(wait_seconds, descriptor)
         finally:
             self.listening = False
-        return self._told.get_nowait()
+        return self._queue.get_nowait()
 
-    def _listen(self, wait_seconds: float, descriptor: int) -> None:
+    def _wait(self, wait_seconds: float, descriptor: int) -> None:
         with DefaultSelector() as selector:
-            selector.register(self._ear, EVENT_READ)
+            selector.register(self._wake_reader, EVENT_READ)
             selector.register(descriptor, EVENT_READ)
             selector.select(wait_seconds)
         with suppress(BlockingIOError):
-            self._ear.recv(4096)
+            self._wake_reader.recv(4096)

@@ -1,4 +1,4 @@
-"""What an engine is told, and what it answers."""
+"""The messages that an engine takes, and what it returns from a turn."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ T = TypeVar("T")
 
 
 class Reply(Generic[T]):
-    """An answer that someone on the event loop waits for."""
+    """An answer that a caller on the event loop waits for."""
 
     def __init__(self, future: Future[T]) -> None:
         self._future = future
 
     @property
     def wanted(self) -> bool:
-        """Whether anyone still waits for it."""
+        """Whether the caller still waits for it."""
         return not self._future.done()
 
-    def give(self, answer: T | Exception) -> None:
-        """Answer, or raise the exception where it is waited for; on the event loop only."""
+    def answer(self, answer: T | Exception) -> None:
+        """Return the answer to the caller, or raise it there if it is an exception; on the event loop only."""
         if self._future.done():
             return
         if isinstance(answer, Exception):
@@ -40,39 +40,43 @@ class Reply(Generic[T]):
             self._future.set_result(answer)
 
 
+Replies = list[Callable[[], None]]
+"""Answers to callers, each to be called on the event loop."""
+
+
 class AttemptEnded(Struct, frozen=True, gc=False):
     """An attempt came to an end."""
 
-    execution: HeldSaga
-    run: Attempt
+    saga: HeldSaga
+    attempt: Attempt
     outcome: AttemptOutcome
 
 
 class StartSaga(Struct, frozen=True):
-    """A saga is to be started and held here; nobody waits for one that is a step of another, or was requested."""
+    """Start a saga and hold it here. A sub-saga and a requested saga have no reply."""
 
     saga_start: SagaStart
     meta: Meta
     reply: Reply[Started] | None
     request_id: int | None = None
-    """The request that it grants, if it does."""
+    """The start request that it fulfils, if any."""
 
 
 class AwaitOutcome(Struct, frozen=True):
-    """Someone waits until a saga has ended or needs a person."""
+    """Answer when a saga has ended or needs a person."""
 
     saga_id: str
     reply: Reply[SagaState]
 
 
 class AwaitIdle(Struct, frozen=True):
-    """Someone waits until nothing is held and nothing is due."""
+    """Answer when no saga is held and none is due."""
 
     reply: Reply[None]
 
 
 class Drain(Struct, frozen=True):
-    """Begin nothing new from here on; answered when nothing more will be dispatched."""
+    """Begin nothing new from here on; answered once no attempt will be dispatched any more."""
 
     reply: Reply[None]
 
@@ -83,14 +87,14 @@ EngineMessage = AttemptEnded | StartSaga | AwaitOutcome | AwaitIdle | Drain
 class Dispatch(Struct, frozen=True, gc=False):
     """An attempt to make now: its start is durable."""
 
-    execution: HeldSaga
+    saga: HeldSaga
     step: Step
-    run: Attempt
+    attempt: Attempt
     context: StepContext
 
 
 class TurnResult(NamedTuple):
-    """What a turn asks its host to do: attempts to make, and replies to give."""
+    """What a turn leaves to its host: attempts to make, and replies to give."""
 
     dispatch: list[Dispatch]
-    replies: list[Callable[[], None]]
+    replies: Replies

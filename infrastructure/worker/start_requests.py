@@ -1,4 +1,4 @@
-"""Requests of other people's transactions, turned into starts, and settled by what came of them."""
+"""Start requests: sagas that other programs asked for in database transactions of their own."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from ..ledger.saga_start import SagaStart
 from .messages import StartSaga
 
 REQUESTS_OPEN_MAX = 500
-"""How many requests a worker takes before those that it has taken are answered; others may take the rest."""
+"""The most requests that a worker has taken and not answered; other workers may take the rest."""
 
 
 class StartRequestHandler:
-    """Takes requests, and answers them once their sagas are there or cannot be started."""
+    """Turns requests into starts, and answers them once their sagas exist or cannot be started."""
 
     def __init__(self, context: LedgerContext) -> None:
         self._context = context
         self._requests = context.backend.start_requests
         self._definitions = [(d.name, d.version) for d in context.app.definitions]
-        self._answers: list[StartRequestOutcome] = []
+        self._outcomes: list[StartRequestOutcome] = []
         self._open = 0
 
-    def take(self, epoch: FencingToken, room: int) -> Sequence[StartSaga]:
-        """Sagas to be started because somebody asked for them, as many as there is room for. Raises `Unavailable`."""
+    def take(self, token: FencingToken, room: int) -> Sequence[StartSaga]:
+        """Take requests, at most `room`, and return the starts that fulfil them. Raises `Unavailable`."""
         limit = min(room, REQUESTS_OPEN_MAX - self._open)
         if self._requests is None or limit <= 0:
             return ()
         starts: list[StartSaga] = []
-        for request in self._requests.take(epoch, definitions=self._definitions, limit=limit):
+        for request in self._requests.take(token, definitions=self._definitions, limit=limit):
             self._open += 1
             try:
                 starts.append(self._start(request))
@@ -43,20 +43,23 @@ class StartRequestHandler:
         return starts
 
     def answer(self, request_id: int, refusal: str | None) -> None:
-        """What became of a request: its saga is there, or the reason why it is not."""
+        """Note what became of a request: its saga exists, or the reason why it does not."""
         self._open -= 1
-        self._answers.append(StartRequestOutcome(request_id, refusal))
+        self._outcomes.append(StartRequestOutcome(request_id, refusal))
 
-    def ask_again(self, epoch: FencingToken) -> None:
-        """After the database was away: it may have given requests that never came. Raises `Unavailable`."""
+    def release(self, token: FencingToken) -> None:
+        """Release the requests that this worker has taken, after the database was away: it may not have received them.
+
+        Raises `Unavailable`.
+        """
         if self._requests is not None:
-            self._requests.release(epoch)
+            self._requests.release(token)
 
     def settle(self) -> None:
-        """Write the answers there are. Raises `Unavailable`, and then they are kept."""
-        if self._answers and self._requests is not None:
-            self._requests.settle(self._answers)
-            self._answers.clear()
+        """Write the outcomes that were noted. Raises `Unavailable`, and then keeps them."""
+        if self._outcomes and self._requests is not None:
+            self._requests.settle(self._outcomes)
+            self._outcomes.clear()
 
     def _start(self, request: StartRequest) -> StartSaga:
         definition = self._context.app.definition(request.definition, request.definition_version)

@@ -1,4 +1,4 @@
-"""Reading the facts of many sagas in one query; one that cannot be read leaves the others alone."""
+"""Reading many streams in one query; a stream that cannot be read does not affect the others."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ..event_store.event_log import EventLog
 
 
 class StreamReads(NamedTuple):
-    """What was read, by saga; each is in one of the two, or has no events."""
+    """What was read, by stream id; a stream is in one of the two, or in neither if it has no such events."""
 
     readable: Mapping[str, Sequence[RecordedEvent]]
     unreadable: Mapping[str, UnreadableEvent]
 
 
 def read_streams(log: EventLog, codec: Codec, after: Sequence[tuple[str, int]]) -> StreamReads:
-    """The events of many streams, each beyond the version given with it. Raises `Unavailable`."""
+    """Returns the events of many streams, each beyond the version given with it. Raises `Unavailable`."""
     readable: dict[str, list[RecordedEvent]] = {}
     unreadable: dict[str, UnreadableEvent] = {}
     for row in log.streams(after) if after else ():

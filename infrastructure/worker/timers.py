@@ -1,4 +1,4 @@
-"""When sagas want to be looked at again, earliest first."""
+"""The instants at which sagas have to be decided on again, earliest first."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 from heapq import heapify, heappop, heappush
 
 STALE_MAX = 1_000
-"""So many entries more than twice those that count are swept out."""
+"""The heap is rebuilt when it has so many entries more than twice the instants that count."""
 
 
 class Timers:
@@ -17,7 +17,7 @@ class Timers:
         self._heap: list[tuple[datetime, str]] = []
 
     def set(self, saga_id: str, at: datetime | None) -> None:
-        """Look at the saga then; None: not because of the time."""
+        """Set the instant of a saga; None removes it."""
         if at is None:
             self._at.pop(saga_id, None)
         elif self._at.get(saga_id) != at:
@@ -28,7 +28,7 @@ class Timers:
                 heapify(self._heap)
 
     def due(self, now: datetime) -> list[str]:
-        """The sagas whose instant has come; they are looked at once."""
+        """Remove and return the sagas whose instant has come."""
         found: list[str] = []
         while self._heap and self._heap[0][0] <= now:
             at, saga_id = heappop(self._heap)
@@ -39,10 +39,10 @@ class Timers:
 
     @property
     def next_at(self) -> datetime | None:
-        """When to look again, at the latest."""
+        """The earliest instant, or an earlier one that was replaced; None if there is none."""
         return self._heap[0][0] if self._heap else None
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Remove every instant."""
         self._at.clear()
         self._heap.clear()

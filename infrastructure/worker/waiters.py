@@ -1,4 +1,4 @@
-"""Who waits for which sagas to end, or to need a person."""
+"""Callers that wait for sagas to end, or to need a person."""
 
 from __future__ import annotations
 
@@ -8,58 +8,57 @@ from functools import partial
 from ...domain.saga.evolve import fold_all
 from ...domain.saga.state import SagaState
 from ..errors import SagaNotFound
-from .messages import AwaitOutcome
+from .messages import AwaitOutcome, Replies
 from .stream_reader import StreamReads
-
-Replies = list[Callable[[], None]]
 
 
 class Waiters:
-    """The questions that are open, and what was last seen of the sagas that are worked elsewhere."""
+    """The callers by saga, and the states last seen of sagas that this worker does not hold."""
 
-    def __init__(self) -> None:
-        self._open: dict[str, list[AwaitOutcome]] = {}
+    def __init__(self, replies: Replies) -> None:
+        self._replies = replies
+        self._waiting: dict[str, list[AwaitOutcome]] = {}
         self._seen: dict[str, SagaState] = {}
 
-    def add(self, watch: AwaitOutcome) -> None:
-        """Keep a question until it can be answered."""
-        self._open.setdefault(watch.saga_id, []).append(watch)
+    def add(self, waiter: AwaitOutcome) -> None:
+        """Let a caller wait for its saga."""
+        self._waiting.setdefault(waiter.saga_id, []).append(waiter)
 
-    def tell(self, state: SagaState) -> Replies:
-        """The answers to those who wait for this saga, if it has come so far."""
-        return self.answer(state.saga_id, state) if state.end is not None or state.interventions else []
+    def any_elsewhere(self, held: Container[str]) -> bool:
+        """Returns whether a caller waits for a saga that is not held here."""
+        return any(saga_id not in held for saga_id in self._waiting)
 
-    def answer(self, saga_id: str, answer: SagaState | Exception) -> Replies:
-        """The answers to those who wait for this saga, whatever they are."""
+    def notify(self, state: SagaState) -> None:
+        """Answer those who wait for a saga, if it has ended or needs a person."""
+        if state.end is not None or state.interventions:
+            self.answer(state.saga_id, state)
+
+    def answer(self, saga_id: str, answer: SagaState | Exception) -> None:
+        """Answer those who wait for a saga."""
         self._seen.pop(saga_id, None)
-        return [partial(watch.reply.give, answer) for watch in self._open.pop(saga_id, ())]
+        self._replies.extend(partial(waiter.reply.answer, answer) for waiter in self._waiting.pop(saga_id, ()))
 
-    def any_beside(self, held: Container[str]) -> bool:
-        """Whether someone waits for a saga that is not held here."""
-        return any(saga_id not in held for saga_id in self._open)
-
-    def look(self, held: Container[str], read: Callable[[Sequence[tuple[str, int]]], StreamReads]) -> Replies:
-        """Look at the sagas that are not held here, reading only what is new, and answer what can be answered."""
-        self._forget_the_gone()
-        elsewhere = {id_: self._seen.get(id_) or SagaState(id_) for id_ in self._open if id_ not in held}
-        histories = read([(saga_id, state.version) for saga_id, state in elsewhere.items()])
-        replies: Replies = []
+    def read_elsewhere(self, held: Container[str], read: Callable[[Sequence[tuple[str, int]]], StreamReads]) -> None:
+        """Read on in the awaited sagas that are not held here, and answer those that can be. Raises `Unavailable`."""
+        self._forget_unwanted()
+        elsewhere = {id_: self._seen.get(id_) or SagaState(id_) for id_ in self._waiting if id_ not in held}
+        reads = read([(saga_id, state.version) for saga_id, state in elsewhere.items()])
         for saga_id, known in elsewhere.items():
-            broken = histories.unreadable.get(saga_id)
-            state = fold_all(known, (recorded.event for recorded in histories.readable.get(saga_id, ())))
-            if broken is not None:
-                replies += self.answer(saga_id, broken)
+            unreadable = reads.unreadable.get(saga_id)
+            state = fold_all(known, (recorded.event for recorded in reads.readable.get(saga_id, ())))
+            if unreadable is not None:
+                self.answer(saga_id, unreadable)
             elif not state.version:
-                replies += self.answer(saga_id, SagaNotFound(saga_id))
+                self.answer(saga_id, SagaNotFound(saga_id))
             else:
                 self._seen[saga_id] = state
-                replies += self.tell(state)
-        return replies
+                self.notify(state)
 
-    def _forget_the_gone(self) -> None:
-        for saga_id, watches in list(self._open.items()):
-            wanted = [watch for watch in watches if watch.reply.wanted]
+    def _forget_unwanted(self) -> None:
+        for saga_id, waiters in list(self._waiting.items()):
+            wanted = [waiter for waiter in waiters if waiter.reply.wanted]
             if wanted:
-                self._open[saga_id] = wanted
+                self._waiting[saga_id] = wanted
             else:
-                self.answer(saga_id, SagaState(saga_id))
+                del self._waiting[saga_id]
+                self._seen.pop(saga_id, None)

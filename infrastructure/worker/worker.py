@@ -1,7 +1,7 @@
 """A worker in one asyncio program: it drives thousands of sagas at once, and runs their steps.
 
-The engine has a thread of its own, because the database's interface blocks; steps run on the event loop, and those
-that are not coroutines on a pool of threads.
+The engine has a thread of its own, because database calls block. Steps run on the event loop, and those that are plain
+functions on a pool of threads.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ log = logging.getLogger(__name__)
 
 WAKE_SECONDS_MAX = 0.5
 LAG_SECONDS_MAX = 0.4
-"""The views that this worker keeps up share its process: it writes no faster than they follow, give or take this."""
+"""The engine writes no faster than the views that it keeps up follow: it waits while they lag by more than this."""
 LAG_WAIT_SECONDS = 0.1
-"""Between two turns, which also keep the lease."""
+"""The longest such wait before a turn, because turns also renew the lease."""
 
 T = TypeVar("T")
 
@@ -44,12 +44,12 @@ class Worker:
 
     - `concurrency`: how many sagas it holds at once;
     - `threads`: how many steps that are plain functions run at once;
-    - `lease_seconds`: after how long without a sign of life others may take over what it holds;
-    - `project`: whether it keeps the views up, too;
-    - `drain_seconds`: how long it waits, when it is closed, for steps that are running.
+    - `lease_seconds`: how long after its last sign of life other workers may take over what it holds;
+    - `project`: whether it also keeps the views up;
+    - `drain_seconds`: how long it waits for running steps when it is closed.
 
     Raises `WorkerRunning` on entry when a SQLite file already has a worker, and `DefinitionChanged` when a definition
-    is not the one that sagas were started with under the same version.
+    differs from the one that sagas of the same version were started with.
     """
 
     def __init__(
@@ -68,24 +68,26 @@ class Worker:
         self._drain_seconds = drain_seconds
         self._threads = ThreadRunner(threads)
         self._projector = context.projector() if project else None
-        self._sweeper = Reconciler(context)
-        self._outbox: list[EngineMessage] = []
-        """What the engine is told next."""
+        self._reconciler = Reconciler(context)
+        self._unsent: list[EngineMessage] = []
+        """Messages for the engine, which leave together at the end of this turn of the event loop."""
         self._asking: set[asyncio.Future[Any]] = set()
         self._starting = asyncio.Semaphore(concurrency)
 
+    # Lifecycle
+
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._steps = TaskRunner(self._threads, self._tell)
+        self._steps = TaskRunner(self._threads, self._post)
         self._ended: asyncio.Future[None] = self._loop.create_future()
         await asyncio.to_thread(self._context.definition_versions.check, self._context.app.definitions)
         self._engine = await asyncio.to_thread(
             Engine, self._context, concurrency=self._concurrency, lease_seconds=self._lease_seconds
         )
-        self._inbox = Mailbox()
+        self._mailbox = Mailbox()
         self._thread = Thread(target=self._drive, name="saga-engine", daemon=True)
         self._thread.start()
-        self._sweeper.start()
+        self._reconciler.start()
         if self._projector is not None:
             self._projector.start()
         return self
@@ -97,6 +99,41 @@ class Worker:
         ended_by = self._ended.exception()
         if kind is None and ended_by is not None:
             raise ended_by
+
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set. Raises the error that ended the engine, if it ends before."""
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait((stopping, self._ended), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if self._ended.done():
+            self._ended.result()
+
+    async def _close(self) -> None:
+        """Begin nothing new, wait a while for running steps, record their outcomes, and release everything."""
+        try:
+            async with asyncio.timeout(self._drain_seconds):
+                await self._drain()
+        except TimeoutError:
+            late = "%d steps still ran after %g seconds: their outcome counts as unknown"
+            log.warning(late, len(self._steps), self._drain_seconds)
+        self._steps.cancel()
+        self._engine.give_up()
+        self._send()  # the engine takes no message after the last one
+        self._mailbox.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._mailbox.close()
+        await asyncio.to_thread(self._reconciler.stop)
+        if self._projector is not None:
+            await asyncio.to_thread(self._projector.stop)
+        await asyncio.wait([self._ended])
+
+    async def _drain(self) -> None:
+        if self._ended.done():
+            return
+        await self._ask(Drain)
+        await self._steps.wait()
+
+    # Asking the engine
 
     async def start(
         self,
@@ -119,97 +156,63 @@ class Worker:
         return self._context.app.definition(saga if isinstance(saga, str) else saga.name, version)
 
     async def outcome(self, saga_id: str) -> SagaState:
-        """Wait until a saga has ended or needs a person; gives its state then.
+        """Wait until a saga has ended or needs a person, and return its state then.
 
-        Raises `SagaNotFound`, and what makes a saga impossible to read or to go on with.
+        Raises `SagaNotFound`, and the error that makes a saga impossible to read or to decide on.
         """
         return await self._ask(lambda reply: AwaitOutcome(saga_id, reply))
 
     async def idle(self) -> None:
-        """Wait until it holds no saga, and none is due."""
+        """Wait until this worker holds no saga, and none is due."""
         await self._ask(AwaitIdle)
 
-    async def run_until(self, stop: asyncio.Event) -> None:
-        """Work until told to stop. Raises what ended the engine, should it end before."""
-        stopping = asyncio.ensure_future(stop.wait())
-        await asyncio.wait((stopping, self._ended), return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if self._ended.done():
-            self._ended.result()
-
-    # On the event loop
-
     async def _ask(self, question: Callable[[Reply[T]], EngineMessage]) -> T:
-        """Put a question to the engine, and wait for the answer or for the engine's end."""
+        """Post a message, and wait for its reply or for the engine's end."""
         if self._ended.done():
             self._ended.result()
             raise Unavailable("the worker is closed: open another one")
         answer: asyncio.Future[T] = self._loop.create_future()
         self._asking.add(answer)
         try:
-            self._tell(question(Reply(answer)))
+            self._post(question(Reply(answer)))
             return await answer
         finally:
             self._asking.discard(answer)
 
-    def _tell(self, message: EngineMessage) -> None:
-        """Let the engine know, at the end of this turn of the event loop: together with what else happens in it."""
-        if not self._outbox:
+    # On the event loop
+
+    def _post(self, message: EngineMessage) -> None:
+        """Send the engine a message, together with the others of this turn of the event loop: one batch serves all."""
+        if not self._unsent:
             self._loop.call_soon(self._send)
-        self._outbox.append(message)
+        self._unsent.append(message)
 
     def _send(self) -> None:
-        self._inbox.put(self._outbox)
-        self._outbox = []
+        self._mailbox.put(self._unsent)
+        self._unsent = []
 
     def _deliver(self, turn: TurnResult) -> None:
         for reply in turn.replies:
             reply()
         self._steps.run(turn.dispatch)
 
-    async def _close(self) -> None:
-        """Begin nothing new, wait a while for the steps that run, record what they came to, give the rest back."""
-        try:
-            async with asyncio.timeout(self._drain_seconds):
-                await self._drain()
-        except TimeoutError:
-            late = "%d steps still ran after %g seconds: their outcome counts as unknown"
-            log.warning(late, len(self._steps), self._drain_seconds)
-        self._steps.cancel()
-        self._engine.give_up()
-        self._send()  # what it is not told before the end, it never learns
-        self._inbox.put(None)
-        await asyncio.to_thread(self._thread.join)
-        self._inbox.close()
-        await asyncio.to_thread(self._sweeper.stop)
-        if self._projector is not None:
-            await asyncio.to_thread(self._projector.stop)
-        await asyncio.wait([self._ended])
-
-    async def _drain(self) -> None:
-        if self._ended.done():
-            return
-        await self._ask(Drain)
-        await self._steps.wait()
+    def _end(self, error: Exception | None) -> None:
+        """The engine has ended: fail every question that it did not answer."""
+        if error is None:
+            self._ended.set_result(None)
+        else:
+            self._ended.set_exception(error)
+        closed = error or Unavailable("the worker was closed before it could answer")
+        for answer in tuple(self._asking):
+            Reply(answer).answer(closed)
 
     # On the engine's thread
 
     def _drive(self) -> None:
+        """Turn the engine until the last message; an error that ends it reaches the event loop through `_end`."""
         error: Exception | None = None
         try:
-            messages: Sequence[EngineMessage] = ()
-            stopping = False
-            while True:
-                if self._projector is not None:
-                    self._projector.keep_up(LAG_SECONDS_MAX, timeout_seconds=LAG_WAIT_SECONDS)
-                turn = self._engine.turn(messages)
-                answer = self._engine.pending  # asked first: should it come just now, there is something to do
-                wait_seconds = min(self._engine.seconds_to_wait(), WAKE_SECONDS_MAX)
-                if turn.dispatch or turn.replies:  # last of all: the event loop waits while this thread runs Python
-                    self._loop.call_soon_threadsafe(self._deliver, turn)
-                if stopping:
-                    break
-                messages, stopping = self._inbox.take(wait_seconds, answer)
+            self._turn_until_closed()
         except Exception as failure:
             log.exception("the worker's engine ended")
             error = failure
@@ -218,12 +221,17 @@ class Worker:
         finally:
             self._loop.call_soon_threadsafe(self._end, error)
 
-    def _end(self, error: Exception | None) -> None:
-        """The engine is gone: nobody may wait for it any longer."""
-        if error is None:
-            self._ended.set_result(None)
-        else:
-            self._ended.set_exception(error)
-        closed = error or Unavailable("the worker was closed before it could answer")
-        for answer in tuple(self._asking):
-            Reply(answer).give(closed)
+    def _turn_until_closed(self) -> None:
+        messages: Sequence[EngineMessage] = ()
+        closed = False
+        while True:
+            if self._projector is not None:
+                self._projector.keep_up(LAG_SECONDS_MAX, timeout_seconds=LAG_WAIT_SECONDS)
+            turn = self._engine.turn(messages)
+            pending = self._engine.pending  # before the wait is computed: an answer after this makes it readable
+            wait_seconds = min(self._engine.seconds_to_wait(), WAKE_SECONDS_MAX)
+            if turn.dispatch or turn.replies:  # last: the event loop waits for the interpreter while this thread runs
+                self._loop.call_soon_threadsafe(self._deliver, turn)
+            if closed:
+                return
+            messages, closed = self._mailbox.take(wait_seconds, pending)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from sagaledger import App, Ledger, Saga, StepContext, Worker
-from sagaledger.infrastructure.event_store.event_row import STATE_BYTES_MAX
-from sagaledger.infrastructure.worker import engine
+from sagaledger.infrastructure.event_store.port import STATE_BYTES_MAX
+from sagaledger.infrastructure.worker import held_sagas
 
 PATIENCE_SECONDS = 60.0
 CONCURRENCY = 20
@@ -88,13 +88,13 @@ def test_an_overloaded_worker_stays_below_a_memory_ceiling(sqlite_url: str, tmp_
         worked = _work_limited(sqlite_url, tmp_path, concurrency=BULKY_SAGAS // OVERLOAD)
 
         assert worked.returncode == 0, worked.stderr
-        assert ledger.backend.entries() == []
+        assert ledger.backend.due() == []
         assert all(ledger.state(f"bulky-{number}").status == "completed" for number in range(BULKY_SAGAS))
 
 
 def test_heavy_sagas_are_held_by_their_weight(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is room for a hundred by count, and for two of the heaviest by bytes: two are held at once."""
-    monkeypatch.setattr(engine, "HELD_BYTES_MAX", 2 * STATE_BYTES_MAX)
+    monkeypatch.setattr(held_sagas, "HELD_BYTES_MAX", 2 * STATE_BYTES_MAX)
     heavy = Saga("heavy", input=str)
     running = most = 0
 

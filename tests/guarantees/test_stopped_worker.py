@@ -82,7 +82,7 @@ def test_a_lease_that_never_lasts_is_said_to_be_too_short(postgres_url: str) -> 
             return epoch
 
         ledger.backend.register = take_too_late  # type: ignore[method-assign]
-        with pytest.raises(Unavailable, match="take a longer one"):
+        with pytest.raises(Unavailable, match="set a longer `lease_seconds`"):
             Lease(ledger.backend, 1.0, ledger.context.clock.monotonic)
 
 

@@ -20,7 +20,7 @@ from sagaledger.infrastructure.ledger import state_reader
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.context import LedgerContext
 from sagaledger.infrastructure.ledger.ledger import Ledger
-from sagaledger.infrastructure.worker.group_commit import group_commit
+from sagaledger.infrastructure.worker import start_queue
 
 from ..worker.conftest import play, until, worker_on
 from .trip import APP, Trip, trip
@@ -219,7 +219,7 @@ def test_a_database_that_is_away_is_no_reason_to_refuse(
             raise Unavailable("away")
         return state_reader.saga_events(context, saga_id)
 
-    monkeypatch.setattr(group_commit, "saga_events", look_later)
+    monkeypatch.setattr(start_queue, "saga_events", look_later)
 
     work(ledger)
 

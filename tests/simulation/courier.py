@@ -58,14 +58,14 @@ class Courier:
 
     def call(self, dispatch: Dispatch, tell: Callable[[AttemptEnded], None]) -> None:
         """A call on its way: it arrives, or not, and the answer arrives, or not, or too late."""
-        execution, run = dispatch.execution, dispatch.run
+        saga, attempt = dispatch.saga, dispatch.attempt
         answered = False
 
         def answer(outcome: AttemptOutcome) -> None:
             nonlocal answered
             if not answered:
                 answered = True
-                tell(AttemptEnded(execution, run, outcome))
+                tell(AttemptEnded(saga, attempt, outcome))
 
         def arrive() -> None:
             outcome = self._attempt(dispatch)
@@ -79,12 +79,12 @@ class Courier:
 
     def _attempt(self, dispatch: Dispatch) -> AttemptOutcome:
         """What the step's function comes to, as the worker would see it."""
-        execution, run, context = dispatch.execution, dispatch.run, dispatch.context
+        saga, step, context = dispatch.saga, dispatch.step, dispatch.context
         try:
             self._admit()
-            value = execution.definition.read_input(execution.state.input)
-            result = execution.definition.step(run.step).invoke(context, value)
-            return Success(write_result(run.step, result))
+            value = saga.definition.read_input(saga.state.input)
+            result = step.invoke(context, value)
+            return Success(write_result(step.name, result))
         except (StepRejected, Overloaded, InvalidInput) as error:
             return failure_of(error)
 

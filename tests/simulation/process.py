@@ -18,7 +18,7 @@ from sagaledger.infrastructure.worker.messages import AttemptEnded, Dispatch, Dr
 from .courier import Courier
 from .network import Killed, Life, Weather, Wire
 from .scheduler import Scheduler
-from .store import SimulatedBackend
+from .store import SimulatedLog
 
 CONCURRENCY = 8
 """How many sagas a worker holds at once: fewer than there are."""
@@ -35,14 +35,14 @@ class Nobody(Reply[Any]):
     def __init__(self) -> None:
         """There is nothing to give it to."""
 
-    def give(self, answer: object) -> None:
+    def answer(self, answer: object) -> None:
         """Nobody hears it."""
 
 
 class Machine:
     """What every process of the simulation shares."""
 
-    def __init__(self, scheduler: Scheduler, random: Random, log: SimulatedBackend, courier: Courier, app: App) -> None:
+    def __init__(self, scheduler: Scheduler, random: Random, log: SimulatedLog, courier: Courier, app: App) -> None:
         self.scheduler = scheduler
         self.random = random
         self.log = log
@@ -131,23 +131,26 @@ class Process:
 
     def _look_at_its_lease(self, dispatch: Dispatch) -> None:
         """An attempt may begin only while nobody could have ended the lease under which its start was written (G6)."""
-        run = dispatch.run
-        kind = StepStarted if run.direction is Direction.FORWARD else CompensationStarted
-        for row in reversed(self._machine.log.stream(dispatch.execution.saga_id)):
-            fact = self._ledger.context.codec.decode(row)
-            if isinstance(fact.event, kind) and (fact.event.step, fact.event.attempt) == (run.step, run.attempt):
+        attempt = dispatch.attempt
+        kind = StepStarted if attempt.direction is Direction.FORWARD else CompensationStarted
+        for row in reversed(self._machine.log.stream(dispatch.saga.saga_id)):
+            fact = self._ledger.codec.decode(row)
+            if isinstance(fact.event, kind) and (fact.event.step, fact.event.attempt) == (
+                attempt.step,
+                attempt.attempt,
+            ):
                 if not self._machine.log.lasts(fact.meta.worker or ""):
-                    self._machine.faults.append(f"{fact.meta.worker} began {run.key} when its lease was over")
+                    self._machine.faults.append(f"{fact.meta.worker} began {attempt.key} when its lease was over")
                 return
 
     def _look_at_its_hands(self, engine: Engine) -> None:
         """When all is settled it holds what the due work says it holds, unless it knows that an answer was lost."""
-        worker_id = engine._lease.epoch.worker_id
-        if engine._held.pipeline.under_way or engine._in_doubt or not self._machine.log.lasts(worker_id):
+        worker_id = engine._lease.token.worker_id
+        if engine._group_commit.under_way or engine._in_doubt or not self._machine.log.lasts(worker_id):
             return
-        held = set(engine._held.executions) - set(engine._held._starting)
+        held = {saga.saga_id for saga in engine._held if engine._starts.starting(saga.saga_id) is None}
         known = self._machine.log.held_by(worker_id)
-        for saga_id in (held ^ known) - self._machine.log.lost_entries:
+        for saga_id in (held ^ known) - self._machine.log.lost_due:
             where = "held, and free for others" if saga_id in held else "not held, and kept from others"
             self._machine.faults.append(f"{saga_id} is {where} by {worker_id} after {self._scheduler.seconds:.1f} s")
 

@@ -73,17 +73,17 @@ def test_a_saga_that_another_worker_drives_too_is_let_go_of(postgres_url: str) -
         # when the first one learns that its attempt is not the last any more, then it holds nothing, and is idle
         failed = failure_of(OSError("no answer"))
         idle = AwaitIdle(Reply(loop.create_future()))
-        turn = first.turn([AttemptEnded(attempt.execution, attempt.run, failed), idle])
+        turn = first.turn([AttemptEnded(attempt.saga, attempt.attempt, failed), idle])
         until = monotonic() + PATIENCE_SECONDS
         while not turn.replies:
             assert monotonic() < until, "it holds the saga still"
             turn = first.turn([])
 
         # and the second one makes every attempt that follows
-        [last] = drive(second, lambda: False, [AttemptEnded(again.execution, again.run, failed)])
-        done = AttemptEnded(last.execution, last.run, Success(Raw(b"null")))
+        [last] = drive(second, lambda: False, [AttemptEnded(again.saga, again.attempt, failed)])
+        done = AttemptEnded(last.saga, last.attempt, Success(Raw(b"null")))
         drive(second, lambda: ledger.state("errand-1").end is not None, [done])
-        assert [one.run.attempt for one in (attempt, again, last)] == [1, 2, 3]
+        assert [one.attempt.attempt for one in (attempt, again, last)] == [1, 2, 3]
         first.finish()
         second.finish()
 

@@ -123,7 +123,7 @@ def start(saga: Saga[object] | Saga[int], value: object, key: str) -> StartSaga:
 
 def done(dispatch: Dispatch) -> AttemptEnded:
     """The step has done its work."""
-    return AttemptEnded(dispatch.execution, dispatch.run, Success(Raw(b"null")))
+    return AttemptEnded(dispatch.saga, dispatch.attempt, Success(Raw(b"null")))
 
 
 def on_their_way(engine: Engine, *keys: str) -> list[Dispatch]:

@@ -1,11 +1,10 @@
-"""Steps that never wait share a task of the event loop, and none of them notices the others there."""
+"""Attempts run on the event loop, each in a task of its own."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from functools import partial
 from typing import Any
 
 import pytest
@@ -29,13 +28,13 @@ MOOD: ContextVar[str] = ContextVar("MOOD", default="calm")
 Tasks = list["asyncio.Task[Any] | None"]
 
 
-def _on_the_loop(
+def runner_of(
     **steps: Callable[[], Awaitable[None]],
 ) -> tuple[TaskRunner, Callable[..., None], Tasks, list[AttemptEnded]]:
-    """Step tasks; a function that begins steps, by their names; the tasks that they were run in; what is told."""
+    """Returns a runner, a function that begins steps by name, the tasks in which they ran, and their outcomes."""
     trip = Saga("trip", input=int)
     tasks: Tasks = []
-    heard: list[AttemptEnded] = []
+    ended: list[AttemptEnded] = []
 
     async def do(_: int, ctx: StepContext) -> None:
         tasks.append(asyncio.current_task())
@@ -44,68 +43,49 @@ def _on_the_loop(
     for name in steps:
         trip.step(name=name, compensable=False)(do)
     state = SagaState("trip-1", input=trip.definition.write_input(1))
-    execution = HeldSaga("trip-1", trip.definition, state, None)
+    saga = HeldSaga("trip-1", trip.definition, state, None)
 
-    def dispatch(run: Attempt) -> Dispatch:
-        context = context_of(trip.definition, state, run)
-        return Dispatch(execution, trip.definition.step(run.step), run, context)
+    def dispatch(attempt: Attempt) -> Dispatch:
+        context = context_of(trip.definition, state, attempt)
+        return Dispatch(saga, trip.definition.step(attempt.step), attempt, context)
 
-    step_tasks = TaskRunner(ThreadRunner(1), heard.append)
+    runner = TaskRunner(ThreadRunner(1), ended.append)
 
     def run(*names: str) -> None:
-        step_tasks.run([dispatch(Attempt(name, FORWARD, 1, name)) for name in names])
+        runner.run([dispatch(Attempt(name, FORWARD, 1, name)) for name in names])
 
-    return step_tasks, run, tasks, heard
+    return runner, run, tasks, ended
 
 
-async def _pass_by() -> None:
+async def pass_by() -> None:
     """Never waits."""
 
 
-def test_steps_that_never_wait_share_a_task() -> None:
-    """A hundred at once have one task."""
-
-    async def scene() -> None:
-        step_tasks, run, tasks, heard = _on_the_loop(pass_by=_pass_by)
-        run(*["pass_by"] * 100)
-        await step_tasks.wait()
-        assert len(tasks) == len(heard) == 100
-        assert len(set(tasks)) == 1
-        assert len(step_tasks) == 0
-
-    play(scene())
-
-
-def test_one_that_waits_holds_up_nobody() -> None:
-    """The others go on when it does; and from then on, steps like it begin at once in tasks of their own."""
+def test_a_step_that_waits_delays_no_other() -> None:
+    """The others begin at once and end before it."""
 
     async def scene() -> None:
         free = asyncio.Event()
-        step_tasks, run, tasks, heard = _on_the_loop(wait=partial(_wait_for, free), pass_by=_pass_by)
 
+        async def wait() -> None:
+            await free.wait()
+
+        runner, run, tasks, ended = runner_of(wait=wait, pass_by=pass_by)
         run("wait", "pass_by", *["wait"] * 98)
-        for _ in range(3):
-            await asyncio.sleep(0)
-        assert len(tasks) == 100
-        await until(lambda: len(step_tasks) == 99)  # those that wait are left
+        await until(lambda: len(tasks) == 100)
+        await until(lambda: len(runner) == 99)
+        assert [one.attempt.step for one in ended] == ["pass_by"]
 
-        run("wait", "wait")
-        await asyncio.sleep(0)
-        assert len(set(tasks[100:])) == 2
         free.set()
-        await step_tasks.wait()
-        assert len(heard) == len(tasks) == 102
-        assert len(step_tasks) == 0
+        await runner.wait()
+        assert len(ended) == 100
+        assert len(runner) == 0
 
     play(scene())
 
 
-async def _wait_for(event: asyncio.Event) -> None:
-    await event.wait()
-
-
-def test_what_a_step_leaves_in_its_task_is_not_found_by_others() -> None:
-    """Not a context variable, and not that it cancelled itself without waiting."""
+def test_each_attempt_has_a_task_and_a_context_of_its_own() -> None:
+    """No step finds a context variable that another one set, or is cancelled because another one cancelled itself."""
     moods: list[str] = []
 
     async def sulk() -> None:
@@ -129,57 +109,46 @@ def test_what_a_step_leaves_in_its_task_is_not_found_by_others() -> None:
         moods.append("rested")
 
     async def scene() -> None:
-        step_tasks, run, tasks, _ = _on_the_loop(
-            sulk=sulk, give_up=give_up, change_its_mind=change_its_mind, rest=rest, nap=rest
+        runner, run, tasks, ended = runner_of(
+            sulk=sulk, give_up=give_up, rest=rest, change_its_mind=change_its_mind, nap=rest
         )
         run("sulk", "sulk", "give_up", "rest", "change_its_mind", "nap")
-        await step_tasks.wait()
+        await runner.wait()
         assert len(set(tasks)) == 6
+        assert len(ended) == 6
 
     play(scene())
 
     assert sorted(moods) == ["calm"] * 4 + ["rested"] * 2
 
 
-def test_a_task_in_which_a_step_waited_runs_nothing_else() -> None:
-    """Not even what comes just as it goes on."""
+@pytest.mark.parametrize("begun", [False, True])
+def test_after_cancelling_no_attempt_begins(begun: bool) -> None:
+    """Neither one that was dispatched and had no turn of the event loop yet, nor one that is dispatched later."""
 
     async def scene() -> None:
         free = asyncio.Event()
-        step_tasks, run, tasks, _ = _on_the_loop(wait=partial(_wait_for, free), pass_by=_pass_by)
-        run("wait")
-        await until(lambda: len(tasks) == 1)
-        free.set()
-        run("pass_by")
-        await step_tasks.wait()
-        assert len(set(tasks)) == 2
 
-    play(scene())
+        async def wait() -> None:
+            await free.wait()
 
-
-@pytest.mark.parametrize("waits", [False, True])
-def test_when_they_are_cancelled_nothing_more_begins(waits: bool) -> None:
-    """Neither what was to follow in the shared task, nor what one would have its own for, nor what comes afterwards."""
-
-    async def scene() -> None:
-        free = asyncio.Event()
-        step_tasks, run, tasks, _ = _on_the_loop(wait=partial(_wait_for, free), pass_by=_pass_by)
+        runner, run, tasks, _ = runner_of(wait=wait, pass_by=pass_by)
         run("wait", "pass_by")
-        if waits:
+        if begun:
             await until(lambda: len(tasks) == 2)
             run("wait")
-        step_tasks.cancel()
+        runner.cancel()
         run("wait", "pass_by")
-        await step_tasks.wait()
+        await runner.wait()
         await asyncio.sleep(0)
-        assert len(tasks) == (2 if waits else 0)
-        assert len(step_tasks) == 0
+        assert len(tasks) == (2 if begun else 0)
+        assert len(runner) == 0
 
     play(scene())
 
 
 def test_a_step_that_cancels_its_own_task_has_failed(open_ledger: OpenLedger) -> None:
-    """It is on record, and tried again: nobody else would ever tell the saga how it went."""
+    """The failure is recorded and the step is tried again: nothing else would tell the saga what became of it."""
     trip = Saga("trip", input=int)
 
     @trip.step(retry=Retry(attempts=2, backoff_seconds=0.0), compensable=False)

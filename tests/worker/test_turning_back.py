@@ -54,7 +54,7 @@ def test_what_settles_beside_a_saga_that_turns_back_is_settled(url: str, monkeyp
         drive(engine, lambda: bool(shell.backend.stream("stay-trip-1.rest")), [journey.start(journey.trip)])
         drive(engine, lambda: shell.backend.entries() == [])
         [first] = drive(engine, lambda: False, [journey.start(journey.errand)])
-        failed = AttemptEnded(first.execution, first.run, failure_of(OSError("no answer")))
+        failed = AttemptEnded(first.saga, first.attempt, failure_of(OSError("no answer")))
         drive(engine, lambda: "StepFailed" in topics(shell, "errand-1"), [failed])
         asked: list[str] = []
 
@@ -71,7 +71,7 @@ def test_what_settles_beside_a_saga_that_turns_back_is_settled(url: str, monkeyp
         [second] = drive(engine, lambda: False)
         drive(engine, lambda: shell.state("trip-1").end is not None)
 
-        assert (second.run.step, second.run.attempt) == ("run", 2)
+        assert (second.attempt.step, second.attempt.attempt) == ("run", 2)
         assert shell.state("trip-1").status is Status.COMPENSATED
         assert shell.state("stay-trip-1.rest").status is Status.COMPENSATED
         engine.finish()

@@ -1,4 +1,4 @@
-"""A worker's lease: what it writes counts only while it holds."""
+"""A worker's lease: what a worker writes counts only while it holds one."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ...errors import Unavailable
 from ...event_store.work_queue import FencingToken, WorkQueue
 from .process_identity import is_gone, process_identity
 
-LOOK_SECONDS = 0.5
-"""How often a worker looks for leases of others that have run out."""
+EXPIRY_CHECK_SECONDS = 0.5
+"""How often a worker looks for leases of other workers that have run out."""
 TAKES_MAX = 5
 
 
 class Lease:
-    """A lease, renewed when a third of it has passed. Time is measured by a clock that nobody can set."""
+    """A lease that is renewed once a third of it has passed, measured by a clock that nobody can set."""
 
-    epoch: FencingToken
+    token: FencingToken
     meta: Meta
 
     def __init__(self, queue: WorkQueue, lease_seconds: float, monotonic: Callable[[], float]) -> None:
@@ -28,80 +28,81 @@ class Lease:
         self._lease_seconds = lease_seconds
         self._safe_until = 0.0
         self._renew_at = 0.0
-        self._look_at = 0.0
+        self._check_at = 0.0
         self._lost = True
-        self._place = process_identity()
+        self._host = process_identity()
         self._take()
 
     def hold(self) -> None:
-        """Extend it if it is time to, or take a new one; and end those of workers that let theirs run out, soon after.
+        """Renew the lease if it is time to, or take a new one; and end leases of others that have run out.
 
         Raises `SupersededWorker` if it was taken over.
         """
         began = self._monotonic()
         if self._lost:
-            self._queue.retire(self.epoch)
+            self._queue.retire(self.token)
             self._take()
         else:
             self.keep()
-        if began >= self._look_at:
+        if began >= self._check_at:
             self._queue.take_over()
-            self._end_the_gone()
-            self._look_at = began + LOOK_SECONDS
+            self._retire_the_gone()
+            self._check_at = began + EXPIRY_CHECK_SECONDS
 
     def keep(self) -> None:
-        """Extend it in the middle of long work, if it is time to. Raises `SupersededWorker` if it was taken over."""
+        """Renew the lease during long work, if it is time to. Raises `SupersededWorker` if it was taken over."""
         began = self._monotonic()
         if began >= self._renew_at:
-            self._queue.renew(self.epoch, lease_seconds=self._lease_seconds)
+            self._queue.renew(self.token, lease_seconds=self._lease_seconds)
             self._renewed(began)
 
     def lose(self) -> None:
-        """It was taken over: `hold` takes a new one, with an epoch above every earlier one."""
+        """Note that it was taken over: `hold` takes a new one, with an epoch above every earlier one."""
         self._lost = True
 
     @property
-    def safe(self) -> bool:
-        """Whether it holds for a while yet, so that something may be begun under it."""
+    def is_safe(self) -> bool:
+        """Whether it holds long enough for an attempt to begin under it."""
         return not self._lost and self._monotonic() < self._safe_until
 
     @property
     def seconds_to_wait(self) -> float:
         """How long until `hold` has something to do."""
-        return max(0.0, min(self._renew_at, self._look_at) - self._monotonic())
+        return max(0.0, min(self._renew_at, self._check_at) - self._monotonic())
 
     def now(self) -> datetime:
-        """The ledger's time: the database's when the lease was taken, and since then by a clock that nobody can set.
+        """Returns the database's time when the lease was taken, carried on by a clock that nobody can set.
 
-        So a clock that jumps, here or on another machine, fires no timer early.
+        So a wall clock that jumps, here or on another machine, fires no timer early.
         """
         return self._registered_at + timedelta(seconds=self._monotonic() - self._registered)
 
     def retire(self) -> None:
-        """Give it up, and everything held under it."""
-        self._queue.retire(self.epoch)
+        """Give up the lease, and everything held under it."""
+        self._queue.retire(self.token)
 
-    def _end_the_gone(self) -> None:
-        """End the leases of workers of this very place whose process is gone: nobody has to wait for those."""
+    def _retire_the_gone(self) -> None:
+        """End the leases of workers on this host whose process is gone: they need not run out first."""
         for worker in self._queue.workers():
-            if worker.host == self._place and is_gone(worker.pid):
+            if worker.host == self._host and is_gone(worker.pid):
                 self._queue.retire(FencingToken(worker.worker_id, worker.epoch))
 
     def _take(self) -> None:
-        """Take a new one; another, if this process was stopped just here, for so long that the first has ended."""
+        """Take a lease; take another if this process was stopped meanwhile for so long that the first one ended."""
         for _ in range(TAKES_MAX):
             began = self._monotonic()
-            self.epoch = self._queue.register(host=self._place, pid=os.getpid(), lease_seconds=self._lease_seconds)
-            mine = next((row for row in self._queue.workers() if row.worker_id == self.epoch.worker_id), None)
+            self.token = self._queue.register(host=self._host, pid=os.getpid(), lease_seconds=self._lease_seconds)
+            mine = next((row for row in self._queue.workers() if row.worker_id == self.token.worker_id), None)
             if mine is not None:
-                self.meta = Meta(worker=self.epoch.worker_id, epoch=self.epoch.epoch)
+                self.meta = Meta(worker=self.token.worker_id, epoch=self.token.epoch)
                 self._registered_at, self._registered = mine.started_at, self._monotonic()
                 self._renewed(began)
                 self._lost = False
                 return
-            self._queue.retire(self.epoch)
+            self._queue.retire(self.token)
         raise Unavailable(
-            f"a lease of {self._lease_seconds:g} s ended {TAKES_MAX} times before it could be used: take a longer one"
+            f"a lease of {self._lease_seconds:g} s ended {TAKES_MAX} times before it could be used: "
+            "set a longer `lease_seconds`"
         )
 
     def _renewed(self, began: float) -> None:

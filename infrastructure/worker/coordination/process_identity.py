@@ -1,4 +1,4 @@
-"""Where a worker runs: what it can know of the workers beside it."""
+"""The identity of a worker's process: what it has in common with workers whose processes it can observe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _NAMESPACE = Path("/proc/self/ns/pid")
 
 
 def process_identity() -> str:
-    """The host, and the space of process ids on it where the system has several: a container has its own."""
+    """Returns the host and, where the system has several, its namespace of process ids: a container has its own."""
     host = socket.gethostname()
     try:
         return f"{host} {_NAMESPACE.readlink()}"
@@ -19,7 +19,7 @@ def process_identity() -> str:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether no process of this place has that id any more."""
+    """Returns whether no process of this identity's namespace has that id any more."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""The sagas under way, as the log tells: begun and not ended. What was read once is not read again."""
+"""The sagas that began and have not ended, read from the log; each event is read once."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ RESOLVED = InterventionResolved.schema.name
 
 
 class Quiescent(NamedTuple):
-    """Why nobody has to look at a saga: so it stays until somebody writes to it, or one that it awaits is gone."""
+    """A saga that needs no worker at a version, until someone writes to it or a saga that it awaits has ended."""
 
     version: int
     awaits: Collection[str] = ()
 
 
 class UnfinishedSagas:
-    """Those that began and did not end, in the order in which they began; and which of them were found at rest.
+    """The unfinished sagas, in the order in which they began, and which of them are quiescent.
 
-    Positions are sealed in order, so nothing ever appears before the one that was read last. What is kept grows with
-    the sagas under way, not with the log.
+    Positions are sealed in order, so no event ever appears before the one that was read last. Memory grows with the
+    unfinished sagas, not with the log.
     """
 
     def __init__(self, log: EventLog, codec: Codec) -> None:
         self._log = log
         self._codec = codec
         self._position = 0
-        self._rests: dict[str, Quiescent | None] = {}
+        self._quiescent: dict[str, Quiescent | None] = {}
 
     def __contains__(self, saga_id: object) -> bool:
-        return saga_id in self._rests
+        return saga_id in self._quiescent
 
     def __len__(self) -> int:
-        return len(self._rests)
+        return len(self._quiescent)
 
     def read_on(self, stopping: Event) -> None:
-        """Read what was recorded since the last time, or until told to stop. Raises `Unavailable`."""
+        """Read what was recorded since the last call, or until `stopping` is set. Raises `Unavailable`."""
         upto = self._log.sealed_position()
         limit = READ_EVENTS_MIN
         while self._position < upto and not stopping.is_set():
@@ -58,34 +58,34 @@ class UnfinishedSagas:
             limit = min(2 * limit, READ_EVENTS_MAX) if is_light else READ_EVENTS_MIN
 
     def others_than(self, due: Collection[str]) -> list[str]:
-        """The sagas that are not among those."""
-        return [saga_id for saga_id in self._rests if saga_id not in due]
+        """Returns the sagas that are not in `due`."""
+        return [saga_id for saga_id in self._quiescent if saga_id not in due]
 
     def not_quiescent(self, saga_ids: Iterable[str]) -> list[str]:
-        """Those of these sagas that have to be looked at: not known to be at rest, or not any more."""
-        known = {saga_id: self._rests.get(saga_id) for saga_id in saga_ids}
-        seen = [(saga_id, rest.version) for saga_id, rest in known.items() if rest is not None]
+        """Returns those of these sagas that are not known to be quiescent, or are so no longer."""
+        known = {saga_id: self._quiescent.get(saga_id) for saga_id in saga_ids}
+        seen = [(saga_id, quiescent.version) for saga_id, quiescent in known.items() if quiescent is not None]
         written = {row.stream_id for row in self._log.streams(seen)} if seen else set()
         return [
             saga_id
-            for saga_id, rest in known.items()
-            if rest is None or saga_id in written or any(awaited not in self for awaited in rest.awaits)
+            for saga_id, quiescent in known.items()
+            if quiescent is None or saga_id in written or any(awaited not in self for awaited in quiescent.awaits)
         ]
 
-    def mark_quiescent(self, saga_id: str, rest: Quiescent) -> None:
-        """Remember that it need not be looked at for now."""
-        if saga_id in self._rests:
-            self._rests[saga_id] = rest
+    def mark_quiescent(self, saga_id: str, quiescent: Quiescent) -> None:
+        """Remember that a saga needs no worker for now."""
+        if saga_id in self._quiescent:
+            self._quiescent[saga_id] = quiescent
 
     def _take(self, row: StoredRow) -> None:
         if row.topic == STARTED:
-            self._rests[row.stream_id] = None
+            self._quiescent[row.stream_id] = None
         elif row.topic in ENDED or self._is_abandonment(row):
-            self._rests.pop(row.stream_id, None)
+            self._quiescent.pop(row.stream_id, None)
 
     def _is_abandonment(self, row: StoredRow) -> bool:
         try:
-            fact = self._codec.decode(row).event
-        except UnreadableEvent:  # whoever looks at the saga says so
+            resolved = self._codec.decode(row).event
+        except UnreadableEvent:  # reported by the worker or the command that reads the saga
             return False
-        return isinstance(fact, InterventionResolved) and fact.action is Action.ABANDON
+        return isinstance(resolved, InterventionResolved) and resolved.action is Action.ABANDON

@@ -1,8 +1,8 @@
-"""Transitions of many sagas that go into one append call, and how much one call may carry."""
+"""The transitions of many sagas that go into one append call, and how much one call may carry."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 
 from .transition import Transition
 
@@ -12,35 +12,44 @@ BATCH_BYTES_MAX = 8 * 1024 * 1024
 
 
 class TransitionBatch:
-    """What is drafted and not sent: one transition of each saga, in order."""
+    """Transitions that are drafted and not sent: at most one of each saga, in the order in which they were drafted."""
 
     def __init__(self) -> None:
-        self.transitions: dict[str, Transition] = {}
-        """By their sagas."""
+        self._transitions: dict[str, Transition] = {}
         self.stream_ids: set[str] = set()
         """The participants' streams that they write to."""
         self._events = 0
         self._size_bytes = 0
 
     def __len__(self) -> int:
-        return len(self.transitions)
+        return len(self._transitions)
+
+    def __iter__(self) -> Iterator[Transition]:
+        return iter(self._transitions.values())
+
+    def __contains__(self, saga_id: object) -> bool:
+        return saga_id in self._transitions
+
+    def of(self, saga_ids: Iterable[str]) -> list[Transition]:
+        """Returns the transitions of these sagas, of those that have one."""
+        return [self._transitions[saga_id] for saga_id in saga_ids if saga_id in self._transitions]
 
     @property
-    def spent(self) -> bool:
-        """Whether it carries as much as it may; the last one in may exceed that."""
+    def is_full(self) -> bool:
+        """Whether it carries as much as it may; the last transition may exceed that."""
         return self._events >= BATCH_EVENTS_MAX or self._size_bytes >= BATCH_BYTES_MAX
 
     def add(self, transition: Transition) -> None:
-        """Send it with those before."""
-        self.transitions[transition.execution.saga_id] = transition
+        """Send a transition after those that are here already."""
+        self._transitions[transition.execution.saga_id] = transition
         self._events += len(transition.draft.events)
         self._size_bytes += transition.draft.size_bytes
 
-    def withdraw(self, unwritten: Iterable[Transition]) -> Sequence[Transition]:
-        """Take out, and give, those that are not to be written, and all that have a stream in common with one of them.
+    def withdraw(self, unwritten: Iterable[Transition]) -> list[Transition]:
+        """Remove and return the transitions that cannot be written when these are not.
 
-        Whatever rests on an event that is not written is untrue, and the log would not notice: where that was to stand
-        there is somebody else's now. And what is drafted next on such a stream must find nothing of it here.
+        These are the given ones, and all that share a participant's stream with a removed one: they were decided on
+        events that will not exist, and the log would not notice where another process wrote at the same version.
         """
         saga_ids: set[str] = set()
         stream_ids: set[str] = set()
@@ -51,10 +60,10 @@ class TransitionBatch:
         more = True
         while more:
             more = False
-            for saga_id, transition in list(self.transitions.items()):
+            for saga_id, transition in list(self._transitions.items()):
                 if saga_id in saga_ids or not stream_ids.isdisjoint(transition.draft.overlay):
                     stream_ids.update(transition.draft.overlay)
-                    withdrawn.append(self.transitions.pop(saga_id))
+                    withdrawn.append(self._transitions.pop(saga_id))
                     self._events -= len(transition.draft.events)
                     self._size_bytes -= transition.draft.size_bytes
                     more = True

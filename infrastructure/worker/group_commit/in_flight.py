@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from uuid import UUID
+from uuid import uuid4
 
 from ...errors import OutcomeUnknown, Unavailable
 from ...event_store.append_call import AppendCall, PendingAppend, Receipt
@@ -14,36 +14,31 @@ from .transition import Transition
 
 
 class InFlightBatch:
-    """An append call of many sagas' transitions.
+    """An append call that carries the transitions of many sagas.
 
-    Raises `SupersededWorker`; that the log could not be reached is said when the receipt is asked for.
+    Raises `SupersededWorker`. That the log cannot be reached is raised by `receipt`.
     """
 
     def __init__(
-        self,
-        log: EventLog,
-        append_id: UUID,
-        epoch: FencingToken,
-        batch: Sequence[Transition],
-        stream_ids: Collection[str],
+        self, log: EventLog, token: FencingToken, transitions: Sequence[Transition], stream_ids: Collection[str]
     ) -> None:
         self._log = log
-        self.batch = batch
-        self.saga_ids = {transition.execution.saga_id for transition in batch}
+        self.transitions = transitions
+        self.saga_ids = {transition.execution.saga_id for transition in transitions}
         self.stream_ids = stream_ids
         """The participants' streams that it writes to."""
-        self._call = AppendCall(append_id, [transition.append() for transition in batch], epoch)
+        self._call = AppendCall(uuid4(), [transition.append() for transition in transitions], token)
         self._sending: PendingAppend | None = None
         with suppress(Unavailable, OutcomeUnknown):
             self._sending = log.send(self._call)
 
     @property
     def pending(self) -> int | None:
-        """What becomes readable when the log answers; None when that is so, or the log answers nobody."""
+        """The file descriptor that becomes readable when the log answers; None if it has answered, or cannot."""
         return None if self._sending is None else self._sending.pending
 
     def receipt(self) -> Receipt:
-        """What became of it; asked for again, the same call is appended again, which is harmless.
+        """Wait for the answer. Called again, it appends the same call again, which has no second effect.
 
         Raises `SupersededWorker`, `Unavailable` and `OutcomeUnknown`.
         """
@@ -51,6 +46,6 @@ class InFlightBatch:
         return self._log.append(self._call) if sending is None else sending.receipt()
 
     def abandon(self) -> None:
-        """Ask for no receipt; the batch may be written or not."""
+        """Wait for no answer: the batch may be written or not."""
         if self._sending is not None:
             self._sending.abandon()

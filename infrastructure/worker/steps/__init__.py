@@ -1,1 +1,1 @@
-"""Running the attempts of steps: on the event loop, and on threads."""
+"""Running attempts of steps: on the event loop, and on threads."""

@@ -1,4 +1,4 @@
-"""Making one attempt: calling a step's action or compensation, and saying what it came to."""
+"""Making one attempt: calling a step's action or compensation, and turning what happens into an outcome."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from ..messages import AttemptEnded, Dispatch
 from .thread_runner import ThreadRunner
 
 RESULT_BYTES_MAX = STATE_BYTES_MAX - 4096
-"""A result shares its event with a few other fields."""
+"""The most bytes of one result: its event has a few other fields as well."""
 
 
 async def attempt(dispatch: Dispatch, threads: ThreadRunner) -> AttemptEnded:
-    """Make an attempt: coroutines on the event loop, plain functions on a thread.
+    """Make an attempt: coroutines run on the event loop, plain functions on a thread.
 
-    Whatever a step raises is its outcome, and so is that its task was cancelled. Raises what ends the program.
+    An exception of the step is its outcome, and so is the cancellation of its task. Raises what ends the program.
     """
-    execution, step, context = dispatch.execution, dispatch.step, dispatch.context
+    saga, step, context = dispatch.saga, dispatch.step, dispatch.context
     outcome: AttemptOutcome
     called = False
     try:
-        value = execution.definition.read_input(execution.state.input)
+        value = saga.definition.read_input(saga.state.input)
         called = True
         with failpoint("call", step.name, context.direction):
             result = await _call(step, context, value, threads)
@@ -41,9 +41,9 @@ async def attempt(dispatch: Dispatch, threads: ThreadRunner) -> AttemptEnded:
     except TimeoutError as error:
         seconds = step.timeout_of(context.direction)
         outcome = failure_of(error if str(error) or seconds is None else TimeoutError(f"no outcome in {seconds:g} s"))
-    except BaseException as error:  # noqa: BLE001 -- it goes on record; no step may end the worker, or go unheard
-        outcome = failure_of(error, local=not called)  # one that was not called did nothing
-    return AttemptEnded(execution, dispatch.run, outcome)
+    except BaseException as error:  # noqa: BLE001 -- it is recorded; a step must neither end the worker nor lose its outcome
+        outcome = failure_of(error, local=not called)  # a step that was not called had no effect
+    return AttemptEnded(saga, dispatch.attempt, outcome)
 
 
 async def _call(step: Step, context: StepContext, value: Any, threads: ThreadRunner) -> Any:
@@ -54,14 +54,14 @@ async def _call(step: Step, context: StepContext, value: Any, threads: ThreadRun
         async with asyncio.timeout(timeout_seconds):
             return await step.invoke(context, value)
     result = await threads.run(partial(step.invoke, context, value), timeout_seconds)
-    if inspect.isawaitable(result):  # a plain function that made a coroutine: a partial, or an object's __call__
+    if inspect.isawaitable(result):  # a partial, or an object whose __call__ is async
         async with asyncio.timeout(timeout_seconds):
             return await result
     return result
 
 
 def write_result(step: str, result: Any) -> Raw:
-    """A result as JSON. Raises `NotSerialisable` or `PayloadTooLarge`, which say what the step returned."""
+    """Returns a result as JSON. Raises `NotSerialisable` and `PayloadTooLarge`, which name the step and its result."""
     try:
         written = msgspec.json.encode(result)
     except (TypeError, ValueError, OverflowError) as error:

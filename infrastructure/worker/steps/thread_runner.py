@@ -10,25 +10,25 @@ from typing import Any
 
 
 class ThreadRunner:
-    """Runs functions on so many threads at most, and none of them keeps the program from ending.
+    """Runs at most so many functions at once, on daemon threads, which do not keep the program from ending.
 
-    A function that outlives its timeout goes on, unheard, and occupies its place until it returns.
+    A function that outlives its timeout keeps its thread until it returns; its outcome is dropped.
     """
 
     def __init__(self, limit: int) -> None:
-        self._places = asyncio.Semaphore(limit)
+        self._free = asyncio.Semaphore(limit)
 
     async def run(self, function: Callable[[], Any], timeout_seconds: float | None) -> Any:
-        """Run it as soon as a place is free; waiting for that takes nothing of its time.
+        """Run a function once a thread is free, and return what it returns; the timeout begins with the function.
 
         Raises `TimeoutError`, and what the function raises.
         """
-        await self._places.acquire()
+        await self._free.acquire()
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
 
-        def leave(result: Any, error: BaseException | None) -> None:
-            self._places.release()
+        def end(result: Any, error: BaseException | None) -> None:
+            self._free.release()
             if not ended.done():
                 ended.set_result((result, error))
 
@@ -39,13 +39,13 @@ class ThreadRunner:
             except BaseException as error:  # noqa: BLE001 -- it is raised again where the step is awaited
                 outcome = (None, error)
             if not loop.is_closed():
-                loop.call_soon_threadsafe(leave, *outcome)
+                loop.call_soon_threadsafe(end, *outcome)
 
         context = copy_context()
         try:
             Thread(target=work, name="saga-step", daemon=True).start()
         except RuntimeError:  # the system has no more threads
-            self._places.release()
+            self._free.release()
             raise
         async with asyncio.timeout(timeout_seconds):
             result, error = await ended

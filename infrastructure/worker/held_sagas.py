@@ -1,0 +1,121 @@
+"""The sagas that one worker holds: which of them are ready, when the others wake, and how many more fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from ..event_store.port import STATE_BYTES_MAX
+from .group_commit.transition import HeldSaga
+from .timers import Timers
+
+HELD_BYTES_MAX = 128 * 1024 * 1024
+"""The most bytes of inputs and results that held sagas keep in memory; the next result of each has to fit as well."""
+ROOM_KEPT_SHARE = 10
+"""One part in so many stays free of starts made through this worker: sagas started elsewhere get a turn, too."""
+
+
+class HeldSagas:
+    """The sagas of one worker, by id."""
+
+    def __init__(self, concurrency: int) -> None:
+        self._concurrency = concurrency
+        self._sagas: dict[str, HeldSaga] = {}
+        self._ready: dict[str, HeldSaga] = {}
+        self._disputed: set[str] = set()
+        self._timers = Timers()
+        self._size_bytes = 0
+        self.draining = False
+        """Whether the worker begins nothing new: it records outcomes, and no attempt follows from them here."""
+
+    def __len__(self) -> int:
+        return len(self._sagas)
+
+    def __contains__(self, saga_id: object) -> bool:
+        return saga_id in self._sagas
+
+    def __iter__(self) -> Iterator[HeldSaga]:
+        return iter(self._sagas.values())
+
+    def get(self, saga_id: str) -> HeldSaga | None:
+        """Returns the saga, if it is held."""
+        return self._sagas.get(saga_id)
+
+    def adopt(self, saga: HeldSaga) -> None:
+        """Hold a saga in place of what was known of it, and decide what it does next."""
+        self.release(saga.saga_id)
+        self._size_bytes += saga.size_bytes
+        self._sagas[saga.saga_id] = self._ready[saga.saga_id] = saga
+
+    def release(self, saga_id: str) -> None:
+        """Hold a saga no longer."""
+        saga = self._sagas.pop(saga_id, None)
+        self._size_bytes -= 0 if saga is None else saga.size_bytes
+        self._ready.pop(saga_id, None)
+        self._timers.set(saga_id, None)
+
+    def clear(self) -> None:
+        """Hold nothing any longer: other workers go on with everything."""
+        self._sagas.clear()
+        self._ready.clear()
+        self._disputed.clear()
+        self._timers.clear()
+        self._size_bytes = 0
+
+    # What has to be decided, and when
+
+    @property
+    def ready(self) -> Mapping[str, HeldSaga]:
+        """The sagas for which the next transition has to be decided, by id."""
+        return self._ready
+
+    def wake(self, saga_id: str) -> None:
+        """Decide on a saga again, if it is held."""
+        saga = self._sagas.get(saga_id)
+        if saga is not None:
+            self._ready[saga_id] = saga
+
+    def wake_at(self, saga_id: str, at: datetime | None) -> None:
+        """Decide on a saga again at an instant; None: no instant wakes it."""
+        self._timers.set(saga_id, at)
+
+    def wake_due(self, now: datetime) -> None:
+        """Decide again on the sagas whose instant has come."""
+        for saga_id in self._timers.due(now):
+            self.wake(saga_id)
+
+    @property
+    def next_wake_at(self) -> datetime | None:
+        """The earliest instant that wakes a saga."""
+        return self._timers.next_at
+
+    def mark_decided(self, saga_id: str) -> None:
+        """A transition was decided for a saga: it is not ready any longer."""
+        self._ready.pop(saga_id, None)
+
+    # Sagas that another worker drives as well
+
+    @property
+    def any_disputed(self) -> bool:
+        """Whether another worker wrote to a saga that is held here."""
+        return bool(self._disputed)
+
+    def dispute(self, saga_id: str) -> None:
+        """Note that another worker drives a saga as well: the work queue has to decide the owner."""
+        self._disputed.add(saga_id)
+
+    def take_disputed(self) -> set[str]:
+        """Returns the disputed sagas, once."""
+        disputed, self._disputed = self._disputed, set()
+        return disputed
+
+    def room(self, *, for_starts: bool = False) -> int:
+        """Returns how many more sagas fit, by count and by bytes; starts may not use all of it."""
+        if self.draining:
+            return 0
+        sagas, size_bytes = self._concurrency, HELD_BYTES_MAX
+        if for_starts:
+            sagas -= sagas // ROOM_KEPT_SHARE
+            size_bytes -= size_bytes // ROOM_KEPT_SHARE
+        fitting = (size_bytes - self._size_bytes) // STATE_BYTES_MAX
+        return max(0, min(sagas - len(self._sagas), fitting))
