@@ -134,7 +134,7 @@ class Process:
         attempt = dispatch.attempt
         kind = StepStarted if attempt.direction is Direction.FORWARD else CompensationStarted
         for row in reversed(self._machine.log.stream(dispatch.saga.saga_id)):
-            fact = self._ledger.codec.decode(row)
+            fact = self._ledger.context.codec.decode(row)
             if isinstance(fact.event, kind) and (fact.event.step, fact.event.attempt) == (
                 attempt.step,
                 attempt.attempt,

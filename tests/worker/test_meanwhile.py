@@ -171,7 +171,7 @@ def test_what_was_drafted_on_events_that_were_not_written_is_decided_again(
     drive(engine, lambda: bool(ledger.backend.stream("shelf-a")), [start(FILLING, [Fill("a", 10)], "1")])
     # given a shelf that somebody else has emptied, which this worker believes to hold ten
     fact = ledger.history("filling-1")[0].event
-    emptied = elsewhere.codec.encode("shelf-a", 2, PiecesTaken(fact.at, "a", 10))
+    emptied = elsewhere.context.codec.encode("shelf-a", 2, PiecesTaken(fact.at, "a", 10))
     elsewhere.backend.append(AppendCall(uuid4(), [Append([emptied])]))
 
     # when one saga is sent, and two are drafted, one after the other, before the worker knows
