@@ -105,7 +105,7 @@ def what_was_undone_was_undone_in_reverse(world: World) -> Iterator[str]:
             case StepCompensated(step=step):
                 undone[saga_id].add(step)
             case CompensationStarted(step=step):
-                built_on_it = world.ledger.definition_of(saga_id.partition("-")[0]).dependents[step]
+                built_on_it = world.app.definition(saga_id.partition("-")[0]).dependents[step]
                 if left := built_on_it & begun[saga_id] - undone[saga_id]:
                     yield f"{saga_id} undid {step} before {sorted(left)}"
 

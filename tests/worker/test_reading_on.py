@@ -76,7 +76,7 @@ def test_a_contested_stream_is_read_on_from_what_is_certain(open_ledger: OpenLed
     assert isinstance(conflict, Conflict)
     watched.read_after.clear()
 
-    ours.forget(second.overlay, conflict)
+    ours.evict(second.overlay, conflict)
     third = _deliver(ours)
 
     assert watched.read_after == [first.overlay[STOCK].version]
@@ -90,7 +90,7 @@ def test_what_was_not_confirmed_is_not_certain(open_ledger: OpenLedger) -> None:
     unwritten = _deliver(ours)
     watched.read_after.clear()
 
-    ours.forget(unwritten.overlay)
+    ours.evict(unwritten.overlay)
     written = _deliver(ours)
 
     assert watched.read_after == [0]
@@ -109,7 +109,7 @@ def test_a_stream_that_became_shorter_is_read_again(open_ledger: OpenLedger) -> 
     assert isinstance(conflict, Conflict)
     watched.read_after.clear()
 
-    ours.forget(on_top.overlay, conflict)
+    ours.evict(on_top.overlay, conflict)
     again = _deliver(ours)
 
     assert watched.read_after == [0]
