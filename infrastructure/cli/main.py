@@ -6,13 +6,11 @@ import os
 import sys
 from typing import NoReturn
 
-from ..runtime.gc_tuning import tune_gc
 from .exit_codes import ExitCode
 
 
 def main() -> NoReturn:
     """Run the command line of this process."""
-    tune_gc()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail

@@ -1,17 +1,16 @@
-"""Python's garbage collector in a worker's process.
+"""The garbage collector of a process that is a worker.
 
-With thousands of sagas in memory, the default thresholds make it search all of them again and again, in vain: what a
-worker makes is in no reference cycle, and reference counts free it.
+With its default settings the collector traverses all sagas in memory again and again and finds nothing: what a worker
+makes is in no reference cycle, and reference counts free it.
 """
 
 from __future__ import annotations
 
 import gc
-from typing import Final
 
-THRESHOLDS: Final = (100_000, 50, 100)
+THRESHOLDS = (100_000, 50, 100)
 
 
 def tune_gc() -> None:
-    """Make the garbage collector run less often. That affects the whole process, so a library must not decide it."""
+    """Let the collector run less often, in the whole process: for commands that run a worker, not for libraries."""
     gc.set_threshold(*THRESHOLDS)

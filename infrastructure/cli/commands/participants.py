@@ -16,6 +16,7 @@ from ...choreography.in_process_bus import InProcessBus
 from ...errors import UnknownDefinition
 from ...ledger.ledger import Ledger
 from ...runtime.event_loop import run_async
+from ...runtime.gc_tuning import tune_gc
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.output import answer, say
@@ -56,6 +57,7 @@ def run(
     names
         The services to run; every one if none is named, and then the relay to the broker too.
     """
+    tune_gc()
     with open_ledger(options) as ledger:
         chosen = [_service(ledger, name) for name in names] or list(ledger.app.services.values())
         if not chosen:

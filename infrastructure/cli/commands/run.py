@@ -14,6 +14,7 @@ from ....domain.saga.state import Status
 from ...errors import Unavailable
 from ...ledger.ledger import Ledger
 from ...read_models.checkpoints import STOPPED
+from ...runtime.gc_tuning import tune_gc
 from ...shop.order_import import OrderFile, decline_rate, read_file, write_rejects
 from ...shop.run_orders import AT_REST, RunOptions, RunResult, Style, begin, see_through, taken
 from ..exit_codes import ExitCode
@@ -86,6 +87,7 @@ def drive(ledger: Ledger, intake: OrderFile, terms: RunOptions) -> tuple[RunResu
 
     Raises `Refused` when the file was begun on other terms, `Unavailable` when a view cannot reach the head.
     """
+    tune_gc()
     started, since = monotonic(), datetime.now(UTC)
     begin(ledger, intake, terms)
     with progress("sagas") as report:

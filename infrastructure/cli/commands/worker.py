@@ -17,6 +17,7 @@ from ...event_store.event_row import STATE_BYTES_MAX
 from ...ledger.ledger import Ledger
 from ...ledger.saga_start import Started
 from ...runtime.event_loop import run_async
+from ...runtime.gc_tuning import tune_gc
 from ...worker.worker import Worker
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
@@ -49,6 +50,7 @@ def worker(
         raise UsageError("--concurrency and --threads count from 1")
     if not LEASE_SECONDS_MIN <= lease_seconds <= LEASE_SECONDS_MAX:
         raise UsageError(f"--lease-seconds {lease_seconds:g}: from {LEASE_SECONDS_MIN:g} to {LEASE_SECONDS_MAX:g}")
+    tune_gc()
     with open_ledger(options) as ledger:
         working = Worker(ledger, concurrency=concurrency, threads=threads, lease_seconds=lease_seconds)
         stopped_by = run_async(_work(ledger, working, until_idle))
