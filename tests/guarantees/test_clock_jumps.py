@@ -29,7 +29,7 @@ restful.sleep("rest", seconds=REST_SECONDS)
 
 @pytest.fixture
 def jump(monkeypatch: pytest.MonkeyPatch) -> Jump:
-    """Sets this machine's clock, as the program sees it, ahead or back by so many seconds."""
+    """Sets the clock that the program sees ahead or back by some seconds."""
     ahead = 0.0
     tell_ns = time.time_ns
 
@@ -63,7 +63,7 @@ def test_a_timer_fires_in_its_time(ledger: Ledger, jump: Jump, jump_seconds: flo
         async with asyncio.timeout(PATIENCE_SECONDS), Worker(ledger, project=False) as worker:
             began = monotonic()
             saga_id = (await worker.start(restful, 1)).saga_id
-            while not any(isinstance(r.event, StepStarted) for r in ledger.history(saga_id)):  # noqa: ASYNC110 -- it waits for a database
+            while not any(isinstance(r.event, StepStarted) for r in ledger.history(saga_id)):  # noqa: ASYNC110 -- the condition is in a database
                 await asyncio.sleep(0.01)
             jump(jump_seconds)
             return await worker.outcome(saga_id), monotonic() - began

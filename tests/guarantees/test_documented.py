@@ -1,4 +1,4 @@
-"""The page of guarantees is public: each has tests, named one by one, and every one of them is there."""
+"""The page of guarantees names the tests of each guarantee, and every named test exists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROWS = [line for line in (ROOT / "docs" / "guarantees.md").read_text().splitline
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.split("|")[1].strip())
 def test_every_guarantee_names_tests_that_exist(row: str) -> None:
-    """`folder/test_file.py::test_name`; the file may be left out where it is that of the one before."""
+    """`folder/test_file.py::test_name`; `::test_name` alone is in the file named before."""
     tests = row.rsplit("|", 2)[1]
     path = ""
     for named, name in re.findall(r"`([\w/]*(?:\.py)?)::(\w+)`", tests):

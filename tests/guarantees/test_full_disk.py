@@ -24,9 +24,9 @@ from sagaledger.infrastructure.event_store.verify import verify
 
 DISK_BYTES = 128 * 1024 * 1024
 BALLAST_BYTES = 24 * 1024 * 1024
-"""Taken away first, and given back when the disk has been full: a database needs some room to recover."""
+"""A file that takes room at first and is deleted after the disk was full: a database needs room to recover."""
 ROOM_BYTES = 12 * 1024 * 1024
-"""What is left to fill."""
+"""The room that is left to fill."""
 EVENT_BYTES = 200_000
 RETRY_SECONDS = 0.1
 APPENDS_MAX = 10 * DISK_BYTES // EVENT_BYTES
@@ -34,7 +34,7 @@ APPENDS_MAX = 10 * DISK_BYTES // EVENT_BYTES
 
 @pytest.fixture
 def disk() -> Iterator[Path]:
-    """A small file system of its own."""
+    """A small file system for this test."""
     if not sys.platform.startswith("linux") or os.geteuid() != 0:
         pytest.skip("mounting a tmpfs needs root on Linux")
     with tempfile.TemporaryDirectory(prefix="sagaledger-disk-") as folder:
@@ -71,7 +71,7 @@ def event(version: int) -> NewEvent:
 
 
 def fill(log: Backend) -> tuple[int, AppendCall]:
-    """Append until the disk is full; gives the last acknowledged position, and the call that was refused."""
+    """Append until the disk is full; returns the last acknowledged position, and the call that failed."""
     for version in range(1, APPENDS_MAX):
         call = AppendCall(uuid4(), [Append([event(version)])])
         try:
@@ -83,7 +83,7 @@ def fill(log: Backend) -> tuple[int, AppendCall]:
 
 @pytest.mark.timeout(180)
 def test_a_full_disk_acknowledges_nothing_and_loses_nothing(url: str, disk: Path) -> None:
-    """What was acknowledged before is there when there is room again; what was refused is then written, once."""
+    """With room again, acknowledged events are in the log, and the failed call is written once when repeated."""
     ballast, filler = disk / "ballast", disk / "filler"
     open_backend(url, create=True).close()
     ballast.write_bytes(bytes(BALLAST_BYTES))
@@ -106,7 +106,7 @@ def test_a_full_disk_acknowledges_nothing_and_loses_nothing(url: str, disk: Path
 
 
 def retry(url: str, call: AppendCall) -> object:
-    """The same call on a connection of its own; a server that went down with its disk may be coming up again."""
+    """Append the same call on a new connection; a server that stopped with its disk may be starting again."""
     for _ in range(100):
         try:
             log = open_backend(url)

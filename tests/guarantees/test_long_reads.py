@@ -1,4 +1,4 @@
-"""G7: a worker whose reading takes longer than its lease keeps the lease, and gets through."""
+"""G7: a worker whose reads take longer than its lease keeps the lease, and finishes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PATIENCE_SECONDS = 30.0
 LEASE_SECONDS = 1.0
 ARTICLES = 400
 READ_SECONDS_PER_STREAM = 0.006
-"""So that all the articles together take more than two leases to read."""
+"""All articles together take more than two leases to read."""
 LOOK_SECONDS = 0.1
 
 
 def test_a_lease_outlives_the_reading_of_many_streams(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slow database, an order of many articles, and others who would take over: it is done by one worker, once."""
+    """A slow database, an order of many articles, and processes that end expired leases: one worker does it, once."""
     lines = tuple(OrderLine(f"SKU-{number}", 1, 100) for number in range(ARTICLES))
     order = Order("1", datetime.now(UTC), lines)
     with Ledger.open(postgres_url, APP, create=True) as ledger:
@@ -60,7 +60,7 @@ def test_a_lease_outlives_the_reading_of_many_streams(postgres_url: str, monkeyp
 
 
 def _look_for_the_dead(url: str, stop: Event) -> None:
-    """What other workers do all the time."""
+    """End expired leases again and again, like other workers."""
     other = open_backend(url)
     while not stop.wait(LOOK_SECONDS):
         other.take_over()

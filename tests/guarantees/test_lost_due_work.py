@@ -1,4 +1,4 @@
-"""G7: every started saga ends, or shows as waiting, or needs a person; also when its place in the due work is lost."""
+"""G7: every started saga ends, or shows as waiting, or needs a person; also when its queue entry is lost."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ endless = Saga("endless", input=int)
 
 @plain.step(compensable=False)
 def succeed(_value: int, _ctx: StepContext) -> None:
-    """Do nothing, well."""
+    """Succeed without an effect."""
 
 
 @parked.step(pivot=True, retry=Retry(attempts=1))
 def fail_at_the_pivot(_value: int, _ctx: StepContext) -> None:
-    """Nobody knows whether there is a way back: a person has to decide."""
+    """Fail with an unknown effect past which there is no way back: a person has to decide."""
     raise OSError("no answer")
 
 
@@ -44,7 +44,7 @@ trip = Saga("trip", input=int)
 
 @stay.step(pivot=True, retry=Retry(attempts=1))
 def book(_value: int, _ctx: StepContext) -> None:
-    """Nobody knows whether it is booked."""
+    """Fail with an unknown effect."""
     raise OSError("no answer")
 
 
@@ -71,13 +71,13 @@ async def settle(ledger: Ledger) -> None:
 
 
 def lose_the_due_work(ledger: Ledger) -> None:
-    """Delete every row, as somebody might by hand."""
+    """Delete every queue entry, as a person might by hand."""
     remove_all_entries(ledger.backend, ledger.backend.entries())
     assert ledger.backend.entries() == []
 
 
 def test_a_sweep_restores_exactly_what_wants_a_worker(ledger: Ledger) -> None:
-    """Those that run or wait for a time are due again; those that ended, or wait for somebody, are left in peace."""
+    """Sagas that run or wait for a time are due again; those that ended or wait for a person stay as they are."""
     for saga in (plain, parked, patient, endless):
         ledger.start(saga, 1, key="before")
     asyncio.run(settle(ledger))
@@ -92,56 +92,56 @@ def test_a_sweep_restores_exactly_what_wants_a_worker(ledger: Ledger) -> None:
 
 
 def test_a_saga_whose_own_saga_was_abandoned_is_restored(ledger: Ledger) -> None:
-    """The row that would have told it is lost at that very moment: nobody will write to it any more."""
+    """The entry that would have woken it is lost at that moment, and no one will write to it any more."""
     ledger.start(trip, 1, key="1")
     asyncio.run(settle(ledger))
-    sweeper = Reconciler(ledger.context)
+    reconciler = Reconciler(ledger.context)
     lose_the_due_work(ledger)
-    assert sweeper.sweep() == []
+    assert reconciler.sweep() == []
     ledger.intervene("stay-trip-1.rest", "abandon", actor="ann", reason="the hotel is gone")
     lose_the_due_work(ledger)
 
-    assert sweeper.sweep() == ["trip-1"]
+    assert reconciler.sweep() == ["trip-1"]
     assert Reconciler(ledger.context).sweep() == []
     asyncio.run(settle(ledger))
     assert ledger.state("trip-1").status == "compensated"
 
 
 def test_a_saga_at_rest_that_is_written_to_is_looked_at_again(ledger: Ledger) -> None:
-    """It waited for a word; the word came, and its due row was lost with it."""
+    """It waited for a signal; the signal came, and its queue entry was lost."""
     ledger.start(endless, 1, key="1")
     asyncio.run(settle(ledger))
-    sweeper = Reconciler(ledger.context)
-    assert sweeper.sweep() == []
+    reconciler = Reconciler(ledger.context)
+    assert reconciler.sweep() == []
     ledger.signal("endless-1", "word", actor="ann")
     lose_the_due_work(ledger)
 
-    assert sweeper.sweep() == ["endless-1"]
+    assert reconciler.sweep() == ["endless-1"]
 
 
 def test_a_sweep_reads_what_is_new_and_remembers_what_is_open(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long the log, and however many sagas wait for somebody."""
+    """Its cost does not depend on the length of the log, or on how many sagas wait for a person."""
     for number in range(20):
         ledger.start(plain, number, key=str(number))
         ledger.start(endless, number, key=str(number))
     asyncio.run(settle(ledger))
-    sweeper = Reconciler(ledger.context)
-    sweeper.sweep()
+    reconciler = Reconciler(ledger.context)
+    reconciler.sweep()
     head = ledger.backend.head().position
     seen: list[StoredRow] = []
     for name in ("read", "streams", "stream"):
         monkeypatch.setattr(ledger.backend, name, _noted(getattr(ledger.backend, name), seen))
 
-    assert sweeper.sweep() == []
+    assert reconciler.sweep() == []
     assert seen == []
-    assert len(sweeper.open_sagas) == 20
+    assert len(reconciler.open_sagas) == 20
     for number in range(20):
         ledger.cancel(f"endless-{number}", actor="ann", reason="no word")
     asyncio.run(settle(ledger))
     seen.clear()
-    assert sweeper.sweep() == []
+    assert reconciler.sweep() == []
     assert min(row.position for row in seen) > head
-    assert len(sweeper.open_sagas) == 0
+    assert len(reconciler.open_sagas) == 0
 
 
 def _noted(read: Callable[..., list[StoredRow]], seen: list[StoredRow]) -> Callable[..., list[StoredRow]]:
@@ -154,7 +154,7 @@ def _noted(read: Callable[..., list[StoredRow]], seen: list[StoredRow]) -> Calla
 
 
 def test_a_worker_sweeps_by_itself(ledger: Ledger) -> None:
-    """Sagas whose due rows are gone come to their end once a worker begins."""
+    """Sagas whose queue entries are gone end once a worker runs."""
     started = [ledger.start(plain, number, key=str(number)).saga_id for number in range(20)]
     lose_the_due_work(ledger)
 
@@ -166,11 +166,11 @@ def test_a_worker_sweeps_by_itself(ledger: Ledger) -> None:
 
 
 def test_a_sweep_leaves_a_row_that_came_back_with_its_holder(ledger: Ledger) -> None:
-    """What looked lost and is held again meanwhile stays where it is: nobody takes a saga from its worker."""
+    """An entry that looked lost and is held again stays with its holder."""
     saga_id = ledger.start(plain, 1, key="held").saga_id
     lose_the_due_work(ledger)
     epoch = ledger.backend.register(host="here", pid=1, lease_seconds=60)
-    sweeper = Reconciler(ledger.context)
+    reconciler = Reconciler(ledger.context)
     row = QueueEntry(saga_id, "plain", 1, datetime.now(UTC), None)
     look = ledger.backend.entries
 
@@ -181,7 +181,7 @@ def test_a_sweep_leaves_a_row_that_came_back_with_its_holder(ledger: Ledger) -> 
         return seen
 
     ledger.backend.entries = look_and_lose_the_race  # type: ignore[method-assign]
-    sweeper.sweep()
+    reconciler.sweep()
 
     [found] = look()
     assert found.worker_id == epoch.worker_id

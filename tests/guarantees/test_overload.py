@@ -1,4 +1,4 @@
-"""G13: more sagas than a worker can hold are left where they are, not absorbed."""
+"""G13: a worker leaves sagas beyond its limits in the work queue."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sagaledger.infrastructure.worker import held_sagas
 PATIENCE_SECONDS = 60.0
 CONCURRENCY = 20
 OVERLOAD = 10
-"""How many times more sagas there are than the worker may hold."""
+"""How many times as many sagas there are as the worker may hold."""
 
 PAYLOAD_BYTES = 200_000
 BULKY_SAGAS = 400
 MEMORY_BYTES_MAX = 192 * 1024 * 1024
-"""Enough for the program and what it may hold; not for every saga at once, each a few times its payload."""
+"""Enough for the program and the sagas it may hold; not for all sagas at once, each several times its payload."""
 BULKY_APP = """
 import asyncio
 from sagaledger import App, Saga
@@ -44,7 +44,7 @@ main()
 
 
 def test_a_worker_holds_no_more_than_it_may(url: str) -> None:
-    """Ten times as many are due, and as many again are started by itself: all end, a few at a time."""
+    """Ten times as many are due, and it starts as many again itself: all end, a few at a time."""
     busy = Saga("busy", input=int)
     running = most = 0
 
@@ -77,7 +77,7 @@ def test_a_worker_holds_no_more_than_it_may(url: str) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_DATA covers mapped memory on Linux only")
 def test_an_overloaded_worker_stays_below_a_memory_ceiling(sqlite_url: str, tmp_path: Path) -> None:
-    """80 MB of inputs are due, several times that as Python objects: the worker ends them all below its ceiling."""
+    """80 MB of inputs are due, several times that as Python objects: the worker ends them all within its limit."""
     (tmp_path / "bulky.py").write_text(BULKY_APP)
     bulky = Saga("bulky", input=str)
     bulky.step(name="dawdle", compensable=False)(_never_called)

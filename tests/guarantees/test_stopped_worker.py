@@ -1,4 +1,4 @@
-"""G6: a process stopped for longer than its lease, before it even knows that it has one, begins with another."""
+"""G6: a process that is stopped for longer than its first lease, before it learns of it, takes another one."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ with Ledger.open(sys.argv[1], App(sagas=[plain])) as ledger:
 
 
 def test_a_worker_stopped_while_it_takes_its_first_lease_takes_another(postgres_url: str) -> None:
-    """SIGSTOP right after the lease is on record, others end it, SIGCONT: it works under a new epoch."""
+    """SIGSTOP once the lease is recorded, others end the lease, SIGCONT: the worker works under a new token."""
     plain = Saga("plain", input=int)
     plain.step(name="succeed", compensable=False)(_never_called)
     with Ledger.open(postgres_url, App(sagas=[plain]), create=True) as ledger:
@@ -72,7 +72,7 @@ def test_a_worker_stopped_while_it_takes_its_first_lease_takes_another(postgres_
 
 
 def test_a_lease_that_never_lasts_is_said_to_be_too_short(postgres_url: str) -> None:
-    """There is a limit to trying, and the remedy is told."""
+    """After a limited number of tries the error names the remedy."""
     with Ledger.open(postgres_url, App(), create=True) as ledger:
         take = ledger.backend.register
 

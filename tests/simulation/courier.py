@@ -1,4 +1,4 @@
-"""The called service: another company's, which fails, stalls, answers late or not at all, and keeps its own books."""
+"""The called service of another company: it fails, stalls, answers late or never, and records its own effects."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ ANSWER_SECONDS_MAX = 1.0
 
 
 class Overloaded(Exception):
-    """The service answers with an error, and does nothing."""
+    """The service answers with an error, and has no effect."""
 
 
 class Effect(NamedTuple):
-    """Something that the service did."""
+    """An effect of the service."""
 
     key: str
     kind: str
@@ -31,7 +31,7 @@ class Effect(NamedTuple):
 
 
 class Courier:
-    """Does each thing once for each key; what was called off before it was asked for is refused when it comes."""
+    """Has one effect for each key; a call that was undone before it arrived is refused."""
 
     def __init__(self, scheduler: Scheduler, random: Random) -> None:
         self.trouble = 0.0
@@ -43,7 +43,7 @@ class Courier:
         self._random = random
 
     def do(self, kind: str, order_id: str, key: str) -> str:
-        """Do it. Raises `StepRejected` for what was called off already."""
+        """Have the effect. Raises `StepRejected` if it was undone before."""
         if key not in self._done:
             if (kind, order_id) in self._called_off:
                 raise StepRejected("called off before it came")
@@ -51,13 +51,13 @@ class Courier:
         return f"{kind} of {order_id}"
 
     def undo(self, kind: str, order_id: str, key: str) -> None:
-        """Undo it; what still comes after this comes too late."""
+        """Undo the effect; a call that arrives later is refused."""
         self._called_off.add((kind, order_id))
         if key not in self._done:
             self._enter(Effect(key, kind, order_id, undone=True))
 
     def call(self, dispatch: Dispatch, tell: Callable[[AttemptEnded], None]) -> None:
-        """A call on its way: it arrives, or not, and the answer arrives, or not, or too late."""
+        """Make a call, which may arrive or not; its answer may arrive, or not, or too late."""
         saga, attempt = dispatch.saga, dispatch.attempt
         answered = False
 
@@ -78,7 +78,7 @@ class Courier:
         self._scheduler.after(ANSWER_SECONDS_MAX, lambda: answer(failure_of(TimeoutError("no answer"))))
 
     def _attempt(self, dispatch: Dispatch) -> AttemptOutcome:
-        """What the step's function comes to, as the worker would see it."""
+        """Returns the outcome of the step's function, as the worker would see it."""
         saga, step, context = dispatch.saga, dispatch.step, dispatch.context
         try:
             self._admit()

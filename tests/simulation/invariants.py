@@ -1,4 +1,4 @@
-"""What must hold after any run; each check gives the violations that it finds, as sentences that name the thing."""
+"""The invariants of every run; each check yields the violations that it finds, as sentences."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ DELIVERED = {"insurance", "booking", "paper", "ribbon", "parcel", "letter"}
 
 
 def violations(world: World) -> list[str]:
-    """Everything that is not as it must be."""
+    """Returns every violation, with the name of its check."""
     return [f"{check.__name__}: {found}" for check in CHECKS for found in check(world)]
 
 
 def the_log_is_whole(world: World) -> Iterator[str]:
-    """Positions contiguous, digests and chain valid (G3, G16)."""
+    """Positions are contiguous, digests and hash chain are valid (G3, G16)."""
     yield from (f"position {problem.position}: {problem.problem}" for problem in verify(world.log).problems)
 
 
 def every_saga_has_ended(world: World) -> Iterator[str]:
-    """Nothing is forgotten, whoever died (G7); and nothing is left over in the due work."""
+    """Every saga ends, whichever processes died (G7), and the work queue is empty."""
     for saga_id, state in world.sagas().items():
         if state.end is None:
             yield f"{saga_id} is still {state.status} ({state.interventions})"
-    yield from (f"{row.saga_id} is still due" for row in world.log.entries())
+    yield from (f"{row.saga_id} is still in the work queue" for row in world.log.entries())
 
 
 def every_saga_has_one_end(world: World) -> Iterator[str]:
@@ -66,7 +66,7 @@ def every_saga_has_one_end(world: World) -> Iterator[str]:
 
 
 def no_superseded_worker_wrote(world: World) -> Iterator[str]:
-    """No event of a worker stands beyond the place where the log ended when its lease did (G6)."""
+    """No event of a worker stands beyond the position at which its lease ended (G6)."""
     for recorded in world.events:
         epoch = FencingToken(recorded.meta.worker or "", recorded.meta.epoch or 0)
         end = world.lease_ends.get(epoch)
@@ -110,16 +110,16 @@ def what_was_undone_was_undone_in_reverse(world: World) -> Iterator[str]:
                     yield f"{saga_id} undid {step} before {sorted(left)}"
 
 
-def nobody_errs_twice_alike(world: World) -> Iterator[str]:
-    """Whoever was told that a stream goes on looks at it before writing to it again."""
+def no_worker_errs_twice_alike(world: World) -> Iterator[str]:
+    """A worker that learned of a conflict reads the stream before it writes to it again."""
     for error, appends in world.log.outdated.items():
         if len(appends) > 1:
             end = f"{error.stream_id} ends at version {error.expected_version}"
-            yield f"{error.worker_id} believed {len(appends)} times that {end}"
+            yield f"{error.worker_id} appended {len(appends)} times as if {end}"
 
 
 def an_answer_is_heard_at_once(world: World) -> Iterator[str]:
-    """A saga in a worker's hands goes on as soon as somebody writes to it, not only when its time is up."""
+    """A held saga goes on as soon as another process writes to it, not only at its timeout."""
     said: dict[str, datetime] = {}
     for recorded in world.events:
         if isinstance(recorded.event, SignalReceived) and recorded.stream_id.startswith("ask-"):
@@ -131,12 +131,12 @@ def an_answer_is_heard_at_once(world: World) -> Iterator[str]:
 
 
 def no_process_was_at_fault(world: World) -> Iterator[str]:
-    """Nobody began a step under a lease that was over, or lost sight of what it holds."""
+    """No process began a step under an expired lease, or differed from the work queue on what it holds."""
     yield from world.machine.faults
 
 
 def keys_and_effects_match(world: World) -> Iterator[str]:
-    """One effect for each key in the called service, none that the log lacks, none on record that never happened."""
+    """The called service has one effect for each key, all of them asked for, and every recorded success."""
     asked: set[str] = set()
     started: dict[tuple[str, str, type], str] = {}
     done: set[str] = set()
@@ -156,7 +156,7 @@ def keys_and_effects_match(world: World) -> Iterator[str]:
 
 
 def what_stands_fits_the_end(world: World) -> Iterator[str]:
-    """Of an order that was delivered everything stands at the courier's; of one that was called off, nothing."""
+    """The courier keeps every effect of a delivered order, and none of a compensated one."""
     standing: defaultdict[str, set[str]] = defaultdict(set)
     for _, kind, order_id, undone in world.courier.effects:
         (standing[order_id].discard if undone else standing[order_id].add)(kind)
@@ -217,7 +217,7 @@ CHECKS: tuple[Check, ...] = (
     no_superseded_worker_wrote,
     no_step_counts_twice,
     what_was_undone_was_undone_in_reverse,
-    nobody_errs_twice_alike,
+    no_worker_errs_twice_alike,
     an_answer_is_heard_at_once,
     no_process_was_at_fault,
     keys_and_effects_match,

@@ -1,4 +1,4 @@
-"""The way between a process and the ledger: slow now and then, and not to be relied on."""
+"""The network between a process and the ledger: sometimes slow, and unreliable."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .store import SimulatedBackend
 
 
 class Killed(BaseException):
-    """The process is no more; nothing that it was about to do happens."""
+    """The process was killed; it does nothing more."""
 
 
 class Weather(NamedTuple):
-    """How bad the world is: each is the share of calls that meet it."""
+    """The rates of faults, each as a share of calls."""
 
     lost_requests: float = 0.0
     lost_replies: float = 0.0
@@ -31,14 +31,14 @@ class Weather(NamedTuple):
 
 FAIR = Weather()
 ARRIVING_AT_ONCE = 0.5
-"""The share of appends that are written before their sender goes on; the others, when it waits for them."""
+"""The share of appends that are written before their sender goes on; the others are when it waits for them."""
 
 ANSWERING_LATER = 0.8
-"""How often there is no answer yet when one is looked for."""
+"""How often a reply is still pending when it is asked for."""
 
 
 class Life:
-    """One life of one process: it ends with a kill, wherever the process is just then."""
+    """One life of one process: a kill ends it at whatever point it has reached."""
 
     def __init__(self, scheduler: Scheduler, random: Random, died: Callable[[], None]) -> None:
         self.scheduler = scheduler
@@ -48,7 +48,7 @@ class Life:
 
     @property
     def clock(self) -> Clock:
-        """The process's clock: its sleep lets the others go on."""
+        """Returns the process's clock; while it sleeps, others run."""
         return Clock(self.scheduler.now, self.scheduler.monotonic, self.wait)
 
     def wait(self, seconds: float) -> None:
@@ -80,14 +80,14 @@ class Wire:
         """There is nothing to release."""
 
     def send(self, call: AppendCall) -> Flight:
-        """Send an append; it arrives at once, or not before somebody waits for it."""
+        """Send an append; it arrives at once, or when its sender waits for it."""
         flight = Flight(self, call)
         if self._life.random.random() < ARRIVING_AT_ONCE:
             flight.arrive()
         return flight
 
     def is_slow(self) -> bool:
-        """Whether an answer that somebody looks for is not there yet."""
+        """Returns whether a reply is still pending."""
         return self._life.random.random() < ANSWERING_LATER
 
     def __getattr__(self, method: str) -> Any:
@@ -122,7 +122,7 @@ class Wire:
 
 
 class Flight:
-    """An append under way (a `PendingAppend`): what becomes of it is heard when somebody waits for it."""
+    """An append under way (a `PendingAppend`)."""
 
     def __init__(self, wire: Wire, call: AppendCall) -> None:
         self._wire = wire
@@ -130,7 +130,7 @@ class Flight:
         self._arrived: Callable[[], Receipt] | None = None
 
     def arrive(self) -> None:
-        """Be appended, unless it is lost."""
+        """Append the call, unless it is lost."""
         try:
             receipt: Receipt = self._wire.append(self._call)
         except SagaledgerError as error:
@@ -140,18 +140,18 @@ class Flight:
 
     @property
     def pending(self) -> int | None:
-        """Often no answer is there yet when one is looked for; there is no descriptor to wait on."""
+        """A made-up descriptor while the reply is pending; there is none to wait on."""
         return -1 if self._wire.is_slow() else None
 
     def receipt(self) -> Receipt:
-        """What became of it."""
+        """Returns the receipt."""
         if self._arrived is None:
             self.arrive()
         assert self._arrived is not None
         return self._arrived()
 
     def abandon(self) -> None:
-        """Whether it arrives is not asked."""
+        """Wait for no receipt."""
 
 
 def _raise(error: SagaledgerError) -> Receipt:

@@ -1,4 +1,4 @@
-"""A worker process: the production engine, and around it what its host does on real machines with threads."""
+"""A worker process: the production engine, and its host without threads."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from .scheduler import Scheduler
 from .store import SimulatedLog
 
 CONCURRENCY = 8
-"""How many sagas a worker holds at once: fewer than there are."""
+"""How many sagas a worker holds at once: fewer than there are in a run."""
 STEP_SECONDS = 0.001
 WAKE_SECONDS_MAX = 0.5
 SWEEP_SECONDS = 5.0
 ANSWER_SECONDS = 0.005
-"""When it looks again for an answer that is not there yet."""
+"""How long a process waits before it asks again for a pending reply."""
 
 
-class Nobody(Reply[Any]):
-    """An answer that is not waited for."""
+class IgnoredReply(Reply[Any]):
+    """A reply that no caller waits for."""
 
     def __init__(self) -> None:
-        """There is nothing to give it to."""
+        """Needs no future."""
 
     def answer(self, answer: object) -> None:
-        """Nobody hears it."""
+        """Drop the answer."""
 
 
 class Machine:
-    """What every process of the simulation shares."""
+    """Everything that the processes of a run share."""
 
     def __init__(self, scheduler: Scheduler, random: Random, log: SimulatedLog, courier: Courier, app: App) -> None:
         self.scheduler = scheduler
@@ -50,15 +50,15 @@ class Machine:
         self.app = app
         self.weather: Callable[[], Weather] = Weather
         self.faults: list[str] = []
-        """What processes were seen to do and must not."""
+        """Violations by processes, as sentences."""
 
     def ledger(self, life: Life) -> Ledger:
-        """The ledger, as a process sees it."""
+        """Returns the ledger as a process sees it."""
         return Ledger(cast("Any", Wire(self.log, life, self.weather)), self.app, clock=life.clock)
 
 
 class Process:
-    """One life of a worker: from its start to a kill, or to a clean end."""
+    """One life of a worker: from its start to a kill or a clean end."""
 
     def __init__(self, machine: Machine, *, lease_seconds: float, ended: Callable[[], None]) -> None:
         self._machine = machine
@@ -67,7 +67,7 @@ class Process:
         self._ended = ended
         self.life = Life(machine.scheduler, machine.random, ended)
         self._ledger = machine.ledger(self.life)
-        self._sweeper = Reconciler(self._ledger.context)
+        self._reconciler = Reconciler(self._ledger.context)
         self._sweep_at = 0.0
         self._engine: Engine | None = None
         self._inbox: list[EngineMessage] = []
@@ -76,15 +76,15 @@ class Process:
         self._wake_at = 0.0
         self._wake(0.0)
 
-    def tell(self, message: EngineMessage) -> None:
-        """Put a message into its inbox, if it lives."""
+    def post(self, message: EngineMessage) -> None:
+        """Send the engine a message."""
         self._inbox.append(message)
         self._wake(STEP_SECONDS)
 
     def retire(self) -> None:
-        """Tell it to end, as by SIGTERM: it begins nothing new, and gives everything back."""
+        """End it as by SIGTERM: it begins nothing new, and releases everything."""
         self._retiring = True
-        self.tell(Drain(Nobody()))
+        self.post(Drain(IgnoredReply()))
 
     def _wake(self, seconds: float) -> None:
         at = self._scheduler.seconds + seconds
@@ -113,9 +113,9 @@ class Process:
                 return WAKE_SECONDS_MAX  # its supervisor starts it again
         messages, self._inbox = self._inbox, []
         turn = self._engine.turn(messages)
-        self._look_at_its_hands(self._engine)
+        self._check_holdings(self._engine)
         for dispatch in turn.dispatch:
-            self._look_at_its_lease(dispatch)
+            self._check_lease(dispatch)
             self._machine.courier.call(dispatch, self._hear)
         for reply in turn.replies:
             reply()
@@ -127,24 +127,24 @@ class Process:
         return wait_seconds if self._engine.pending is None else min(wait_seconds, ANSWER_SECONDS)
 
     def _hear(self, attempted: AttemptEnded) -> None:
-        self.tell(attempted)
+        self.post(attempted)
 
-    def _look_at_its_lease(self, dispatch: Dispatch) -> None:
-        """An attempt may begin only while nobody could have ended the lease under which its start was written (G6)."""
+    def _check_lease(self, dispatch: Dispatch) -> None:
+        """Check that the lease holds under which an attempt's start was written, now that it begins (G6)."""
         attempt = dispatch.attempt
         kind = StepStarted if attempt.direction is Direction.FORWARD else CompensationStarted
         for row in reversed(self._machine.log.stream(dispatch.saga.saga_id)):
-            fact = self._ledger.context.codec.decode(row)
-            if isinstance(fact.event, kind) and (fact.event.step, fact.event.attempt) == (
+            recorded = self._ledger.context.codec.decode(row)
+            if isinstance(recorded.event, kind) and (recorded.event.step, recorded.event.attempt) == (
                 attempt.step,
                 attempt.attempt,
             ):
-                if not self._machine.log.lasts(fact.meta.worker or ""):
-                    self._machine.faults.append(f"{fact.meta.worker} began {attempt.key} when its lease was over")
+                if not self._machine.log.lasts(recorded.meta.worker or ""):
+                    self._machine.faults.append(f"{recorded.meta.worker} began {attempt.key} when its lease was over")
                 return
 
-    def _look_at_its_hands(self, engine: Engine) -> None:
-        """When all is settled it holds what the due work says it holds, unless it knows that an answer was lost."""
+    def _check_holdings(self, engine: Engine) -> None:
+        """Check that it holds what the work queue says, unless appends are under way or it knows of a lost reply."""
         worker_id = engine._lease.token.worker_id
         if engine._group_commit.under_way or engine._in_doubt or not self._machine.log.lasts(worker_id):
             return
@@ -158,13 +158,13 @@ class Process:
         if self._scheduler.seconds >= self._sweep_at:
             self._sweep_at = self._scheduler.seconds + SWEEP_SECONDS
             try:
-                self._sweeper.sweep()
+                self._reconciler.sweep()
             except SagaledgerError:
                 self._sweep_at = self._scheduler.seconds + 1.0
 
 
 class People:
-    """People with a shell: they start sagas, cancel, signal, intervene; and ask again when no answer comes."""
+    """People at a shell: they start, cancel, signal and intervene, and try again when no answer comes."""
 
     TRIES_MAX = 20
 
@@ -173,10 +173,10 @@ class People:
         self._life = Life(machine.scheduler, machine.random, lambda: None)
         self._ledger = machine.ledger(self._life)
         self.busy = 0
-        """How many of them want something still."""
+        """How many of their commands are not done."""
 
     def will(self, seconds: float, what: Callable[[Ledger], object]) -> None:
-        """Somebody does something then."""
+        """Run a command after some seconds."""
         self.busy += 1
         self._scheduler.after(seconds, partial(self._do, what, 1))
 
@@ -184,11 +184,11 @@ class People:
         try:
             what(self._ledger)
         except Killed:
-            self._life.finished = False  # the shell is gone, and another one is opened
+            self._life.finished = False  # this shell was killed; the next try opens another
         except (Unavailable, OutcomeUnknown):
             pass
         except SagaledgerError:
-            attempt = self.TRIES_MAX  # it cannot be done, or was done before
+            attempt = self.TRIES_MAX  # impossible, or done before
         else:
             attempt = self.TRIES_MAX
         if attempt < self.TRIES_MAX:

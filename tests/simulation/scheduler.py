@@ -1,4 +1,4 @@
-"""Simulated time: what happens next is the earliest thing agreed on, and nothing else takes any time."""
+"""Simulated time: it passes only from one scheduled callback to the next."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ BEGINNING = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 class Scheduler:
-    """Runs callbacks in order of their time, and those of one time in the order in which they were agreed on.
+    """Runs callbacks in order of their time, and those of one time in the order in which they were scheduled.
 
-    Whoever waits inside of a callback lets the others go on meanwhile (`let_pass` runs them on top of its caller), so
-    that plain blocking code is interrupted wherever it waits for the world, and nowhere else.
+    A callback that waits lets others run meanwhile (`let_pass` runs them on top of its caller), so blocking code is
+    interrupted wherever it waits, and nowhere else.
     """
 
     def __init__(self) -> None:
@@ -23,11 +23,11 @@ class Scheduler:
         self._order = count()
 
     def after(self, seconds: float, do: Callable[[], None]) -> None:
-        """Agree on something that happens in so many seconds."""
+        """Schedule a callback in some seconds."""
         heappush(self._agreed, (self.seconds + seconds, next(self._order), do))
 
     def let_pass(self, seconds: float) -> None:
-        """Let so much time pass, at least, with everything that happens in it."""
+        """Let at least so much time pass, and run what is scheduled in it."""
         until = self.seconds + seconds
         while self._agreed and self._agreed[0][0] <= until:
             at, _, do = heappop(self._agreed)

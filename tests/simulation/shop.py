@@ -1,4 +1,4 @@
-"""What runs in the simulation: the shop's own sagas, and one that has every kind of step."""
+"""The app of the simulation: the shop's sagas, and one that has every kind of step."""
 
 from __future__ import annotations
 
@@ -30,15 +30,17 @@ APPROVAL = "approve"
 APPROVAL_SECONDS_MAX = 6.0
 ANSWER = "answer"
 ANSWER_SECONDS_MAX = 4.0
-"""So short that the worker keeps the saga meanwhile, and has to hear of the answer."""
+"""So short that the worker holds the saga meanwhile, and has to learn of the signal."""
 PATIENT = Retry(attempts=4, backoff_seconds=0.1, backoff_seconds_max=1.0)
 STUBBORN = Retry(attempts=6, backoff_seconds=0.1, backoff_seconds_max=1.0)
-"""What this does not bring about needs a person."""
+"""A step that fails in all of these attempts needs a person."""
 
 
 def app_with(courier: Courier) -> App:
-    """The shop, and `deliver`: local steps, calls in parallel, an approval, a rest, a saga of its own, and a pivot;
-    and `ask`, which waits for an answer."""
+    """Returns the shop with `deliver` and `ask`.
+
+    `deliver` has local steps, parallel calls, an approval, a sleep, a sub-saga and a pivot; `ask` waits for a signal.
+    """
     wrap = _wrap(courier)
     ask = Saga("ask", input=str, key=lambda question: question)
     ask.wait_for(ANSWER, timeout=ANSWER_SECONDS_MAX)

@@ -1,6 +1,6 @@
-"""The production kernel, engine and committer, in a simulated world that follows from a seed.
+"""The production domain and engine in a simulated world that follows from a seed.
 
-`pytest tests/simulation --seeds 10000` simulates more of them, `--seed 7` one again.
+`pytest tests/simulation --seeds 10000` simulates more seeds, `--seed 7` only that one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SEEDS_PER_TEST = 10
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Seeds in handfuls, so that they can be spread over processes."""
+    """Group the seeds, so that they can be spread over processes."""
     if "seeds" in metafunc.fixturenames:
         one, many = metafunc.config.getoption("seed"), metafunc.config.getoption("seeds")
         starts = range(0, many, SEEDS_PER_TEST)
@@ -23,7 +23,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def test_whatever_breaks_every_promise_holds(seeds: range) -> None:
-    """Workers die, stall and lose their way, people interfere: nothing is lost, and nothing done twice."""
+    """Workers die, stall and are cut off, and people interfere: every invariant holds."""
     for seed in seeds:
         world = World(seed)
         world.run()
@@ -32,7 +32,7 @@ def test_whatever_breaks_every_promise_holds(seeds: range) -> None:
 
 
 def test_a_seed_decides_everything() -> None:
-    """The same seed twice is the same log, byte for byte: what failed once can be looked at again."""
+    """The same seed twice gives the same log, byte for byte, so a failure can be reproduced."""
     heads = []
     for _ in range(2):
         world = World(7)

@@ -28,27 +28,27 @@ from .store import SimulatedBackend
 
 STORM_SECONDS = 15.0
 CALM_SECONDS_MAX = 120.0
-"""Within this time after the storm every saga must have come to rest; the longest deadline is half of it."""
+"""Within this time after the faults every saga must have ended; the longest deadline is half of it."""
 LOOK_SECONDS = 2.0
 SETTLING_SECONDS = 7.0
-"""After the storm: who was paused goes on, leases of the dead have ended."""
+"""After this time paused processes have resumed, and leases of dead ones have ended."""
 EVERYTHING = 1_000_000
 ARTICLES = ("lamp", "teapot")
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
 class World:
-    """The shop, its workers, its people, and what befalls them."""
+    """The shop, its workers, its people, and the faults that they meet."""
 
     def __init__(self, seed: int) -> None:
-        self.random = Random(seed)  # noqa: S311 -- it is to be predicted
+        self.random = Random(seed)  # noqa: S311 -- it must be reproducible
         self.scheduler = Scheduler()
         self.log = SimulatedBackend(self.scheduler.now)
         self.courier = Courier(self.scheduler, self.random)
         self.app = app_with(self.courier)
         self.machine = Machine(self.scheduler, self.random, self.log, self.courier, self.app)
         self.ledger = Ledger(self.log, self.app)
-        """The ledger as nobody in the simulation sees it: without a network."""
+        """The ledger without a network, for the checks."""
         self.lease_ends: dict[FencingToken, int] = {}
         self.log.lease_ended.append(self._lease_ended)
         self._weather = Weather(
@@ -64,7 +64,7 @@ class World:
         self._workers: list[Process] = []
 
     def run(self) -> None:
-        """Fill the shelves, let the storm pass, and wait until everything has come to rest."""
+        """Stock the shop, run with faults, then without them until every saga has ended."""
         self._fill_shelves()
         for _ in range(self.random.randint(2, 3)):
             self._hire()
@@ -91,7 +91,7 @@ class World:
         begun = [row.stream_id for row in self.log.read(0, limit=EVERYTHING, topics=(SagaStarted.schema.name,))]
         return {saga_id: self.ledger.state(saga_id) for saga_id in begun}
 
-    # What is there
+    # The beginning
 
     def _fill_shelves(self) -> None:
         stream_cache = StreamCache(self.app, self.log, self.ledger.context.codec)
@@ -105,7 +105,7 @@ class World:
         self.log.append(AppendCall(self._uuid(), [draft.append()]))  # type: ignore[attr-defined]
 
     def _hire(self) -> None:
-        """Start a worker; when it dies another one takes its place, sooner or later."""
+        """Start a worker; when it dies, another one replaces it after a while."""
 
         def replace() -> None:
             self._workers.remove(process)
@@ -131,7 +131,7 @@ class World:
             self._start_some_time("return_goods", self._return(f"R-{number}"))
 
     def _ask_questions(self) -> None:
-        """In the calm: sagas that are answered while a worker keeps them."""
+        """Once there are no faults: start sagas that are answered while a worker holds them."""
         for number in range(2):
             seconds = SETTLING_SECONDS + self.random.uniform(0.0, 2.0)
             self.people.will(seconds, partial(Ledger.start, saga="ask", value=f"Q-{number}"))
@@ -149,10 +149,10 @@ class World:
     def _return(self, return_id: str) -> Return:
         return Return(return_id, NOON, (ReturnLine(self.random.choice(ARTICLES), 1, 500),), customer_id="ann")
 
-    # What befalls it
+    # Faults and commands
 
     def _start_some_time(self, saga: str, value: Order | Return) -> float:
-        """From a shell, or inside a worker; now and then both. Gives when."""
+        """Start a saga at a shell, in a worker, or both; returns when."""
         seconds = self.random.uniform(0.0, STORM_SECONDS / 2)
         chance = self.random.random()
         if chance < 0.7:
@@ -164,13 +164,13 @@ class World:
 
     def _tell_a_worker(self, start: StartSaga) -> None:
         if self._workers:
-            self.random.choice(self._workers).tell(start)
+            self.random.choice(self._workers).post(start)
 
     def _cancel(self, saga_id: str, seconds: float) -> None:
         self.people.will(seconds, lambda ledger: ledger.cancel(saga_id, actor="zoe", reason="changed her mind"))
 
     def _misfortune(self) -> None:
-        """A worker dies or is told to end, a row of the due work is lost, or somebody sees to the parked."""
+        """Kill or retire a worker, lose a queue entry, or have a person retry the sagas that need one."""
         chance = self.random.random()
         if chance < 0.4 and self._workers:
             self.random.choice(self._workers).life.end()
@@ -190,7 +190,7 @@ class World:
                 )  # fmt: skip
                 self.people.will(0.0, retry)
 
-    # How it ends
+    # The end
 
     def _rests(self) -> bool:
         return not (self.people.busy or self.log.entries()) and all(
@@ -204,7 +204,7 @@ class World:
         return [self.random.uniform(0.0, STORM_SECONDS) for _ in range(times)]
 
     def _share(self, most: float) -> float:
-        """How much of a trouble there is: in some runs none at all."""
+        """Returns none, half or all of a fault's rate, for this run."""
         return self.random.choice([0.0, 0.5, 1.0]) * most
 
     def _uuid(self) -> UUID:

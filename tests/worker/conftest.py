@@ -1,4 +1,4 @@
-"""Ledgers and workers on both databases, and what the tests' steps leave behind."""
+"""Ledgers and workers on both databases, and helpers to run them and to read what they recorded."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from sagaledger.infrastructure.worker.messages import Dispatch, EngineMessage
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 60.0
-"""Nothing here takes as long; a test that does has found something that never ends."""
+"""No test here takes as long; one that does waits for something that never happens."""
 
 OpenLedger = Callable[[App], Ledger]
 
 
 @pytest.fixture
 def open_ledger(url: str) -> Iterator[OpenLedger]:
-    """Opens ledgers on this test's database, as several processes would, and closes them in the end."""
+    """Opens ledgers on this test's database, as several processes would, and closes them at the end."""
     opened: list[Ledger] = []
 
     def open_(app: App) -> Ledger:
@@ -40,7 +40,7 @@ def open_ledger(url: str) -> Iterator[OpenLedger]:
 
 
 def play(scene: Coroutine[Any, Any, T]) -> T:
-    """Run a scene on an event loop, for as long as one may have patience."""
+    """Run a scene on an event loop; fails after `PATIENCE_SECONDS`."""
 
     async def limited() -> T:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -50,17 +50,17 @@ def play(scene: Coroutine[Any, Any, T]) -> T:
 
 
 def worker_on(ledger: Ledger, **settings: Any) -> Worker:
-    """A worker that leaves the views alone."""
+    """Returns a worker that does not keep the views up."""
     return Worker(ledger, project=False, **settings)
 
 
-def told(ledger: Ledger, saga_id: str) -> list[str]:
-    """A saga's facts, in short: `reserve started`, `reserve failed`, `SagaCompensated`."""
+def short_history(ledger: Ledger, saga_id: str) -> list[str]:
+    """Returns a saga's own events, in short: `reserve started`, `reserve failed`, `SagaCompensated`."""
     return [in_short(recorded.event) for recorded in ledger.history(saga_id, participants=False)]
 
 
-def in_short(fact: Event) -> str:
-    """One fact: what happened to which step, or its name."""
+def in_short(recorded: Event) -> str:
+    """Returns one event in short: what happened to which step, or its name."""
     words = {
         "StepStarted": "started",
         "StepSucceeded": "succeeded",
@@ -71,21 +71,21 @@ def in_short(fact: Event) -> str:
         "InterventionRequired": "needs a person",
         "InterventionResolved": "resolved",
     }
-    name = type(fact).schema.name
+    name = type(recorded).schema.name
     if name == "StepOutcomeUnknown":
-        which = "unknown" if fact.direction is Direction.FORWARD else "unknown whether undone"  # type: ignore[attr-defined]
-        return f"{fact.step} {which}"  # type: ignore[attr-defined]
-    return f"{fact.step} {words[name]}" if name in words else name  # type: ignore[attr-defined]
+        which = "unknown" if recorded.direction is Direction.FORWARD else "unknown whether undone"  # type: ignore[attr-defined]
+        return f"{recorded.step} {which}"  # type: ignore[attr-defined]
+    return f"{recorded.step} {words[name]}" if name in words else name  # type: ignore[attr-defined]
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so; the scene's own patience is the limit."""
-    while not condition():  # noqa: ASYNC110 -- what it waits for is in a database
+    """Wait until a condition holds; the scene's time is the limit."""
+    while not condition():  # noqa: ASYNC110 -- the condition is in a database
         await asyncio.sleep(0.005)
 
 
 def drive(engine: Engine, until: Callable[[], bool], messages: Sequence[EngineMessage] = ()) -> list[Dispatch]:
-    """Turn by turn, until something is so or a step is to be run; gives the steps that are."""
+    """Turn an engine until a condition holds or it dispatches attempts; returns those attempts."""
     dispatched: list[Dispatch] = []
     deadline = monotonic() + PATIENCE_SECONDS
     while True:

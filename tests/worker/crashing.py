@@ -1,8 +1,8 @@
 """A worker process that kills itself: `python crashing.py URL FOLDER MOMENT COUNT`.
 
-It starts the same journeys every time, works until all of them have ended, and says so; unless its COUNT-th append
-is about to be sent, or was just acknowledged, or its COUNT-th step is running: then it is killed, as by `kill -9`.
-What steps did, and what was acknowledged, it writes to files in FOLDER that outlive it.
+It starts the same journeys every time and works until all of them have ended, unless it reaches the moment at which
+it is killed as by `kill -9`: before its COUNT-th append is sent, after it is acknowledged, or in its COUNT-th step.
+It writes the calls of steps and the acknowledged starts to files in FOLDER, which outlive it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.worker import Worker
 
 JOURNEYS = 8
-"""Every second one is refused at its last step, and turns back."""
+"""Every second one is refused at its last step, and compensates."""
 AT_ONCE = Retry(attempts=10, backoff_seconds=0.0)
 _calls = count(1)
 _moment, _count = "", 0
@@ -55,7 +55,7 @@ MILES = Participant(
     events=(MilesChanged,),
     commands={Credit: lambda _: "all"},
     decide=lambda _, command, at: [MilesChanged(at, command.miles)],
-    evolve=lambda state, fact: state + fact.miles,  # type: ignore[attr-defined]
+    evolve=lambda state, recorded: state + recorded.miles,  # type: ignore[attr-defined]
 )
 
 journey = Saga("journey", input=int)
@@ -115,7 +115,7 @@ APP = App(sagas=[journey], participants=[MILES])
 
 
 class Deadly(NamedTuple):
-    """An append under way, whose answer may be the last thing that this process hears."""
+    """An append under way; its process may be killed when the answer arrives."""
 
     sending: PendingAppend
     last: bool
@@ -132,7 +132,7 @@ class Deadly(NamedTuple):
 
 
 def _deadly(backend: Any) -> None:
-    """Make an append of the backend kill the process, before or after the one that is counted."""
+    """Make the backend kill the process before or after the counted append."""
     send = backend.send
 
     def send_and_die(call: AppendCall) -> Deadly:

@@ -1,4 +1,4 @@
-"""A shelf of goods: a participant small enough to see through, and sagas over it."""
+"""A shelf of goods: a small participant, and sagas that fill shelves and take from them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PiecesTaken(Event, frozen=True):
 
 @event("ShelfFoundShort")
 class ShelfFoundShort(Event, frozen=True):
-    """Someone wanted more than there was."""
+    """A command asked for more pieces than there were."""
 
     shelf: str
     wanted: int
@@ -46,7 +46,7 @@ class Fill(Command, frozen=True):
 
 
 class Take(Command, frozen=True):
-    """Take pieces; `quietly`: if there are too few, say no and record nothing."""
+    """Take pieces; `quietly`: a refusal records nothing."""
 
     shelf: str
     pieces: int
@@ -57,17 +57,17 @@ def _decide(pieces: int, command: Fill | Take, at: datetime) -> Sequence[Event]:
     if isinstance(command, Fill):
         return [ShelfFilled(at, command.shelf, command.pieces)]
     if command.pieces > pieces:
-        facts = () if command.quietly else (ShelfFoundShort(at, command.shelf, command.pieces),)
-        raise Refused(f"shelf {command.shelf} has {pieces}", *facts)
+        events = () if command.quietly else (ShelfFoundShort(at, command.shelf, command.pieces),)
+        raise Refused(f"shelf {command.shelf} has {pieces}", *events)
     return [PiecesTaken(at, command.shelf, command.pieces)]
 
 
-def _evolve(pieces: int, fact: Event) -> int:
-    match fact:
+def _evolve(pieces: int, recorded: Event) -> int:
+    match recorded:
         case ShelfFilled():
-            return pieces + fact.pieces
+            return pieces + recorded.pieces
         case PiecesTaken():
-            return pieces - fact.pieces
+            return pieces - recorded.pieces
     return pieces
 
 
@@ -116,5 +116,5 @@ FILLING, TAKING = filling(), taking()
 
 
 def goods_app() -> App:
-    """Shelves, and the sagas that fill them and take from them."""
+    """Returns an app with shelves and both sagas."""
     return App(sagas=[FILLING, TAKING], participants=[SHELF])

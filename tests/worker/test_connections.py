@@ -1,4 +1,4 @@
-"""A worker with a single connection to read with, and one to append with, and a crowd that wants them."""
+"""A worker with one connection to read with and one to append with, shared by many threads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _connected(url: str) -> int:
 
 
 def test_one_connection_is_enough(postgres_url: str) -> None:
-    """Whoever finds it lent waits: everything is done, with one connection to read and one to append."""
+    """A thread that finds the connection lent waits for it: all sagas complete."""
     log = PostgresStore(postgres_url, create=True, connections=1)
     ledger = Ledger(log, goods_app())
 
@@ -54,11 +54,11 @@ def test_one_connection_is_enough(postgres_url: str) -> None:
 
 
 def test_who_waits_too_long_is_told(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that is never given back does not hang the others for ever, and they learn why."""
+    """A connection that is never returned does not block the others for ever: they get an error that says why."""
     monkeypatch.setattr(postgres_pool, "WAIT_SECONDS", 0.01)
     log = PostgresStore(postgres_url, create=True, connections=1)
 
-    lent = log._database._pool.borrow()  # as a thread that hangs in the middle of its statement
+    lent = log._database._pool.borrow()  # like a thread that hangs during its statement
     with pytest.raises(Unavailable, match="all 1 connections of this process were in use"):
         log.head()
     log._database._pool.give_back(lent)

@@ -1,4 +1,4 @@
-"""Two workers on the same shelf: the younger gives way, instead of each undoing the other's drafts."""
+"""Contention: of two workers that decide on the same shelf, the younger gives way."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HELD = 40
 
 @contextmanager
 def _engine(url: str, handed_back: list[str]) -> Iterator[Engine]:
-    """A worker's engine, and which sagas it hands back."""
+    """Opens a worker's engine, and records the sagas that it hands back."""
     with pytest.MonkeyPatch.context() as patch, Ledger.open(url, goods_app()) as ledger:
         release = ledger.backend.release
 
@@ -38,7 +38,7 @@ def _engine(url: str, handed_back: list[str]) -> Iterator[Engine]:
 
 
 def test_the_younger_hands_back_what_it_has_not_begun(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each takes its share at first. Once they have met, the older goes on alone; all of them come to their ends."""
+    """Each takes its share at first; after contention the older goes on alone, and every saga ends."""
     monkeypatch.setattr(pipeline, "BATCH_SAGAS_WHOLE", 1)  # half of what is held waits for the next batch
     by_the_older: list[str] = []
     by_the_younger: list[str] = []
@@ -50,7 +50,7 @@ def test_the_younger_hands_back_what_it_has_not_begun(postgres_url: str, monkeyp
             deadline = monotonic() + PATIENCE_SECONDS
             while ledger.backend.entries():
                 assert monotonic() < deadline, "waited too long"
-                for _ in range(3):  # quicker than the other, which so drafts on what is not so any more
+                for _ in range(3):  # more often than the other, whose drafts rest on old versions therefore
                     older.turn([])
                 younger.turn([])
 

@@ -1,4 +1,4 @@
-"""A worker killed at any point: what was acknowledged is there, and every saga comes to its right end (G1, G5, G8)."""
+"""A worker killed at any point: acknowledged starts are in the log, and every saga ends rightly (G1, G5, G8)."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SCRIPT = Path(__file__).with_name("crashing.py")
 LIVES_MAX = 40
 
 
-# A life that ends while a step is in flight leaves its outcome unknown, and after five such ends a step is given up: so
-# the lives below are long enough to bring every step further.
+# A worker that dies during a step leaves its outcome unknown, and after five unknown outcomes the step has failed: each
+# worker below lives long enough to complete further steps.
 
 
 def _die_until_done(url: str, folder: Path, moment: str, counts: list[int]) -> int:
-    """Start the worker again and again, each time with a longer life, until it comes to the end; gives its deaths."""
+    """Start the worker repeatedly, to be killed later each time, until all journeys end; returns how often it died."""
     for life in range(LIVES_MAX):
         count = counts[min(life, len(counts) - 1)]
         ended = subprocess.run(
@@ -52,11 +52,11 @@ def _die_until_done(url: str, folder: Path, moment: str, counts: list[int]) -> i
     ],
 )
 def test_a_killed_worker_is_resumed_where_it_was(url: str, tmp_path: Path, moment: str, counts: list[int]) -> None:
-    """Killed at one point after another, the journeys end as if nothing had happened, and nothing happened twice."""
-    # when a worker is killed again and again, and started again each time
+    """Killed at one point after another: the journeys end as without kills, and no effect happens twice."""
+    # when a worker is killed and started again, many times
     deaths = _die_until_done(url, tmp_path, moment, counts)
 
-    # then it has died several times, and every journey ended as it should
+    # then it died several times, and every journey ended as it should
     assert deaths >= 3
     with Ledger.open(url, APP) as ledger:
         histories = {n: ledger.history(f"journey-{n}", participants=False) for n in range(JOURNEYS)}
@@ -77,12 +77,12 @@ def test_a_killed_worker_is_resumed_where_it_was(url: str, tmp_path: Path, momen
         _check_history(history)
     _check_calls(tmp_path, histories)
     unknown = [r.event for history in histories.values() for r in history if isinstance(r.event, StepOutcomeUnknown)]
-    assert all(fact.worker for fact in unknown)
+    assert all(recorded.worker for recorded in unknown)
     assert unknown or moment != "in_step"
 
 
 def _check_history(history: list[RecordedEvent]) -> None:
-    """No success twice, attempts counted on, undone latest first."""
+    """No step succeeds twice, attempts count on, and compensation runs latest first."""
     assert isinstance(history[0].event, SagaStarted)
     assert [r.version for r in history] == list(range(1, len(history) + 1))
     done = [r.event.step for r in history if isinstance(r.event, StepSucceeded)]
@@ -97,7 +97,7 @@ def _check_history(history: list[RecordedEvent]) -> None:
 
 
 def _check_calls(folder: Path, histories: dict[int, list[RecordedEvent]]) -> None:
-    """One key for every call of one step of one saga, and a recorded start for every call."""
+    """All calls of one step of one saga carry one key, and each has a recorded start."""
     calls = Counter(tuple(line.split()) for line in (folder / "calls").read_text().splitlines())
     keys = defaultdict(set)
     for saga_id, step, direction, key in calls:

@@ -1,4 +1,4 @@
-"""Sagas that wait for long cost a worker nothing, however many they are."""
+"""Sagas that wait for long cost a worker no memory, however many they are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sagaledger.infrastructure.worker.group_commit.transition import HeldSaga
 from .conftest import OpenLedger, play, until, worker_on
 
 WAITING_SAGAS = int(os.environ.get("SAGALEDGER_WAITING_SAGAS", "5000"))
-"""More by the environment: a hundred thousand take a few minutes."""
+"""Set by the environment; 100,000 take a few minutes."""
 AT_ONCE = 1_000
 
 
@@ -24,14 +24,14 @@ def _patient() -> Saga[int]:
 
 
 def _in_memory() -> int:
-    """How many of the crowd this process has in its hands, or in its memory."""
+    """Returns how many of the crowd are in this process's memory."""
     gc.collect()
     held = (found for found in gc.get_objects() if isinstance(found, HeldSaga))
     return sum(execution.saga_id.startswith("patient-") for execution in held)
 
 
 async def _begin(ledger: Ledger) -> None:
-    """Start a crowd, a few at a time, until all wait."""
+    """Start the crowd, some at a time, until all wait."""
     async with asyncio.timeout(900), worker_on(ledger) as worker:
         for first in range(0, WAITING_SAGAS, AT_ONCE):
             numbers = range(first, min(first + AT_ONCE, WAITING_SAGAS))
@@ -42,7 +42,7 @@ async def _begin(ledger: Ledger) -> None:
 
 
 def test_a_crowd_that_waits_is_in_nobodys_memory(open_ledger: OpenLedger) -> None:
-    """Neither in the worker that began them nor in the next one; any of them goes on when its signal comes."""
+    """Neither the worker that started them nor the next one keeps them; each goes on when its signal comes."""
     ledger = open_ledger(App(sagas=[_patient()]))
     asyncio.run(_begin(ledger))
     last = f"patient-{WAITING_SAGAS - 1}"
@@ -61,7 +61,7 @@ def test_a_crowd_that_waits_is_in_nobodys_memory(open_ledger: OpenLedger) -> Non
 
 
 def test_a_saga_for_later_begins_at_its_time(open_ledger: OpenLedger) -> None:
-    """Started through a ledger or through a worker; until then it waits, held by nobody, and survives a restart."""
+    """Started through a ledger or a worker, it waits unheld until then, across a restart."""
     saga = Saga("later", input=int)
     saga.step(name="ring", compensable=False)(lambda _, __: "rung")
     ledger = open_ledger(App(sagas=[saga]))
@@ -102,7 +102,7 @@ def test_a_saga_for_later_can_be_called_off_before(open_ledger: OpenLedger) -> N
 
 
 def test_a_worker_with_room_for_very_many_begins_them(open_ledger: OpenLedger) -> None:
-    """What is kept free for sagas of others is a share of its room, not more than it may ever have at a time."""
+    """The part of the room that starts may not use is a share, not a number that could exceed what one batch admits."""
     saga = Saga("soon", input=int)
     saga.step(name="call", compensable=False)(lambda _, __: "done")
     ledger = open_ledger(App(sagas=[saga]))

@@ -1,4 +1,4 @@
-"""What a worker believes when answers are lost: it asks again what it holds, and believes the database."""
+"""When replies of the database are lost, a worker asks it again what it holds."""
 
 from __future__ import annotations
 
@@ -31,14 +31,16 @@ ORDER = Order("1", datetime(2030, 1, 1, tzinfo=UTC), (OrderLine("lamp", 1, 100),
 
 
 def test_a_saga_claimed_unheard_while_its_own_start_waits_is_not_lost(open_ledger: OpenLedger) -> None:
-    """Somebody else started it meanwhile, and the answer to the claim was lost: its holder finds that it holds it."""
+    """Another process started it meanwhile, and the reply to the claim was lost: the worker learns that it holds it."""
     ledger, elsewhere = open_ledger(APP), open_ledger(APP)
     flaky = Flaky(ledger.backend)
     ledger.context.backend = flaky  # type: ignore[assignment]  # it stands before the real one
     engine = Engine(ledger.context, concurrency=10, lease_seconds=60.0)
     flaky.trouble = _fail_once("streams")
     saga_start = SagaStart.of(APP.definition("fulfil_order"), ORDER, None)
-    engine.turn([StartSaga(saga_start, Meta(), None)])  # it is about to be started, and what it needs cannot be read
+    engine.turn(
+        [StartSaga(saga_start, Meta(), None)]
+    )  # its start is admitted, and the streams that it needs cannot be read
     elsewhere.start("fulfil_order", ORDER)
     flaky.aftermath = _fail_once("claim")
 
@@ -53,7 +55,7 @@ def test_a_saga_claimed_unheard_while_its_own_start_waits_is_not_lost(open_ledge
 
 
 def test_a_saga_that_another_worker_drives_too_is_let_go_of(postgres_url: str) -> None:
-    """Its place in the due work was lost and restored, so two hold it: the one that the database says goes on alone."""
+    """Its queue entry was lost and restored, so two workers hold it: the owner by the work queue goes on alone."""
     saga = Saga("errand", input=int)
     saga.step(name="run", compensable=False, retry=Retry(attempts=3, backoff_seconds=0.0))(lambda _, __: None)
     app = App(sagas=[saga])
@@ -70,7 +72,7 @@ def test_a_saga_that_another_worker_drives_too_is_let_go_of(postgres_url: str) -
         assert Reconciler(other.context).sweep() == ["errand-1"]
         [again] = drive(second, lambda: False)
 
-        # when the first one learns that its attempt is not the last any more, then it holds nothing, and is idle
+        # when the first worker learns of the other's attempt, then it holds nothing and is idle
         failed = failure_of(OSError("no answer"))
         idle = AwaitIdle(Reply(loop.create_future()))
         turn = first.turn([AttemptEnded(attempt.saga, attempt.attempt, failed), idle])
@@ -79,7 +81,7 @@ def test_a_saga_that_another_worker_drives_too_is_let_go_of(postgres_url: str) -
             assert monotonic() < until, "it holds the saga still"
             turn = first.turn([])
 
-        # and the second one makes every attempt that follows
+        # and the second worker makes every further attempt
         [last] = drive(second, lambda: False, [AttemptEnded(again.saga, again.attempt, failed)])
         done = AttemptEnded(last.saga, last.attempt, Success(Raw(b"null")))
         drive(second, lambda: ledger.state("errand-1").end is not None, [done])

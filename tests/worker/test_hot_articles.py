@@ -1,4 +1,4 @@
-"""Many orders on few articles with scarce stock, through the shop's real sagas: goods and money are conserved."""
+"""Many orders for few articles with scarce stock, through the shop's sagas: goods and money are conserved."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PLACED = datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
 
 
 def _orders(seed: int) -> list[Order]:
-    """Orders of one to three articles, some of them by a card that will be declined."""
+    """Returns orders of one to three articles, some of them paid by a card that is declined."""
     draw = Random(seed)  # noqa: S311 -- reproducible, not secret
     return [
         Order(
@@ -59,7 +59,7 @@ def _orders(seed: int) -> list[Order]:
 
 
 def _receive(ledger: Ledger, pieces: int) -> None:
-    """Stock arrives, written by a process that is no worker, while others write to the same articles."""
+    """Record a delivery from a process that is no worker, while workers write to the same articles."""
     stream_cache = StreamCache(ledger.app, ledger.backend, ledger.context.codec)
     for sku in ARTICLES:
         while True:
@@ -76,7 +76,7 @@ def _receive(ledger: Ledger, pieces: int) -> None:
 
 
 def _run(workers_on: list[Ledger], elsewhere: Ledger) -> Counter[Status]:
-    """Work all orders, each worker its share of them, while stock goes on arriving from elsewhere."""
+    """Work all orders, each worker its share, while deliveries arrive from another process."""
 
     async def scene() -> Counter[Status]:
         async with AsyncExitStack() as stack:
@@ -102,7 +102,7 @@ def _check_conservation(ledger: Ledger, statuses: Counter[Status]) -> None:
     assert set(statuses) == {Status.COMPLETED, Status.COMPENSATED}
     assert sum(statuses.values()) == ORDERS
     events = [ledger.context.codec.decode(row) for row in ledger.backend.read(0, limit=100_000)]
-    # no stock was below nothing, at any event; and what is left is what was received less what was shipped
+    # no stock was negative after any event, and what is left is what was received less what was shipped
     for sku in ARTICLES:
         states = [INVENTORY.initial]
         for recorded in events:
@@ -130,10 +130,10 @@ def _pieces(events, kind: type[Event], sku: str) -> int:  # type: ignore[no-unty
 
 
 def _shipped(events, sku: str) -> int:  # type: ignore[no-untyped-def]
-    def add(total: int, fact: Event) -> int:
-        if isinstance(fact, ShipmentPrepared | ShipmentCancelled):
-            sign = 1 if isinstance(fact, ShipmentPrepared) else -1
-            lines = fact.lines if isinstance(fact, ShipmentPrepared) else _prepared(events, fact.order_id)
+    def add(total: int, recorded: Event) -> int:
+        if isinstance(recorded, ShipmentPrepared | ShipmentCancelled):
+            sign = 1 if isinstance(recorded, ShipmentPrepared) else -1
+            lines = recorded.lines if isinstance(recorded, ShipmentPrepared) else _prepared(events, recorded.order_id)
             return total + sign * sum(line.quantity for line in lines if line.sku == sku)
         return total
 
@@ -152,7 +152,7 @@ def test_scarce_goods_are_given_away_once(open_ledger: OpenLedger) -> None:
 
 
 def test_two_workers_give_scarce_goods_away_once(postgres_url: str) -> None:
-    """Each decides against its own memory of the shelves, and what the other wrote first is decided again."""
+    """Each decides against its own cache, and decides again where the other wrote first."""
     with (
         Ledger.open(postgres_url, APP, create=True) as one,
         Ledger.open(postgres_url, APP) as other,

@@ -24,12 +24,12 @@ from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.append_builder import STEP_EVENTS_MAX
 from sagaledger.infrastructure.ledger.ledger import Ledger
 
-from .conftest import OpenLedger, in_short, play, told, worker_on
+from .conftest import OpenLedger, in_short, play, short_history, worker_on
 from .goods import FILLING, SHELF, TAKING, Fill, ShelfFoundShort, Take, goods_app
 
 
 def _pieces(ledger: Ledger, name: str) -> int:
-    """What the shelf's whole stream folds to; it may never have been below nothing."""
+    """Returns the pieces on a shelf by its whole stream; checks that they were never negative."""
     pieces = 0
     for row in ledger.backend.stream(f"shelf-{name}"):
         pieces = SHELF.evolve(pieces, ledger.context.codec.decode(row).event)
@@ -38,7 +38,7 @@ def _pieces(ledger: Ledger, name: str) -> int:
 
 
 def test_a_steps_start_its_events_and_its_success_are_one_append(open_ledger: OpenLedger) -> None:
-    """Nobody ever sees a local step that was started and has no outcome."""
+    """No reader ever sees a local step that was started and has no outcome."""
     ledger = open_ledger(goods_app())
 
     async def scene() -> None:
@@ -56,7 +56,7 @@ def test_a_steps_start_its_events_and_its_success_are_one_append(open_ledger: Op
 
 
 def test_a_refusal_leaves_its_facts_and_nothing_else_of_the_step(open_ledger: OpenLedger) -> None:
-    """The pieces that the step had already been promised on another shelf are not taken."""
+    """The pieces that the step would have taken from another shelf stay there."""
     ledger = open_ledger(goods_app())
 
     async def scene() -> Status:
@@ -73,7 +73,7 @@ def test_a_refusal_leaves_its_facts_and_nothing_else_of_the_step(open_ledger: Op
 
 
 def test_a_thousand_sagas_on_one_shelf_are_decided_in_turn(open_ledger: OpenLedger) -> None:
-    """Exactly as many get a piece as there are, and nobody has to try twice."""
+    """Exactly as many get a piece as there are, and none needs a second attempt."""
     ledger = open_ledger(goods_app())
 
     async def scene() -> Counter[Status]:
@@ -95,8 +95,8 @@ def test_a_thousand_sagas_on_one_shelf_are_decided_in_turn(open_ledger: OpenLedg
 def _write_elsewhere(ledger: Ledger, command: Fill | Take) -> None:
     """Write to a shelf as a worker of another process would."""
     end = len(ledger.backend.stream(f"shelf-{command.shelf}"))
-    (fact,) = SHELF.decide(_pieces(ledger, command.shelf), command, datetime.now(UTC))
-    new = ledger.context.codec.encode(f"shelf-{command.shelf}", end + 1, fact)
+    (recorded,) = SHELF.decide(_pieces(ledger, command.shelf), command, datetime.now(UTC))
+    new = ledger.context.codec.encode(f"shelf-{command.shelf}", end + 1, recorded)
     ledger.backend.append(AppendCall(uuid4(), [Append([new])]))
 
 
@@ -105,7 +105,7 @@ def _write_elsewhere(ledger: Ledger, command: Fill | Take) -> None:
 def test_what_another_process_wrote_counts_in_every_decision(
     open_ledger: OpenLedger, change: Fill | Take, quietly: bool
 ) -> None:
-    """Decided together against a memory that another writer has outrun, nothing is refused or given away wrongly."""
+    """Decided together against a cache that is behind another writer, no piece is refused or given away wrongly."""
     ledger, elsewhere = open_ledger(goods_app()), open_ledger(goods_app())
 
     async def scene() -> Counter[Status]:
@@ -122,7 +122,7 @@ def test_what_another_process_wrote_counts_in_every_decision(
 
 
 def test_a_step_that_raises_is_tried_again_and_rolled_back(open_ledger: OpenLedger) -> None:
-    """Any other exception than a refusal is a failed attempt of which nothing remains."""
+    """An exception other than a refusal is a failed attempt that leaves no participant's event."""
     saga = Saga("clumsy", input=int)
 
     @saga.local_step(retry=Retry(attempts=2, backoff_seconds=0.0), compensable=False)
@@ -138,11 +138,11 @@ def test_a_step_that_raises_is_tried_again_and_rolled_back(open_ledger: OpenLedg
             return (await worker.outcome((await worker.start(saga, 1, key="1")).saga_id)).status
 
     assert play(scene()) is Status.COMPLETED
-    assert told(ledger, "clumsy-1")[1:-1] == ["fill started", "fill failed", "fill started", "fill succeeded"]
+    assert short_history(ledger, "clumsy-1")[1:-1] == ["fill started", "fill failed", "fill started", "fill succeeded"]
 
 
 def test_a_step_that_records_too_much_fails_and_the_others_go_on(open_ledger: OpenLedger) -> None:
-    """There is a limit to what one append call carries, and no step can make the worker exceed it."""
+    """No step can make the worker exceed the limits of one append call."""
     ledger = open_ledger(goods_app())
 
     async def scene() -> list[Status]:
@@ -156,7 +156,7 @@ def test_a_step_that_records_too_much_fails_and_the_others_go_on(open_ledger: Op
 
 
 def test_a_refusal_is_recorded_whole_or_not_at_all(open_ledger: OpenLedger) -> None:
-    """Of two facts the second is too large to be stored: the first one alone would tell half of it."""
+    """Of two events the second is too large to be stored: the first one is not stored alone."""
 
     def refuse(_: int, take: Take, at: datetime) -> Sequence[Event]:
         too_large = ShelfFoundShort(at, take.shelf * STATE_BYTES_MAX, take.pieces)
@@ -183,7 +183,7 @@ def test_a_refusal_is_recorded_whole_or_not_at_all(open_ledger: OpenLedger) -> N
 
 @pytest.mark.parametrize("moment", ["completed", "compensated"])
 def test_a_refusal_at_the_end_waits_for_a_person(open_ledger: OpenLedger, moment: str) -> None:
-    """The last words to the participants can be tried again, when the person has put things right."""
+    """The closing commands can be retried after a person has removed the cause."""
     saga = Saga("farewell", input=bool)
 
     @saga.local_step(compensable=False)
@@ -207,13 +207,13 @@ def test_a_refusal_at_the_end_waits_for_a_person(open_ledger: OpenLedger, moment
 
     assert play(scene()) == [Status.NEEDS_INTERVENTION, Status(moment)]
     assert _pieces(ledger, "gift") == 0
-    assert told(ledger, "farewell-1")[-3:] == [
+    assert short_history(ledger, "farewell-1")[-3:] == [
         f"on_{moment} needs a person", f"on_{moment} resolved", f"Saga{moment.capitalize()}",
     ]  # fmt: skip
 
 
 def test_a_shelf_that_cannot_be_read_fails_who_needs_it_alone(open_ledger: OpenLedger) -> None:
-    """An event that nobody here knows, in a participant's stream, is that step's failure; the others go on."""
+    """An unknown event in a participant's stream fails the steps that need it; other sagas go on."""
     ledger = open_ledger(goods_app())
     good = SHELF.decide(0, Fill("bad", 1), datetime.now(UTC))[0]
     unknown = replace(ledger.context.codec.encode("shelf-bad", 1, good), topic="ShelfPainted")
@@ -228,7 +228,7 @@ def test_a_shelf_that_cannot_be_read_fails_who_needs_it_alone(open_ledger: OpenL
 
 
 def test_a_long_stream_is_read_from_its_snapshot(open_ledger: OpenLedger) -> None:
-    """After many events a snapshot is kept; a new worker goes on from it, and passes over one that it cannot read."""
+    """After many events a snapshot is kept; a new worker reads on from it, and ignores one that it cannot read."""
     ledger = open_ledger(goods_app())
 
     async def scene(key: str) -> None:

@@ -1,4 +1,4 @@
-"""The engine's inbox: who waits there is woken by a message, and by the file descriptor that is waited for as well."""
+"""The engine's mailbox: a message ends the wait, and so does the file descriptor that is waited for."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def inbox() -> Iterator[Mailbox]:
 
 @pytest.fixture
 def message() -> Iterator[AwaitOutcome]:
-    """Something to be told."""
+    """A message to put."""
     with closing(asyncio.new_event_loop()) as loop:
         yield AwaitOutcome("errand-1", Reply(loop.create_future()))
 
 
 @pytest.fixture
 def line() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Both ends of a connection to somebody who may answer."""
+    """Both ends of a connection, one of which the mailbox waits for."""
     here, there = socket.socketpair()
     with here, there:
         yield here, there
@@ -42,7 +42,7 @@ def line() -> Iterator[tuple[socket.socket, socket.socket]]:
 def test_a_message_ends_the_wait_for_an_answer(
     inbox: Mailbox, line: tuple[socket.socket, socket.socket], message: AwaitOutcome, rung: str
 ) -> None:
-    """Told before it waits or while it does: it hears of it long before the answer, and of all there is at once."""
+    """Put before the wait or during it: the taker gets all messages at once, long before the descriptor is readable."""
     here, _ = line
     with ThreadPoolExecutor(1) as pool:
         if rung == "before":
@@ -56,7 +56,7 @@ def test_a_message_ends_the_wait_for_an_answer(
 
 
 def test_an_answer_ends_the_wait_for_a_message(inbox: Mailbox, line: tuple[socket.socket, socket.socket]) -> None:
-    """There is nothing to be told then."""
+    """The taker gets no message then."""
     here, there = line
     with ThreadPoolExecutor(1) as pool:
         taken = pool.submit(inbox.take, LONG_SECONDS, here.fileno())
@@ -67,7 +67,7 @@ def test_an_answer_ends_the_wait_for_a_message(inbox: Mailbox, line: tuple[socke
 def test_an_old_ring_wakes_nobody(
     inbox: Mailbox, line: tuple[socket.socket, socket.socket], message: AwaitOutcome
 ) -> None:
-    """However often the bell was rung for what has been heard, the next wait is a wait."""
+    """However often the taker was woken for messages it already has, the next wait waits."""
     here, _ = line
     for _ in range(3):
         with ThreadPoolExecutor(1) as pool:

@@ -1,4 +1,4 @@
-"""What becomes ready while the log writes: it is drafted meanwhile, and goes out together once the log has answered."""
+"""Sagas that become ready while the log writes are drafted meanwhile, and sent together once it has answered."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .goods import FILLING, SHELF, TAKING, Fill, PiecesTaken, Take
 
 TURNS_MAX = 20
 HELD_UP_SECONDS_MAX = 10
-"""A turn that waits for the log lasts as long, and finds that nothing holds the log up any more."""
+"""The longest that the log is held up; a turn that waits for the log fails the test instead of hanging."""
 
 errand = Saga("errand", input=int)
 pause = Saga("pause", input=int)
@@ -44,7 +44,7 @@ trip = Saga("trip", input=int)
 
 @errand.step(compensable=False)
 def run(_: int, __: StepContext) -> None:
-    """It is run by the test."""
+    """The test makes the attempts."""
 
 
 @pause.step(compensable=False)
@@ -55,7 +55,7 @@ async def wait(_: int, __: StepContext) -> None:
 
 @picking.step(name="ask")
 def _ask(_: int, __: StepContext) -> None:
-    """It is run by the test."""
+    """The test makes the attempts."""
 
 
 @_ask.compensation
@@ -92,14 +92,14 @@ def ledger(postgres_url: str) -> Iterator[Ledger]:
 
 @pytest.fixture
 def elsewhere(ledger: Ledger) -> Iterator[Ledger]:
-    """The same ledger in another process's hands."""
+    """The same ledger, opened as by another process."""
     with Ledger.open(ledger.backend.url, APP) as elsewhere:
         yield elsewhere
 
 
 @pytest.fixture
 def engine(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """An engine that looks in every turn at what others did."""
+    """An engine that looks for work in every turn."""
     monkeypatch.setattr(engines, "POLL_SECONDS", 0.0)
     engine = Engine(ledger.context, concurrency=10, lease_seconds=60.0)
     yield engine
@@ -108,26 +108,26 @@ def engine(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
 
 @contextmanager
 def held_up(ledger: Ledger) -> Iterator[None]:
-    """Let no append through meanwhile; what is sent waits for the head's lock."""
+    """Hold the head's lock meanwhile: every append waits for it."""
     with psycopg.connect(ledger.backend.url) as connection:
         connection.execute(f"SET idle_in_transaction_session_timeout = '{HELD_UP_SECONDS_MAX}s'")
         connection.execute("SELECT FROM head FOR UPDATE")
         yield
-        connection.execute("SELECT")  # nobody waited so long that the server gave up
+        connection.execute("SELECT")  # fails if the server ended this session after a long wait
 
 
 def start(saga: Saga[object] | Saga[int], value: object, key: str) -> StartSaga:
-    """To be started by an engine."""
+    """Returns a message that starts a saga."""
     return StartSaga(SagaStart.of(saga.definition, value, key), Meta(), None)
 
 
 def done(dispatch: Dispatch) -> AttemptEnded:
-    """The step has done its work."""
+    """Returns a message that the attempt succeeded."""
     return AttemptEnded(dispatch.saga, dispatch.attempt, Success(Raw(b"null")))
 
 
 def on_their_way(engine: Engine, *keys: str) -> list[Dispatch]:
-    """Errands whose step runs."""
+    """Starts errands, and returns their attempts."""
     dispatched = engine.turn([start(errand, 1, key) for key in keys]).dispatch
     while len(dispatched) < len(keys):
         dispatched += drive(engine, lambda: False)
@@ -135,7 +135,7 @@ def on_their_way(engine: Engine, *keys: str) -> list[Dispatch]:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Let others go on until something is so, without a turn of the engine."""
+    """Wait until a condition holds, without a turn of the engine."""
     deadline = monotonic() + HELD_UP_SECONDS_MAX
     while not condition():
         assert monotonic() < deadline, "waited too long"
@@ -143,12 +143,12 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def has_ended(ledger: Ledger, saga_id: str) -> bool:
-    """Whether a saga was started, and is over."""
+    """Returns whether a saga was started and has ended."""
     return bool(ledger.backend.stream(saga_id)) and ledger.state(saga_id).end is not None
 
 
 def test_all_that_becomes_ready_while_the_log_writes_goes_out_together(ledger: Ledger, engine: Engine) -> None:
-    """Three outcomes come one after the other, the second and the third while the first is written: two calls."""
+    """Three outcomes arrive, the second and the third while the first is written: two append calls."""
     first, second, third, _ = on_their_way(engine, "1", "2", "3", "4")
     calls = len(ledger.backend.appends(0, limit=100))
 
@@ -166,12 +166,12 @@ def test_all_that_becomes_ready_while_the_log_writes_goes_out_together(ledger: L
 def test_what_was_drafted_on_events_that_were_not_written_is_decided_again(
     ledger: Ledger, elsewhere: Ledger, engine: Engine, quietly: bool
 ) -> None:
-    """Somebody else's event stands where the one before was to stand: the log alone would take the next one."""
+    """Another writer's event stands at the version of the first draft: the log alone would accept the second one."""
     on_their_way(engine, "1")
     drive(engine, lambda: bool(ledger.backend.stream("shelf-a")), [start(FILLING, [Fill("a", 10)], "1")])
-    # given a shelf that somebody else has emptied, which this worker believes to hold ten
-    fact = ledger.history("filling-1")[0].event
-    emptied = elsewhere.context.codec.encode("shelf-a", 2, PiecesTaken(fact.at, "a", 10))
+    # given a shelf that another writer has emptied, and that holds ten in this worker's cache
+    recorded = ledger.history("filling-1")[0].event
+    emptied = elsewhere.context.codec.encode("shelf-a", 2, PiecesTaken(recorded.at, "a", 10))
     elsewhere.backend.append(AppendCall(uuid4(), [Append([emptied])]))
 
     # when one saga is sent, and two are drafted, one after the other, before the worker knows
@@ -189,7 +189,7 @@ def test_what_was_drafted_on_events_that_were_not_written_is_decided_again(
 def test_a_saga_that_somebody_else_started_before_its_draft_was_sent_is_driven(
     ledger: Ledger, elsewhere: Ledger, engine: Engine
 ) -> None:
-    """It is claimed while its own start waits to be sent; what follows is not forgotten with that start."""
+    """It is claimed while its own start waits to be sent: it goes on though that start is answered as a duplicate."""
     first, _ = on_their_way(engine, "1", "2")
     with held_up(ledger):
         engine.turn([done(first)])
@@ -201,7 +201,7 @@ def test_a_saga_that_somebody_else_started_before_its_draft_was_sent_is_driven(
 
 
 def test_a_saga_is_not_let_go_of_on_what_was_so_before(ledger: Ledger, elsewhere: Ledger, engine: Engine) -> None:
-    """It will wait for its own saga, and be in nobody's hands; somebody turns it back before that is sent."""
+    """It is drafted to wait for its sub-saga and be released; it is cancelled before that draft is sent."""
     first, _ = on_their_way(engine, "1", "2")
     with held_up(ledger):
         engine.turn([start(trip, 1, "1")])
@@ -211,8 +211,8 @@ def test_a_saga_is_not_let_go_of_on_what_was_so_before(ledger: Ledger, elsewhere
             engine.turn([])
     wait_until(lambda: bool(elsewhere.backend.stream("stay-trip-1.rest")))
     with held_up(ledger):
-        engine.turn([done(first)])  # it learns that the stay is there, and sends the errand's outcome
-        engine.turn([])  # so the trip may leave: drafted, and not sent
+        engine.turn([done(first)])  # it learns that the stay exists, and sends the errand's outcome
+        engine.turn([])  # so the trip may be released: that is drafted, and not sent
         assert engine.pending is not None
     elsewhere.cancel("trip-1", actor="ann", reason="no time")
 
@@ -222,7 +222,7 @@ def test_a_saga_is_not_let_go_of_on_what_was_so_before(ledger: Ledger, elsewhere
 def test_what_is_drafted_anew_finds_nothing_of_what_was_drafted_before(
     ledger: Ledger, elsewhere: Ledger, engine: Engine
 ) -> None:
-    """Of three that share a stream the middle one is taken back: the first must not be sent beside new drafts there."""
+    """Of three drafts on shared streams one is withdrawn: the others must not be sent beside new drafts there."""
     first, _ = on_their_way(engine, "1", "2")
     drive(engine, lambda: bool(ledger.backend.stream("shelf-b")), [start(FILLING, [Fill("a", 3), Fill("b", 9)], "1")])
     [picked] = drive(engine, lambda: False, [start(picking, 1, "1")])
@@ -230,7 +230,7 @@ def test_what_is_drafted_anew_finds_nothing_of_what_was_drafted_before(
         engine.turn([done(first)])  # sent
         engine.turn([start(TAKING, [Take("a", 2)], "two")])
         engine.turn([start(TAKING, [Take("a", 1), Take("b", 1)], "both")])
-        engine.turn([done(picked)])  # it takes from the second shelf: the latest of what is drafted
+        engine.turn([done(picked)])  # it takes from the second shelf: the latest draft
     elsewhere.cancel("picking-1", actor="ann", reason="no time")
 
     engine.turn([start(TAKING, [Take("a", 2)], "more")])
@@ -242,7 +242,7 @@ def test_what_is_drafted_anew_finds_nothing_of_what_was_drafted_before(
 
 
 def test_a_worker_that_ends_begins_nothing_that_it_has_only_drafted(ledger: Ledger, engine: Engine) -> None:
-    """Nobody would make the attempts, and the next worker would have to take them for made."""
+    """It would make no attempt for a drafted start, and the next worker would have to count one as made."""
     first, _ = on_their_way(engine, "1", "2")
     with held_up(ledger):
         engine.turn([done(first)])
@@ -258,7 +258,7 @@ def test_a_worker_that_ends_begins_nothing_that_it_has_only_drafted(ledger: Ledg
 def test_who_can_do_nothing_while_the_log_writes_waits(
     ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """It does not look again and again; and what can be drafted is, however much stands before it that cannot."""
+    """It does not turn in a busy loop; and sagas that can be drafted are, though others before them cannot."""
     first, _ = on_their_way(engine, "1", "2")
     drive(engine, lambda: bool(ledger.backend.stream("shelf-a")), [start(FILLING, [Fill("a", 3)], "1")])
     monkeypatch.setattr(engines, "POLL_SECONDS", 60.0)
@@ -286,7 +286,7 @@ def test_who_can_do_nothing_while_the_log_writes_waits(
 def test_who_waits_too_long_for_the_log_keeps_no_lease(
     ledger: Ledger, elsewhere: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its connection may be dead for all it knows, and another one alive: what it holds is for others to take over."""
+    """Its connection may be dead: after a second it stops renewing the lease, so that others can take over."""
     monkeypatch.setattr(pipeline, "GO_ON_SECONDS_MAX", 0.1)
 
     def lease_is_over() -> bool:
@@ -295,7 +295,7 @@ def test_who_waits_too_long_for_the_log_keeps_no_lease(
 
     async def scene() -> None:
         async with worker_on(ledger, lease_seconds=0.5, drain_seconds=0.0) as worker:
-            await worker.start(pause, 1, key="1")  # the worker holds a saga of which it may hear any moment
+            await worker.start(pause, 1, key="1")  # the worker holds a saga that may become ready at any moment
             with held_up(ledger):
                 sent = asyncio.ensure_future(worker.start(errand, 1, key="2"))
                 await until(lease_is_over)

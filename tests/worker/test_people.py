@@ -1,4 +1,4 @@
-"""Sagas that need a person, and sagas that are called off, from outside the worker that runs them."""
+"""Sagas that need a person, and sagas that are cancelled, from outside the worker that runs them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.worker import Worker
 from sagaledger.infrastructure.worker.group_commit import transition
 
-from .conftest import OpenLedger, play, told, until, worker_on
+from .conftest import OpenLedger, play, short_history, until, worker_on
 
 ONCE = Retry(attempts=1)
 
 
 class Hands:
-    """What the saga's steps are able to do just now."""
+    """Which of the saga's steps succeed at present."""
 
     def __init__(self) -> None:
         self.can_undo = False
@@ -34,7 +34,7 @@ class Hands:
 
 
 def _stubborn(hands: Hands) -> Saga[int]:
-    """A saga that turns back at its last step, and whose first cannot always be undone."""
+    """Returns a saga that compensates after its last step, and whose first step cannot always be undone."""
     saga = Saga("stubborn", input=int)
 
     @saga.step(compensable=False)
@@ -58,7 +58,7 @@ def _stubborn(hands: Hands) -> Saga[int]:
 
 
 def _paid(hands: Hands) -> Saga[int]:
-    """A saga with a pivot that cannot always be carried out, and a step after it."""
+    """Returns a saga with a pivot that does not always succeed, and a step after it."""
     saga = Saga("paid", input=int)
 
     @saga.step(compensable=False)
@@ -79,7 +79,7 @@ def _paid(hands: Hands) -> Saga[int]:
 
 
 def _slow(hands: Hands, *, backoff_seconds: float = 0.0) -> Saga[int]:
-    """A saga whose second step waits to be let go on, or for its next attempt."""
+    """Returns a saga whose second step waits to be released, or for its next attempt."""
     saga = Saga("slow", input=int)
 
     @saga.step()
@@ -109,7 +109,7 @@ async def _outside(operation: Any, *given: Any, **named: Any) -> Any:
 
 
 def test_a_compensation_that_gives_up_waits_for_a_person_who_retries(open_ledger: OpenLedger) -> None:
-    """Its own attempts spent, the saga parks; told to retry, it is undone after all, with a fresh budget."""
+    """With its attempts spent the saga needs a person; a retry compensates it with fresh attempts."""
     hands = Hands()
     saga = _stubborn(hands)
     ledger, elsewhere = open_ledger(App(sagas=[saga])), open_ledger(App(sagas=[saga]))
@@ -126,7 +126,7 @@ def test_a_compensation_that_gives_up_waits_for_a_person_who_retries(open_ledger
 
     states = play(scene())
     assert [state.status for state in states] == [Status.NEEDS_INTERVENTION] * 2 + [Status.COMPENSATED]
-    assert told(ledger, "stubborn-1").count("book not undone") == 4
+    assert short_history(ledger, "stubborn-1").count("book not undone") == 4
     assert ledger.backend.entries() == []
 
 
@@ -154,12 +154,12 @@ def test_a_person_goes_on_without_what_could_not_be_undone(
             return await worker.outcome(saga_id)
 
     assert play(scene()).status is status
-    assert told(ledger, "stubborn-1")[-1] == last
+    assert short_history(ledger, "stubborn-1")[-1] == last
 
 
 @pytest.mark.parametrize("action", ["retry", "resolve", "skip", "abandon"])
 def test_a_pivot_in_doubt_waits_for_a_person(open_ledger: OpenLedger, action: str) -> None:
-    """Whether the money was taken nobody knows: whatever the person decides, nothing before it is undone."""
+    """It is unknown whether the money was taken: whatever the person decides, no earlier step is undone."""
     hands = Hands()
     saga = _paid(hands)
     ledger = open_ledger(App(sagas=[saga]))
@@ -182,7 +182,7 @@ def test_a_pivot_in_doubt_waits_for_a_person(open_ledger: OpenLedger, action: st
 
 
 def test_a_running_saga_is_cancelled_from_elsewhere(open_ledger: OpenLedger) -> None:
-    """The step that runs is let finish, its outcome goes on record after the request, and then all is undone."""
+    """The running step finishes, its outcome is recorded after the request, and then all steps are undone."""
     hands = Hands()
     saga = _slow(hands)
     ledger, elsewhere = open_ledger(App(sagas=[saga])), open_ledger(App(sagas=[saga]))
@@ -200,14 +200,14 @@ def test_a_running_saga_is_cancelled_from_elsewhere(open_ledger: OpenLedger) -> 
 
     state = play(scene())
     assert (state.status, state.cause) == (Status.COMPENSATED, "cancelled")
-    assert told(ledger, "slow-1")[4:] == [
+    assert short_history(ledger, "slow-1")[4:] == [
         "CancelRequested", "wait succeeded", "book undoing", "book undone", "SagaCompensated",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("backoff_seconds", [2.0, 600.0])
 def test_a_waiting_saga_is_cancelled_at_once(open_ledger: OpenLedger, backoff_seconds: float) -> None:
-    """Whether the worker holds it, or gave it back because it waits for long: nobody waits for the next attempt."""
+    """Whether the worker holds it or released it for a long wait, it does not wait for the next attempt."""
     hands = Hands()
     saga = _slow(hands, backoff_seconds=backoff_seconds)
     ledger, elsewhere = open_ledger(App(sagas=[saga])), open_ledger(App(sagas=[saga]))
@@ -215,7 +215,7 @@ def test_a_waiting_saga_is_cancelled_at_once(open_ledger: OpenLedger, backoff_se
     async def scene() -> tuple[list[str | None], SagaState]:
         async with worker_on(ledger) as worker:
             saga_id = await _begin(worker, saga)
-            await until(lambda: told(elsewhere, saga_id)[-1] == "wait failed")
+            await until(lambda: short_history(elsewhere, saga_id)[-1] == "wait failed")
             holders = [row.worker_id for row in elsewhere.backend.entries()]
             await _outside(elsewhere.cancel, saga_id, actor="ann", reason="too slow")
             return holders, await worker.outcome(saga_id)
@@ -227,7 +227,7 @@ def test_a_waiting_saga_is_cancelled_at_once(open_ledger: OpenLedger, backoff_se
 
 
 def test_a_saga_that_waits_long_is_taken_up_in_time(open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given back to the due work it costs no memory, and whoever looks first goes on with it when it is due."""
+    """Released to the work queue it costs no memory, and the first worker that looks resumes it when it is due."""
     monkeypatch.setattr(transition, "HOLD_SECONDS", 0.1)
     hands = Hands()
     saga = _slow(hands, backoff_seconds=0.5)
@@ -237,15 +237,15 @@ def test_a_saga_that_waits_long_is_taken_up_in_time(open_ledger: OpenLedger, mon
         async with worker_on(ledger) as worker:
             saga_id = await _begin(worker, saga)
             await until(lambda: hands.began == 1)
-            await worker.idle()  # it holds nothing, though the saga has not ended
+            await worker.idle()  # the worker holds nothing, though the saga has not ended
             await until(lambda: hands.began == 2)
-            return len(told(ledger, saga_id))
+            return len(short_history(ledger, saga_id))
 
     assert play(scene()) >= 6
 
 
 def test_a_deadline_turns_a_saga_back(open_ledger: OpenLedger) -> None:
-    """Its time over while it waits for another attempt, the saga undoes what it did."""
+    """When its deadline passes during a wait for another attempt, the saga compensates."""
     hands = Hands()
     saga = Saga("late", input=int, deadline=0.3)
 
@@ -272,7 +272,7 @@ def test_a_deadline_turns_a_saga_back(open_ledger: OpenLedger) -> None:
 
 
 def test_a_person_may_have_to_decide_on_two_steps_at_once(open_ledger: OpenLedger) -> None:
-    """Of two compensations that gave up each waits for its own decision, and must be named."""
+    """Of two compensations that failed each needs its own decision, which must name it."""
     saga = Saga("twins", input=int)
 
     for name in ("left", "right"):
@@ -306,4 +306,4 @@ def test_a_person_may_have_to_decide_on_two_steps_at_once(open_ledger: OpenLedge
 
 
 def _gave_up(ledger: Ledger, saga_id: str) -> int:
-    return sum("not undone" in fact for fact in told(ledger, saga_id))
+    return sum("not undone" in recorded for recorded in short_history(ledger, saga_id))

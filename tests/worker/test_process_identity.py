@@ -1,4 +1,4 @@
-"""A worker that died beside another one is not waited for."""
+"""The lease of a worker that died on the same host ends at once."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ LONG_SECONDS = 3600.0
 
 
 def _dead_pid() -> int:
-    """The id of a process that has ended."""
+    """Returns the id of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
 
 
 def test_a_process_is_gone_when_nothing_has_its_id() -> None:
-    """Only that is certain; an id in use may be anyone's."""
+    """Only an unused id is certain; a used one may be another process's."""
     assert is_gone(_dead_pid())
     assert not is_gone(os.getpid())
 

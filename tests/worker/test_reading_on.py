@@ -1,4 +1,4 @@
-"""What a committer is certain of, it does not read again; what it only believed, it does not go on believing."""
+"""A stream cache does not read certain state again, and drops speculative state that was not written."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STOCK = "stock-71053"
 
 
 class _Watched:
-    """The log of a ledger, and from where streams were read in it."""
+    """A ledger's log that records the versions after which streams were read."""
 
     def __init__(self, log: Backend) -> None:
         self._log = log
@@ -41,7 +41,7 @@ class _Watched:
 
 
 def _deliver(stream_cache: StreamCache) -> AppendBuilder:
-    """A delivery, drafted and believed."""
+    """Returns the draft of a delivery, staged in the cache."""
 
     def build() -> AppendBuilder:
         draft = stream_cache.draft("delivery", Meta())
@@ -64,13 +64,13 @@ def _stream_cache(ledger: Ledger) -> tuple[StreamCache, _Watched]:
 
 
 def test_a_contested_stream_is_read_on_from_what_is_certain(open_ledger: OpenLedger) -> None:
-    """Two writers take turns: each reads what the other wrote, and nothing twice."""
+    """Two writers take turns: each reads what the other wrote, and no event twice."""
     ledger = open_ledger(APP)
     (ours, watched), (theirs, _) = _stream_cache(ledger), _stream_cache(ledger)
     first = _deliver(ours)
     assert isinstance(_append(ledger, first.append()), Appended)
     ours.confirm(first.overlay)
-    second = _deliver(ours)  # believed, and too late
+    second = _deliver(ours)  # staged, and too late
     assert isinstance(_append(ledger, _deliver(theirs).append()), Appended)
     conflict = _append(ledger, second.append())
     assert isinstance(conflict, Conflict)
@@ -84,7 +84,7 @@ def test_a_contested_stream_is_read_on_from_what_is_certain(open_ledger: OpenLed
 
 
 def test_what_was_not_confirmed_is_not_certain(open_ledger: OpenLedger) -> None:
-    """A draft that was believed and never written leaves nothing behind."""
+    """A draft that was staged and never written leaves nothing in the cache."""
     ledger = open_ledger(APP)
     ours, watched = _stream_cache(ledger)
     unwritten = _deliver(ours)
@@ -99,11 +99,11 @@ def test_what_was_not_confirmed_is_not_certain(open_ledger: OpenLedger) -> None:
 
 
 def test_a_stream_that_became_shorter_is_read_again(open_ledger: OpenLedger) -> None:
-    """The database lost what it had acknowledged, as when a lagging replica takes over: nothing of it is certain."""
+    """The database lost acknowledged events, as when a lagging replica takes over: the cache drops everything."""
     ledger = open_ledger(APP)
     ours, watched = _stream_cache(ledger)
     lost = _deliver(ours)
-    ours.confirm(lost.overlay)  # acknowledged, and then gone
+    ours.confirm(lost.overlay)  # acknowledged, and then lost
     on_top = _deliver(ours)
     conflict = _append(ledger, on_top.append())
     assert isinstance(conflict, Conflict)

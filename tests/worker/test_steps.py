@@ -1,4 +1,4 @@
-"""What a worker does with the steps that call out: order, retries, timeouts, undoing."""
+"""How a worker runs the steps that call out: order, retries, timeouts, compensation."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from sagaledger.domain.saga.step import StepContext
 from sagaledger.infrastructure.event_store.event_row import STATE_BYTES_MAX
 from sagaledger.infrastructure.ledger.app import App
 
-from .conftest import OpenLedger, play, told, until, worker_on
+from .conftest import OpenLedger, play, short_history, until, worker_on
 
 AT_ONCE = Retry(attempts=3, backoff_seconds=0.0)
 ONCE = Retry(attempts=1)
 
 
 def _run(open_ledger: OpenLedger, saga: Saga[Any], value: Any = 1) -> tuple[SagaState, list[str], list[Any]]:
-    """Run one saga to its end; gives its state, its facts in short, and its facts."""
+    """Run one saga to its end; returns its state, its events in short, and its events."""
     ledger = open_ledger(App(sagas=[saga]))
 
     async def scene() -> SagaState:
@@ -33,7 +33,7 @@ def _run(open_ledger: OpenLedger, saga: Saga[Any], value: Any = 1) -> tuple[Saga
             return await worker.outcome((await worker.start(saga, value, key="1")).saga_id)
 
     state = play(scene())
-    return state, told(ledger, state.saga_id), [r.event for r in ledger.history(state.saga_id)]
+    return state, short_history(ledger, state.saga_id), [r.event for r in ledger.history(state.saga_id)]
 
 
 def test_steps_run_in_order_and_see_earlier_results(open_ledger: OpenLedger) -> None:
@@ -48,10 +48,10 @@ def test_steps_run_in_order_and_see_earlier_results(open_ledger: OpenLedger) -> 
     def add_one(_: int, ctx: StepContext) -> int:
         return int(ctx.result(double)) + 1
 
-    state, facts, _ = _run(open_ledger, trip, 20)
+    state, events, _ = _run(open_ledger, trip, 20)
 
     assert (state.status, bytes(state.result or b"")) == (Status.COMPLETED, b"41")
-    assert facts == [
+    assert events == [
         "SagaStarted", "double started", "double succeeded", "add_one started", "add_one succeeded", "SagaCompleted",
     ]  # fmt: skip
 
@@ -82,14 +82,14 @@ def test_steps_after_the_same_one_run_at_the_same_time(open_ledger: OpenLedger) 
     async def meet(_: int, __: StepContext) -> None:
         await arrived.wait()
 
-    state, facts, _ = _run(open_ledger, trip)
+    state, events, _ = _run(open_ledger, trip)
 
     assert state.status is Status.COMPLETED
-    assert facts[3:6] == ["by_train started", "by_car started", "on_foot started"]
+    assert events[3:6] == ["by_train started", "by_car started", "on_foot started"]
 
 
 def test_a_failing_step_is_tried_again_with_the_same_key(open_ledger: OpenLedger) -> None:
-    """Each attempt is on record, and all of them carry one idempotency key."""
+    """Each attempt is recorded, and all of them carry one idempotency key."""
     trip = Saga("trip", input=int)
     keys: list[str] = []
 
@@ -100,10 +100,10 @@ def test_a_failing_step_is_tried_again_with_the_same_key(open_ledger: OpenLedger
             raise ConnectionError("not now")
         return ctx.attempt
 
-    state, facts, _ = _run(open_ledger, trip)
+    state, events, _ = _run(open_ledger, trip)
 
     assert state.status is Status.COMPLETED
-    assert facts[1:-1] == ["book started", "book failed"] * 2 + ["book started", "book succeeded"]
+    assert events[1:-1] == ["book started", "book failed"] * 2 + ["book started", "book succeeded"]
     assert len(keys) == 3
     assert len(set(keys)) == 1
 
@@ -125,11 +125,11 @@ def test_a_refusal_undoes_what_happened_latest_first(open_ledger: OpenLedger) ->
 
         trip.step(name=name)(book).compensation(cancel)
 
-    state, facts, _ = _run(open_ledger, trip)
+    state, events, _ = _run(open_ledger, trip)
 
     assert (state.status, state.cause) == (Status.COMPENSATED, "step car failed (StepRejected)")
     assert undone == ["hotel booked", "flight booked"]
-    assert facts[-6:-1] == ["car failed", "hotel undoing", "hotel undone", "flight undoing", "flight undone"]
+    assert events[-6:-1] == ["car failed", "hotel undoing", "hotel undone", "flight undoing", "flight undone"]
 
 
 def test_a_step_that_may_have_happened_is_undone_without_its_result(open_ledger: OpenLedger) -> None:
@@ -145,16 +145,16 @@ def test_a_step_that_may_have_happened_is_undone_without_its_result(open_ledger:
     async def cancel(_: int, result: str | None, __: StepContext) -> None:
         undone.append(result)
 
-    state, facts, _ = _run(open_ledger, trip)
+    state, events, _ = _run(open_ledger, trip)
 
     assert state.status is Status.COMPENSATED
     assert undone == [None]
-    assert facts.count("book failed") == 2
+    assert events.count("book failed") == 2
 
 
 @pytest.mark.parametrize("style", ["coroutine", "function"])
 def test_an_attempt_that_takes_too_long_has_failed(open_ledger: OpenLedger, style: str) -> None:
-    """The late end of a plain function, on its thread, changes nothing any more."""
+    """The late end of a plain function, on its thread, has no effect."""
     trip = Saga("trip", input=int)
     let_go = threading.Event()
 
@@ -181,14 +181,14 @@ def test_an_attempt_that_takes_too_long_has_failed(open_ledger: OpenLedger, styl
             return state
 
     state = play(scene())
-    facts = ledger.history(state.saga_id)
+    events = ledger.history(state.saga_id)
     assert state.status is Status.COMPENSATED
-    assert [r.event.error.message for r in facts if isinstance(r.event, StepFailed)] == ["no outcome in 0.05 s"]
-    assert facts[-1].version == state.version
+    assert [r.event.error.message for r in events if isinstance(r.event, StepFailed)] == ["no outcome in 0.05 s"]
+    assert events[-1].version == state.version
 
 
 def test_hung_functions_leave_places_for_coroutines_and_the_worker_closes(open_ledger: OpenLedger) -> None:
-    """With every thread hung the other sagas go on, waiting for a thread spends no attempt, and the end comes."""
+    """With every thread hung other sagas go on, waiting for a thread spends no attempt, and the worker closes."""
     hung = Saga("hung", input=int)
     quick = Saga("quick", input=int)
     begun = threading.Semaphore(0)
@@ -236,32 +236,32 @@ def test_a_result_that_cannot_be_kept_fails_the_step_for_good(open_ledger: OpenL
     async def cancel(_: int, known: Any, __: StepContext) -> None:
         undone.append(known)
 
-    state, facts, _ = _run(open_ledger, trip)
+    state, events, _ = _run(open_ledger, trip)
 
     assert state.cause == f"step book failed ({error})"
-    assert facts.count("book started") == 1
+    assert events.count("book started") == 1
     assert undone == [None]
 
 
 class Panic(BaseException):
-    """As extension modules raise it that do not want it to be caught."""
+    """Like the exceptions of extension modules that are not meant to be caught."""
 
 
 @pytest.mark.parametrize(
     "error", [ValueError("\udcff \x00 €"), SystemExit(3), ValueError("x" * 500_000), Panic("at the disco")]
 )
 def test_whatever_a_step_raises_goes_on_record(open_ledger: OpenLedger, error: BaseException) -> None:
-    """Text that is not Unicode, an exit, an enormous message, no `Exception`: it failed, and the worker works on."""
+    """Text that is not Unicode, an exit, an enormous message, no `Exception`: the step failed, the worker goes on."""
     trip = Saga("trip", input=int)
 
     @trip.step(retry=ONCE, compensable=False)
     async def raise_it(_: int, __: StepContext) -> None:
         raise error
 
-    state, _, facts = _run(open_ledger, trip)
+    state, _, events = _run(open_ledger, trip)
 
     assert state.cause == f"step raise_it failed ({type(error).__name__})"
-    assert [len(fact.error.message) < 5_000 for fact in facts if isinstance(fact, StepFailed)] == [True]
+    assert [len(recorded.error.message) < 5_000 for recorded in events if isinstance(recorded, StepFailed)] == [True]
 
 
 class Party(msgspec.Struct):

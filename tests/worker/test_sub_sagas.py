@@ -1,4 +1,4 @@
-"""A saga as a step of another: it is a saga like any other, and its parent's history shows it."""
+"""Sub-sagas: a saga as a step of another, which its parent's history includes."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from sagaledger import App, Retry, Saga, StepContext, StepRejected
 from sagaledger.domain.saga.events import StepFailed
 from sagaledger.domain.saga.state import Status
 
-from .conftest import OpenLedger, play, told, until, worker_on
+from .conftest import OpenLedger, play, short_history, until, worker_on
 
 
 class Trip(msgspec.Struct):
-    """An input of either saga."""
+    """The input of both sagas."""
 
     trip_id: str
     refuse: str = ""
 
 
 class Agency:
-    """A trip whose hotel is a saga of its own, and what its steps did."""
+    """A trip whose hotel is a sub-saga, and a record of what its steps did."""
 
     def __init__(self) -> None:
         self.did: list[str] = []
@@ -106,7 +106,7 @@ def test_a_failure_undoes_what_happened_on_both_levels(open_ledger: OpenLedger, 
 
 
 def test_cancelling_a_saga_calls_off_its_sub_saga_first(open_ledger: OpenLedger) -> None:
-    """The parent goes back only when what it waits for has undone itself."""
+    """The parent compensates only after its sub-saga has done so."""
     agency = Agency()
     agency.gate.clear()
     ledger = open_ledger(agency.app)
@@ -114,9 +114,9 @@ def test_cancelling_a_saga_calls_off_its_sub_saga_first(open_ledger: OpenLedger)
     async def scene() -> Any:
         async with worker_on(ledger) as worker:
             started = await worker.start("trip", Trip("1"))
-            await until(lambda: "breakfast started" in told_if_there(ledger, "hotel-trip-1.stay"))
+            await until(lambda: "breakfast started" in short_history_if_begun(ledger, "hotel-trip-1.stay"))
             ledger.cancel(started.saga_id, actor="someone", reason="no time")
-            await until(lambda: "CancelRequested" in told_if_there(ledger, "hotel-trip-1.stay"))
+            await until(lambda: "CancelRequested" in short_history_if_begun(ledger, "hotel-trip-1.stay"))
             agency.gate.set()
             return await worker.outcome(started.saga_id)
 
@@ -127,30 +127,30 @@ def test_cancelling_a_saga_calls_off_its_sub_saga_first(open_ledger: OpenLedger)
 
 
 def test_a_sub_saga_goes_on_when_its_worker_is_replaced(open_ledger: OpenLedger) -> None:
-    """Whatever is lost between the two is found again by looking at it."""
+    """The next worker finds the sub-saga by its id, whatever the parent had recorded."""
     agency = Agency()
     agency.gate.clear()
 
     async def scene() -> Any:
         async with worker_on(open_ledger(agency.app), drain_seconds=0.1) as worker:
             await worker.start("trip", Trip("1"))
-            await until(lambda: "breakfast started" in told_if_there(reader, "hotel-trip-1.stay"))
+            await until(lambda: "breakfast started" in short_history_if_begun(reader, "hotel-trip-1.stay"))
         agency.gate.set()
         async with worker_on(open_ledger(agency.app)) as worker:
             return await worker.outcome("trip-1")
 
     reader = open_ledger(agency.app)
     assert play(scene()).status is Status.COMPLETED
-    assert "car started" in told(reader, "trip-1")
+    assert "car started" in short_history(reader, "trip-1")
 
 
-def told_if_there(ledger: Any, saga_id: str) -> list[str]:
-    """A saga's facts in short; none before it begins."""
-    return told(ledger, saga_id) if ledger.backend.stream(saga_id, upto=1) else []
+def short_history_if_begun(ledger: Any, saga_id: str) -> list[str]:
+    """Returns a saga's events in short; none before it begins."""
+    return short_history(ledger, saga_id) if ledger.backend.stream(saga_id, upto=1) else []
 
 
 def test_a_parent_learns_that_its_sub_saga_was_abandoned(open_ledger: OpenLedger) -> None:
-    """The person's decision wakes it: nobody is left waiting for a saga that is over."""
+    """The person's decision wakes the parent, which would otherwise wait for ever."""
     stay = Saga("stay", input=int)
     trip = Saga("trip", input=int)
 

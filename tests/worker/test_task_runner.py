@@ -21,7 +21,7 @@ from sagaledger.infrastructure.worker.messages import AttemptEnded, Dispatch
 from sagaledger.infrastructure.worker.steps.task_runner import TaskRunner
 from sagaledger.infrastructure.worker.steps.thread_runner import ThreadRunner
 
-from .conftest import OpenLedger, play, told, until, worker_on
+from .conftest import OpenLedger, play, short_history, until, worker_on
 
 MOOD: ContextVar[str] = ContextVar("MOOD", default="calm")
 
@@ -166,6 +166,6 @@ def test_a_step_that_cancels_its_own_task_has_failed(open_ledger: OpenLedger) ->
 
     play(scene())
 
-    assert told(ledger, "trip-1") == [
+    assert short_history(ledger, "trip-1") == [
         "SagaStarted", "walk started", "walk failed", "walk started", "walk succeeded", "SagaCompleted",
     ]  # fmt: skip

@@ -14,7 +14,7 @@ def _at(minutes: int) -> datetime:
 
 
 def test_sagas_come_due_in_order_and_once() -> None:
-    """Those whose time has come, earliest first; asked again, none."""
+    """Sagas whose instant has come, earliest first; the second call returns none."""
     timers = Timers()
     for saga_id, minutes in (("c", 3), ("a", 1), ("b", 2)):
         timers.set(saga_id, _at(minutes))

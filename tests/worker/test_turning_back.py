@@ -1,4 +1,4 @@
-"""Sagas that turn back while those that are steps of theirs are on their way, and the database is away just then."""
+"""Sagas that compensate while their sub-sagas run, and the database is away at that moment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AGAIN = Retry(attempts=3, backoff_seconds=0.1)
 
 
 class Journey:
-    """A trip whose stay is a saga that waits for a word; and an errand that has nothing to do with either."""
+    """A trip whose stay is a sub-saga that waits for a signal, and an unrelated errand."""
 
     def __init__(self) -> None:
         self.stays_begun = 0
@@ -38,7 +38,7 @@ class Journey:
         self.app = App(sagas=[self.trip, self.stay, self.errand])
 
     def start(self, saga: Saga[int]) -> StartSaga:
-        """To be started by an engine."""
+        """Returns a message that starts a saga."""
         return StartSaga(SagaStart.of(saga.definition, 1, "1"), Meta(), None)
 
     def _input_of_stay(self, number: int, _: StepContext) -> int:
@@ -47,7 +47,7 @@ class Journey:
 
 
 def test_what_settles_beside_a_saga_that_turns_back_is_settled(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its stay cannot be called off at first: the errand in the same batch is run again, and then the stay ends."""
+    """Its stay cannot be cancelled at first: the errand in the same batch makes its next attempt all the same."""
     journey = Journey()
     with Ledger.open(url, journey.app, create=True) as ledger, Ledger.open(url, journey.app) as shell:
         engine = Engine(ledger.context, concurrency=10, lease_seconds=60.0)
@@ -66,7 +66,7 @@ def test_what_settles_beside_a_saga_that_turns_back_is_settled(url: str, monkeyp
 
         monkeypatch.setattr(sub_sagas, "cancel", cancel_later)
         shell.cancel("trip-1", actor="ann", reason="no time")
-        sleep(2 * AGAIN.backoff_seconds)  # both are to be decided on in the next turn
+        sleep(2 * AGAIN.backoff_seconds)  # both are decided on in the next turn
 
         [second] = drive(engine, lambda: False)
         drive(engine, lambda: shell.state("trip-1").end is not None)
@@ -78,7 +78,7 @@ def test_what_settles_beside_a_saga_that_turns_back_is_settled(url: str, monkeyp
 
 
 def test_a_worker_that_lost_its_lease_starts_no_saga_of_one_that_others_turned_back(postgres_url: str) -> None:
-    """It was about to start the stay when it was stopped; meanwhile another worker undid the trip."""
+    """It was stopped before it started the stay; meanwhile another worker compensated the trip."""
     journey = Journey()
     with Ledger.open(postgres_url, journey.app, create=True) as ledger, Ledger.open(postgres_url, journey.app) as other:
         late = Engine(ledger.context, concurrency=10, lease_seconds=60.0)
@@ -100,7 +100,7 @@ def test_a_worker_that_lost_its_lease_starts_no_saga_of_one_that_others_turned_b
 
 
 def topics(ledger: Ledger, saga_id: str) -> list[str]:
-    """The stored names of a saga's facts."""
+    """Returns the stored names of a saga's events."""
     return [row.topic for row in ledger.backend.stream(saga_id)]
 
 

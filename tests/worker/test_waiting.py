@@ -1,4 +1,4 @@
-"""Steps that wait, durably: for a time, or for someone to say something."""
+"""Steps that wait durably: for a time, or for a signal."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sagaledger.domain.saga.step import StepContext
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.worker.group_commit import transition
 
-from .conftest import OpenLedger, play, told, until, worker_on
+from .conftest import OpenLedger, play, short_history, until, worker_on
 
 
 def _approved(*, timeout: float | None = None) -> Saga[int]:
-    """A saga that undoes its first step unless someone approves of it."""
+    """Returns a saga that undoes its first step unless a person approves."""
     saga = Saga("approved", input=int)
 
     @saga.step()
@@ -41,7 +41,7 @@ def _approved(*, timeout: float | None = None) -> Saga[int]:
 def test_a_step_sleeps_through_a_restart(
     open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch, hold_seconds: float
 ) -> None:
-    """The time goes on while no worker runs, whether the saga was held or given back; it wakes once."""
+    """The time passes while no worker runs, whether the saga was held or released; it wakes once."""
     monkeypatch.setattr(transition, "HOLD_SECONDS", hold_seconds)
     saga = Saga("sleeper", input=int)
     saga.sleep("nap", seconds=0.4)
@@ -58,22 +58,22 @@ def test_a_step_sleeps_through_a_restart(
 
     play(falls_asleep())
     state = play(wakes())
-    facts = ledger.history("sleeper-1")
+    events = ledger.history("sleeper-1")
     assert (state.status, bytes(state.result or b"")) == (Status.COMPLETED, b'"awake"')
-    assert told(ledger, "sleeper-1")[1:4] == ["nap started", "TimerFired", "nap succeeded"]
-    assert (facts[2].event.at - facts[1].event.at).total_seconds() >= 0.4
+    assert short_history(ledger, "sleeper-1")[1:4] == ["nap started", "TimerFired", "nap succeeded"]
+    assert (events[2].event.at - events[1].event.at).total_seconds() >= 0.4
 
 
 @pytest.mark.parametrize(("refused", "status"), [(False, Status.COMPLETED), (True, Status.COMPENSATED)])
 def test_someone_elsewhere_says_yes_or_no(open_ledger: OpenLedger, refused: bool, status: Status) -> None:
-    """A saga that waits without end is in nobody's hands and nobody's way, until the signal wakes it."""
+    """A saga that waits without limit is held by no worker until the signal wakes it."""
     saga = _approved()
     ledger, elsewhere = open_ledger(App(sagas=[saga])), open_ledger(App(sagas=[saga]))
 
     async def scene() -> SagaState:
         async with worker_on(ledger) as worker:
             await worker.start(saga, 1, key="1")
-            await until(lambda: told(elsewhere, "approved-1")[-1] == "approval started")
+            await until(lambda: short_history(elsewhere, "approved-1")[-1] == "approval started")
             await worker.idle()
             await asyncio.to_thread(
                 elsewhere.signal, "approved-1", "approval", {"by": "ann"}, actor="ann", refused=refused
@@ -86,7 +86,7 @@ def test_someone_elsewhere_says_yes_or_no(open_ledger: OpenLedger, refused: bool
 
 
 def test_a_signal_that_comes_early_is_kept(open_ledger: OpenLedger) -> None:
-    """Said before the saga asks, it counts when the saga does."""
+    """A signal before the step waits counts once it does."""
     saga = _approved()
     ledger = open_ledger(App(sagas=[saga]))
     ledger.start(saga, 1, key="1")
@@ -100,7 +100,7 @@ def test_a_signal_that_comes_early_is_kept(open_ledger: OpenLedger) -> None:
 
 
 def test_nobody_answers_in_time(open_ledger: OpenLedger) -> None:
-    """The step fails when its time is over, and what was done before is undone."""
+    """The step fails at its timeout, and earlier steps are undone."""
     saga = _approved(timeout=0.1)
     ledger = open_ledger(App(sagas=[saga]))
 
@@ -113,14 +113,14 @@ def test_nobody_answers_in_time(open_ledger: OpenLedger) -> None:
 
 
 def test_a_waiting_saga_can_be_cancelled(open_ledger: OpenLedger) -> None:
-    """It does not wait for the answer any more."""
+    """It stops waiting for the signal."""
     saga = _approved()
     ledger = open_ledger(App(sagas=[saga]))
 
     async def scene() -> SagaState:
         async with worker_on(ledger) as worker:
             await worker.start(saga, 1, key="1")
-            await until(lambda: told(ledger, "approved-1")[-1] == "approval started")
+            await until(lambda: short_history(ledger, "approved-1")[-1] == "approval started")
             await asyncio.to_thread(ledger.cancel, "approved-1", actor="ann", reason="no")
             return await worker.outcome("approved-1")
 

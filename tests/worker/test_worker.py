@@ -1,4 +1,4 @@
-"""A worker as a whole: what it takes, what it leaves alone, what it survives, and how it ends."""
+"""A worker as a whole: what it takes, what it leaves alone, which failures it survives, and how it ends."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from sagaledger.infrastructure.event_store.work_queue import QueueEntry
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger
 
-from .conftest import OpenLedger, play, told, until, worker_on
+from .conftest import OpenLedger, play, short_history, until, worker_on
 
 
 class Gate:
-    """A saga whose step waits at a gate, and how often it came there."""
+    """A saga whose step waits at a gate, and a count of its attempts."""
 
     def __init__(self, *, on_unknown: str = "retry") -> None:
         self.saga = Saga("gated", input=int)
@@ -55,7 +55,7 @@ class Gate:
 
 
 def test_the_same_saga_started_twice_is_one_saga(open_ledger: OpenLedger) -> None:
-    """While it runs, when it is over, from here and from elsewhere; with another input it is a conflict."""
+    """While it runs and when it has ended, from here and from another process; another input is a conflict."""
     gate = Gate()
     ledger, elsewhere = open_ledger(gate.app), open_ledger(gate.app)
 
@@ -80,7 +80,7 @@ def test_the_same_saga_started_twice_is_one_saga(open_ledger: OpenLedger) -> Non
 
 
 def test_a_saga_started_elsewhere_is_taken_up(open_ledger: OpenLedger) -> None:
-    """Also while this worker is kept busy: some room is left for what others start."""
+    """Also while this worker is kept busy: some room stays free of its own starts."""
     gate = Gate()
     ledger, elsewhere = open_ledger(gate.app), open_ledger(gate.app)
 
@@ -111,7 +111,7 @@ def test_who_waits_for_a_saga_that_is_not_there_is_told(open_ledger: OpenLedger)
 
 
 def test_a_file_takes_one_worker_at_a_time(sqlite_url: str) -> None:
-    """A second one is told so when it opens, and may work when the first has closed."""
+    """A second one raises when it opens, and works once the first has closed."""
     gate = Gate()
     with Ledger.open(sqlite_url, gate.app) as ledger, Ledger.open(sqlite_url, gate.app) as elsewhere:
 
@@ -148,7 +148,7 @@ def test_a_saga_of_an_unknown_definition_is_left_in_the_due_work(open_ledger: Op
 
 
 def test_a_saga_whose_stream_cannot_be_read_is_left_alone(open_ledger: OpenLedger) -> None:
-    """The others go on; who waits for it is told what is wrong with it."""
+    """The others go on; a caller that waits for it gets the error."""
     gate = Gate()
     ledger = open_ledger(gate.app)
     ledger.start(gate.saga, 1, key="broken")
@@ -168,7 +168,7 @@ def test_a_saga_whose_stream_cannot_be_read_is_left_alone(open_ledger: OpenLedge
 
 
 def test_what_somebody_has_locked_is_due_all_the_same(postgres_url: str) -> None:
-    """It cannot be claimed just then, and a worker is not idle while it waits to be."""
+    """It cannot be claimed for the moment, and a worker is not idle as long as it is due."""
     gate = Gate()
     gate.open.set()
 
@@ -181,7 +181,7 @@ def test_what_somebody_has_locked_is_due_all_the_same(postgres_url: str) -> None
         async with worker_on(ledger) as worker:
             idle = asyncio.create_task(worker.idle())
             for _ in range(2):
-                await worker.outcome("gated-over")  # told when the worker has looked for something to do
+                await worker.outcome("gated-over")  # answered once the worker has looked for work
             assert not idle.done()
             other.rollback()
             await idle
@@ -192,7 +192,7 @@ def test_what_somebody_has_locked_is_due_all_the_same(postgres_url: str) -> None
 
 
 def test_a_running_saga_whose_stream_becomes_unreadable_is_left_alone(open_ledger: OpenLedger) -> None:
-    """Its next append conflicts with what nobody here can read: it is not tried for ever."""
+    """Its next append conflicts with an event that cannot be read: it is not retried for ever."""
     gate = Gate()
     ledger = open_ledger(gate.app)
 
@@ -211,8 +211,8 @@ def test_a_running_saga_whose_stream_becomes_unreadable_is_left_alone(open_ledge
 
 
 def _write(ledger: Ledger, stream_id: str, version: int, topic: str) -> None:
-    fact = ledger.history(stream_id)[0].event
-    new = replace(ledger.context.codec.encode(stream_id, version, fact), topic=topic)
+    recorded = ledger.history(stream_id)[0].event
+    new = replace(ledger.context.codec.encode(stream_id, version, recorded), topic=topic)
     ledger.backend.append(AppendCall(uuid4(), [Append([new])]))
 
 
@@ -222,7 +222,7 @@ def _write(ledger: Ledger, stream_id: str, version: int, topic: str) -> None:
 class Flaky:
     """A backend whose calls are interrupted: `trouble(name)` runs before each, `aftermath(name)` after it.
 
-    So are those of what it sends.
+    The calls of its pending appends are interrupted as well.
     """
 
     def __init__(self, backend: Backend | PendingAppend, sender: Flaky | None = None) -> None:
@@ -254,7 +254,7 @@ class Flaky:
 @pytest.mark.parametrize("error", ["not written", "answer lost"])
 @pytest.mark.parametrize("name", ["send", "receipt", "has_work", "claim", "notified", "streams", "renew", "snapshots"])
 def test_a_database_that_is_away_for_a_while_costs_nothing(open_ledger: OpenLedger, name: str, error: str) -> None:
-    """Every third call of a kind fails, before or after it had its effect: each saga still runs once, to its end."""
+    """Every third call of a kind fails, before or after its effect: each saga still runs once, to its end."""
     gate = Gate()
     ledger, elsewhere = open_ledger(gate.app), open_ledger(gate.app)
     flaky = Flaky(ledger.backend)
@@ -294,7 +294,7 @@ def test_a_database_that_is_away_for_a_while_costs_nothing(open_ledger: OpenLedg
 
 
 def test_a_worker_whose_lease_was_taken_over_starts_afresh(open_ledger: OpenLedger) -> None:
-    """Nothing is appended under the old epoch; what it held is taken up again, its running step as unknown."""
+    """Nothing is appended under the old token; what it held is resumed, with its running step as unknown."""
     gate = Gate()
     ledger = open_ledger(gate.app)
 
@@ -319,7 +319,7 @@ def test_a_worker_whose_lease_was_taken_over_starts_afresh(open_ledger: OpenLedg
 
 
 def _end_lease(ledger: Ledger, worker_id: str, epoch: int) -> None:
-    """As a worker does that finds this one's lease run out."""
+    """End a lease, like a worker that finds it expired."""
     import sqlite3  # noqa: PLC0415
 
     import psycopg  # noqa: PLC0415
@@ -351,14 +351,14 @@ def test_an_attempt_whose_worker_died_may_be_settled_by_undoing_it(open_ledger: 
     play(dies())
     assert play(takes_over()).status is Status.COMPENSATED
     assert gate.undone == [None]
-    assert told(ledger, "gated-1")[2:] == ["book unknown", "book undoing", "book undone", "SagaCompensated"]
+    assert short_history(ledger, "gated-1")[2:] == ["book unknown", "book undoing", "book undone", "SagaCompensated"]
 
 
 # How it ends
 
 
 def test_a_worker_that_closes_waits_for_the_steps_that_run(open_ledger: OpenLedger) -> None:
-    """Their outcomes are recorded, all of them; what follows is left to the next worker."""
+    """All their outcomes are recorded; the next steps are left to the next worker."""
     many = 700  # more than one append takes
     saga = Saga("two", input=int)
     let_go = asyncio.Event()
@@ -386,16 +386,16 @@ def test_a_worker_that_closes_waits_for_the_steps_that_run(open_ledger: OpenLedg
             await worker.idle()
 
     play(closes())
-    assert {tuple(told(ledger, f"two-{n}")) for n in range(0, many, 50)} == {
+    assert {tuple(short_history(ledger, f"two-{n}")) for n in range(0, many, 50)} == {
         ("SagaStarted", "first started", "first succeeded")
     }
     assert ledger.backend.workers() == []
     play(goes_on())
-    assert {told(ledger, f"two-{n}")[-1] for n in range(many)} == {"SagaCompleted"}
+    assert {short_history(ledger, f"two-{n}")[-1] for n in range(many)} == {"SagaCompleted"}
 
 
 def test_a_worker_closes_though_the_database_is_away(open_ledger: OpenLedger) -> None:
-    """It gives up after its time, and says so; whoever waits for an answer gets an error."""
+    """It gives up after its time and logs so; callers that wait get an error."""
     gate = Gate()
     ledger = open_ledger(gate.app)
     flaky = Flaky(ledger.backend)
@@ -423,7 +423,7 @@ def test_a_worker_closes_though_the_database_is_away(open_ledger: OpenLedger) ->
 
 
 def test_what_ends_the_engine_ends_the_worker(open_ledger: OpenLedger) -> None:
-    """An error that nobody expected is raised where the worker is used, and everything held is given back."""
+    """An unexpected error is raised where the worker is used, and every held saga is released."""
     gate = Gate()
     ledger = open_ledger(gate.app)
     flaky = Flaky(ledger.backend)
@@ -444,7 +444,7 @@ def test_what_ends_the_engine_ends_the_worker(open_ledger: OpenLedger) -> None:
 
 
 def test_a_closed_worker_says_so(open_ledger: OpenLedger) -> None:
-    """Used after its end it raises, and leaves no thread of its own behind."""
+    """Used after its end it raises; none of its threads is left."""
     gate = Gate()
 
     async def scene() -> None:
@@ -458,7 +458,7 @@ def test_a_closed_worker_says_so(open_ledger: OpenLedger) -> None:
 
 
 def test_a_person_is_heard_though_the_due_row_was_about_to_go(open_ledger: OpenLedger) -> None:
-    """A nudge that comes while a worker lets go of a saga is not lost with its row."""
+    """A notification that comes while a worker releases a saga is not lost with its queue entry."""
     gate = Gate()
     ledger = open_ledger(gate.app)
     ledger.start(gate.saga, 1, key="1")
