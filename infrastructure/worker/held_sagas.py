@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from ..event_store.port import STATE_BYTES_MAX
+from ..event_store.event_row import STATE_BYTES_MAX
 from .group_commit.transition import HeldSaga
 from .timers import Timers
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from ...domain.saga.evolve import rebuild
-from ..event_store.port import Claim
+from ..event_store.work_queue import Claim
 from ..ledger.context import LedgerContext
 from .coordination.contention import Contention
 from .coordination.lease import Lease
@@ -84,7 +84,7 @@ class SagaClaims:
 
     def _holdings(self, wanted: Callable[[str], bool]) -> list[Claim]:
         """Returns what the work queue says that this worker holds, of the sagas that are wanted."""
-        mine = (row for row in self._log.due() if row.worker_id == self._lease.token.worker_id)
+        mine = (row for row in self._log.entries() if row.worker_id == self._lease.token.worker_id)
         return [Claim(row.saga_id, row.definition, row.definition_version) for row in mine if wanted(row.saga_id)]
 
     def _adopt(self, claims: Sequence[Claim]) -> None:

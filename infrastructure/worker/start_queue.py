@@ -14,7 +14,7 @@ from ...domain.participant import Refused
 from ...domain.recorded_event import Meta
 from ...domain.saga.state import SagaState
 from ..errors import Unavailable
-from ..event_store.port import FencingToken
+from ..event_store.work_queue import FencingToken
 from ..ledger.context import LedgerContext
 from ..ledger.saga_start import SagaStart, Started
 from ..ledger.state_reader import saga_events

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sagaledger import App, Ledger, Saga, StepContext, Worker
-from sagaledger.infrastructure.event_store.port import STATE_BYTES_MAX
+from sagaledger.infrastructure.event_store.event_row import STATE_BYTES_MAX
 from sagaledger.infrastructure.worker import held_sagas
 
 PATIENCE_SECONDS = 60.0
@@ -88,7 +88,7 @@ def test_an_overloaded_worker_stays_below_a_memory_ceiling(sqlite_url: str, tmp_
         worked = _work_limited(sqlite_url, tmp_path, concurrency=BULKY_SAGAS // OVERLOAD)
 
         assert worked.returncode == 0, worked.stderr
-        assert ledger.backend.due() == []
+        assert ledger.backend.entries() == []
         assert all(ledger.state(f"bulky-{number}").status == "completed" for number in range(BULKY_SAGAS))
 
 

@@ -18,7 +18,7 @@ from sagaledger.infrastructure.worker.messages import AttemptEnded, Dispatch, Dr
 from .courier import Courier
 from .network import Killed, Life, Weather, Wire
 from .scheduler import Scheduler
-from .store import SimulatedLog
+from .store import SimulatedBackend
 
 CONCURRENCY = 8
 """How many sagas a worker holds at once: fewer than there are in a run."""
@@ -42,7 +42,7 @@ class IgnoredReply(Reply[Any]):
 class Machine:
     """Everything that the processes of a run share."""
 
-    def __init__(self, scheduler: Scheduler, random: Random, log: SimulatedLog, courier: Courier, app: App) -> None:
+    def __init__(self, scheduler: Scheduler, random: Random, log: SimulatedBackend, courier: Courier, app: App) -> None:
         self.scheduler = scheduler
         self.random = random
         self.log = log
@@ -150,7 +150,7 @@ class Process:
             return
         held = {saga.saga_id for saga in engine._held if engine._starts.starting(saga.saga_id) is None}
         known = self._machine.log.held_by(worker_id)
-        for saga_id in (held ^ known) - self._machine.log.lost_due:
+        for saga_id in (held ^ known) - self._machine.log.lost_entries:
             where = "held, and free for others" if saga_id in held else "not held, and kept from others"
             self._machine.faults.append(f"{saga_id} is {where} by {worker_id} after {self._scheduler.seconds:.1f} s")
 

@@ -16,7 +16,8 @@ from ....domain.errors import SagaledgerError
 from ....domain.recorded_event import RecordedEvent
 from ....domain.saga.decide import advance, awaited_sagas
 from ....domain.saga.evolve import rebuild
-from ...event_store.port import Append, AppendCall, QueueEntry
+from ...event_store.append_call import Append, AppendCall
+from ...event_store.work_queue import QueueEntry
 from ...ledger.context import LedgerContext
 from ..stream_reader import read_streams
 from .unfinished_sagas import Quiescent, UnfinishedSagas
@@ -63,7 +64,7 @@ class Reconciler:
         to workers that can.
         """
         self.open_sagas.read_on(self._stopping)
-        due = {entry.saga_id for entry in self._log.due()}
+        due = {entry.saga_id for entry in self._log.entries()}
         restored: list[str] = []
         for checked in _chunks(self.open_sagas.others_than(due), CHECK_SAGAS):
             for saga_ids in _chunks(self.open_sagas.not_quiescent(checked), READ_SAGAS):
@@ -98,10 +99,12 @@ class Reconciler:
         if (name, version) not in self._known or state.end is not None or state.interventions:
             return Quiescent(state.version)
         now = self._context.clock.now()
-        ahead = advance(self._context.app.definition(name, version), state, now)
+        following = advance(self._context.app.definition(name, version), state, now)
         awaited = awaited_sagas(state)
         awaits_the_gone = any(saga_id not in self.open_sagas for saga_id in awaited)
-        if state.in_flight or ahead.facts or ahead.run or ahead.wake_at is not None or awaits_the_gone:
+        decision = following.decision
+        wakes = decision.wake_at is not None or awaits_the_gone
+        if state.in_flight or following.events or decision.attempts or wakes:
             return QueueEntry(state.saga_id, name, version, now, None)
         return Quiescent(state.version, tuple(awaited))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from ...event_store.port import Appended, AppendOutcome, Conflict
+from ...event_store.append_call import Appended, AppendOutcome, Conflict
 from ...ledger.stream_cache import StreamCache
 from ..coordination.contention import Contention
 from ..held_sagas import HeldSagas
