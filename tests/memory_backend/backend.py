@@ -1,18 +1,21 @@
 """A ledger in memory: a backend written from the port alone, as a third party would write one.
 
-It uses nothing of the SQL backends. Outcomes follow from the shared `conflict_rules`, and times from the clock that it
-is given. It is as durable as the process, and any thread may use it.
+It uses nothing of the SQL backends but the SQLite view store. Outcomes follow from the shared `conflict_rules`, and
+times from the clock that it is given. It is as durable as the process, and any thread may use it.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cached_property
 
 from sagaledger.infrastructure.errors import NotSupported
 from sagaledger.infrastructure.event_store.append_call import AppendCall, Appended, CompletedAppend, Receipt, check_size
 from sagaledger.infrastructure.event_store.conflict_rules import decide
 from sagaledger.infrastructure.event_store.instants import microseconds
+from sagaledger.infrastructure.event_store.sqlite.view_store import SqliteViewStore
 
 from .event_log import MemoryEventLog
 from .work_queue import MemoryWorkQueue
@@ -22,11 +25,12 @@ def system_time() -> datetime:
     return datetime.now(UTC)
 
 
-class MemoryBackend(MemoryWorkQueue, MemoryEventLog):
-    """A ledger in memory (the port `Backend` says what each method promises).
+def _open_memory_database() -> sqlite3.Connection:
+    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
 
-    Views need a database; until the port has a view store, this backend has none.
-    """
+
+class MemoryBackend(MemoryWorkQueue, MemoryEventLog):
+    """A ledger in memory (the port `Backend` says what each method promises); its views are in a SQLite database."""
 
     start_requests = None
     """No other program has transactions here."""
@@ -37,12 +41,18 @@ class MemoryBackend(MemoryWorkQueue, MemoryEventLog):
         super().__init__(now)
         self._fingerprints: dict[tuple[str, int], str] = {}
 
+    @cached_property
+    def views(self) -> SqliteViewStore:
+        return SqliteViewStore(_open_memory_database, self.name, connections_max=1)
+
     @property
     def url(self) -> str:
         raise NotSupported("a ledger in memory is of this process alone: use a sqlite:// or postgresql:// ledger")
 
     def close(self) -> None:
-        """Do nothing: there is no connection to release."""
+        """Release the connection of the views, if they were ever asked for."""
+        if "views" in vars(self):
+            self.views.close()
 
     def append(self, call: AppendCall) -> Receipt:
         check_size(call)
