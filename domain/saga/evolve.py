@@ -43,8 +43,8 @@ from .state import (
     UNTOUCHED,
     WAITING,
     Intervention,
+    ReceivedSignal,
     SagaState,
-    Signal,
     Status,
     StepProgress,
     StepState,
@@ -209,7 +209,7 @@ def _outcome_unknown(state: SagaState, event: StepOutcomeUnknown) -> SagaState:
 
 
 def _signal_received(state: SagaState, event: SignalReceived) -> SagaState:
-    return _next(state, event, signals={**state.signals, event.name: Signal(event.payload, event.refused)})
+    return _next(state, event, signals={**state.signals, event.name: ReceivedSignal(event.payload, event.refused)})
 
 
 def _intervention_required(state: SagaState, event: InterventionRequired) -> SagaState:

@@ -71,7 +71,7 @@ class StepProgress(Struct, frozen=True, gc=False):
         return self.progress is DONE or self.progress is SKIPPED
 
 
-class Signal(Struct, frozen=True, gc=False):
+class ReceivedSignal(Struct, frozen=True, gc=False):
     """A signal that the saga received."""
 
     payload: Raw
@@ -118,7 +118,7 @@ class SagaState(Struct, frozen=True, gc=False):
     past_pivot: bool = False
     steps: Mapping[str, StepState] = {}
     interventions: tuple[Intervention, ...] = ()
-    signals: Mapping[str, Signal] = {}
+    signals: Mapping[str, ReceivedSignal] = {}
     end: Status | None = None
     result: Raw | None = None
     cause: str | None = None

@@ -16,7 +16,7 @@ from .loyalty import AwardLoyaltyPoints, DeductLoyaltyPoints, points_for
 from .order import CancelOrder, CompleteOrder, CreateOrder
 from .payment import CapturePayment, RefundPayment
 from .shipping import CancelShipment, PrepareShipment
-from .values import QUANTITY_MAX, Country, Currency, Key, Minor, per_article
+from .values import QUANTITY_MAX, BusinessKey, Country, Currency, Minor, per_article
 
 # The docstrings of the input's types are in its JSON schema, and so in the fingerprint that ledgers have recorded:
 # rewording them needs a new version of the saga.
@@ -25,7 +25,7 @@ from .values import QUANTITY_MAX, Country, Currency, Key, Minor, per_article
 class OrderLine(Struct, frozen=True, omit_defaults=True):
     """So many pieces of one article, for so much together (quantity times unit price, rounded to the minor unit)."""
 
-    sku: Key
+    sku: BusinessKey
     quantity: Annotated[int, Meta(ge=1, le=QUANTITY_MAX)]
     amount_minor: Minor
     description: str = ""
@@ -34,10 +34,10 @@ class OrderLine(Struct, frozen=True, omit_defaults=True):
 class Order(Struct, frozen=True, omit_defaults=True):
     """An order as it was placed; one article may stand on several lines, and a guest has no customer id."""
 
-    order_id: Key
+    order_id: BusinessKey
     placed_at: Annotated[datetime, Meta(tz=True)]
     lines: Annotated[tuple[OrderLine, ...], Meta(min_length=1)]
-    customer_id: Key | None = None
+    customer_id: BusinessKey | None = None
     country: Country = ""
     currency: Currency = "GBP"
     payment_method: str = "card"

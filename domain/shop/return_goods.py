@@ -18,7 +18,7 @@ from .inventory import RestockItems
 from .loyalty import DeductLoyaltyPoints, points_for
 from .payment import RefundReturn
 from .returns import CompleteReturn, RequestReturn
-from .values import QUANTITY_MAX, Country, Currency, Key, Minor, per_article
+from .values import QUANTITY_MAX, BusinessKey, Country, Currency, Minor, per_article
 
 # The docstrings of the input's types are in its JSON schema, and so in the fingerprint that ledgers have recorded:
 # rewording them needs a new version of the saga.
@@ -27,7 +27,7 @@ from .values import QUANTITY_MAX, Country, Currency, Key, Minor, per_article
 class ReturnLine(Struct, frozen=True, omit_defaults=True):
     """So many pieces of one article sent back, worth so much together; both count upwards."""
 
-    sku: Key
+    sku: BusinessKey
     quantity: Annotated[int, Meta(ge=0, le=QUANTITY_MAX)]
     amount_minor: Minor
     description: str = ""
@@ -36,10 +36,10 @@ class ReturnLine(Struct, frozen=True, omit_defaults=True):
 class Return(Struct, frozen=True, omit_defaults=True):
     """Goods as a customer sent them back."""
 
-    return_id: Key
+    return_id: BusinessKey
     requested_at: Annotated[datetime, Meta(tz=True)]
     lines: Annotated[tuple[ReturnLine, ...], Meta(min_length=1)]
-    customer_id: Key | None = None
+    customer_id: BusinessKey | None = None
     country: Country = ""
     currency: Currency = "GBP"
 

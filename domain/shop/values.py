@@ -14,7 +14,7 @@ AMOUNT_MINOR_MAX = 10**12
 NAME_CHARS_MAX = 100
 """The most characters that a name may have."""
 
-Key = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, pattern=r"^[^\x00-\x1f]+$")]
+BusinessKey = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, pattern=r"^[^\x00-\x1f]+$")]
 """The key of an order, a return, an article or a customer. It becomes part of a stream's id."""
 Country = Annotated[str, Meta(max_length=NAME_CHARS_MAX, pattern=r"^[^\x00-\x1f]*$")]
 """Where a customer lives; may be empty."""

@@ -16,12 +16,12 @@ from ..errors import Unavailable
 from ..event_store.backend import Backend
 from ..event_store.codec import Codec
 from ..event_store.view_store import first_line
+from ..runtime.progress import ReportProgress
 from . import checkpoints
 from .apply_batch import View, commit, fold, prepare
 from .checkpoints import BUILDING, LIVE, Checkpoint
 from .event_batch import BATCH_EVENTS_MAX, EventBatch, EventBatchReader
 from .row_store import RowStore
-from .scratch_view import ReportProgress
 from .tables import create, drop, generation_table, install, rebuild_table, rename
 
 LOCKED_EVENTS_MAX = 2_000

@@ -7,7 +7,7 @@ ledger's database does not have yet finds an empty table there. The ledger's own
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Self
@@ -20,14 +20,12 @@ from ...projections.projection import Projection, Row
 from ..event_store.codec import Codec
 from ..event_store.event_log import EventLog
 from ..event_store.sqlite.view_store import SqliteViewStore
+from ..runtime.progress import ReportProgress
 from .apply_batch import View, fold
 from .event_batch import EventBatchReader
 from .filter import Filter, select_rows
 from .row_store import RowStore
 from .tables import create, generation_table
-
-ReportProgress = Callable[[int, int], None]
-"""Called during a long fold with the position that it has reached and the position that it goes to."""
 
 
 class ScratchView:

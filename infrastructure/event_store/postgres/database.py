@@ -25,7 +25,7 @@ from .wire_format import texts
 
 SQL: Final = queries("postgres")
 
-Row = tuple[Any, ...]
+FetchedRow = tuple[Any, ...]
 
 _DEFAULTS: Final = {
     # The loss of a server that no longer answers is noticed within seconds, not hours.
@@ -84,7 +84,7 @@ class PostgresDatabase:
             connection.execute(_SESSION)
             return connection
 
-    def fetch(self, name: str, parameters: Any = ()) -> list[Row]:
+    def fetch(self, name: str, parameters: Any = ()) -> list[FetchedRow]:
         """Return the rows of a named statement that only reads."""
         for attempt in range(1, _READ_ATTEMPTS + 1):
             try:
@@ -95,9 +95,9 @@ class PostgresDatabase:
                     raise self.explain(error) from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def fetch_ahead(self, name: str, columns: Sequence[Sequence[str]]) -> Iterator[list[Row]]:
+    def fetch_ahead(self, name: str, columns: Sequence[Sequence[str]]) -> Iterator[list[FetchedRow]]:
         """Yield the rows of a named statement that only reads, for each `text[]`, while the server reads the next."""
-        rows: list[Row] = []
+        rows: list[FetchedRow] = []
         done = failures = 0
         while done < len(columns):
             try:
@@ -120,7 +120,7 @@ class PostgresDatabase:
             yield rows
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection[Row]]:
+    def transaction(self) -> Iterator[Connection[FetchedRow]]:
         """A transaction of several statements, committed when the block ends, rolled back when it raises."""
         with self.explained(), self._borrowed() as connection, connection.transaction():
             yield connection

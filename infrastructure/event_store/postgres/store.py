@@ -14,7 +14,7 @@ from ..conflict_rules import recall
 from ..event_log import AppendRow, Head, MisplacedEvent, Snapshot
 from ..event_row import EventPayload, StoredRow
 from .append import WRITTEN_BEFORE, AppendReply, receipt
-from .database import SQL, PostgresDatabase, Row
+from .database import SQL, FetchedRow, PostgresDatabase
 from .pending_append import PostgresPendingAppend
 from .pool import Pool
 from .start_requests import PostgresStartRequests
@@ -172,5 +172,5 @@ class PostgresStore(PostgresWorkQueue):
             pause = min(pause * 1.5, _POLL_SECONDS_MAX)
 
 
-def _rows(found: Iterable[Row]) -> list[StoredRow]:
+def _rows(found: Iterable[FetchedRow]) -> list[StoredRow]:
     return [StoredRow._make(row) for row in found]
