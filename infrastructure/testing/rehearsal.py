@@ -29,7 +29,8 @@ from ..event_store.event_row import NewEvent, StoredRow
 from ..ledger.app import App
 from ..ledger.saga_start import SagaStart
 from ..ledger.stream_cache import StreamCache
-from ..worker.group_commit.transition import HeldSaga, Transition, context_of
+from ..worker.group_commit.transition import Transition, context_of
+from ..worker.held_sagas import HeldSaga
 from ..worker.steps.attempt import write_result
 
 TRANSITIONS_MAX = 10_000
@@ -157,29 +158,29 @@ class _InMemoryRun:
 
     async def rehearse(self, saga_start: SagaStart) -> Rehearsal:
         """Perform transitions until the saga ends or waits for a person or a signal."""
-        execution = HeldSaga(saga_start.saga_id, saga_start.definition, SagaState(saga_start.saga_id), None)
-        execution.saga_start = saga_start
+        held = HeldSaga(saga_start.saga_id, saga_start.definition, SagaState(saga_start.saga_id), None)
+        held.saga_start = saga_start
         for _ in range(TRANSITIONS_MAX):
-            transition = self._transition(execution)
+            transition = self._transition(held)
             for attempt in transition.dispatch:
                 self._attempts.append(attempt)
-                execution.outcomes.append((attempt, await self._make(execution, attempt)))
-            if execution.outcomes or transition.more:
+                held.outcomes.append((attempt, await self._make(held, attempt)))
+            if held.outcomes or transition.more:
                 continue
             if transition.wake_at is None:
-                return Rehearsal(execution.state, self._saga_events, self._participant_events, self._attempts)
+                return Rehearsal(held.state, self._saga_events, self._participant_events, self._attempts)
             self._now = max(self._now, transition.wake_at)
         raise AssertionError(f"the saga did not end within {TRANSITIONS_MAX} transitions")
 
-    def _transition(self, execution: HeldSaga) -> Transition:
+    def _transition(self, held: HeldSaga) -> Transition:
         self._now += timedelta(milliseconds=1)
 
         def build() -> Transition:
-            draft = self._stream_cache.draft(execution.saga_id, Meta())
+            draft = self._stream_cache.draft(held.saga_id, Meta())
             return _RehearsedTransition(
-                execution,
-                execution.definition,
-                execution.state,
+                held,
+                held.definition,
+                held.state,
                 draft,
                 "rehearsal",
                 self._now,
@@ -192,24 +193,24 @@ class _InMemoryRun:
         for new in transition.draft.events:
             self._streams.add(new, self._now)
             event = self._codec.decode(self._streams.rows[new.stream_id][-1]).event
-            if new.stream_id == execution.saga_id:
+            if new.stream_id == held.saga_id:
                 self._saga_events.append(event)
             else:
                 self._participant_events.append((new.stream_id, event))
         transition.settle(None)
         return transition
 
-    async def _make(self, execution: HeldSaga, attempt: Attempt) -> AttemptOutcome:
+    async def _make(self, held: HeldSaga, attempt: Attempt) -> AttemptOutcome:
         """Make an attempt at a step that calls a service, unless its error or its result is planned."""
-        definition = execution.definition
+        definition = held.definition
         step = definition.step(attempt.step)
         try:
             self._plan.raise_planned(attempt.step, attempt.direction, attempt.attempt)
             if attempt.direction is Direction.FORWARD and attempt.step in self._plan.results:
                 result = self._plan.results[attempt.step]
             else:
-                context = context_of(definition, execution.state, attempt)
-                result = step.invoke(context, definition.read_input(execution.state.input))
+                context = context_of(definition, held.state, attempt)
+                result = step.invoke(context, definition.read_input(held.state.input))
                 if inspect.isawaitable(result):
                     result = await result
             return Success(write_result(attempt.step, result))

@@ -2,17 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
+from ...domain.recorded_event import RecordedEvent
+from ...domain.saga.decide import Attempt
+from ...domain.saga.definition import Definition
+from ...domain.saga.evolve import fold_all
+from ...domain.saga.outcome import AttemptOutcome
+from ...domain.saga.state import SagaState
 from ..event_store.event_row import STATE_BYTES_MAX
-from .group_commit.transition import HeldSaga
+from ..ledger.saga_start import SagaStart
 from .timers import Timers
 
 HELD_BYTES_MAX = 128 * 1024 * 1024
 """The most bytes of inputs and results that held sagas keep in memory; the next result of each has to fit as well."""
 ROOM_KEPT_SHARE = 10
 """One part in so many stays free of starts made through this worker: sagas started elsewhere get a turn, too."""
+
+
+class HeldSaga:
+    """A saga that this worker holds."""
+
+    __slots__ = (
+        "children",
+        "definition",
+        "lost",
+        "outcomes",
+        "position",
+        "previous_worker",
+        "saga_id",
+        "saga_start",
+        "size_bytes",
+        "state",
+    )
+
+    def __init__(
+        self,
+        saga_id: str,
+        definition: Definition,
+        state: SagaState,
+        position: int | None,
+        previous_worker: str | None = None,
+    ) -> None:
+        self.saga_id = saga_id
+        self.definition = definition
+        self.state = state
+        self.position = position
+        """The log position of the saga's latest event; its next events record this one as their cause."""
+        self.saga_start: SagaStart | None = None
+        """How to start the saga; None once its start is durable."""
+        self.outcomes: list[tuple[Attempt, AttemptOutcome]] = []
+        """Outcomes of attempts that are not recorded yet."""
+        self.lost = bool(state.in_flight)
+        """Whether it was taken over with attempts in flight whose worker is gone."""
+        self.previous_worker = previous_worker
+        self.size_bytes = len(state.input) + sum(len(step.forward.result or b"") for step in state.steps.values())
+        """How much memory the values of users took when this worker took the saga."""
+        self.children: frozenset[str] = frozenset()
+        """The sub-sagas that are known to exist."""
+
+    def fold(self, recorded: Sequence[RecordedEvent]) -> None:
+        """Fold events that others recorded for this saga."""
+        if recorded:
+            self.state = fold_all(self.state, (one.event for one in recorded))
+            self.position = recorded[-1].position
 
 
 class HeldSagas:

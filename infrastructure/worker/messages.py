@@ -14,7 +14,7 @@ from ...domain.saga.outcome import AttemptOutcome
 from ...domain.saga.state import SagaState
 from ...domain.saga.step import Step, StepContext
 from ..ledger.saga_start import SagaStart, Started
-from .group_commit.transition import HeldSaga
+from .held_sagas import HeldSaga
 
 T = TypeVar("T")
 

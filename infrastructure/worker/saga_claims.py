@@ -11,8 +11,7 @@ from ..ledger.context import LedgerContext
 from .coordination.contention import Contention
 from .coordination.lease import Lease
 from .group_commit.group_commit import GroupCommit
-from .group_commit.transition import HeldSaga
-from .held_sagas import HeldSagas
+from .held_sagas import HeldSaga, HeldSagas
 from .stream_reader import read_streams
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from ..ledger.context import LedgerContext
 from ..ledger.saga_start import SagaStart, Started
 from ..ledger.state_reader import saga_events
 from .group_commit.batch import BATCH_SAGAS_MAX
-from .group_commit.transition import HeldSaga
+from .held_sagas import HeldSaga
 from .messages import Replies, StartSaga
 from .start_requests import StartRequestHandler
 

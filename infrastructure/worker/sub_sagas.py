@@ -22,7 +22,8 @@ from ..errors import SagaNotFound, Unavailable, WrongState
 from ..ledger.context import LedgerContext
 from ..ledger.operations import cancel
 from ..ledger.saga_start import SagaStart
-from .group_commit.transition import HeldSaga, Transition, context_of
+from .group_commit.transition import Transition, context_of
+from .held_sagas import HeldSaga
 from .stream_reader import read_streams
 
 
@@ -37,38 +38,38 @@ class SubSagas:
         self._calling_off: deque[tuple[str, str]] = deque()
         """Sub-sagas to cancel, each with the id of its parent."""
 
-    def look(self, executions: Sequence[HeldSaga]) -> None:
+    def look(self, sagas: Sequence[HeldSaga]) -> None:
         """Read the sub-sagas that these sagas wait for: an end becomes an outcome, a missing one is started."""
         awaited = [
-            (execution, saga_id, attempt)
-            for execution in executions
-            if execution.definition.has_sub_sagas
-            for saga_id, attempt in awaited_sagas(execution.state).items()
+            (held, saga_id, attempt)
+            for held in sagas
+            if held.definition.has_sub_sagas
+            for saga_id, attempt in awaited_sagas(held.state).items()
             if saga_id not in self._expecting
         ]
         if awaited:
             histories = self._read([saga_id for _, saga_id, _ in awaited])
-            for execution, saga_id, attempt in awaited:
-                self._look_at(execution, saga_id, attempt, histories.get(saga_id, ()))
+            for held, saga_id, attempt in awaited:
+                self._look_at(held, saga_id, attempt, histories.get(saga_id, ()))
 
     def unseen(self, transition: Transition) -> bool:
         """Whether the saga waits for sub-sagas that were neither seen nor started yet."""
-        known = transition.execution.children
+        known = transition.saga.children
         return any(saga_id not in known and saga_id not in self._expecting for saga_id in transition.awaits)
 
     def started(self, saga_id: str, error: Exception | None) -> HeldSaga | None:
         """Note that a start was answered, or that the sub-saga exists; returns the saga to decide again, if any."""
-        execution = self._expecting.pop(saga_id, None)
-        if execution is not None:
-            execution.children |= {saga_id}
-            attempt = awaited_sagas(execution.state).get(saga_id)
+        held = self._expecting.pop(saga_id, None)
+        if held is not None:
+            held.children |= {saga_id}
+            attempt = awaited_sagas(held.state).get(saga_id)
             if error is not None and attempt is not None:
-                execution.outcomes.append((attempt, failure_of(error, local=True)))
-        return execution
+                held.outcomes.append((attempt, failure_of(error, local=True)))
+        return held
 
     def call_off(self, transition: Transition) -> None:
         """Note the sub-sagas to cancel, so that the parent can compensate; one past its pivot runs to its end."""
-        self._calling_off.extend((saga_id, transition.execution.saga_id) for saga_id in transition.call_off)
+        self._calling_off.extend((saga_id, transition.saga.saga_id) for saga_id in transition.call_off)
 
     def ask_to_turn_back(self) -> None:
         """Cancel the noted sub-sagas. Raises `Unavailable` and `OutcomeUnknown`; the next call cancels the rest."""
@@ -85,35 +86,35 @@ class SubSagas:
         """Drop what is expected: this worker no longer holds the sagas that wait."""
         self._expecting.clear()
 
-    def _look_at(self, execution: HeldSaga, saga_id: str, attempt: Attempt, history: Sequence[RecordedEvent]) -> None:
+    def _look_at(self, held: HeldSaga, saga_id: str, attempt: Attempt, history: Sequence[RecordedEvent]) -> None:
         if not history:
-            if execution.state.compensating:
-                execution.outcomes.append((attempt, _without_effect("the saga that it is a step of compensated first")))
+            if held.state.compensating:
+                held.outcomes.append((attempt, _without_effect("the saga that it is a step of compensated first")))
             else:
-                self._begin(execution, saga_id, attempt)
+                self._begin(held, saga_id, attempt)
             return
-        execution.children |= {saga_id}
+        held.children |= {saga_id}
         outcome = _outcome(rebuild(saga_id, (recorded.event for recorded in history)))
-        if outcome is not None and not any(known == attempt for known, _ in execution.outcomes):
-            execution.outcomes.append((attempt, outcome))
+        if outcome is not None and not any(known == attempt for known, _ in held.outcomes):
+            held.outcomes.append((attempt, outcome))
 
-    def _begin(self, execution: HeldSaga, saga_id: str, attempt: Attempt) -> None:
+    def _begin(self, held: HeldSaga, saga_id: str, attempt: Attempt) -> None:
         """Start a sub-saga with the input that the step's function returns; if that raises, the step fails."""
-        definition = execution.definition
+        definition = held.definition
         try:
             value = definition.step(attempt.step).invoke(
-                context_of(definition, execution.state, attempt), definition.read_input(execution.state.input)
+                context_of(definition, held.state, attempt), definition.read_input(held.state.input)
             )
             child = definition.sub_saga(attempt.step)
-            parent = Parent(execution.saga_id, definition.name, definition.version)
+            parent = Parent(held.saga_id, definition.name, definition.version)
             self._context.definition_versions.pin_fingerprint(child)
             saga_start = SagaStart.of(child, value, saga_id.removeprefix(f"{child.name}-"), parent=parent)
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 -- an exception of a step is its outcome, and is recorded
-            execution.outcomes.append((attempt, failure_of(error, local=True)))
+            held.outcomes.append((attempt, failure_of(error, local=True)))
         else:
-            self._expecting[saga_id] = execution
+            self._expecting[saga_id] = held
             self._start(saga_start)
 
     def _read(self, saga_ids: Sequence[str]) -> Mapping[str, Sequence[RecordedEvent]]:

@@ -8,7 +8,7 @@ import os
 from datetime import UTC, datetime, timedelta
 
 from sagaledger import App, Ledger, Saga, SagaState, Status
-from sagaledger.infrastructure.worker.group_commit.transition import HeldSaga
+from sagaledger.infrastructure.worker.held_sagas import HeldSaga
 
 from .conftest import OpenLedger, play, until, worker_on
 
@@ -27,7 +27,7 @@ def _in_memory() -> int:
     """Returns how many of the crowd are in this process's memory."""
     gc.collect()
     held = (found for found in gc.get_objects() if isinstance(found, HeldSaga))
-    return sum(execution.saga_id.startswith("patient-") for execution in held)
+    return sum(saga.saga_id.startswith("patient-") for saga in held)
 
 
 async def _begin(ledger: Ledger) -> None:

@@ -16,7 +16,8 @@ from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState
 from sagaledger.domain.saga.step import StepContext
 from sagaledger.infrastructure.ledger.app import App
-from sagaledger.infrastructure.worker.group_commit.transition import HeldSaga, context_of
+from sagaledger.infrastructure.worker.group_commit.transition import context_of
+from sagaledger.infrastructure.worker.held_sagas import HeldSaga
 from sagaledger.infrastructure.worker.messages import AttemptEnded, Dispatch
 from sagaledger.infrastructure.worker.steps.task_runner import TaskRunner
 from sagaledger.infrastructure.worker.steps.thread_runner import ThreadRunner

@@ -41,7 +41,7 @@ class TransitionBatch:
 
     def add(self, transition: Transition) -> None:
         """Send a transition after those that are here already."""
-        self._transitions[transition.execution.saga_id] = transition
+        self._transitions[transition.saga.saga_id] = transition
         self._events += len(transition.draft.events)
         self._size_bytes += transition.draft.size_bytes
 
@@ -54,7 +54,7 @@ class TransitionBatch:
         saga_ids: set[str] = set()
         stream_ids: set[str] = set()
         for transition in unwritten:
-            saga_ids.add(transition.execution.saga_id)
+            saga_ids.add(transition.saga.saga_id)
             stream_ids.update(transition.draft.overlay)
         withdrawn: list[Transition] = []
         more = True

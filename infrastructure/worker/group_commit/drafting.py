@@ -10,13 +10,13 @@ from msgspec.structs import replace
 
 from ...ledger.stream_cache import NotDecidableYet, StreamCache, StreamsUnsettled
 from ..coordination.lease import Lease
-from ..held_sagas import HeldSagas
+from ..held_sagas import HeldSaga, HeldSagas
 from ..start_queue import StartQueue
 from ..sub_sagas import SubSagas
 from .batch import TransitionBatch
 from .pipeline import Pipeline
 from .settling import Settler
-from .transition import HeldSaga, Transition
+from .transition import Transition
 
 
 class Drafter:

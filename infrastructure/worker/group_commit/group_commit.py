@@ -14,7 +14,7 @@ from ...ledger.context import LedgerContext
 from ...ledger.stream_cache import StreamCache
 from ..coordination.contention import Contention
 from ..coordination.lease import Lease
-from ..held_sagas import HeldSagas
+from ..held_sagas import HeldSaga, HeldSagas
 from ..messages import TurnResult
 from ..start_queue import StartQueue
 from ..sub_sagas import SubSagas
@@ -24,7 +24,6 @@ from .pipeline import Pipeline
 from .redrafting import Redrafting
 from .refreshing import Refresher
 from .settling import Settler
-from .transition import HeldSaga
 
 
 class GroupCommit:
@@ -172,7 +171,7 @@ class GroupCommit:
             self._redrafting.withdraw_with(unwritten)
         else:
             self._stream_cache.snapshot(unsent=[transition.draft.overlay for transition in self._pipeline.drafted])
-        return [transition.execution for transition in unwritten]
+        return [transition.saga for transition in unwritten]
 
     def _hand_back(self) -> None:
         """Leave sagas with local steps to an older worker, those of which nothing is under way here.

@@ -24,7 +24,7 @@ class InFlightBatch:
     ) -> None:
         self._log = log
         self.transitions = transitions
-        self.saga_ids = {transition.execution.saga_id for transition in transitions}
+        self.saga_ids = {transition.saga.saga_id for transition in transitions}
         self.stream_ids = stream_ids
         """The participants' streams that it writes to."""
         self._call = AppendCall(uuid4(), [transition.append() for transition in transitions], token)

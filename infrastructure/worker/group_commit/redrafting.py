@@ -32,4 +32,4 @@ class Redrafting:
         """Withdraw these transitions, and all that rest on what they would have written."""
         for transition in self._pipeline.drafted.withdraw(unwritten):
             self._stream_cache.evict(transition.draft.overlay)
-            self._held.wake(transition.execution.saga_id)
+            self._held.wake(transition.saga.saga_id)

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 from ...ledger.context import LedgerContext
 from ..coordination.lease import Lease
-from ..held_sagas import HeldSagas
+from ..held_sagas import HeldSaga, HeldSagas
 from ..stream_reader import read_streams
 from .redrafting import Redrafting
 from .settling import Settler
-from .transition import HeldSaga
 
 
 class Refresher:

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from ...event_store.append_call import Appended, AppendOutcome, Conflict
 from ...ledger.stream_cache import StreamCache
 from ..coordination.contention import Contention
-from ..held_sagas import HeldSagas
+from ..held_sagas import HeldSaga, HeldSagas
 from ..messages import Dispatch
 from ..start_queue import StartQueue
 from ..sub_sagas import SubSagas
 from ..waiters import Waiters
 from .redrafting import Redrafting
-from .transition import HeldSaga, Transition, context_of
+from .transition import Transition, context_of
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Settler:
             if isinstance(outcome, Conflict):
                 self._discard(transition, outcome)
                 unwritten.append(transition)
-                if outcome.stream_id != transition.execution.saga_id:
+                if outcome.stream_id != transition.saga.saga_id:
                     contested.append(outcome)
             else:
                 self.settle(transition, outcome)
@@ -60,7 +60,7 @@ class Settler:
     def settle(self, transition: Transition, appended: Appended | None) -> None:
         """Apply a transition to its saga; `appended` is None when it had nothing to write."""
         transition.settle(appended)
-        saga = transition.execution
+        saga = transition.saga
         if appended is not None:
             if transition.draft.overlay:
                 self._stream_cache.confirm(transition.draft.overlay)
@@ -94,7 +94,7 @@ class Settler:
 
     def _discard(self, transition: Transition, conflict: Conflict) -> None:
         """Drop what a transition that was not written rested on. It costs its saga no attempt."""
-        saga_id = transition.execution.saga_id
+        saga_id = transition.saga.saga_id
         if self._stream_cache.evict(transition.draft.overlay, conflict):
             self._redrafting.withdraw_all()
         start = self._starts.starting(saga_id)

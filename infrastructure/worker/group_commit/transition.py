@@ -15,11 +15,10 @@ from msgspec import Raw, Struct
 
 from ....domain.event import Event
 from ....domain.participant import Command
-from ....domain.recorded_event import RecordedEvent
 from ....domain.saga.decide import Attempt, advance, awaited_sagas, started
 from ....domain.saga.definition import Definition
 from ....domain.saga.events import FORWARD, InterventionRequired, SagaCompensated, SagaCompleted
-from ....domain.saga.evolve import evolve, fold_all
+from ....domain.saga.evolve import evolve
 from ....domain.saga.outcome import AttemptOutcome, Success, failure_of, orphaned, outcome_event
 from ....domain.saga.state import RUNNING, WAITING, SagaState
 from ....domain.saga.step import Step, StepContext
@@ -27,64 +26,16 @@ from ....domain.saga.step_kind import LocalResult
 from ...event_store.append_call import Append, Appended
 from ...event_store.work_queue import QueueEntry
 from ...ledger.append_builder import AppendBuilder, NotDecidableYet
-from ...ledger.saga_start import SagaStart
+from ..held_sagas import HeldSaga
 
 HOLD_SECONDS = 5.0
 """A saga that waits longer than this goes back to the work queue, so that it occupies no memory here."""
 
 
-class HeldSaga:
-    """A saga that this worker holds."""
-
-    __slots__ = (
-        "children",
-        "definition",
-        "lost",
-        "outcomes",
-        "position",
-        "previous_worker",
-        "saga_id",
-        "saga_start",
-        "size_bytes",
-        "state",
-    )
-
-    def __init__(
-        self,
-        saga_id: str,
-        definition: Definition,
-        state: SagaState,
-        position: int | None,
-        previous_worker: str | None = None,
-    ) -> None:
-        self.saga_id = saga_id
-        self.definition = definition
-        self.state = state
-        self.position = position
-        """The log position of the saga's latest event; its next events record this one as their cause."""
-        self.saga_start: SagaStart | None = None
-        """How to start the saga; None once its start is durable."""
-        self.outcomes: list[tuple[Attempt, AttemptOutcome]] = []
-        """Outcomes of attempts that are not recorded yet."""
-        self.lost = bool(state.in_flight)
-        """Whether it was taken over with attempts in flight whose worker is gone."""
-        self.previous_worker = previous_worker
-        self.size_bytes = len(state.input) + sum(len(step.forward.result or b"") for step in state.steps.values())
-        """How much memory the values of users took when this worker took the saga."""
-        self.children: frozenset[str] = frozenset()
-        """The sub-sagas that are known to exist."""
-
-    def fold(self, recorded: Sequence[RecordedEvent]) -> None:
-        """Fold events that others recorded for this saga."""
-        if recorded:
-            self.state = fold_all(self.state, (one.event for one in recorded))
-            self.position = recorded[-1].position
-
-
 class Transition(Struct, eq=False):
     """The next append of a saga, as drafted; nothing is performed before the append is acknowledged."""
 
-    execution: HeldSaga
+    saga: HeldSaga
     definition: Definition
     state: SagaState
     """The saga's state including the drafted events; at first, its present state."""
@@ -104,21 +55,21 @@ class Transition(Struct, eq=False):
     """Whether the worker lets go of the saga after this append: it ended, needs a person, or waits for long. Decided
     once, because the append says so: what settles in the same batch may change the answer."""
     dealt_with: int = 0
-    """How many of the execution's outcomes this transition has recorded, or found to be late."""
+    """How many of the saga's outcomes this transition has recorded, or found to be late."""
 
     def build(self) -> Transition:
         """Draft everything. Raises `NotDecidableYet` when streams of participants have to be read first."""
-        execution = self.execution
-        if execution.saga_start is not None:
-            self._record(execution.saga_start.fact(self.now))
-            self.draft.handle(execution.saga_start.commands(), self.now, beginning=True)
-        if execution.lost:
-            for event in orphaned(self.definition, self.state, execution.previous_worker, self.now):
+        saga = self.saga
+        if saga.saga_start is not None:
+            self._record(saga.saga_start.fact(self.now))
+            self.draft.handle(saga.saga_start.commands(), self.now, beginning=True)
+        if saga.lost:
+            for event in orphaned(self.definition, self.state, saga.previous_worker, self.now):
                 self._record(event)
-        for attempt, outcome in execution.outcomes:
+        for attempt, outcome in saga.outcomes:
             if self._is_current(attempt):
                 self._record(outcome_event(self.definition, self.state, attempt, outcome, self.now))
-        self.dealt_with = len(execution.outcomes)
+        self.dealt_with = len(saga.outcomes)
         self._advance(may_perform=not self.draining)
         self.leaves = self._may_leave
         return self
@@ -132,14 +83,14 @@ class Transition(Struct, eq=False):
         return Append(self.draft.events, self._queue_entry(), [wake])
 
     def settle(self, appended: Appended | None) -> None:
-        """Applies the acknowledged append to the execution."""
-        execution = self.execution
+        """Applies the acknowledged append to the saga."""
+        saga = self.saga
         if appended is not None and self.draft.last_own is not None:
-            execution.position = appended.first_position + self.draft.last_own
-        execution.saga_start = None
-        execution.lost = False
-        execution.state = self.state
-        del execution.outcomes[: self.dealt_with]
+            saga.position = appended.first_position + self.draft.last_own
+        saga.saga_start = None
+        saga.lost = False
+        saga.state = self.state
+        del saga.outcomes[: self.dealt_with]
 
     def invoke(self, step: Step, context: StepContext, value: Any) -> Sequence[Command]:
         """Call the action or the compensation of a local step; returns its commands."""
@@ -168,7 +119,7 @@ class Transition(Struct, eq=False):
     @property
     def _waits_long(self) -> bool:
         """Whether the saga waits for long, or until another process writes to it."""
-        if self.draining or not self.execution.children.issuperset(self.awaits):
+        if self.draining or not self.saga.children.issuperset(self.awaits):
             return False
         return self.wake_at is None or self.wake_at - self.now > timedelta(seconds=HOLD_SECONDS)
 
@@ -176,9 +127,9 @@ class Transition(Struct, eq=False):
         definition = self.definition
         if self.leaves:
             due_at = None if self._needs_no_worker else self.wake_at
-            return QueueEntry(self.execution.saga_id, definition.name, definition.version, due_at, None)
-        if self.execution.saga_start is not None:
-            return self.execution.saga_start.due(self.now, self.worker_id)
+            return QueueEntry(self.saga.saga_id, definition.name, definition.version, due_at, None)
+        if self.saga.saga_start is not None:
+            return self.saga.saga_start.due(self.now, self.worker_id)
         return None
 
     def _record(self, event: Event) -> None:
