@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .conftest import Pen
 
 
-def places(rows: Iterable[StoredRow]) -> list[tuple[str, int]]:
+def streams_and_versions(rows: Iterable[StoredRow]) -> list[tuple[str, int]]:
     return [(row.stream_id, row.version) for row in rows]
 
 
@@ -49,8 +49,8 @@ def test_a_stream_is_read_between_versions(backend: Backend, pen: Pen) -> None:
     """After a version and up to one; not those of a stream whose name begins with its name."""
     backend.append(pen.call(pen.append("a", 1, 2, 3), pen.append("ab", 1), pen.append("a", 4)))
 
-    assert places(backend.stream("a")) == [("a", 1), ("a", 2), ("a", 3), ("a", 4)]
-    assert places(backend.stream("a", after=1, upto=3)) == [("a", 2), ("a", 3)]
+    assert streams_and_versions(backend.stream("a")) == [("a", 1), ("a", 2), ("a", 3), ("a", 4)]
+    assert streams_and_versions(backend.stream("a", after=1, upto=3)) == [("a", 2), ("a", 3)]
 
 
 def test_many_streams_are_read_at_once(backend: Backend, pen: Pen) -> None:
@@ -59,7 +59,7 @@ def test_many_streams_are_read_at_once(backend: Backend, pen: Pen) -> None:
 
     rows = backend.streams([("b", 0), ("a", 1), ("none", 0), ("B", 0)])
 
-    assert places(rows) == [("B", 1), ("a", 2), ("a", 3), ("b", 1), ("b", 2)]
+    assert streams_and_versions(rows) == [("B", 1), ("a", 2), ("a", 3), ("b", 1), ("b", 2)]
     assert backend.streams([]) == []
 
 
@@ -86,8 +86,8 @@ def test_a_process_is_read_across_its_streams(backend: Backend, pen: Pen) -> Non
         )
     )
 
-    assert places(backend.correlated("saga")) == [("saga", 1), ("stock", 2), ("saga", 2)]
-    assert places(backend.correlated("saga", after=1, limit=1)) == [("stock", 2)]
+    assert streams_and_versions(backend.correlated("saga")) == [("saga", 1), ("stock", 2), ("saga", 2)]
+    assert streams_and_versions(backend.correlated("saga", after=1, limit=1)) == [("stock", 2)]
 
 
 def test_an_instant_has_a_position(backend: Backend, pen: Pen) -> None:

@@ -164,8 +164,8 @@ def test_one_byte_of_the_file_is_found(tmp_path: Path, pen: Pen, original: bytes
     log.append(pen.call(Append([pen.event("a", version, b'{"n":%d}' % version) for version in range(1, 10)])))
     log.close()
     content = file.read_bytes()
-    place = content.index(original)
-    file.write_bytes(content[:place] + edited + content[place + len(original) :])
+    offset = content.index(original)
+    file.write_bytes(content[:offset] + edited + content[offset + len(original) :])
 
     log = open_backend(f"sqlite:///{file}")
     found = verify(log)
