@@ -19,7 +19,7 @@ from ..ledger.stream_cache import AppendBuilder
 from ..ledger.transact import call_of, is_written
 from .dead_letter_queue import DEAD_LETTER_TOPICS, PAGE_EVENTS, DeadLetterQueue
 from .event_handler import EventHandler, PlannedReaction
-from .process_history import ProcessLog, ProcessLogReader
+from .process_log import ProcessLog, ProcessLogReader
 
 BATCH_REACTIONS_MAX = 500
 BATCH_COMMANDS_MAX = 5_000

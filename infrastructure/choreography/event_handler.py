@@ -24,7 +24,7 @@ from ..event_store.codec import UnreadableEvent
 from ..event_store.event_row import StoredRow
 from ..ledger.context import LedgerContext
 from ..ledger.stream_cache import AppendBuilder, StreamCache, StreamsMissing, StreamsUnsettled
-from .process_history import ProcessLog, ProcessLogReader
+from .process_log import ProcessLog, ProcessLogReader
 
 
 class WrongProcess(SagaledgerError):

@@ -11,7 +11,7 @@ from time import monotonic
 from ...domain.choreography.service import Service
 from ..errors import TimedOut, TooContended, Unavailable
 from ..ledger.context import HasContext
-from .process_history import ProcessLogReader
+from .process_log import ProcessLogReader
 from .subscription import Subscription
 
 IDLE_SECONDS = 0.5

@@ -19,7 +19,7 @@ from ..ledger.transact import transact
 from .dead_letter_queue import DEAD_LETTER_TOPICS
 from .delivery import BATCH_COMMANDS_MAX, BATCH_REACTIONS_MAX, Delivery, consumer_of
 from .event_handler import PlannedReaction
-from .process_history import ProcessLogReader
+from .process_log import ProcessLogReader
 
 READ_EVENTS_MAX = 4_000
 

@@ -20,7 +20,7 @@ from ...event_store.event_row import StoredRow
 from ...ledger.context import LedgerContext
 from ..delivery import BATCH_COMMANDS_MAX, BATCH_REACTIONS_MAX, Delivery, consumer_of
 from ..event_handler import PlannedReaction
-from ..process_history import ProcessLog
+from ..process_log import ProcessLog
 from .cloud_events import EventNotice
 from .errors import MessageRejected
 
