@@ -1,1 +1,1 @@
-"""Choreographies at work: services that follow the log, what they could not handle, and the sagas derived from it."""
+"""Choreographies at run time: delivery of events to services, dead letters, and starting processes."""

@@ -1,14 +1,13 @@
-"""Handling: from events that reach a service to the append that holds what it did about them.
+"""The event handler: what one service does about one event.
 
-A reaction's events, and what became of its delivery, are drafted here against the participants' state; who delivers
-(the log itself, or a broker) and what commits with it is the business of the caller.
+`plan` lets the service react; `draft` decides the commands of that reaction against the participants' state. Which
+events are handled, in which order and in which append is up to `Delivery`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import NamedTuple
 
 from ...domain.choreography.choreography import Choreography
@@ -21,9 +20,10 @@ from ...domain.recorded_event import Meta
 from ...domain.saga.outcome import Failed, failure_of
 from ..errors import OutcomeUnknown, Unavailable
 from ..event_store.codec import UnreadableEvent
-from ..event_store.event_row import StoredRow
+from ..event_store.port import StoredRow
+from ..ledger.append_builder import AppendBuilder, NotDecidableYet, StreamsMissing
 from ..ledger.context import LedgerContext
-from ..ledger.stream_cache import AppendBuilder, StreamCache, StreamsMissing, StreamsUnsettled
+from ..ledger.stream_cache import StreamCache
 from .process_log import ProcessLog, ProcessLogReader
 
 
@@ -32,183 +32,162 @@ class WrongProcess(SagaledgerError):
 
 
 class PlannedReaction(NamedTuple):
-    """What a service wants to do about an event, before it is decided."""
+    """What a service wants to do about an event, before its commands are decided."""
 
     row: StoredRow
     commands: Sequence[Command] = ()
     failure: Failed | None = None
-    behind: int | None = None
-    """The position of an earlier event of its process, behind which it waits."""
-    is_letter: bool = False
-    """It failed, or waited, before: handling it settles that."""
+    blocker: int | None = None
+    """The position of an earlier event of the process, for which this one has to wait."""
+    is_dead_letter: bool = False
+    """Whether the event failed or waited before: handling it settles its dead letter."""
 
 
 class EventHandler:
-    """What one service does about events. It belongs to one thread, and so does `process_logs`, which others share."""
+    """Plans and drafts the reactions of one service. Belongs to one thread, as do `stream_cache` and `process_logs`."""
 
-    def __init__(self, context: LedgerContext, service: Service, process_logs: ProcessLogReader | None = None) -> None:
-        self.service = service
-        self._process_logs = process_logs or ProcessLogReader(context.backend)
-        self.stream_cache = StreamCache(context.app, context.backend, context.codec)
-        self._codec = context.codec
+    def __init__(
+        self, context: LedgerContext, service: Service, stream_cache: StreamCache, process_logs: ProcessLogReader
+    ) -> None:
+        self._service = service
         self._app = context.app
+        self._codec = context.codec
+        self._stream_cache = stream_cache
+        self._process_logs = process_logs
         self._meta = Meta(worker=service.name)
 
-    def response_to(self, row: StoredRow) -> ReactionRule | None:
-        """What the service does about an event, if it is of one of its processes."""
-        choreography = self._choreography_of(row)
-        return None if choreography is None else self.service.response_to(choreography.name, row.topic)
-
-    def process_log(self, process_id: str) -> ProcessLog:
-        """The process as the log has it now."""
-        return self._process_logs.of(process_id, self.service.name)
-
-    def outstanding(self, process_log: ProcessLog, upto: int) -> list[StoredRow]:
-        """The events of a process, up to a position, that the service has yet to handle."""
-        return [
-            row
-            for row in process_log.rows
-            if row.position <= upto and row.position not in process_log.handled and self.concerns(row)
-        ]
-
     def concerns(self, row: StoredRow) -> bool:
-        """Whether the service does something about an event; also about one that cannot be read."""
-        response = self.response_to(row)
-        if response is None:
+        """Whether the service reacts to an event; True as well for an unreadable event of a type it reacts to."""
+        rule = self._rule_for(row)
+        if rule is None:
             return False
         try:
-            return response.when(self._codec.decode(row).event)
+            return rule.when(self._codec.decode(row).event)
         except SagaledgerError:
             return True
 
     def plan(
-        self, row: StoredRow, *, process_log: ProcessLog | None = None, is_letter: bool = False
+        self, row: StoredRow, process_log: ProcessLog | None = None, *, is_dead_letter: bool = False
     ) -> PlannedReaction | None:
-        """React to an event: to commands, or to a failure; None if it does not concern the service, or was handled.
+        """Let the service react to an event; returns None if the event does not concern it, or was handled before.
 
-        Raises `Unavailable`: that says nothing about the event.
+        A reaction that raises is a plan to record its failure, except for `Unavailable` and `OutcomeUnknown`: these
+        say nothing about the event, and are raised.
         """
-        response = self.response_to(row)
-        if response is None:
+        rule = self._rule_for(row)
+        if rule is None:
             return None
         try:
             event = self._codec.decode(row).event
-            if not response.when(event):
+            if not rule.when(event):
                 return None
-            known = process_log or self.process_log(_process_of(row))
-            if row.position in known.handled and not is_letter:
+            process_log = process_log or self._process_log_of(row)
+            if row.position in process_log.handled and not is_dead_letter:
                 return None
-            return PlannedReaction(
-                row, self._react(response, event, row, known, is_letter=is_letter), is_letter=is_letter
-            )
+            commands = self._react(rule, event, row, process_log, is_dead_letter=is_dead_letter)
         except (Unavailable, OutcomeUnknown):
             raise
         except Exception as error:  # noqa: BLE001 -- whatever a reaction raises is the outcome of its delivery
-            if not is_letter and row.position in (process_log or self.process_log(_process_of(row))).handled:
-                return None  # it failed before, and is a letter by now
-            return PlannedReaction(row, failure=_failure(error), is_letter=is_letter)
+            if not is_dead_letter and row.position in (process_log or self._process_log_of(row)).handled:
+                return None  # its failure is on record already
+            return PlannedReaction(row, failure=_failure(error), is_dead_letter=is_dead_letter)
+        return PlannedReaction(row, commands, is_dead_letter=is_dead_letter)
 
-    def draft(self, plans: Sequence[PlannedReaction], now: datetime) -> list[AppendBuilder]:
-        """Decide plans: a draft for each of the first ones, at least for one; the rest has to wait for these.
+    def draft(self, planned: PlannedReaction, now: datetime) -> AppendBuilder:
+        """Decide a plan; returns a draft of the events that follow, or of the record that the event failed or waits.
 
-        A draft holds a reaction's events, or the fact that it failed, or that it waits.
+        Raises `NotDecidableYet` for `StreamCache.build`, `Unavailable`, `OutcomeUnknown`.
         """
-        while True:
-            built = self.stream_cache.build([partial(self._decided, planned, now) for planned in plans])
-            drafts = dict(built)
-            ready = [planned.row.position for planned in plans if planned.row.position in drafts]
-            left_out = next((at for at, planned in enumerate(plans) if planned.row.position not in drafts), None)
-            if left_out is None:
-                return [drafts[position] for position in ready]
-            self.stream_cache.evict_all()
-            plans = plans[: left_out or 1]
+        row = planned.row
+        if planned.blocker is not None:
+            return self._record(row, DeferDelivery(self._service.name, row.position, row.topic, planned.blocker), now)
+        if planned.failure is not None:
+            return self._record_failure(row, planned.failure, now)
+        draft = self._begin(row)
+        try:
+            self._decide(draft, planned, now)
+        except (NotDecidableYet, Unavailable, OutcomeUnknown):
+            raise
+        except Exception as error:  # noqa: BLE001 -- as in `plan`; what was drafted so far is dropped
+            return self._record_failure(row, _failure(error), now)
+        return draft
 
-    def _decided(self, planned: PlannedReaction, now: datetime) -> tuple[int, AppendBuilder]:
-        draft = self._draft_of(planned, now)
-        self.stream_cache.stage(draft.overlay)
-        return planned.row.position, draft
-
-    def _draft_of(self, planned: PlannedReaction, now: datetime) -> AppendBuilder:
-        failure = planned.failure
-        if planned.behind is not None:
-            wait = DeferDelivery(self.service.name, planned.row.position, planned.row.topic, planned.behind)
-            return self._record(planned.row, wait, now)
-        if failure is None:
-            draft = self._draft(planned.row)
-            try:
-                self._decide(draft, planned, now)
-            except (StreamsMissing, StreamsUnsettled, Unavailable, OutcomeUnknown):
-                raise
-            except Exception as error:  # noqa: BLE001 -- as in `plan`: nothing of the draft is kept
-                failure = _failure(error)
-            else:
-                return draft
-        return self._fail(planned.row, failure, now)
+    # The reaction
 
     def _react(
-        self, response: ReactionRule, event: Event, row: StoredRow, process_log: ProcessLog, *, is_letter: bool
+        self, rule: ReactionRule, event: Event, row: StoredRow, process_log: ProcessLog, *, is_dead_letter: bool
     ) -> Sequence[Command]:
-        choreography, process_id = response.choreography, _process_of(row)
+        choreography, process_id = rule.choreography, _process_of(row)
         if type(event) in choreography.meanings and choreography.process_id(choreography.key(event)) != process_id:
             raise WrongProcess(
                 f"{row.topic} at position {row.position} is about {choreography.key(event)!r}, not about process "
-                f"{process_id!r} whose correlation id it bears: correct whoever wrote it"
+                f"{process_id!r} whose correlation id it bears: correct the writer of that event"
             )
-        known = process_log.known_at(row, is_letter=is_letter)
+        known = process_log.known_at(row, is_dead_letter=is_dead_letter)
         latest = {other.topic: other for other in known if other.topic in choreography.topics}
         history = ProcessHistory(process_id, (self._codec.decode(other).event for other in latest.values()))
-        wanted = response.react(event, history)
-        if isinstance(wanted, NothingToDo):
-            return [self.service.skip(choreography, event, history, wanted)]
-        if not wanted:
-            return [self.service.skip(choreography, event, history, NothingToDo("nothing was left to do"))]
-        return wanted
+        reaction = rule.react(event, history) or NothingToDo("nothing was left to do")
+        if isinstance(reaction, NothingToDo):
+            return [self._service.abstain(choreography, event, history, reaction)]
+        return reaction
+
+    # The draft
 
     def _decide(self, draft: AppendBuilder, planned: PlannedReaction, now: datetime) -> None:
-        if planned.is_letter:
-            draft.handle([SettleDelivery(self.service.name, planned.row.position)], now)
+        if planned.is_dead_letter:
+            draft.handle([SettleDelivery(self._service.name, planned.row.position)], now)
         before = len(draft.events)
         try:
             draft.handle(planned.commands, now)
         except Refused as refusal:
-            if not refusal.events:  # a refusal that is on record is an answer; one that is not, is none
+            if not refusal.events:  # a refusal that records events is a reply to the process; any other is a failure
                 raise
         if len(draft.events) == before:
-            draft.handle([self._done_before(planned)], now)
+            draft.handle([self._skip_done_before(planned.row)], now)
 
-    def _done_before(self, planned: PlannedReaction) -> Command:
-        """Everything asked for was done before; that is said too, so that each handled event leaves a trace."""
-        choreography = self._choreography_of(planned.row)
+    def _skip_done_before(self, row: StoredRow) -> Command:
+        """Returns the command to record that nothing was left to do: every handled event needs a record."""
+        choreography = self._choreography_of(row)
         assert choreography is not None  # noqa: S101 -- a plan is made only for an event of a process
-        event = self._codec.decode(planned.row).event
-        history = ProcessHistory(_process_of(planned.row))
-        return self.service.skip(choreography, event, history, NothingToDo("it was done before"))
+        event = self._codec.decode(row).event
+        return self._service.abstain(
+            choreography, event, ProcessHistory(_process_of(row)), NothingToDo("it was done before")
+        )
 
-    def _fail(self, row: StoredRow, failure: Failed, now: datetime) -> AppendBuilder:
-        name, position = self.service.name, row.position
-        letter_id = self._stream_of(SettleDelivery(name, position))
-        known = self.stream_cache.known(letter_id)
+    def _record_failure(self, row: StoredRow, failure: Failed, now: datetime) -> AppendBuilder:
+        name, position, retry = self._service.name, row.position, self._service.retry
+        stream_id = self._stream_of(SettleDelivery(name, position))
+        known = self._stream_cache.known(stream_id)
         if known is None:
-            raise StreamsMissing({letter_id})
+            raise StreamsMissing({stream_id})
         attempt = known.state.attempts + 1
-        again = failure.retryable and attempt < self.service.retry.attempts
-        delay = timedelta(seconds=self.service.retry.delay_seconds(f"{name}.{position}", attempt))
-        command = FailDelivery(name, position, row.topic, failure.error, now + delay if again else None)
-        return self._record(row, command, now)
+        retry_at = None
+        if failure.retryable and attempt < retry.attempts:
+            retry_at = now + timedelta(seconds=retry.delay_seconds(f"{name}.{position}", attempt))
+        return self._record(row, FailDelivery(name, position, row.topic, failure.error, retry_at), now)
 
     def _record(self, row: StoredRow, command: Command, now: datetime) -> AppendBuilder:
-        draft = self._draft(row)
+        draft = self._begin(row)
         draft.handle([command], now)
         return draft
 
-    def _draft(self, row: StoredRow) -> AppendBuilder:
-        return self.stream_cache.draft(_process_of(row), self._meta, causation_position=row.position)
+    def _begin(self, row: StoredRow) -> AppendBuilder:
+        return self._stream_cache.draft(_process_of(row), self._meta, causation_position=row.position)
 
-    def _stream_of(self, command: Command) -> str:
-        return self._app.participant_for(command).stream_of(command)
+    # Look-ups
+
+    def _rule_for(self, row: StoredRow) -> ReactionRule | None:
+        choreography = self._choreography_of(row)
+        return None if choreography is None else self._service.response_to(choreography.name, row.topic)
 
     def _choreography_of(self, row: StoredRow) -> Choreography | None:
         return None if row.correlation_id is None else self._app.choreography_of(row.correlation_id)
+
+    def _process_log_of(self, row: StoredRow) -> ProcessLog:
+        return self._process_logs.read(_process_of(row), self._service.name)
+
+    def _stream_of(self, command: Command) -> str:
+        return self._app.participant_for(command).stream_of(command)
 
 
 def _process_of(row: StoredRow) -> str:

@@ -1,4 +1,4 @@
-"""Chronicles: what the log has of a process, and which of it a service has handled."""
+"""Process logs: the events of one process, and which of them a service has handled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ ROWS_CACHED_MAX = 40_000
 
 
 class ProcessLog:
-    """The events of one process, and which of them a service has handled: each of those left a trace."""
+    """The events of one process, and which of them a service has handled.
+
+    A service records at least one event about every event that it handles, so the log itself shows what was handled.
+    """
 
     def __init__(self, rows: Sequence[StoredRow], service: str) -> None:
         self.rows = rows
@@ -24,23 +27,27 @@ class ProcessLog:
         self.handled = {row.causation_position for row in rows if row.position in self._own}
 
     def at(self, position: int) -> StoredRow | None:
-        """The event of the process at a position."""
+        """Returns the event of the process at a position of the log, None if another process has that position."""
         return next((row for row in self.rows if row.position == position), None)
 
-    def known_at(self, row: StoredRow, *, is_letter: bool) -> Iterable[StoredRow]:
-        """What the service knows when an event reaches it: all before it, and whatever it did itself.
+    def unhandled(self, upto: int) -> Iterable[StoredRow]:
+        """Returns the events up to a position that the service has not handled, whether they concern it or not."""
+        return (row for row in self.rows if row.position <= upto and row.position not in self.handled)
 
-        One that had to wait reaches it late: meanwhile the process went on, and all of that is known.
+    def known_at(self, row: StoredRow, *, is_dead_letter: bool) -> Iterable[StoredRow]:
+        """Returns what the service knows when an event reaches it: every earlier event, and all of its own.
+
+        A dead letter reaches the service late. The process has gone on since, and the service knows all of it.
         """
-        if is_letter:
+        if is_dead_letter:
             return self.rows
         return (other for other in self.rows if other.position < row.position or other.position in self._own)
 
 
 class ProcessLogReader:
-    """Reads processes from the log, of each only what is new since it was last read. Belongs to one thread.
+    """Reads processes, each time only the events since the last read. Belongs to one thread.
 
-    The log only grows, and in order: so what was read of a process once stays true.
+    The log only grows, so the events that were read before stay true.
     """
 
     def __init__(self, log: EventLog) -> None:
@@ -48,8 +55,8 @@ class ProcessLogReader:
         self._read: OrderedDict[str, tuple[StoredRow, ...]] = OrderedDict()
         self._rows_cached = 0
 
-    def of(self, process_id: str, service: str) -> ProcessLog:
-        """A process as the log has it now, as a service sees it. Raises `Unavailable`."""
+    def read(self, process_id: str, service: str) -> ProcessLog:
+        """Returns a process up to the head of the log, as a service sees it. Raises `Unavailable`."""
         known = self._read.get(process_id, ())
         rows = (*known, *self._log.correlated(process_id, after=known[-1].position if known else 0))
         self._read[process_id] = rows

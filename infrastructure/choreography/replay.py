@@ -1,4 +1,4 @@
-"""Replaying dead letters: a person decides that a service tries a parked event again."""
+"""Replaying a dead letter: a person decides that a service tries a parked event again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..ledger.transact import call_of, last_position, transact
 
 
 def replay(ledger: HasContext, service: str, position: int, *, actor: str, reason: str) -> int:
-    """Let a service try a parked event again; returns the position of that decision.
+    """Let a service try a parked event again; returns the position of the event that records this decision.
 
     Raises `Refused` when the event is not parked for the service, `TooContended` when others keep deciding about it.
     """
@@ -28,7 +28,7 @@ def replay(ledger: HasContext, service: str, position: int, *, actor: str, reaso
 
     what = f"the replay of event {position} for service {service!r}"
     receipt = transact(context, decide, what=what, stream_cache=stream_cache)
-    assert receipt is not None  # noqa: S101 -- a replay is an event, or it is refused
+    assert receipt is not None  # noqa: S101 -- a replay appends an event, or raises
     return last_position(receipt)
 
 

@@ -1,4 +1,4 @@
-"""Starting processes: the one event with which each begins, in bulk, and once however often it is asked for."""
+"""Starting processes in bulk: appends the first event of each, once, however often a start is asked for."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ BATCH_PROCESSES_MAX = 500
 
 
 def start_processes(ledger: HasContext, starts: Sequence[tuple[str, Command]], *, actor: str) -> int:
-    """Start processes, each by its id and the command that begins it; returns how many had not begun before.
+    """Start processes, each given by its id and its first command; returns how many had not begun before.
 
-    Raises `SagaConflict` when a participant refuses because what the command creates belongs to another process, and
+    Raises `SagaConflict` when a participant refuses because the command creates what another process created, and
     `TooContended`.
     """
     context = ledger.context

@@ -1,49 +1,48 @@
-"""A follower: one service on the bus that is the log itself, from its own position.
+"""A subscription: one service follows the log from a position of its own, without a broker.
 
-Its reactions, their events and its position commit together, so each event is handled exactly once, across crashes
-and with two instances of one service. A reaction that fails becomes a letter, and the others go on.
+The service's events and its position commit together, so each event is handled exactly once, across crashes and with
+two instances of one service. A reaction that fails becomes a dead letter, and the other processes go on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from ...domain.choreography.service import Service
 from ..errors import OutcomeUnknown, PositionConflict
 from ..event_store.append_call import AppendCall, CheckpointUpdate
 from ..event_store.event_row import StoredRow
 from ..ledger.context import LedgerContext
-from ..ledger.stream_cache import AppendBuilder
 from ..ledger.transact import transact
 from .dead_letter_queue import DEAD_LETTER_TOPICS
-from .delivery import BATCH_COMMANDS_MAX, BATCH_REACTIONS_MAX, Delivery, consumer_of
-from .event_handler import PlannedReaction
+from .delivery import Delivery, ReactionBatch, consumer_of
 from .process_log import ProcessLogReader
 
 READ_EVENTS_MAX = 4_000
 
 
 class Subscription:
-    """Follows the log on behalf of one service. Belongs to one thread."""
+    """Follows the log on behalf of one service. Belongs to one thread, as does `process_logs`."""
 
     def __init__(self, context: LedgerContext, service: Service, process_logs: ProcessLogReader | None = None) -> None:
         self.service = service
-        self._delivery = Delivery(context, service, process_logs)
         self._context = context
         self._log = context.backend
+        self._delivery = Delivery(context, service, process_logs or ProcessLogReader(context.backend))
         self._consumer = consumer_of(service.name)
         self._topics = (*service.topics, *DEAD_LETTER_TOPICS)
         self._position: int | None = None
 
     def step(self) -> int:
-        """Handle the letters that are due, or one batch of the log; gives how many events that was, 0 at the head.
+        """Handle the dead letters that are due, or else one batch of the log.
 
-        Raises `Unavailable`.
+        Returns how many events the service moved on, 0 when it is idle at the head. Raises `Unavailable`,
+        `OutcomeUnknown`, and `TooContended`.
         """
         if self._position is None:
             self._position = self._log.consumer_position(self._consumer)
-            self._delivery.open()
+            self._delivery.read_dead_letters()
         try:
             return self._delivery.redeliver() or self._follow(self._position)
         except PositionConflict:  # another instance of this service was faster
@@ -54,8 +53,8 @@ class Subscription:
             raise
 
     def next_due(self) -> datetime | None:
-        """When the next letter is to be tried again by itself."""
-        return self._delivery.letters.next_due()
+        """Returns when the next dead letter is to be tried again without a person's decision; None if none is."""
+        return self._delivery.next_due()
 
     def _follow(self, position: int) -> int:
         head = self._log.head().position
@@ -66,44 +65,35 @@ class Subscription:
         def decide(_: int) -> AppendCall:
             nonlocal reached
             rows = self._log.read(position, limit=READ_EVENTS_MAX, upto=head, topics=self._topics)
-            upto = rows[-1].position if len(rows) == READ_EVENTS_MAX else head
-            drafts, reached = self._batch(rows, upto)
+            batch, reached = self._plan(rows, rows[-1].position if len(rows) == READ_EVENTS_MAX else head)
+            drafts = self._delivery.draft(batch.plans)
+            if len(drafts) < len(batch.plans):
+                reached = batch.plans[len(drafts)].row.position - 1
             return self._delivery.call_of(drafts, [CheckpointUpdate(self._consumer, position, reached)])
 
-        what = f"what service {self.service.name!r} did"
+        what = f"the reactions of service {self.service.name!r}"
         transact(self._context, decide, what=what, append=self._delivery.append)
         self._position = reached
         return reached - position
 
-    def _batch(self, rows: Sequence[StoredRow], upto: int) -> tuple[list[AppendBuilder], int]:
-        """Drafts for the events up to a position, which may come before the one given."""
-        plans, upto = self._plans(rows, upto)
-        drafts = self._delivery.handling.draft(plans, datetime.now(UTC))
-        if len(drafts) < len(plans):
-            upto = plans[len(drafts)].row.position - 1
-        return drafts, upto
+    def _plan(self, rows: Sequence[StoredRow], upto: int) -> tuple[ReactionBatch, int]:
+        """Plan reactions to events up to a position; returns the batch, and the position up to which it goes.
 
-    def _plans(self, rows: Sequence[StoredRow], upto: int) -> tuple[list[PlannedReaction], int]:
-        """Reactions to the events up to a position: each process once, so that none rests on another undecided one."""
-        plans: list[PlannedReaction] = []
-        seen: set[str] = set()
-        commands = 0
+        A batch has one event of a process at most: the reaction to a second one needs the outcome of the first.
+        """
+        batch = ReactionBatch()
+        processes: set[str | None] = set()
         for row in rows:
             if row.topic in DEAD_LETTER_TOPICS:
-                self._delivery.read_letter(row)
-                continue
-            if row.correlation_id is None or self._delivery.handling.response_to(row) is None:
-                continue
-            if row.correlation_id in seen or len(plans) == BATCH_REACTIONS_MAX or commands >= BATCH_COMMANDS_MAX:
-                return plans, row.position - 1
-            planned = self._delivery.plan(row, row.correlation_id)
-            if planned is not None:
-                seen.add(row.correlation_id)
-                commands += len(planned.commands)
-                plans.append(planned)
-        return plans, upto
+                self._delivery.read_dead_letter(row)
+            elif row.correlation_id in processes or batch.is_full:
+                return batch, row.position - 1
+            elif (planned := self._delivery.plan(row)) is not None:
+                processes.add(row.correlation_id)
+                batch.add(planned)
+        return batch, upto
 
     def _forget(self) -> None:
-        """Read everything again: what was believed of the log is in doubt."""
+        """Begin again from the log: what was known of it here is in doubt."""
         self._position = None
-        self._delivery.handling.stream_cache.evict_all()
+        self._delivery.forget()

@@ -129,9 +129,9 @@ def _service(ledger: Ledger, name: str) -> Service:
 
 
 def _standing(ledger: Ledger, service: Service, head: int) -> dict[str, Any]:
-    letters = DeadLetterQueue(service.name)
-    letters.load(ledger.backend, ledger.context.codec)
-    counts = letters.counts()
+    dead_letters = DeadLetterQueue(service.name, ledger.backend, ledger.context.codec)
+    dead_letters.read()
+    counts = dead_letters.counts()
     position = ledger.backend.consumer_position(consumer_of(service.name))
     return {
         "participant": service.name,
