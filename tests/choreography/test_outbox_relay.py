@@ -10,7 +10,7 @@ from random import Random
 from uuid import uuid4
 
 import pytest
-from faststream.nats import NatsBroker
+from nats.aio.client import Client
 from nats.js.api import StreamState
 
 from sagaledger.domain.saga.state import Status
@@ -95,9 +95,10 @@ def _stream(shop: Shop, nats: Nats) -> StreamState:
     """What the broker's stream has."""
 
     async def ask() -> StreamState:
-        async with NatsBroker(nats.url, logger=None) as broker:
+        async with Client() as client:
+            await client.connect(nats.url)
             name = stream_of(shop.ledger.context)
-            info = await broker.connection.jetstream().stream_info(name, subjects_filter=f"{name}.>")
+            info = await client.jetstream().stream_info(name, subjects_filter=f"{name}.>")
             return info.state
 
     return asyncio.run(ask())
@@ -204,12 +205,12 @@ def test_messages_that_come_twice_late_and_in_another_order_count_once(sqlite_sh
 
     async def publish_again() -> None:
         stream = stream_of(sqlite_shop.ledger.context)
-        async with NatsBroker(nats.url, logger=None) as broker:
+        async with Client() as client:
+            await client.connect(nats.url)
             for row in rows:
                 headers = {**headers_of(stream, row), MESSAGE_ID: str(uuid4())}
-                await broker.publish(
-                    row.state, subject_of(stream, "order_flow", row.topic), headers=headers, stream=stream
-                )
+                subject = subject_of(stream, "order_flow", row.topic)
+                await client.jetstream().publish(subject, row.state, headers=headers)
 
     asyncio.run(publish_again())
     sqlite_shop.place(order("4"))

@@ -1,1 +1,10 @@
-"""Choreographies between processes: the log's events over NATS JetStream. The broker is never the source of truth."""
+"""Choreographies between processes: NATS JetStream announces the log's events; the log is the source of truth."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from .errors import BrokerUnavailable
+
+if find_spec("nats") is None:
+    raise BrokerUnavailable("a broker needs the extra: pip install 'sagaledger[broker]'")

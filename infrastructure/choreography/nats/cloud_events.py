@@ -15,33 +15,33 @@ from .errors import MessageRejected
 SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/json"
 MESSAGE_ID = "Nats-Msg-Id"
-"""The broker drops a message whose id it has seen within its window."""
+"""The broker drops a message whose id it has seen within its duplicate window."""
 
 
 class EventNotice(NamedTuple):
-    """What a message says: an event of the log, by its position."""
+    """What a message says: that the log has an event at a position."""
 
     position: int
     topic: str
     process_id: str
     data: bytes | None
-    """The event's bytes; None if the message only refers to the event, which was too large for the broker."""
+    """The event's bytes; None if the message only refers to an event that is too large for the broker."""
 
 
 def subject_of(stream: str, choreography: str, topic: str, *, is_whole: bool = True) -> str:
-    """The subject of an event type of a process; what only tells a part of something has one of its own."""
+    """Returns the subject of an event type of a choreography; events that are parts have a subject of their own."""
     return f"{stream}.{choreography}.{topic}{'' if is_whole else '.part'}"
 
 
 def source_of(stream: str) -> str:
-    """The CloudEvents source: the ledger."""
+    """Returns the CloudEvents source that stands for a ledger."""
     return f"/sagaledger/{stream}"
 
 
 def headers_of(stream: str, row: StoredRow, *, by_reference: bool = False) -> dict[str, str]:
-    """An event's attributes as a message's headers.
+    """Returns an event's attributes as the headers of its message.
 
-    `by_reference`: the message has no data, but says where they are (the extension `dataref`, a claim check:
+    `by_reference`: the message has no data, and refers to them in the log (the extension `dataref`, a claim check:
     https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/dataref.md).
     """
     message_id = f"{stream}:{row.position}"
@@ -64,7 +64,7 @@ def headers_of(stream: str, row: StoredRow, *, by_reference: bool = False) -> di
 
 
 def read(stream: str, headers: Mapping[str, str] | None, data: bytes) -> EventNotice:
-    """What a message says. Raises `MessageRejected` for one that is no CloudEvent of this ledger."""
+    """Returns what a message says. Raises `MessageRejected` for one that is no CloudEvent of this ledger."""
     given = headers or {}
     if given.get("ce-specversion") != SPEC_VERSION:
         raise MessageRejected(f"it is no CloudEvent {SPEC_VERSION}: ce-specversion is {given.get('ce-specversion')!r}")

@@ -1,32 +1,47 @@
-"""A connection to NATS JetStream through FastStream, and the one stream that a ledger has there."""
+"""A connection to NATS JetStream, and the one stream that a ledger has there."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, NamedTuple
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.api import StreamConfig
+from nats.js.client import JetStreamContext
+from nats.js.errors import BadRequestError
 
 from ...errors import Unavailable
 from ...ledger.context import LedgerContext
 from ...runtime.failpoints import awaiting_failpoint
 from .errors import BrokerUnavailable
 
-if TYPE_CHECKING:
-    from faststream.nats import JStream, NatsBroker
-
 DUPLICATE_WINDOW_SECONDS = 120.0
 MESSAGE_AGE_SECONDS_MAX = 7 * 86_400.0
-"""The broker may forget after this: the log has everything."""
+"""The broker drops older messages: the log has every event."""
 CONNECT_SECONDS_MAX = 3
-GRACE_SECONDS = 1.0
-"""How long a farewell may take: what was not acknowledged comes again."""
+RECONNECT_SECONDS = 1
+CLOSE_SECONDS_MAX = 1.0
+"""How long closing may take: a message that was not acknowledged is delivered again."""
+
+_log = logging.getLogger("sagaledger.broker")
+
+
+class LedgerStream(NamedTuple):
+    """A ledger's stream on a broker, over an open connection."""
+
+    name: str
+    client: Client
+    jetstream: JetStreamContext
 
 
 def stream_of(context: LedgerContext) -> str:
-    """The name of a ledger's stream: the same for every process, another for every ledger.
+    """Returns the name of a ledger's stream: the same in every process, and another for every ledger.
 
-    Raises `Unavailable` for an empty ledger, which has nothing by which to tell it from another.
+    Raises `Unavailable` for an empty ledger, which has nothing that tells it from another.
     """
     first = context.backend.appends(0, limit=1)
     if not first:
@@ -34,67 +49,71 @@ def stream_of(context: LedgerContext) -> str:
     return f"sagaledger_{first[0].append_id.hex[:12]}"
 
 
-def jetstream(name: str) -> JStream:
-    """The stream, declared: made when it is not there."""
-    from faststream.nats import JStream  # noqa: PLC0415  # the extra `broker`, which other uses need not install
-
-    return JStream(
-        name,
-        subjects=[f"{name}.>"],
-        duplicate_window=DUPLICATE_WINDOW_SECONDS,
-        max_age=MESSAGE_AGE_SECONDS_MAX,
-    )
-
-
-def broker_at(url: str) -> NatsBroker:
-    """A broker, not connected yet. Raises `BrokerUnavailable` when the extra is not installed or the URL is none."""
-    try:
-        from faststream.nats import NatsBroker  # noqa: PLC0415  # as above
-    except ImportError as error:
-        raise BrokerUnavailable("a broker needs the extra: pip install 'sagaledger[broker]'") from error
-    if not url.startswith(("nats://", "tls://")):
-        raise BrokerUnavailable(f"{url!r} names no NATS server: use nats://HOST:4222")
-    return NatsBroker(
-        url,
-        allow_reconnect=True,
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=1,
-        connect_timeout=CONNECT_SECONDS_MAX,
-        graceful_timeout=GRACE_SECONDS,
-        logger=None,
-    )
+@asynccontextmanager
+async def connected_stream(url: str, name: str) -> AsyncIterator[LedgerStream]:
+    """Connects to a broker, and makes the ledger's stream there if there is none. Raises `BrokerUnavailable`."""
+    async with connected(url) as client:
+        jetstream = client.jetstream()
+        config = StreamConfig(
+            name=name,
+            subjects=[f"{name}.>"],
+            duplicate_window=DUPLICATE_WINDOW_SECONDS,
+            max_age=MESSAGE_AGE_SECONDS_MAX,
+        )
+        with broker_errors(f"stream {name} cannot be declared"):
+            try:
+                await awaiting_failpoint("nats declare", jetstream.add_stream(config))
+            except BadRequestError:  # there is one with other settings
+                await awaiting_failpoint("nats declare", jetstream.update_stream(config))
+        yield LedgerStream(name, client, jetstream)
 
 
 @asynccontextmanager
-async def started(broker: NatsBroker, url: str) -> AsyncIterator[NatsBroker]:
-    """The broker while it is connected. Raises `BrokerUnavailable` when it cannot be reached."""
-    from nats.errors import Error as NatsError  # noqa: PLC0415  # as above
-    from nats.js.errors import Error as JetStreamError  # noqa: PLC0415
-
+async def connected(url: str) -> AsyncIterator[Client]:
+    """Connects to a broker. Raises `BrokerUnavailable` when it cannot be reached."""
+    if not url.startswith(("nats://", "tls://")):
+        raise BrokerUnavailable(f"{url!r} names no NATS server: use nats://HOST:4222")
+    options: dict[str, Any] = {
+        "error_cb": _log_error,
+        "connect_timeout": CONNECT_SECONDS_MAX,
+        "reconnect_time_wait": RECONNECT_SECONDS,
+        "max_reconnect_attempts": -1,  # a lost connection is tried again for ever, and so would be the first one
+    }
+    client = Client()
     try:
-        await awaiting_failpoint(
-            "nats connect", asyncio.wait_for(broker.start(), CONNECT_SECONDS_MAX)
-        )  # by itself it would try for ever
-    except (NatsError, JetStreamError, OSError, TimeoutError) as error:
-        with suppress(NatsError, OSError, TimeoutError):  # what is not connected needs no farewell
-            await awaiting_failpoint("nats farewell", asyncio.wait_for(broker.stop(), GRACE_SECONDS))
-        raise BrokerUnavailable(
-            f"the broker at {_address(url)} cannot be used ({type(error).__name__}): start nats-server with "
-            "JetStream (-js); nothing is lost, the log has every event"
-        ) from error
-    try:
-        yield broker
+        with broker_errors(
+            f"the broker at {_without_password(url)} cannot be used: start nats-server with JetStream (-js); nothing "
+            "is lost, the log has every event"
+        ):
+            await awaiting_failpoint(
+                "nats connect", asyncio.wait_for(client.connect(url, **options), CONNECT_SECONDS_MAX)
+            )
+        yield client
     finally:
-        await awaiting_failpoint("nats farewell", broker.stop())
+        with suppress(NatsError, OSError):
+            await awaiting_failpoint("nats close", asyncio.wait_for(client.close(), CLOSE_SECONDS_MAX))
+
+
+@contextmanager
+def broker_errors(what: str) -> Iterator[None]:
+    """Turn what the NATS client raises in the block into `BrokerUnavailable`; `what` says what could not be done."""
+    try:
+        yield
+    except (NatsError, OSError) as error:
+        raise BrokerUnavailable(f"{what} ({str(error) or type(error).__name__})") from error
 
 
 async def check(url: str) -> None:
     """Raise `BrokerUnavailable` unless there is a broker."""
-    async with started(broker_at(url), url):
+    async with connected(url):
         return
 
 
-def _address(url: str) -> str:
-    """The URL without its password."""
+async def _log_error(error: Exception) -> None:
+    """Replaces the client's own logging: what an error means for the work is logged where it is met."""
+    _log.debug("NATS client: %r", error)
+
+
+def _without_password(url: str) -> str:
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"

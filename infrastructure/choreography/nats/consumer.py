@@ -1,110 +1,90 @@
-"""An attendant: keeps one service attending to a broker, through outages of either."""
+"""The consumer: hands the messages of a broker to the inbox of one service, through outages of either end."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TypeVar
+
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig
+from nats.js.client import JetStreamContext
 
 from ....domain.choreography.choreography import is_whole
 from ....domain.choreography.service import Service
 from ....domain.errors import SagaledgerError
-from ...errors import Unavailable
 from ...ledger.context import HasContext
 from ...runtime.failpoints import awaiting_failpoint
 from .cloud_events import EventNotice, read, subject_of
-from .connection import broker_at, jetstream, started, stream_of
+from .connection import LedgerStream, broker_errors, connected_stream, stream_of
 from .errors import BrokerUnavailable, MessageRejected
-from .inbox import NatsInbox
-from .outage import Outage, pause
-
-if TYPE_CHECKING:
-    from faststream.nats import NatsBroker
-    from nats.aio.msg import Msg
+from .inbox import NatsInbox, Rejection
+from .outage import Outage, work_through_outages
 
 BATCH_MESSAGES_MAX = 500
+FETCH_SECONDS_MAX = 0.2
+TICK_SECONDS = 0.2
 ACK_SECONDS_MAX = 10.0
-"""A message that is not acknowledged within this is handed out again."""
+"""The broker delivers a message again that is not acknowledged within this."""
 RETRY_SECONDS = 1.0
 PENDING_MESSAGES_MAX = 2_000
-TICK_SECONDS = 0.2
-LOOK_TICKS = 5
-"""Every so many ticks it looks whether the broker still has its consumer."""
+"""How many messages the instances of a service may have that are not acknowledged yet."""
 
+T = TypeVar("T")
 _log = logging.getLogger("sagaledger.broker")
 
 
 class NatsConsumer:
-    """Attends to a broker on behalf of one service."""
+    """Consumes the messages of a broker on behalf of one service."""
 
     def __init__(self, ledger: HasContext, service: Service, url: str) -> None:
         self.service = service
         self._context = ledger.context
         self._url = url
-        self._receiver = NatsInbox(self._context, service)
-        self._arrived: asyncio.Queue[Msg] = asyncio.Queue(PENDING_MESSAGES_MAX)
+        self._inbox = NatsInbox(self._context, service)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sagaledger-{service.name}")
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Attend until told to stop; outages are waited out. Raises `BrokerUnavailable` if the first try finds none."""
-        outage = Outage(f"service {self.service.name}")
-        connected_once = False
+        """Consume until told to stop, through outages. Raises `BrokerUnavailable` if it never was connected."""
         try:
-            while not stopping.is_set():
-                try:
-                    stream = await self._in_thread(partial(stream_of, self._context))
-                    async with started(self._subscribed(stream), self._url) as broker:
-                        connected_once = True
-                        outage.over()
-                        await self._attend(broker, stream, stopping)
-                except Unavailable as error:
-                    if isinstance(error, BrokerUnavailable) and not connected_once:
-                        raise
-                    await outage.outlast(stopping, error)
+            await work_through_outages(f"service {self.service.name}", partial(self._consume, stopping), stopping)
         finally:
             self._thread.shutdown()
 
-    def _subscribed(self, stream: str) -> NatsBroker:
-        """A broker with a subscriber to the events that the service reacts to."""
-        broker = broker_at(self._url)
-        from faststream import Context  # noqa: PLC0415  # the extra `broker`, which `broker_at` has found
-        from faststream.middlewares import AckPolicy  # noqa: PLC0415
-        from faststream.nats.message import NatsMessage  # noqa: PLC0415
-        from nats.js.api import ConsumerConfig  # noqa: PLC0415
+    async def _consume(self, stopping: asyncio.Event, outage: Outage) -> None:
+        name = await self._in_thread(partial(stream_of, self._context))
+        async with connected_stream(self._url, name) as stream:
+            subscription = await self._subscribe(stream)
+            outage.end()
+            ticked_at = self._monotonic()
+            while not stopping.is_set():
+                messages = await _fetch(stream, subscription)
+                if messages:
+                    await self._handle(name, messages)
+                if self._monotonic() - ticked_at >= TICK_SECONDS:
+                    await self._in_thread(self._inbox.tick)
+                    ticked_at = self._monotonic()
 
+    async def _subscribe(self, stream: LedgerStream) -> JetStreamContext.PullSubscription:
+        """Subscribe to the service's events: its instances share one durable consumer, and so the events."""
         config = ConsumerConfig(
-            filter_subjects=sorted(subjects(stream, self.service)),
+            durable_name=f"inbox_{self.service.name}",
+            filter_subjects=sorted(subjects(stream.name, self.service)),
+            ack_policy=AckPolicy.EXPLICIT,
             ack_wait=ACK_SECONDS_MAX,
             max_ack_pending=PENDING_MESSAGES_MAX,
         )
-        subscriber = broker.subscriber(
-            config=config,
-            queue=self.service.name,  # durable under this name; its instances share the events between them
-            stream=jetstream(stream),
-            ack_policy=AckPolicy.MANUAL,
-            decoder=_undecoded,
-        )
-
-        async def arrived(message: Any) -> None:
-            await self._arrived.put(message.raw_message)
-
-        arrived.__annotations__["message"] = Annotated[NatsMessage, Context("message")]
-        subscriber(arrived)
-        return broker
-
-    async def _handle_arrivals(self, stream: str) -> None:
-        """Handle whatever has arrived, in batches that are as large as the service is slow."""
-        while True:
-            batch = [await self._arrived.get()]
-            while len(batch) < BATCH_MESSAGES_MAX and not self._arrived.empty():
-                batch.append(self._arrived.get_nowait())
-            await self._handle(stream, batch)
+        with broker_errors(f"service {self.service.name} cannot subscribe to {stream.name}"):
+            await awaiting_failpoint("nats subscribe", stream.jetstream.add_consumer(stream.name, config))
+            return await awaiting_failpoint(
+                "nats subscribe", stream.jetstream.pull_subscribe_bind(config.durable_name, stream.name)
+            )
 
     async def _handle(self, stream: str, messages: list[Msg]) -> None:
-        """Handle a batch of messages and acknowledge it; a message that is no event of this log is put away, told."""
+        """Handle a batch of messages: acknowledge those that were handled, reject those that the log contradicts."""
         notices: dict[EventNotice, list[Msg]] = {}
         for message in messages:
             try:
@@ -112,63 +92,56 @@ class NatsConsumer:
             except MessageRejected as error:
                 await self._reject(message, error)
         try:
-            rejections = await self._in_thread(partial(self._receiver.receive, list(notices)))
-        except Exception as error:  # noqa: BLE001  # supervised: whatever it is, it is told, and they come again
+            rejections: list[Rejection] = await self._in_thread(partial(self._inbox.receive, list(notices)))
+        except Exception as error:  # noqa: BLE001  # supervised: it is logged, and the broker delivers them again
             trace = not isinstance(error, SagaledgerError)
-            _log.warning("service %s: %d messages later: %s", self.service.name, len(messages), error, exc_info=trace)
-            for message in (message for same in notices.values() for message in same):
-                await awaiting_failpoint("nats nak", message.nak(delay=RETRY_SECONDS))
+            name, count = self.service.name, len(messages)
+            _log.warning("service %s: %d messages are to come again: %s", name, count, error, exc_info=trace)
+            with broker_errors("messages cannot be returned"):
+                for message in _all(notices):
+                    await awaiting_failpoint("nats nak", message.nak(delay=RETRY_SECONDS))
             return
         for rejection in rejections:
             for message in notices.pop(rejection.notice):
                 await self._reject(message, rejection.error)
-        for message in (message for same in notices.values() for message in same):
-            await awaiting_failpoint("nats ack", message.ack())
+        with broker_errors("messages cannot be acknowledged"):
+            for message in _all(notices):
+                await awaiting_failpoint("nats ack", message.ack())
 
     async def _reject(self, message: Msg, error: MessageRejected) -> None:
+        """Log why a message is rejected, and tell the broker not to deliver it again."""
         _log.error("service %s rejects a message on %s: %s", self.service.name, message.subject, error)
-        await awaiting_failpoint("nats term", message.term())
+        with broker_errors("a message cannot be rejected"):
+            await awaiting_failpoint("nats term", message.term())
 
-    async def _attend(self, broker: NatsBroker, stream: str, stopping: asyncio.Event) -> None:
-        """Handle what arrives, until told to stop; raises if the consumer is gone."""
-        handling = asyncio.create_task(self._handle_arrivals(stream))
-        try:
-            ticks = 0
-            while not stopping.is_set():
-                await pause(stopping, TICK_SECONDS)
-                await self._in_thread(self._receiver.tick)
-                ticks += 1
-                if ticks % LOOK_TICKS == 0:
-                    await self._look(broker, stream)
-        finally:
-            handling.cancel()
-            self._arrived = asyncio.Queue(PENDING_MESSAGES_MAX)  # what it held comes again
-
-    async def _look(self, broker: NatsBroker, stream: str) -> None:
-        from nats.errors import Error as NatsError  # noqa: PLC0415  # the extra `broker`
-        from nats.js.errors import Error as JetStreamError  # noqa: PLC0415
-
-        try:
-            await awaiting_failpoint(
-                "nats consumer", broker.connection.jetstream().consumer_info(stream, self.service.name)
-            )
-        except (NatsError, JetStreamError, OSError, TimeoutError) as error:
-            raise BrokerUnavailable(f"the broker does not know the consumer any more ({error})") from error
-
-    async def _in_thread(self, call: Any) -> Any:
+    async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
+    def _monotonic(self) -> float:
+        return self._context.clock.monotonic()
 
-async def _undecoded(_: Any) -> None:
-    """The messages stay bytes: what is no JSON must not fail before it can be told."""
+
+async def _fetch(stream: LedgerStream, subscription: JetStreamContext.PullSubscription) -> list[Msg]:
+    """Returns the next messages, none if there are none for a while. Raises `BrokerUnavailable`."""
+    with broker_errors("messages cannot be fetched"):
+        try:
+            return await awaiting_failpoint("nats fetch", subscription.fetch(BATCH_MESSAGES_MAX, FETCH_SECONDS_MAX))
+        except TimeoutError:
+            if not stream.client.is_connected:
+                raise BrokerUnavailable("the connection to the broker is lost") from None
+            return []
+
+
+def _all(notices: dict[EventNotice, list[Msg]]) -> Iterable[Msg]:
+    return (message for same in notices.values() for message in same)
 
 
 def subjects(stream: str, service: Service) -> Iterable[str]:
-    """The subjects of the events that a service reacts to: of what is told in parts, only the whole if that will do."""
+    """Returns the subjects of a service's events; those of parts only where the service reacts to single parts."""
     for choreography in service.choreographies:
         for topic in service.topics:
-            response = service.response_to(choreography.name, topic)
-            if response is not None:
+            rule = service.response_to(choreography.name, topic)
+            if rule is not None:
                 yield subject_of(stream, choreography.name, topic)
-                if response.when is not is_whole:
+                if rule.when is not is_whole:
                     yield subject_of(stream, choreography.name, topic, is_whole=False)

@@ -7,8 +7,8 @@ from ...errors import Unavailable
 
 
 class BrokerUnavailable(Unavailable):
-    """The broker cannot be reached now. Nothing is lost: the log has every event, and they are sent again."""
+    """The broker cannot be used now. Nothing is lost: the log has every event, and they are sent again."""
 
 
 class MessageRejected(SagaledgerError):
-    """A message of the broker is not an event of this ledger's log, as it claims."""
+    """A message of the broker is not the event of this ledger's log that it claims to be."""

@@ -1,9 +1,8 @@
-"""The outbox relay: the log's choreographed events, in order, to the broker.
+"""The outbox relay: sends the log's choreographed events to the broker, in order. The log is the outbox.
 
-The log is the outbox. The relay's position moves on when the broker has acknowledged, and only then: so a position on
-record means that the broker's stream had something, and an empty stream that it was lost. The relay then begins again
-from the first event that some service has yet to handle. What is sent twice bears the same message id, and the broker
-drops it.
+The relay's checkpoint moves only when the broker has acknowledged. So a checkpoint proves that the broker's stream had
+something, and an empty stream that it was lost; then the relay begins again from the first event that some service has
+yet to handle. An event that is sent twice has the same message id, and the broker drops it.
 """
 
 from __future__ import annotations
@@ -11,143 +10,127 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
-from uuid import uuid4
+from functools import partial
+from typing import NamedTuple
 
 from ....domain.choreography.choreography import is_whole
-from ...errors import PositionConflict, Unavailable
-from ...event_store.append_call import AppendCall, CheckpointUpdate
+from ...errors import PositionConflict
 from ...event_store.codec import UnreadableEvent
-from ...event_store.event_row import StoredRow
+from ...event_store.port import CheckpointUpdate, StoredRow
 from ...ledger.context import HasContext
+from ...ledger.transact import call_of
 from ...runtime.failpoints import awaiting_failpoint
 from ..delivery import consumer_of
 from .cloud_events import headers_of, subject_of
-from .connection import broker_at, jetstream, started, stream_of
-from .errors import BrokerUnavailable
-from .outage import Outage
-
-if TYPE_CHECKING:
-    from faststream.nats import NatsBroker
+from .connection import LedgerStream, broker_errors, connected_stream, stream_of
+from .outage import Outage, work_through_outages
 
 BATCH_EVENTS_MAX = 500
-IDLE_SECONDS = 0.2
+IDLE_SECONDS_MAX = 0.2
 PUBLISH_SECONDS_MAX = 5.0
 HEADER_BYTES_MAX = 4_096
-
-OutgoingMessage: TypeAlias = tuple[StoredRow, str]
-"""An event and its subject."""
 
 _log = logging.getLogger("sagaledger.broker")
 
 
+class OutgoingMessage(NamedTuple):
+    """An event of the log, and the subject that it is sent to."""
+
+    row: StoredRow
+    subject: str
+
+
 class OutboxRelay:
-    """Sends the events of choreographed processes to a broker. One at work is enough; two do no harm."""
+    """Sends the events of choreographed processes to a broker. One relay is enough; two do no harm."""
 
     def __init__(self, ledger: HasContext, url: str) -> None:
         self._context = ledger.context
         self._backend = self._context.backend
         self._url = url
-        self._nothing_between = (0, 0)
-        """A position on record, and how far beyond it there is nothing to send."""
-        self._seen_sequence = 0
-        """How long the broker's stream has been; one that is shorter has been lost."""
+        self._nothing_to_send = (0, 0)
+        """A checkpoint, and the position up to which the log has nothing to send beyond it."""
+        self._last_sequence = 0
+        """The last sequence number of the broker's stream; a stream that is shorter has been lost."""
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Relay until told to stop; outages are waited out. Raises `BrokerUnavailable` if the first try finds none."""
-        outage = Outage("the relay")
-        connected_once = False
-        while not stopping.is_set():
-            try:
-                stream = await asyncio.to_thread(stream_of, self._context)
-                broker = broker_at(self._url)
-                broker.publisher(subject_of(stream, "any", "any"), stream=jetstream(stream))  # declares the stream
-                async with started(broker, self._url):
-                    connected_once = True
-                    outage.over()
-                    await self._relay(broker, stream, stopping)
-            except Unavailable as error:
-                if isinstance(error, BrokerUnavailable) and not connected_once:
-                    raise
-                await outage.outlast(stopping, error)
+        """Relay until told to stop, through outages. Raises `BrokerUnavailable` if it never was connected."""
+        await work_through_outages("the relay", partial(self._relay, stopping), stopping)
 
-    async def _relay(self, broker: NatsBroker, stream: str, stopping: asyncio.Event) -> None:
-        while not stopping.is_set():
-            position = await self._position(broker, stream)
-            begin, end = self._nothing_between
-            after = end if begin == position else position
-            messages, upto = await asyncio.to_thread(self._messages, stream, after)
-            if messages:
-                await self._publish(broker, stream, messages)
-                await asyncio.to_thread(self._advance, stream, position, upto)
-            elif upto > after:
-                self._nothing_between = position, upto
-            else:
-                await asyncio.to_thread(self._backend.wait_beyond, upto, IDLE_SECONDS)
+    async def _relay(self, stopping: asyncio.Event, outage: Outage) -> None:
+        name = await asyncio.to_thread(stream_of, self._context)
+        async with connected_stream(self._url, name) as stream:
+            outage.end()
+            while not stopping.is_set():
+                await self._relay_batch(stream)
 
-    async def _position(self, broker: NatsBroker, stream: str) -> int:
-        """From where to go on: from the first unhandled event, if the broker has lost its stream."""
-        sequence = await self._sequence(broker, stream)
-        position = await asyncio.to_thread(self._backend.consumer_position, _consumer_of(stream))
-        lost = sequence < self._seen_sequence or (sequence == 0 and position > 0)
-        self._seen_sequence = sequence
+    async def _relay_batch(self, stream: LedgerStream) -> None:
+        """Send the next events, or wait a while for some."""
+        position = await self._position(stream)
+        checkpoint, nothing_upto = self._nothing_to_send
+        after = nothing_upto if checkpoint == position else position
+        messages, upto = await asyncio.to_thread(self._messages, stream.name, after)
+        if messages:
+            await self._publish(stream, messages)
+            await asyncio.to_thread(self._move_checkpoint, stream.name, position, upto)
+        elif upto > after:
+            self._nothing_to_send = position, upto
+        else:
+            await asyncio.to_thread(self._backend.wait_beyond, upto, IDLE_SECONDS_MAX)
+
+    async def _position(self, stream: LedgerStream) -> int:
+        """Returns the position after which to send; moves the checkpoint back if the broker has lost its stream."""
+        with broker_errors(f"stream {stream.name} cannot be asked for"):
+            info = await awaiting_failpoint("nats stream", stream.jetstream.stream_info(stream.name))
+        sequence = info.state.last_seq
+        position = await asyncio.to_thread(self._backend.consumer_position, _checkpoint_of(stream.name))
+        lost = sequence < self._last_sequence or (sequence == 0 and position > 0)
+        self._last_sequence = sequence
         if not lost:
             return position
         start = await asyncio.to_thread(self._first_unhandled)
         if start < position:
             _log.warning("the broker lost its stream: events are sent again from position %d", start + 1)
-            await asyncio.to_thread(self._advance, stream, position, start)
+            await asyncio.to_thread(self._move_checkpoint, stream.name, position, start)
         return min(start, position)
 
-    async def _sequence(self, broker: NatsBroker, stream: str) -> int:
-        from nats.errors import Error as NatsError  # noqa: PLC0415  # the extra `broker`
-        from nats.js.errors import Error as JetStreamError  # noqa: PLC0415
+    async def _publish(self, stream: LedgerStream, messages: Sequence[OutgoingMessage]) -> None:
+        """Send messages, and wait until the broker has acknowledged each. Raises `BrokerUnavailable`."""
+        results = await asyncio.gather(*(self._send(stream, message) for message in messages), return_exceptions=True)
+        with broker_errors("the broker did not acknowledge every event"):
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+                self._last_sequence = max(self._last_sequence, result)
 
-        try:
-            info = await awaiting_failpoint("nats stream", broker.connection.jetstream().stream_info(stream))
-        except (NatsError, JetStreamError, OSError, TimeoutError) as error:
-            raise BrokerUnavailable(f"stream {stream} cannot be asked for: {error}") from error
-        return int(info.state.last_seq)
-
-    async def _publish(self, broker: NatsBroker, stream: str, messages: Sequence[OutgoingMessage]) -> None:
-        from nats.errors import Error as NatsError  # noqa: PLC0415  # the extra `broker`
-        from nats.js.errors import Error as JetStreamError  # noqa: PLC0415
-
-        data_bytes_max = broker.connection.max_payload - HEADER_BYTES_MAX
-        sending = [
-            awaiting_failpoint(
-                "nats publish",
-                broker.publish(
-                    b"" if len(row.state) > data_bytes_max else row.state,
-                    subject,
-                    headers=headers_of(stream, row, by_reference=len(row.state) > data_bytes_max),
-                    correlation_id=row.correlation_id,
-                    stream=stream,
-                    timeout=PUBLISH_SECONDS_MAX,
-                ),
-            )
-            for row, subject in messages
-        ]
-        results = await asyncio.gather(*sending, return_exceptions=True)
-        for result in results:
-            if isinstance(result, NatsError | JetStreamError | OSError | TimeoutError):
-                raise BrokerUnavailable(f"not every event was taken: {result}") from result
-            if isinstance(result, BaseException):
-                raise result
-            if result is not None:
-                self._seen_sequence = max(self._seen_sequence, result.seq)
+    async def _send(self, stream: LedgerStream, message: OutgoingMessage) -> int:
+        """Send an event, or a reference to it if it is too large for the broker; returns its sequence number there."""
+        row, subject = message
+        by_reference = len(row.state) > stream.client.max_payload - HEADER_BYTES_MAX
+        ack = await awaiting_failpoint(
+            "nats publish",
+            stream.jetstream.publish(
+                subject,
+                b"" if by_reference else row.state,
+                timeout=PUBLISH_SECONDS_MAX,
+                stream=stream.name,
+                headers=headers_of(stream.name, row, by_reference=by_reference),
+            ),
+        )
+        return ack.seq
 
     def _messages(self, stream: str, after: int) -> tuple[list[OutgoingMessage], int]:
-        """What to send of the next events, and up to which position that is."""
+        """Returns what is to be sent of the next events, and the position up to which that is everything."""
         head = self._backend.head().position
         if head <= after:
             return [], after
         rows = self._backend.read(after, limit=BATCH_EVENTS_MAX, upto=head)
-        messages = [(row, subject) for row in rows if (subject := self._subject(stream, row)) is not None]
+        messages = [
+            OutgoingMessage(row, subject) for row in rows if (subject := self._subject(stream, row)) is not None
+        ]
         return messages, rows[-1].position if rows else head
 
     def _subject(self, stream: str, row: StoredRow) -> str | None:
-        """Where an event goes; None for one of no choreographed process. One that cannot be read counts as whole."""
+        """Returns the subject of an event, None if it is of no choreographed process. An unreadable one is no part."""
         choreography = None if row.correlation_id is None else self._context.app.choreography_of(row.correlation_id)
         if choreography is None:
             return None
@@ -158,18 +141,16 @@ class OutboxRelay:
         return subject_of(stream, choreography.name, row.topic, is_whole=whole)
 
     def _first_unhandled(self) -> int:
-        """The position up to which every service has handled everything."""
+        """Returns the position up to which every service has handled every event."""
         services = self._context.app.services
         return min((self._backend.consumer_position(consumer_of(name)) for name in services), default=0)
 
-    def _advance(self, stream: str, position: int, upto: int) -> None:
+    def _move_checkpoint(self, stream: str, position: int, upto: int) -> None:
         try:
-            self._backend.append(
-                AppendCall(uuid4(), [], checkpoints=[CheckpointUpdate(_consumer_of(stream), position, upto)])
-            )
+            self._backend.append(call_of([], [CheckpointUpdate(_checkpoint_of(stream), position, upto)]))
         except PositionConflict:
-            _log.info("another relay moved on; this one follows it")
+            _log.info("another relay moved the checkpoint: this one goes on from there")
 
 
-def _consumer_of(stream: str) -> str:
+def _checkpoint_of(stream: str) -> str:
     return f"relay:{stream}"
