@@ -1,4 +1,4 @@
-"""A shop without a coordinator, in memory for the pure rules and on a real ledger for the bus."""
+"""A shop whose services react to each other, on a real ledger."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ NOON = datetime(2010, 12, 1, 12, tzinfo=UTC)
 
 
 def order(order_id: str, *lines: tuple[str, int], customer_id: str | None = "c1", declined: bool = False) -> Order:
-    """An order at 2.50 a piece, by default of two pieces of one article."""
+    """Returns an order at 2.50 a piece, by default of two pieces of one article."""
     wanted = tuple(OrderLine(sku, quantity, 250 * quantity) for sku, quantity in lines or (("sku1", 2),))
     method = DECLINED_CARD if declined else "card"
     return Order(order_id, NOON, wanted, customer_id, "France", payment_method=method)
 
 
 def returned(return_id: str, quantity: int = 1, customer_id: str | None = "c1") -> Return:
-    """A return of some pieces of one article."""
+    """Returns a return of some pieces of one article."""
     return Return(return_id, NOON, (ReturnLine("sku1", quantity, 250 * quantity),), customer_id, "France")
 
 
 class Shop:
-    """A shop on a ledger: invoices are placed, services react, views follow."""
+    """A shop on a ledger: invoices start processes, services react, and views follow."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.bus = InProcessBus(ledger)
 
     def stock(self, **pieces: int) -> None:
-        """Receive pieces of articles."""
+        """Put pieces of articles on stock."""
         for sku, quantity in pieces.items():
             start_processes(self.ledger, [(f"delivery-{sku}", ReceiveStock(sku, quantity))], actor="test")
 
     def place(self, *invoices: Order | Return) -> int:
-        """Begin their processes; gives how many were new."""
+        """Start their processes; returns how many were new."""
         return start_processes(self.ledger, [place(invoice) for invoice in invoices], actor="test")
 
     def drain(self) -> None:
-        """Let the services react to everything, and the views follow."""
+        """Let the services react to everything, and bring the views to the head."""
         self.bus.drain(timeout_seconds=30)
         self.follow()
 
@@ -60,7 +60,7 @@ class Shop:
         projector.stop()
 
     def topics(self, process_id: str) -> list[str]:
-        """The stored names of a process's events, in order."""
+        """Returns the stored names of a process's events, in order."""
         return [row.topic for row in self.ledger.backend.correlated(process_id)]
 
 

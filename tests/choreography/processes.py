@@ -21,29 +21,29 @@ class Nats:
 
     def __init__(self, folder: Path, *, message_bytes_max: int | None = None) -> None:
         self._folder = folder
-        self._words: list[str] = []
+        self._options: list[str] = []
         if message_bytes_max is not None:
             settings = folder / "nats.conf"
             settings.write_text(f"max_payload: {message_bytes_max}\n")
-            self._words = ["-c", str(settings)]
+            self._options = ["-c", str(settings)]
         self._port = _free_port()
-        self._lives = 0
+        self._stores = 0
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"nats://127.0.0.1:{self._port}"
 
     def start(self, *, wiped: bool = False) -> None:
-        """Start it, with what it had stored or with nothing."""
-        if wiped or self._lives == 0:
-            self._lives += 1
-        store = self._folder / f"jetstream-{self._lives}"
-        words = ["-js", "-a", "127.0.0.1", "-p", str(self._port), "-sd", str(store), *self._words]
+        """Start the server with what it had stored; `wiped`: with an empty store."""
+        if wiped or self._stores == 0:
+            self._stores += 1
+        store = self._folder / f"jetstream-{self._stores}"
+        options = ["-js", "-a", "127.0.0.1", "-p", str(self._port), "-sd", str(store), *self._options]
         self._process = subprocess.Popen(
-            [NATS_SERVER, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self._folder
+            [NATS_SERVER, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self._folder
         )
         until(self._is_up)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it, as a power cut would."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -57,32 +57,31 @@ class Nats:
             return False
 
 
-class Participant:
-    """One service in a process of its own."""
+class ServiceProcess:
+    """A service or the relay, in a process of its own."""
 
     def __init__(self, name: str, ledger_url: str, broker_url: str, program: Sequence[str | Path] = (PROGRAM,)) -> None:
         environment = {**os.environ, "SAGALEDGER_DB": ledger_url}
         self.name = name
-        words = (
-            ("participants", "run", name, "--broker", broker_url)
-            if name != "relay"
-            else ("participants", "relay", "--broker", broker_url)
-        )
+        command = ("participants", "relay") if name == "relay" else ("participants", "run", name)
         self._process = subprocess.Popen(
-            [*program, *words], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*program, *command, "--broker", broker_url],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it, as a power cut would."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
-    def died(self) -> bool:
-        """Wait until it has ended; gives whether it was killed."""
+    def was_killed(self) -> bool:
+        """Wait until the process has ended; returns whether it was killed."""
         return self._process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
 
     def stop(self) -> None:
-        """Ask it to end."""
+        """Ask the process to end, and kill it if it does not."""
         self._process.terminate()
         try:
             self._process.wait(15)
@@ -91,7 +90,7 @@ class Participant:
 
 
 def until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait for a condition, within reason."""
+    """Wait for a condition; fails if that takes too long."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited too long"

@@ -1,4 +1,4 @@
-"""Services in processes of their own over a real NATS server, which is killed, wiped and fed nonsense."""
+"""Services in processes of their own, over a real NATS server that is killed, wiped and sent malformed messages."""
 
 from __future__ import annotations
 
@@ -17,56 +17,56 @@ from sagaledger.infrastructure.shop.app import APP
 from sagaledger.infrastructure.shop.order_import import SLICE
 
 from .conftest import Shop, order
-from .processes import PROGRAM, Nats, Participant, until
+from .processes import PROGRAM, Nats, ServiceProcess, until
 
-DYING = Path(__file__).with_name("dying.py")
+KILLED_AT_FAILPOINT = Path(__file__).with_name("killed_at_failpoint.py")
 NAMES = ("relay", "order", "inventory", "payment", "shipping", "loyalty")
 
 
-class Town:
+class DistributedShop:
     """A shop whose services are processes, and the broker between them."""
 
     def __init__(self, shop: Shop, nats: Nats) -> None:
         self.shop = shop
         self.nats = nats
-        self.participants: dict[str, Participant] = {}
+        self.processes: dict[str, ServiceProcess] = {}
 
-    def open(self) -> None:
+    def start_all(self) -> None:
         """Start the relay and every service."""
         for name in NAMES:
-            self.open_one(name)
+            self.start(name)
 
-    def open_one(self, name: str) -> None:
+    def start(self, name: str) -> None:
         """Start the relay or a service."""
-        self.participants[name] = Participant(name, self.shop.ledger.backend.url, self.nats.url)
+        self.processes[name] = ServiceProcess(name, self.shop.ledger.backend.url, self.nats.url)
 
-    def open_to_die(self, name: str, crossing: str, moment: str) -> Participant:
-        """Start the relay or a service, which is killed there."""
-        program = [sys.executable, DYING, crossing, moment]
-        self.participants[name] = Participant(name, self.shop.ledger.backend.url, self.nats.url, program)
-        return self.participants[name]
+    def start_killed_at(self, name: str, failpoint: str, moment: str) -> ServiceProcess:
+        """Start the relay or a service, which is killed just before or after that failpoint."""
+        program = [sys.executable, KILLED_AT_FAILPOINT, failpoint, moment]
+        self.processes[name] = ServiceProcess(name, self.shop.ledger.backend.url, self.nats.url, program)
+        return self.processes[name]
 
-    def close(self) -> None:
-        """End what runs."""
-        for participant in self.participants.values():
-            participant.stop()
+    def stop(self) -> None:
+        """Stop every process."""
+        for process in self.processes.values():
+            process.stop()
 
     def ended(self) -> int:
-        """How many sagas have ended."""
+        """Returns how many sagas have ended."""
         self.shop.follow()
         return sum(row["ended_at"] is not None for row in self.shop.ledger.query("sagas", limit=1_000).rows)
 
 
 @pytest.fixture
-def town(sqlite_shop: Shop, nats: Nats) -> Iterator[Town]:
+def distributed(sqlite_shop: Shop, nats: Nats) -> Iterator[DistributedShop]:
     """A shop whose services can be started."""
-    town = Town(sqlite_shop, nats)
-    yield town
-    town.close()
+    distributed = DistributedShop(sqlite_shop, nats)
+    yield distributed
+    distributed.stop()
 
 
-def _everything_holds(town: Town, orders: int) -> None:
-    ledger = town.shop.ledger
+def _require_consistent(distributed: DistributedShop, orders: int) -> None:
+    ledger = distributed.shop.ledger
     assert {row["status"] for row in ledger.query("sagas", limit=1_000).rows} == {"completed", "compensated"}
     assert ledger.query("findings").rows == []
     assert ledger.query("dead_letters").rows == []
@@ -78,74 +78,78 @@ def _everything_holds(town: Town, orders: int) -> None:
     assert (stock["on_hand"], stock["reserved"], stock["shipped"]) == (100 - len(completed), 0, len(completed))
 
 
-def test_orders_survive_kills_of_services_and_a_broker_that_lost_everything(town: Town) -> None:
-    """Whatever is killed comes back, whatever the broker lost is sent again from the log."""
+def test_orders_survive_kills_of_services_and_a_broker_that_lost_everything(distributed: DistributedShop) -> None:
+    """Services that were killed go on where the log ends, and the relay sends again what the broker lost."""
     orders = 40
-    town.shop.place(*(order(str(n), ("sku1", 1), declined=n % 5 == 0) for n in range(orders // 2)))
-    town.open()
-    until(lambda: town.ended() >= 3)
+    distributed.shop.place(*(order(str(n), ("sku1", 1), declined=n % 5 == 0) for n in range(orders // 2)))
+    distributed.start_all()
+    until(lambda: distributed.ended() >= 3)
     for name in ("payment", "inventory"):
-        town.participants[name].kill()
-    town.nats.kill()
-    town.shop.place(*(order(str(n), ("sku1", 1), declined=n % 5 == 0) for n in range(orders // 2, orders)))
-    town.nats.start(wiped=True)
+        distributed.processes[name].kill()
+    distributed.nats.kill()
+    distributed.shop.place(*(order(str(n), ("sku1", 1), declined=n % 5 == 0) for n in range(orders // 2, orders)))
+    distributed.nats.start(wiped=True)
     for name in ("payment", "inventory"):
-        town.open_one(name)
+        distributed.start(name)
 
-    until(lambda: town.ended() == orders)
+    until(lambda: distributed.ended() == orders)
 
-    _everything_holds(town, orders)
+    _require_consistent(distributed, orders)
 
 
-def test_a_death_at_any_exchange_with_the_broker_changes_no_outcome(town: Town) -> None:
-    """The relay and a service are killed right before and right after they ask, send and acknowledge."""
+def test_a_kill_at_any_call_to_the_broker_changes_no_outcome(distributed: DistributedShop) -> None:
+    """The relay and a service are killed right before and right after they connect, send and acknowledge."""
     orders = 5
-    town.shop.place(*(order(str(n), ("sku1", 1), declined=n % 5 == 0) for n in range(orders)))
+    distributed.shop.place(*(order(str(n), ("sku1", 1), declined=n % 5 == 0) for n in range(orders)))
     for name in NAMES:
         if name not in ("relay", "order"):
-            town.open_one(name)
+            distributed.start(name)
 
-    for crossing in ("nats connect", "nats stream", "nats publish"):
-        assert all(town.open_to_die("relay", crossing, moment).died() for moment in ("before", "after"))
-    town.open_one("relay")
-    for crossing in ("nats connect", "nats ack"):
-        assert all(town.open_to_die("order", crossing, moment).died() for moment in ("before", "after"))
-    town.open_one("order")
+    for failpoint in ("nats connect", "nats stream", "nats publish"):
+        assert all(
+            distributed.start_killed_at("relay", failpoint, moment).was_killed() for moment in ("before", "after")
+        )
+    distributed.start("relay")
+    for failpoint in ("nats connect", "nats ack"):
+        assert all(
+            distributed.start_killed_at("order", failpoint, moment).was_killed() for moment in ("before", "after")
+        )
+    distributed.start("order")
 
-    until(lambda: town.ended() == orders)
-    _everything_holds(town, orders)
+    until(lambda: distributed.ended() == orders)
+    _require_consistent(distributed, orders)
 
 
-def test_nonsense_on_the_stream_is_put_away_and_delays_nobody(town: Town) -> None:
-    """Nothing of it is believed, and it does not come again."""
-    town.shop.place(order("1"))
-    town.open()
-    until(lambda: town.ended() == 1)
-    stream = stream_of(town.shop.ledger.context)
+def test_malformed_messages_are_rejected_and_delay_no_process(distributed: DistributedShop) -> None:
+    """They record nothing, and they are not delivered again."""
+    distributed.shop.place(order("1"))
+    distributed.start_all()
+    until(lambda: distributed.ended() == 1)
+    stream = stream_of(distributed.shop.ledger.context)
 
     async def publish() -> None:
         async with Client() as client:
-            await client.connect(town.nats.url)
+            await client.connect(distributed.nats.url)
             forged = {"ce-specversion": "1.0", "ce-id": f"{stream}:1", "ce-source": f"/sagaledger/{stream}"}
             for headers in ({}, forged, {**forged, "ce-type": "x", "ce-subject": "y", "ce-position": "1"}):
                 await client.jetstream().publish(f"{stream}.order_flow.OrderCreated", b"not json", headers=headers)
 
-    head = town.shop.ledger.backend.head().position
+    head = distributed.shop.ledger.backend.head().position
     asyncio.run(publish())
-    town.shop.place(order("2"))
+    distributed.shop.place(order("2"))
 
-    until(lambda: town.ended() == 2)
-    assert town.shop.topics("order_flow-2") == town.shop.topics("order_flow-1")
-    assert town.shop.ledger.backend.head().position == head + len(town.shop.topics("order_flow-2"))
+    until(lambda: distributed.ended() == 2)
+    assert distributed.shop.topics("order_flow-2") == distributed.shop.topics("order_flow-1")
+    assert distributed.shop.ledger.backend.head().position == head + len(distributed.shop.topics("order_flow-2"))
 
 
-def test_a_broker_that_is_down_at_the_start_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
-    """Exit code 5; the same command goes on when there is one."""
+def test_a_broker_that_is_down_at_the_start_is_an_error(tmp_path: Path) -> None:
+    """The exit code is 5, and the message says what to do."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    words = [PROGRAM, "run", str(SLICE), "--style", "choreography", "--db", url]
+    command = [PROGRAM, "run", str(SLICE), "--style", "choreography", "--db", url]
 
     down = subprocess.run(
-        [*words, "--broker", "nats://127.0.0.1:1"],
+        [*command, "--broker", "nats://127.0.0.1:1"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -159,12 +163,17 @@ def test_a_broker_that_is_down_at_the_start_is_told_and_nothing_is_lost(tmp_path
 
 
 def test_a_file_goes_through_five_processes(tmp_path: Path, nats: Nats) -> None:
-    """As one command, with the outcomes of any other run."""
+    """One command starts them all, and the outcomes are those of any other run."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    words = ["run", str(SLICE), "--style", "choreography", "--seed", "7", "--decline-rate", "0.1", "--db", url]
+    command = ["run", str(SLICE), "--style", "choreography", "--seed", "7", "--decline-rate", "0.1", "--db", url]
 
     done = subprocess.run(
-        [PROGRAM, *words, "--broker", nats.url], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+        [PROGRAM, *command, "--broker", nats.url],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
 
     assert done.returncode == 0, done.stderr

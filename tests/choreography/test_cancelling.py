@@ -1,4 +1,4 @@
-"""A person calls a process off: each service hears of it, and undoes what it did."""
+"""A person cancels a process: each service receives that event, and undoes what it did."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _without(*names: str) -> list[Service]:
 
 
 def _untouched(shop: Shop) -> None:
-    """No goods, money, parcels or points are left with the customer."""
+    """Requires that no goods, money, parcels or points are left with the customer."""
     for row in shop.ledger.query("inventory").rows:
         assert (row["on_hand"], row["reserved"], row["shipped"]) == (100, 0, 0)
     assert all(row["captured_minor"] == row["refunded_minor"] for row in shop.ledger.query("payments").rows)
@@ -39,8 +39,8 @@ def _untouched(shop: Shop) -> None:
     assert {row["points"] for row in shop.ledger.query("loyalty").rows} <= {0}
 
 
-def test_whatever_had_happened_is_undone_and_published(shop: Shop) -> None:
-    """Called off between the last step and its completion; the order service hears of both, and does not complete."""
+def test_a_cancelled_order_is_undone_by_every_service(shop: Shop) -> None:
+    """The order is cancelled after its last step; the order service sees both events, and does not complete it."""
     shop.place(order("1"))
     InProcessBus(shop.ledger, _without("order")).drain(timeout_seconds=30)
 
@@ -56,8 +56,8 @@ def test_whatever_had_happened_is_undone_and_published(shop: Shop) -> None:
     _untouched(shop)
 
 
-def test_a_step_that_nobody_had_begun_is_not_begun(shop: Shop) -> None:
-    """Called off before any service had heard of the order."""
+def test_a_step_that_had_not_begun_is_not_begun(shop: Shop) -> None:
+    """The order is cancelled before any service has seen it."""
     shop.place(order("1"))
     shop.ledger.cancel("order_flow-1", actor="ann", reason="the customer called")
 
@@ -69,8 +69,8 @@ def test_a_step_that_nobody_had_begun_is_not_begun(shop: Shop) -> None:
     _untouched(shop)
 
 
-def test_it_is_on_record_who_called_it_off_and_why(shop: Shop) -> None:
-    """As of an orchestrated saga; and the views are as their events make them."""
+def test_the_log_says_who_cancelled_an_order_and_why(shop: Shop) -> None:
+    """The event bears the actor, as that of an orchestrated saga does, and the views equal their events."""
     shop.place(order("1"))
     position = shop.ledger.cancel("order_flow-1", actor="ann", reason="the customer called")
     status = shop.ledger.state("order_flow-1").status
@@ -84,8 +84,8 @@ def test_it_is_on_record_who_called_it_off_and_why(shop: Shop) -> None:
         assert drift(shop.ledger.context.queries, shop.ledger.backend, shop.ledger.context.codec, view).count == 0
 
 
-def test_what_is_over_or_cannot_be_called_off_is_left_alone(shop: Shop) -> None:
-    """With the reason why not."""
+def test_a_process_that_cannot_be_cancelled_is_left_alone(shop: Shop) -> None:
+    """The error says why: it has ended, turns back already, declares no command, or does not exist."""
     shop.place(order("1"), order("2"), returned("C3"))
     shop.ledger.cancel("order_flow-2", actor="ann", reason="the customer called")
 
@@ -105,18 +105,18 @@ def test_what_is_over_or_cannot_be_called_off_is_left_alone(shop: Shop) -> None:
 
 @given(seed=st.integers(0, 2**32))
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_an_order_may_be_called_off_at_any_moment(seed: int) -> None:
-    """Whichever service has heard of what: it is either completed, or undone without a trace."""
+def test_an_order_may_be_cancelled_at_any_moment(seed: int) -> None:
+    """Whatever each service has seen by then, the order is either completed, or undone completely."""
     random = Random(seed)  # noqa: S311  # an interleaving that can be repeated
     with TemporaryDirectory() as folder:
         shop = Shop(Ledger.open(f"sqlite:///{Path(folder) / 'ledger.db'}", APP))
         shop.stock(sku1=100, sku2=100)
         shop.place(*(order(key, ("sku1", 1), ("sku2", 1), declined=key == "3") for key in "123"))
-        followers = [Subscription(shop.ledger.context, service) for service in APP.services.values()]
+        subscriptions = [Subscription(shop.ledger.context, service) for service in APP.services.values()]
         to_cancel = {random.randrange(ROUNDS_MAX // 2): f"order_flow-{key}" for key in "123"}
         late: set[str] = set()
         for each in range(ROUNDS_MAX):
-            random.choice(followers).step()
+            random.choice(subscriptions).step()
             if each in to_cancel:
                 try:
                     shop.ledger.cancel(to_cancel[each], actor="ann", reason="the customer called")

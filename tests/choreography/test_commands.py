@@ -1,4 +1,4 @@
-"""The command line on choreographed sagas, as a user has it."""
+"""The command line on choreographed sagas."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
 def sagaledger(sqlite_url: str, tmp_path: Path) -> Command:
     """Runs a command on the ledger."""
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [PROGRAM, *words, "--db", sqlite_url],
+            [PROGRAM, *arguments, "--db", sqlite_url],
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -59,7 +59,7 @@ def two_orders(sqlite_url: str) -> None:
 
 @pytest.fixture
 def silent_order(sqlite_url: str) -> None:
-    """A ledger with an order that was paid out of turn an hour ago, and of which nobody has heard since."""
+    """A ledger with an order that was paid out of turn an hour ago, and has no event since."""
     with Ledger.open(sqlite_url, APP) as ledger:
         shop = Shop(ledger)
         shop.place(order("1"))
@@ -73,7 +73,7 @@ def silent_order(sqlite_url: str) -> None:
 
 @pytest.mark.usefixtures("two_orders")
 def test_every_question_about_a_saga_works_on_a_choreographed_one(sagaledger: Command) -> None:
-    """Listed, shown, told, rebuilt and compared like an orchestrated one."""
+    """It is listed, shown, rebuilt and compared like an orchestrated one."""
     listed = _json(sagaledger("list", "--definition", "order_flow", "--status", "compensated", "--json"))
     shown = _json(sagaledger("show", "order_flow-2", "--json"))
     history = _json(sagaledger("history", "order_flow-2", "--json"))
@@ -96,7 +96,7 @@ def test_every_question_about_a_saga_works_on_a_choreographed_one(sagaledger: Co
 
 @pytest.mark.usefixtures("two_orders")
 def test_participants_are_listed_with_their_positions(sagaledger: Command) -> None:
-    """Each service at the head, with nothing that waits."""
+    """Each service is at the head, and no event waits."""
     answer = _json(sagaledger("participants", "--json"))
 
     assert [row["participant"] for row in answer["participants"]] == [
@@ -110,8 +110,8 @@ def test_participants_are_listed_with_their_positions(sagaledger: Command) -> No
 
 
 @pytest.mark.usefixtures("silent_order")
-def test_a_silent_saga_is_shown_as_stalled_with_whom_it_waits_for(sagaledger: Command) -> None:
-    """And the payment that came before its turn is a finding."""
+def test_a_stalled_saga_is_shown_with_the_service_that_it_waits_for(sagaledger: Command) -> None:
+    """The payment that came before its turn is a finding."""
     shown = sagaledger("show", "order_flow-1")
     stalled = _json(sagaledger("list", "--stalled", "--json"))
 
@@ -124,7 +124,7 @@ def test_a_silent_saga_is_shown_as_stalled_with_whom_it_waits_for(sagaledger: Co
 
 @pytest.mark.usefixtures("silent_order")
 def test_a_ledger_with_findings_verifies_and_keeps_them_through_a_rebuild(sagaledger: Command) -> None:
-    """What was recorded happened; a view folded by itself finds the same in it."""
+    """A finding is no damage to the log, and a rebuilt view has the same findings."""
     assert sagaledger("projections", "rebuild", "findings").returncode == 0
 
     verified = _json(sagaledger("verify", "--json"))
@@ -136,8 +136,8 @@ def test_a_ledger_with_findings_verifies_and_keeps_them_through_a_rebuild(sagale
 
 
 @pytest.mark.usefixtures("silent_order")
-def test_a_stalled_order_is_turned_back_by_a_person(sagaledger: Command, sqlite_url: str) -> None:
-    """Who and why stays on record; `show` offers it as long as it is possible."""
+def test_a_stalled_order_is_cancelled_by_a_person(sagaledger: Command, sqlite_url: str) -> None:
+    """The actor and the reason are on record; `show` offers the command as long as it is possible."""
     offered = sagaledger("show", "order_flow-1")
     cancelled = sagaledger("cancel", "order_flow-1", "--reason", "the customer called", "--actor", "ann")
     twice = sagaledger("cancel", "order_flow-1", "--reason", "and again")
@@ -155,7 +155,7 @@ def test_a_stalled_order_is_turned_back_by_a_person(sagaledger: Command, sqlite_
 
 @pytest.mark.usefixtures("silent_order")
 def test_parked_events_are_listed_and_replayed(sagaledger: Command, sqlite_url: str) -> None:
-    """The inventory is empty, so the order is cancelled; the refund, already paid out of turn, is in order."""
+    """A payment about another order is parked for the shipping service, until a person replays it."""
     with Ledger.open(sqlite_url, APP) as ledger:
         wrong = PaymentSucceeded(LONG_AGO, "9", "9", "c1", 500, "GBP")
         new = ledger.context.codec.encode("payment-9", 1, wrong, correlation_id="order_flow-1")
@@ -163,19 +163,23 @@ def test_parked_events_are_listed_and_replayed(sagaledger: Command, sqlite_url: 
         Shop(ledger).drain()
 
     listed = _json(sagaledger("deadletters", "list", "--json"))
-    [letter] = [row for row in listed["letters"] if row["status"] == "parked"]
-    replayed = sagaledger("deadletters", "replay", letter["service"], str(letter["position"]), "--reason", "try again")
-    again = sagaledger("deadletters", "replay", letter["service"], str(letter["position"]), "--reason", "and again")
+    [dead_letter] = [row for row in listed["letters"] if row["status"] == "parked"]
+    replayed = sagaledger(
+        "deadletters", "replay", dead_letter["service"], str(dead_letter["position"]), "--reason", "try again"
+    )
+    again = sagaledger(
+        "deadletters", "replay", dead_letter["service"], str(dead_letter["position"]), "--reason", "and again"
+    )
 
-    assert letter["service"] == "shipping"
-    assert "is about '9'" in letter["error"]
+    assert dead_letter["service"] == "shipping"
+    assert "is about '9'" in dead_letter["error"]
     assert replayed.returncode == 0, replayed.stderr
     assert again.returncode == 4
     assert "not parked" in again.stderr
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("command", "code", "message"),
     [
         (("participants", "run", "nobody"), 3, "no service 'nobody'"),
         (("participants", "run", "--broker", "http://x"), 5, "names no NATS server"),
@@ -189,21 +193,21 @@ def test_parked_events_are_listed_and_replayed(sagaledger: Command, sqlite_url: 
     ],
 )
 @pytest.mark.usefixtures("two_orders")
-def test_what_cannot_be_done_is_said_in_one_line(
-    sagaledger: Command, words: tuple[str, ...], code: int, said: str
+def test_a_command_that_fails_says_so_in_one_line(
+    sagaledger: Command, command: tuple[str, ...], code: int, message: str
 ) -> None:
-    """With the exit code that says of which kind it is."""
-    done = sagaledger(*words)
+    """Its exit code says which kind of failure it is."""
+    done = sagaledger(*command)
 
-    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+    assert (done.returncode, message in done.stderr) == (code, True), done.stderr
     assert len([line for line in done.stderr.splitlines() if line.startswith("sagaledger:")]) == 1
     assert "Traceback" not in done.stderr
 
 
 def test_the_demo_shows_a_choreographed_order_undone(tmp_path: Path) -> None:
-    """And the commands that it prints work."""
-    words = [PROGRAM, "demo", "--style", "choreography", "--json"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    """The commands that it prints work."""
+    demo = [PROGRAM, "demo", "--style", "choreography", "--json"]
+    done = subprocess.run(demo, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     document = _json(done)
 
     assert document["cancelled"].startswith("order_flow-")

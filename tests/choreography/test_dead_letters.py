@@ -1,8 +1,11 @@
-"""Reactions that fail: tried again, then parked; the others go on, and nothing of the process overtakes."""
+"""Reactions that fail are tried again, then parked; later events of the process wait, other processes go on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from time import monotonic, sleep
 from uuid import uuid4
 
 import pytest
@@ -18,9 +21,11 @@ from sagaledger.domain.shop import PARTICIPANTS, InventoryReserved, OrderCreated
 from sagaledger.domain.shop.choreographies import order_choreography, return_choreography
 from sagaledger.domain.shop.services import SERVICES, inventory, loyalty, order, payment, place, shipping
 from sagaledger.infrastructure.choreography.replay import replay
-from sagaledger.infrastructure.event_store.append_call import Append, AppendCall
+from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.event_store.port import Append, AppendCall
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.runtime.clock import Clock
 from sagaledger.projections.shop import SHOP_PROJECTIONS
 
 from .conftest import Shop
@@ -31,7 +36,7 @@ Failing = Callable[[PaymentSucceeded], None]
 
 
 class Carrier:
-    """Packs parcels as the shop's own service does, unless it is out of order."""
+    """Packs parcels as the shop's own service does, and fails for the orders in `broken`."""
 
     def __init__(self) -> None:
         self.broken: dict[str, Exception] = {}
@@ -54,25 +59,28 @@ class Carrier:
         return reaction
 
 
+def _app(carrier: Carrier) -> App:
+    services = (order, inventory, payment, carrier.service, loyalty)
+    return App(participants=PARTICIPANTS, services=services, projections=SHOP_PROJECTIONS)
+
+
 @pytest.fixture
 def carrier() -> Carrier:
-    """A shipping service that can be broken."""
+    """A shipping service that can fail."""
     return Carrier()
 
 
 @pytest.fixture
 def shop(url: str, carrier: Carrier) -> Iterator[Shop]:
-    """A shop that ships with it."""
-    services = (order, inventory, payment, carrier.service, loyalty)
-    app = App(participants=PARTICIPANTS, services=services, projections=SHOP_PROJECTIONS)
-    with Ledger.open(url, app, create=True) as ledger:
+    """A shop whose shipping service is the carrier."""
+    with Ledger.open(url, _app(carrier), create=True) as ledger:
         shop = Shop(ledger)
         shop.stock(sku1=100)
         yield shop
 
 
 def test_a_reaction_that_fails_is_tried_again_until_it_succeeds(shop: Shop, carrier: Carrier) -> None:
-    """Each attempt is on record, as an attempt at the step that the service owes."""
+    """Each attempt is recorded as an attempt at the service's step."""
     carrier.broken["1"] = ConnectionError("the carrier does not answer")
     shop.place(an_order("1"))
     while len(carrier.attempts) < 2:
@@ -84,8 +92,8 @@ def test_a_reaction_that_fails_is_tried_again_until_it_succeeds(shop: Shop, carr
     assert shop.ledger.state("order_flow-1").status is Status.COMPLETED
     attempts = shop.ledger.query("saga_steps", where={"saga_id": "order_flow-1", "step": "prepare_shipping"}).rows
     assert [row["status"] for row in attempts] == ["failed", "failed", "succeeded"]
-    [letter] = shop.ledger.query("dead_letters").rows
-    assert (letter["status"], letter["attempts"]) == ("settled", 2)
+    [dead_letter] = shop.ledger.query("dead_letters").rows
+    assert (dead_letter["status"], dead_letter["attempts"]) == ("settled", 2)
 
 
 def test_a_reaction_that_keeps_failing_is_parked_and_the_other_processes_go_on(shop: Shop, carrier: Carrier) -> None:
@@ -98,22 +106,26 @@ def test_a_reaction_that_keeps_failing_is_parked_and_the_other_processes_go_on(s
     assert carrier.attempts.count("1") == QUICK.attempts
     assert shop.ledger.state("order_flow-1").status is Status.NEEDS_INTERVENTION
     assert shop.ledger.state("order_flow-2").status is Status.COMPLETED
-    [letter] = shop.ledger.query("dead_letters").rows
-    assert (letter["service"], letter["status"], letter["correlation_id"]) == ("shipping", "parked", "order_flow-1")
-    assert "the carrier does not answer" in letter["error"]
+    [dead_letter] = shop.ledger.query("dead_letters").rows
+    assert (dead_letter["service"], dead_letter["status"], dead_letter["correlation_id"]) == (
+        "shipping",
+        "parked",
+        "order_flow-1",
+    )
+    assert "the carrier does not answer" in dead_letter["error"]
     [row] = shop.ledger.query("sagas", where={"saga_id": "order_flow-1"}).rows
     assert (row["status"], row["failed_step"]) == ("needs_intervention", "prepare_shipping")
 
 
 def test_a_parked_event_is_handled_when_it_is_replayed(shop: Shop, carrier: Carrier) -> None:
-    """With who said so and why, on record."""
+    """The log says who replayed it, and why."""
     carrier.broken["1"] = ConnectionError("the carrier does not answer")
     shop.place(an_order("1"))
     shop.drain()
     carrier.broken.clear()
-    [letter] = shop.ledger.query("dead_letters").rows
+    [dead_letter] = shop.ledger.query("dead_letters").rows
 
-    replay(shop.ledger, "shipping", letter["position"], actor="me", reason="the carrier is back")
+    replay(shop.ledger, "shipping", dead_letter["position"], actor="me", reason="the carrier is back")
     shop.drain()
 
     assert shop.ledger.state("order_flow-1").status is Status.COMPLETED
@@ -121,18 +133,18 @@ def test_a_parked_event_is_handled_when_it_is_replayed(shop: Shop, carrier: Carr
     assert "DeliveryReplayed" in shop.topics("order_flow-1")
 
 
-def test_an_order_called_off_while_an_event_is_parked_ends_when_that_is_replayed(shop: Shop, carrier: Carrier) -> None:
-    """What reaches a service late reaches it with all that happened meanwhile: no parcel is packed for it."""
+def test_an_order_cancelled_while_an_event_is_parked_ends_when_that_is_replayed(shop: Shop, carrier: Carrier) -> None:
+    """The service sees what its process recorded meanwhile, so it packs no parcel for a cancelled order."""
     carrier.broken["1"] = ConnectionError("the carrier does not answer")
     shop.place(an_order("1"))
     shop.drain()
-    [letter] = shop.ledger.query("dead_letters").rows
+    [dead_letter] = shop.ledger.query("dead_letters").rows
 
     shop.ledger.cancel("order_flow-1", actor="me", reason="the customer called")
     shop.drain()
     undone = shop.ledger.state("order_flow-1")
     carrier.broken.clear()
-    replay(shop.ledger, "shipping", letter["position"], actor="me", reason="the carrier is back")
+    replay(shop.ledger, "shipping", dead_letter["position"], actor="me", reason="the carrier is back")
     shop.drain()
 
     assert undone.status is Status.NEEDS_INTERVENTION
@@ -144,7 +156,7 @@ def test_an_order_called_off_while_an_event_is_parked_ends_when_that_is_replayed
 
 
 def test_a_saga_whose_event_is_parked_waits_for_that_step(shop: Shop, carrier: Carrier) -> None:
-    """Not for the end that it cannot come to; and what was spent in attempts is not told as a refusal."""
+    """It does not wait for its end, and the attempts count as failures, not as a refusal."""
     carrier.broken["1"] = ConnectionError("the carrier does not answer")
     shop.place(an_order("1"))
 
@@ -155,14 +167,14 @@ def test_a_saga_whose_event_is_parked_waits_for_that_step(shop: Shop, carrier: C
     assert [failed.retryable for failed in failures] == [True] * QUICK.attempts
 
 
-def test_only_what_is_parked_can_be_replayed(shop: Shop) -> None:
-    """There is nothing else to replay."""
+def test_only_a_parked_event_can_be_replayed(shop: Shop) -> None:
+    """The replay of any other event is refused."""
     with pytest.raises(Refused, match="not parked"):
         replay(shop.ledger, "shipping", 1, actor="me", reason="test")
 
 
-def test_a_refusal_that_is_no_answer_is_parked_at_once(shop: Shop, carrier: Carrier) -> None:
-    """Trying again would not help."""
+def test_a_refusal_that_records_nothing_is_parked_at_once(shop: Shop, carrier: Carrier) -> None:
+    """Another attempt would be refused as well."""
     carrier.broken["1"] = Refused("we do not go there")
     shop.place(an_order("1"))
 
@@ -173,7 +185,7 @@ def test_a_refusal_that_is_no_answer_is_parked_at_once(shop: Shop, carrier: Carr
 
 
 def test_later_events_of_a_process_wait_behind_the_one_that_failed(shop: Shop, carrier: Carrier) -> None:
-    """Each process is handled in order, after the replay too."""
+    """The events of a process are handled in order, also after a replay."""
     carrier.broken["1"] = ConnectionError("the carrier does not answer")
     shop.place(an_order("1"))
     shop.drain()
@@ -195,7 +207,7 @@ def test_later_events_of_a_process_wait_behind_the_one_that_failed(shop: Shop, c
 
 
 def test_an_event_in_another_process_s_name_is_parked(shop: Shop) -> None:
-    """Nobody reacts to it, and the saga whose name it bears shows a finding."""
+    """No service acts on it, and the saga whose correlation id it bears has a finding."""
     shop.place(an_order("1"))
     shop.drain()
     reserved = InventoryReserved(an_order("1").placed_at, "2", "sku9", 1, 1, 1)
@@ -204,8 +216,8 @@ def test_an_event_in_another_process_s_name_is_parked(shop: Shop) -> None:
 
     shop.drain()
 
-    [letter] = shop.ledger.query("dead_letters").rows
-    assert (letter["service"], letter["status"]) == ("payment", "parked")
+    [dead_letter] = shop.ledger.query("dead_letters").rows
+    assert (dead_letter["service"], dead_letter["status"]) == ("payment", "parked")
     [finding] = shop.ledger.query("findings").rows
     assert "is about '2'" in finding["problem"]
 
@@ -223,8 +235,8 @@ def test_an_event_that_cannot_be_read_is_parked_and_stops_no_service(shop: Shop)
     assert shop.topics("order_flow-1") == ["OrderCreated", "DeliveryFailed"]
 
 
-def test_a_service_that_comes_back_goes_on_with_its_letters(shop: Shop, carrier: Carrier) -> None:
-    """What waits is in the log, not in a process's memory."""
+def test_a_service_that_comes_back_goes_on_with_its_dead_letters(shop: Shop, carrier: Carrier) -> None:
+    """The log holds what waits, not the memory of a process."""
     carrier.broken["1"] = ConnectionError("the carrier does not answer")
     shop.place(an_order("1"))
     while not carrier.attempts:
@@ -237,7 +249,29 @@ def test_a_service_that_comes_back_goes_on_with_its_letters(shop: Shop, carrier:
     assert shop.ledger.state("order_flow-1").status is Status.COMPLETED
 
 
+def test_a_dead_letter_comes_due_by_the_clock_of_the_ledger(sqlite_url: str, carrier: Carrier) -> None:
+    """The clock that drives sagas drives services as well."""
+    now = datetime.now(UTC)
+    carrier.service.retry = Retry(attempts=3, backoff_seconds=3_600.0, backoff_seconds_max=3_600.0)
+    carrier.broken["1"] = ConnectionError("the carrier does not answer")
+    clock = Clock(lambda: now, monotonic, sleep)
+    with closing(Ledger(open_backend(sqlite_url, create=True), _app(carrier), clock=clock)) as ledger:
+        shop = Shop(ledger)
+        shop.stock(sku1=100)
+        shop.place(an_order("1"))
+        while shop.bus.run_once():
+            pass
+        carrier.broken.clear()
+
+        before = (shop.bus.run_once(), list(carrier.attempts))
+        now += timedelta(days=1)
+        shop.bus.drain(timeout_seconds=30)
+
+        assert before == (0, ["1"])
+        assert ledger.state("order_flow-1").status is Status.COMPLETED
+
+
 def test_every_service_of_the_shop_reacts_to_something() -> None:
-    """A service without reactions would be a mistake in its declaration."""
+    """A service without reactions would be declared wrongly."""
     assert all(service.topics for service in SERVICES)
     assert place(an_order("1"))[0] == "order_flow-1"

@@ -46,8 +46,8 @@ REFUNDED = PaymentRefunded(NOON, "1", "1", "c1", 500, "GBP")
 
 
 def derived_from(*events: Event) -> DerivedSaga:
-    """The process `order_flow-1`, as derived from these events."""
-    derived = DerivedSaga.empty("order_flow-1")
+    """Returns the process `order_flow-1`, derived from these events."""
+    derived = DerivedSaga.nothing("order_flow-1")
     for position, event in enumerate(events, 1):
         recorded = RecordedEvent(position, "any-1", position, event, "order_flow-1", None, Meta(), NOON)
         derived, _ = derive(order_choreography, derived, recorded)
@@ -55,7 +55,7 @@ def derived_from(*events: Event) -> DerivedSaga:
 
 
 def test_a_process_that_went_forward_is_completed() -> None:
-    """Each event means that a stage is done, and the next one waited for."""
+    """Each event means that a stage is done, and that the process waits for the next one."""
     derived = derived_from(CREATED, RESERVED, PAID, SHIPPED, AWARDED, COMPLETED)
 
     assert derived.violations == ()
@@ -64,15 +64,15 @@ def test_a_process_that_went_forward_is_completed() -> None:
 
 
 def test_a_process_that_was_undone_is_compensated() -> None:
-    """It ends with the last undoing, for the reason of the abort."""
+    """It ends with the last compensation, and its cause is the reason for the abort."""
     derived = derived_from(CREATED, RESERVED, DECLINED, CANCELLED, RELEASED)
 
     assert derived.violations == ()
     assert (derived.state.status, derived.state.cause) == (Status.COMPENSATED, "payment declined")
 
 
-def test_a_stage_published_in_parts_is_done_with_the_last_part() -> None:
-    """Until then its service is waited for."""
+def test_a_stage_recorded_in_parts_is_done_with_the_last_part() -> None:
+    """Until then the process waits for that service."""
     first = InventoryReserved(NOON, "1", "sku1", 2, 1, 2)
     second = InventoryReserved(NOON, "1", "sku2", 2, 2, 2)
 
@@ -97,8 +97,8 @@ def test_a_stage_published_in_parts_is_done_with_the_last_part() -> None:
         ((RESERVED,), "came before OrderCreated"),
     ],
 )
-def test_an_event_that_the_declaration_does_not_allow_is_a_violation(events: tuple[Event, ...], problem: str) -> None:
-    """It happened, so nothing fails; but the saga says where it went wrong."""
+def test_an_event_that_the_declaration_does_not_allow_is_a_finding(events: tuple[Event, ...], problem: str) -> None:
+    """Nothing fails, since the event is in the log, and the saga says what was wrong with it."""
     derived = derived_from(*events)
 
     [violation] = derived.violations
@@ -106,30 +106,30 @@ def test_an_event_that_the_declaration_does_not_allow_is_a_violation(events: tup
     assert (violation.position, violation.topic) == (len(events), type(events[-1]).schema.name)
 
 
-def test_money_taken_out_of_turn_still_has_to_be_given_back() -> None:
-    """What happened counts, allowed or not."""
+def test_a_payment_out_of_turn_still_has_to_be_refunded() -> None:
+    """An event counts, whether the declaration allows it there or not."""
     derived = derived_from(CREATED, PAID, CANCELLED, REFUNDED)
 
     assert derived.state.step("process_payment").compensation.progress is Progress.DONE
     assert len(derived.violations) == 1
 
 
-def test_an_order_cancelled_while_a_service_works_ends_when_that_service_skips_its_step() -> None:
-    """The stage in flight counts as refused."""
+def test_an_order_cancelled_while_a_service_works_ends_when_that_service_abstains() -> None:
+    """The stage in progress counts as refused."""
     cancelled = OrderCancelled(NOON, "1", "the customer called")
     skipped = StepSkipped(
         NOON, "payment", "InventoryReserved", "process_payment", Direction.FORWARD, "the order is cancelled"
     )
 
     open_ = derived_from(CREATED, RESERVED, cancelled, RELEASED)
-    ended = derived_from(CREATED, RESERVED, cancelled, RELEASED, skipped)
+    ended = derived_from(CREATED, RESERVED, cancelled, RELEASED, abstained)
 
     assert open_.state.end is None
     assert (ended.state.status, ended.violations) == (Status.COMPENSATED, ())
 
 
 def test_an_order_cancelled_while_a_reaction_is_to_be_tried_again_is_not_over() -> None:
-    """The service may still do it: it ends when that service has answered."""
+    """The service may still do its step, so the process ends only when that service has recorded its reply."""
     failed = DeliveryFailed(NOON, "payment", 2, "InventoryReserved", 1, Failure("OSError", "no line"), NOON)
     cancelled = OrderCancelled(NOON, "1", "the customer called")
     skipped = StepSkipped(
@@ -137,14 +137,14 @@ def test_an_order_cancelled_while_a_reaction_is_to_be_tried_again_is_not_over() 
     )
 
     open_ = derived_from(CREATED, RESERVED, failed, cancelled, RELEASED)
-    ended = derived_from(CREATED, RESERVED, failed, cancelled, RELEASED, DeliverySettled(NOON, "payment", 2), skipped)
+    ended = derived_from(CREATED, RESERVED, failed, cancelled, RELEASED, DeliverySettled(NOON, "payment", 2), abstained)
 
     assert open_.state.end is None
     assert (ended.state.status, ended.violations) == (Status.COMPENSATED, ())
 
 
-def test_silence_beyond_the_deadline_is_a_stall_that_names_the_step_waited_for() -> None:
-    """A process that has ended is silent for good."""
+def test_a_process_without_events_for_too_long_is_stalled_at_the_step_that_it_waits_for() -> None:
+    """A process that has ended never stalls."""
     waiting = derived_from(CREATED, RESERVED).state
 
     assert stalls_at(order_choreography, waiting) == NOON + timedelta(seconds=order_choreography.stall_timeout_seconds)
@@ -152,8 +152,8 @@ def test_silence_beyond_the_deadline_is_a_stall_that_names_the_step_waited_for()
     assert stalls_at(order_choreography, derived_from(CREATED, RESERVED, DECLINED, CANCELLED, RELEASED).state) is None
 
 
-def test_a_process_all_of_whose_stages_are_done_waits_for_its_ending_service() -> None:
-    """The event that ends it is what is awaited."""
+def test_a_process_all_of_whose_stages_are_done_waits_for_its_closing_service() -> None:
+    """It waits for the event that ends it."""
     assert awaited(order_choreography, derived_from(CREATED, RESERVED, PAID, SHIPPED, AWARDED).state) == (
         "OrderCompleted",
         "order",
@@ -161,7 +161,7 @@ def test_a_process_all_of_whose_stages_are_done_waits_for_its_ending_service() -
 
 
 def test_a_choreography_whose_events_mean_two_things_is_refused() -> None:
-    """Its saga could not be derived."""
+    """Its saga could not be derived from its events."""
     with pytest.raises(DefinitionError, match="two meanings"):
         Choreography(
             "twice",

@@ -1,4 +1,4 @@
-"""Orders and returns through services that only react, on both backends."""
+"""Orders and returns through services that react to each other, on both backends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORWARD = ["OrderCreated", "InventoryReserved", "PaymentSucceeded", "ShipmentPre
 
 
 def test_an_order_goes_from_service_to_service_until_it_is_completed(shop: Shop) -> None:
-    """Nobody tells a service what comes next."""
+    """Each service reacts to the event of the one before."""
     shop.place(order("1"))
 
     shop.drain()
@@ -26,7 +26,7 @@ def test_an_order_goes_from_service_to_service_until_it_is_completed(shop: Shop)
 
 
 def test_a_guest_earns_no_points_and_the_service_says_so(shop: Shop) -> None:
-    """The order is completed by that answer."""
+    """The order is completed by that event."""
     shop.place(order("1", customer_id=None))
 
     shop.drain()
@@ -35,7 +35,7 @@ def test_a_guest_earns_no_points_and_the_service_says_so(shop: Shop) -> None:
 
 
 def test_a_declined_payment_cancels_the_order_and_every_service_undoes_what_it_did(shop: Shop) -> None:
-    """Who did nothing says so; the saga ends when the last piece is free again."""
+    """A service with nothing to undo records that; the saga ends when the last piece is free again."""
     shop.place(order("1", ("sku1", 2), ("sku2", 3), declined=True))
 
     shop.drain()
@@ -50,7 +50,7 @@ def test_a_declined_payment_cancels_the_order_and_every_service_undoes_what_it_d
 
 
 def test_an_order_for_more_than_there_is_reserves_nothing(shop: Shop) -> None:
-    """All articles or none: the one that was there stays on the shelf."""
+    """Either every article is reserved, or none."""
     shop.place(order("1", ("sku1", 2), ("sku2", 101)))
 
     shop.drain()
@@ -60,17 +60,17 @@ def test_an_order_for_more_than_there_is_reserves_nothing(shop: Shop) -> None:
     assert [row["on_hand"] for row in shop.ledger.query("inventory").rows] == [100, 100]
 
 
-@pytest.mark.parametrize(("quantity", "customer_id", "said"), [(1, "c1", 0), (0, "c1", 2), (1, None, 1)])
+@pytest.mark.parametrize(("quantity", "customer_id", "skipped"), [(1, "c1", 0), (0, "c1", 2), (1, None, 1)])
 def test_a_return_is_restocked_refunded_and_its_points_deducted(
-    shop: Shop, quantity: int, customer_id: str | None, said: int
+    shop: Shop, quantity: int, customer_id: str | None, skipped: int
 ) -> None:
-    """Where there is nothing to do, the service says so and the next one goes on."""
+    """A service with nothing to do records that, and the next one goes on."""
     shop.place(returned("C1", quantity, customer_id))
 
     shop.drain()
 
     topics = shop.topics("return_flow-C1")
-    assert (topics[0], topics[-1], topics.count("Abstained")) == ("ReturnRequested", "ReturnCompleted", said)
+    assert (topics[0], topics[-1], topics.count("Abstained")) == ("ReturnRequested", "ReturnCompleted", skipped)
     assert shop.ledger.state("return_flow-C1").status is Status.COMPLETED
 
 
@@ -95,7 +95,7 @@ def test_an_order_of_the_other_style_is_not_begun_twice(shop: Shop) -> None:
 
 
 def test_services_leave_the_events_of_orchestrated_sagas_alone(shop: Shop) -> None:
-    """Both styles live in one log, without double effects."""
+    """Both styles share one log, and each effect happens once."""
     shop.ledger.start("fulfil_order", order("1"))
     before = shop.ledger.backend.head().position
 
@@ -105,7 +105,7 @@ def test_services_leave_the_events_of_orchestrated_sagas_alone(shop: Shop) -> No
 
 
 def test_two_instances_of_each_service_handle_each_event_once(shop: Shop) -> None:
-    """Whoever is slower finds its position moved, and goes on from there."""
+    """The slower instance finds the position moved, and goes on from there."""
     shop.place(*(order(str(number)) for number in range(20)))
     buses = [InProcessBus(shop.ledger), InProcessBus(shop.ledger)]
 
@@ -119,7 +119,7 @@ def test_two_instances_of_each_service_handle_each_event_once(shop: Shop) -> Non
 
 
 def test_the_views_treat_a_choreographed_saga_like_any_other(shop: Shop) -> None:
-    """Its row, its attempts, and no drift from a shadow folded anew."""
+    """Its rows are there, and no view drifts from its events."""
     shop.place(order("1"), order("2", declined=True))
 
     shop.drain()
@@ -139,20 +139,20 @@ def test_the_views_treat_a_choreographed_saga_like_any_other(shop: Shop) -> None
         assert drift(ledger.context.queries, ledger.backend, ledger.context.codec, view).count == 0
 
 
-def test_the_past_of_a_choreographed_saga_is_its_first_facts(shop: Shop) -> None:
-    """At each version, the state is the fold of as many facts."""
+def test_a_past_state_of_a_choreographed_saga_is_the_fold_of_its_first_events(shop: Shop) -> None:
+    """The state at a version is the fold of as many events."""
     shop.place(order("1", declined=True))
     shop.drain()
-    facts = shop.ledger.history("order_flow-1", participants=False)
+    events = shop.ledger.history("order_flow-1", participants=False)
 
-    versions = [shop.ledger.state("order_flow-1", at).version for at in range(1, len(facts) + 1)]
+    versions = [shop.ledger.state("order_flow-1", at).version for at in range(1, len(events) + 1)]
 
-    assert versions == [fact.version for fact in facts] == list(range(1, len(facts) + 1))
-    assert shop.ledger.state("order_flow-1", facts[0].recorded_at).status is Status.RUNNING
+    assert versions == [event.version for event in events] == list(range(1, len(events) + 1))
+    assert shop.ledger.state("order_flow-1", events[0].recorded_at).status is Status.RUNNING
 
 
-def test_a_view_that_lags_by_one_event_at_a_time_says_the_same(shop: Shop) -> None:
-    """What the translator remembers between batches is only a cache."""
+def test_a_view_that_follows_one_event_at_a_time_is_the_same(shop: Shop) -> None:
+    """The state that is kept between batches is only a cache."""
     shop.place(order("1"), order("2", declined=True))
     shop.bus.drain()
     slow = Projector(shop.ledger.backend, shop.ledger.context.codec, shop.ledger.app.projections, batch_events_max=1)
@@ -165,7 +165,7 @@ def test_a_view_that_lags_by_one_event_at_a_time_says_the_same(shop: Shop) -> No
 
 
 def test_waiting_for_a_choreographed_saga_ends_with_it(shop: Shop) -> None:
-    """As it does for an orchestrated one."""
+    """Waiting works as it does for an orchestrated saga."""
     shop.place(order("1"))
     shop.bus.start()
     try:

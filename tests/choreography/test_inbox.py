@@ -1,4 +1,4 @@
-"""Messages that are no events of this log, and messages that come again."""
+"""Messages that the inbox rejects, and messages that come again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STREAM = "sagaledger_test"
 
 @pytest.fixture
 def placed(sqlite_shop: Shop) -> StoredRow:
-    """The event of an order that was placed."""
+    """The first event of an order."""
     sqlite_shop.place(order("1"))
     return sqlite_shop.ledger.backend.correlated("order_flow-1")[0]
 
@@ -26,19 +26,19 @@ def _notice(row: StoredRow) -> EventNotice:
     return read(STREAM, headers_of(STREAM, row), row.state)
 
 
-def test_an_event_survives_the_way_through_a_message(placed: StoredRow) -> None:
-    """Its attributes are in the headers, its bytes are the body."""
+def test_a_message_says_which_event_there_is(placed: StoredRow) -> None:
+    """The headers have the event's attributes, the body its bytes."""
     notice = _notice(placed)
 
     assert notice == EventNotice(placed.position, "OrderCreated", "order_flow-1", placed.state)
 
 
 def test_a_message_that_comes_again_counts_once(sqlite_shop: Shop, placed: StoredRow) -> None:
-    """To this instance of the service, and to one that knows nothing of it."""
+    """That holds for the same instance of the service, and for one that never saw it."""
     first, second = (NatsInbox(sqlite_shop.ledger.context, inventory) for _ in range(2))
 
-    for receiver in (first, first, second):
-        assert receiver.receive([_notice(placed), _notice(placed)]) == []
+    for inbox in (first, first, second):
+        assert inbox.receive([_notice(placed), _notice(placed)]) == []
 
     assert sqlite_shop.topics("order_flow-1") == ["OrderCreated", "InventoryReserved"]
     assert sqlite_shop.ledger.backend.consumer_position(f"inbox:inventory:{placed.position}") == 1
@@ -57,7 +57,7 @@ def test_a_message_that_comes_again_counts_once(sqlite_shop: Shop, placed: Store
     ],
 )
 def test_a_malformed_message_is_rejected_with_its_reason(placed: StoredRow, header: str, value: str, why: str) -> None:
-    """Nothing of it is believed."""
+    """The error names the header."""
     headers = {**headers_of(STREAM, placed), header: value}
 
     with pytest.raises(MessageRejected, match=why):
@@ -65,13 +65,13 @@ def test_a_malformed_message_is_rejected_with_its_reason(placed: StoredRow, head
 
 
 def test_a_message_without_headers_is_rejected(placed: StoredRow) -> None:
-    """Anybody may publish anything."""
+    """Other programs may publish to the subject as well."""
     with pytest.raises(MessageRejected, match="no CloudEvent"):
         read(STREAM, None, placed.state)
 
 
 def test_an_oversized_message_is_rejected(placed: StoredRow) -> None:
-    """No event is that large."""
+    """No event of the log is that large."""
     with pytest.raises(MessageRejected, match="more than an event may have"):
         read(STREAM, headers_of(STREAM, placed), bytes(STATE_BYTES_MAX + 1))
 
@@ -88,18 +88,18 @@ def test_an_oversized_message_is_rejected(placed: StoredRow) -> None:
 def test_a_message_that_the_log_contradicts_is_rejected(
     sqlite_shop: Shop, placed: StoredRow, forged: dict[str, object], why: str
 ) -> None:
-    """The broker is never the source of truth; nothing is recorded for it."""
+    """The broker is never the source of truth, so such a message records nothing."""
     before = sqlite_shop.ledger.backend.head().position
-    receiver = NatsInbox(sqlite_shop.ledger.context, inventory)
+    inbox = NatsInbox(sqlite_shop.ledger.context, inventory)
 
-    [rejection] = receiver.receive([_notice(placed)._replace(**forged)])  # type: ignore[arg-type]
+    [rejection] = inbox.receive([_notice(placed)._replace(**forged)])  # type: ignore[arg-type]
 
     assert why in str(rejection.error)
     assert sqlite_shop.ledger.backend.head().position == before
 
 
 def test_an_earlier_event_that_was_never_delivered_is_handled_first(sqlite_shop: Shop) -> None:
-    """The log says what is outstanding; the message only says when to look."""
+    """The log says what is unhandled; the message only says which process to look at."""
     sqlite_shop.place(order("1", declined=True))
     sqlite_shop.bus.drain()
     rows = sqlite_shop.ledger.backend.correlated("order_flow-1")
@@ -111,17 +111,17 @@ def test_an_earlier_event_that_was_never_delivered_is_handled_first(sqlite_shop:
     assert sqlite_shop.ledger.backend.head().position == head, "the embedded bus had handled it"
 
 
-def test_the_checkpoint_moves_to_the_first_event_that_is_outstanding(sqlite_shop: Shop) -> None:
-    """So `participants` says how far a service is, whoever delivers."""
+def test_the_checkpoint_moves_to_the_first_unhandled_event(sqlite_shop: Shop) -> None:
+    """So the command `participants` says how far a service is, with a broker as without one."""
     sqlite_shop.place(order("1"), order("2"))
     first, second = (sqlite_shop.ledger.backend.correlated(f"order_flow-{key}")[0] for key in "12")
-    receiver = NatsInbox(sqlite_shop.ledger.context, inventory)
+    inbox = NatsInbox(sqlite_shop.ledger.context, inventory)
 
-    receiver.receive([_notice(first)])
-    receiver.tick()
+    inbox.receive([_notice(first)])
+    inbox.tick()
     position = sqlite_shop.ledger.backend.consumer_position("service:inventory")
-    receiver.receive([_notice(second)])
-    receiver.tick()
+    inbox.receive([_notice(second)])
+    inbox.tick()
 
     assert position == second.position - 1
     assert (
@@ -130,7 +130,7 @@ def test_the_checkpoint_moves_to_the_first_event_that_is_outstanding(sqlite_shop
 
 
 def test_more_events_than_one_append_may_have_are_handled_in_several(sqlite_shop: Shop) -> None:
-    """A crowd of large orders arrives at once."""
+    """Eighty orders of 150 articles arrive at once."""
     articles = {f"a{number}": 1_000 for number in range(150)}
     sqlite_shop.stock(**articles)
     orders = [order(str(number), *((sku, 1) for sku in articles)) for number in range(80)]

@@ -25,12 +25,12 @@ EXAMPLES = settings(
     max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 LEFT_OUT = ("updated_at", "closed_at", "prepared_at", "cancelled_at", "reason")
-"""Times; and the wording of a refusal, which says how much stock there was at that moment."""
+"""Times differ, and so does the text of a refusal, which says how much stock there was at that moment."""
 VIEWS = ("orders", "inventory", "payments", "shipments", "loyalty")
 
 
 def _busy_shop(folder: str) -> Shop:
-    """A shop with orders of every fate, none of which competes for goods with another."""
+    """Returns a shop with orders of every outcome, none of which competes with another for goods."""
     shop = Shop(Ledger.open(f"sqlite:///{Path(folder) / 'ledger.db'}", APP))
     shop.stock(sku1=100, sku2=100)
     shop.place(
@@ -76,17 +76,17 @@ def _same_as_undisturbed(shop: Shop) -> None:
 @given(seed=SEEDS)
 @EXAMPLES
 def test_services_may_take_their_turns_in_any_order_and_come_back_at_any_time(seed: int) -> None:
-    """Two instances of each follow the log, and now and then one forgets all that it knew."""
+    """Two instances of each service follow the log, and some of them are replaced by a new instance."""
     random = Random(seed)  # noqa: S311  # deliveries that can be repeated
     with TemporaryDirectory() as folder:
         shop = _busy_shop(folder)
         services = list(APP.services.values()) * 2
-        followers = [Subscription(shop.ledger.context, service) for service in services]
+        subscriptions = [Subscription(shop.ledger.context, service) for service in services]
         for _ in range(ROUNDS_MAX):
-            at = random.randrange(len(followers))
+            at = random.randrange(len(subscriptions))
             if random.random() < 0.1:
-                followers[at] = Subscription(shop.ledger.context, services[at])
-            followers[at].step()
+                subscriptions[at] = Subscription(shop.ledger.context, services[at])
+            subscriptions[at].step()
 
         InProcessBus(shop.ledger).drain(timeout_seconds=30)
 
@@ -97,15 +97,15 @@ def test_services_may_take_their_turns_in_any_order_and_come_back_at_any_time(se
 @given(seed=SEEDS, lost=st.sampled_from([0.0, 0.2]))
 @EXAMPLES
 def test_a_broker_may_deliver_late_twice_and_in_any_order(seed: int, lost: float) -> None:
-    """What it loses for good, the log makes up for."""
+    """The log makes up for the messages that it loses."""
     random = Random(seed)  # noqa: S311  # deliveries that can be repeated
     with TemporaryDirectory() as folder:
         shop = _busy_shop(folder)
-        receivers = [NatsInbox(shop.ledger.context, service) for service in APP.services.values() for _ in range(2)]
+        inboxes = [NatsInbox(shop.ledger.context, service) for service in APP.services.values() for _ in range(2)]
         for _ in range(ROUNDS_MAX):
-            receiver = random.choice(receivers)
+            inbox = random.choice(inboxes)
             kept = [notice for notice in _notices(shop) if _draw(seed, notice) >= lost]
-            receiver.receive(random.choices(kept, k=random.randint(1, 4)))
+            inbox.receive(random.choices(kept, k=random.randint(1, 4)))
 
         InProcessBus(shop.ledger).drain(timeout_seconds=30)
 
@@ -118,7 +118,7 @@ def _draw(seed: int, notice: EventNotice) -> float:
 
 
 def _notices(shop: Shop) -> list[EventNotice]:
-    """Every choreographed event there is, as a message would tell it."""
+    """Returns a notice of every choreographed event."""
     rows = shop.ledger.backend.read(0, limit=5_000)
     return [
         EventNotice(row.position, row.topic, row.correlation_id, row.state)

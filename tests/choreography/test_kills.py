@@ -1,4 +1,4 @@
-"""Real orders without a coordinator, and real kills: what is left is what an orchestrated run leaves."""
+"""Choreographed runs of real orders, with real kills, have the outcomes of an orchestrated run."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ Outcomes = dict[str, list[tuple[Any, ...]]]
 
 
 class Runs:
-    """Processes that take the orders in; none is left behind."""
+    """Starts processes that run the orders, and ends all of them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._started: list[subprocess.Popen[str]] = []
 
     def start(self, url: str, *more: str) -> subprocess.Popen[str]:
-        """One more, on a ledger."""
-        words = [PROGRAM, "run", SLICE, "--db", url, "--decline-rate", "0.1", "--seed", "7", *more]
+        """Start one more process on a ledger."""
+        command = [PROGRAM, "run", SLICE, "--db", url, "--decline-rate", "0.1", "--seed", "7", *more]
         process = subprocess.Popen(
-            words, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            command, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         self._started.append(process)
         return process
 
     def end(self) -> None:
-        """End those that still run, and what they started."""
+        """End the processes that still run, and those that they started."""
         for process in self._started:
             if process.poll() is None:
                 _kill(*_children(process.pid), process.pid)
@@ -69,7 +69,7 @@ def _ends_well(process: subprocess.Popen[str]) -> None:
 
 
 def _outcomes(url: str) -> Outcomes:
-    """What the views say in the end; the log is whole, and nothing in it is against the declaration."""
+    """Returns the final rows of the views; requires an intact log without findings and dead letters."""
     with Ledger.open(url, APP) as ledger:
         assert verify(ledger.backend).ok
         assert ledger.query("findings").rows == ledger.query("dead_letters").rows == []
@@ -81,15 +81,15 @@ def _outcomes(url: str) -> Outcomes:
 
 @pytest.fixture(scope="module")
 def orchestrated(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
-    """What an orchestrated run of the same orders leaves."""
+    """The outcomes of an orchestrated run of the same orders."""
     folder = tmp_path_factory.mktemp("orchestrated")
     url = f"sqlite:///{folder / 'ledger.db'}"
     _ends_well(Runs(folder).start(url))
     return _outcomes(url)
 
 
-def test_kills_on_the_way_change_nothing(url: str, runs: Runs, orchestrated: Outcomes) -> None:
-    """The same command goes on each time where the log ends."""
+def test_kills_change_no_outcome(url: str, runs: Runs, orchestrated: Outcomes) -> None:
+    """After each kill the same command goes on where the log ends."""
     with Ledger.open(url, APP, create=True) as ledger:
         for reached in KILLED_AT:
             process = runs.start(url, "--style", "choreography")
@@ -102,10 +102,10 @@ def test_kills_on_the_way_change_nothing(url: str, runs: Runs, orchestrated: Out
     assert _outcomes(url) == orchestrated
 
 
-def test_a_broker_that_loses_everything_and_services_that_die_change_nothing(
+def test_a_broker_that_loses_everything_and_kills_of_services_change_no_outcome(
     sqlite_url: str, runs: Runs, nats: Nats, orchestrated: Outcomes
 ) -> None:
-    """Every service is killed, and the broker with all that it had stored; twice."""
+    """Twice, every service is killed, and the broker with everything that it stored."""
     process = runs.start(sqlite_url, "--style", "choreography", "--broker", nats.url)
     with Ledger.open(sqlite_url, APP) as ledger:
         for reached in (470, 1_200):
@@ -126,6 +126,6 @@ def _kill(*pids: int) -> None:
 
 
 def _children(pid: int) -> Sequence[int]:
-    """The processes that a process started."""
+    """Returns the processes that a process started."""
     found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
     return [int(word) for word in found.stdout.split()]

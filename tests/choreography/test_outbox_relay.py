@@ -11,12 +11,12 @@ from uuid import uuid4
 
 import pytest
 from nats.aio.client import Client
-from nats.js.api import StreamState
+from nats.js.api import StreamConfig, StreamState
 
 from sagaledger.domain.saga.state import Status
 from sagaledger.domain.shop.services import payment
 from sagaledger.infrastructure.choreography.nats.cloud_events import MESSAGE_ID, headers_of, subject_of
-from sagaledger.infrastructure.choreography.nats.connection import stream_of
+from sagaledger.infrastructure.choreography.nats.connection import DUPLICATE_WINDOW_SECONDS, stream_of
 from sagaledger.infrastructure.choreography.nats.consumer import NatsConsumer, subjects
 from sagaledger.infrastructure.choreography.nats.outage import pause
 from sagaledger.infrastructure.choreography.nats.outbox_relay import OutboxRelay
@@ -53,15 +53,15 @@ def _relay(shop: Shop, nats: Nats) -> None:
     asyncio.run(relay())
 
 
-def _react(shop: Shop, nats: Nats) -> None:
-    """Relay, and let every service attend to the broker, until no event is new."""
+def _react(shop: Shop, nats: Nats, *, instances: int = 1) -> None:
+    """Relay, and let every service consume from the broker, until every order has ended."""
 
     async def react() -> None:
         stopping = asyncio.Event()
         services = shop.ledger.app.services.values()
         runners = [
             OutboxRelay(shop.ledger, nats.url),
-            *(NatsConsumer(shop.ledger, service, nats.url) for service in services),
+            *(NatsConsumer(shop.ledger, service, nats.url) for service in services for _ in range(instances)),
         ]
         running = [asyncio.create_task(runner.run(stopping)) for runner in runners]
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -92,7 +92,7 @@ def _last_choreographed(shop: Shop) -> StoredRow:
 
 
 def _stream(shop: Shop, nats: Nats) -> StreamState:
-    """What the broker's stream has."""
+    """Returns the state of the broker's stream."""
 
     async def ask() -> StreamState:
         async with Client() as client:
@@ -105,7 +105,7 @@ def _stream(shop: Shop, nats: Nats) -> StreamState:
 
 
 def test_every_choreographed_event_is_sent_and_no_other(sqlite_shop: Shop, nats: Nats) -> None:
-    """What only tells a part of something has a subject of its own, which no service has to read."""
+    """Events that are parts have a subject of their own, which a service need not read."""
     sqlite_shop.ledger.start("fulfil_order", order("9"))
     sqlite_shop.place(order("1", ("sku1", 1), ("sku2", 1)))
     sqlite_shop.bus.drain()
@@ -124,8 +124,8 @@ def test_every_choreographed_event_is_sent_and_no_other(sqlite_shop: Shop, nats:
     }
 
 
-def test_what_is_sent_again_is_dropped_by_the_broker(sqlite_shop: Shop, nats: Nats) -> None:
-    """A relay that died before it could say how far it was repeats itself; each message keeps its id."""
+def test_an_event_that_is_sent_again_is_dropped_by_the_broker(sqlite_shop: Shop, nats: Nats) -> None:
+    """A relay that died before it moved its checkpoint sends the same message ids again."""
     sqlite_shop.place(order("1"), order("2", declined=True))
     sqlite_shop.bus.drain()
     _relay(sqlite_shop, nats)
@@ -140,10 +140,10 @@ def test_what_is_sent_again_is_dropped_by_the_broker(sqlite_shop: Shop, nats: Na
     assert _stream(sqlite_shop, nats).messages == sent
 
 
-def test_a_log_that_begins_with_nothing_to_send_is_no_lost_stream(
+def test_an_empty_stream_is_not_lost_if_nothing_was_sent(
     sqlite_shop: Shop, nats: Nats, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The stream is empty because nothing was sent yet."""
+    """A log may begin with many events that are not to be sent."""
     sqlite_shop.stock(**{f"a{number}": 1 for number in range(600)})
     sqlite_shop.place(order("1"))
 
@@ -154,10 +154,10 @@ def test_a_log_that_begins_with_nothing_to_send_is_no_lost_stream(
     assert _stream(sqlite_shop, nats).messages == 1
 
 
-def test_an_empty_ledger_is_waited_with_and_that_is_told_once(
+def test_the_relay_waits_while_the_ledger_is_empty_and_says_so_once(
     sqlite_url: str, nats: Nats, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """There is nothing to relay yet, and no reason to say so again and again."""
+    """It goes on with the first event."""
     with Ledger.open(sqlite_url, APP) as ledger, caplog.at_level(logging.WARNING):
         shop = Shop(ledger)
 
@@ -178,10 +178,10 @@ def test_an_empty_ledger_is_waited_with_and_that_is_told_once(
     assert caplog.messages[1:] == ["the relay goes on"]
 
 
-def test_a_stream_that_was_lost_is_sent_again_from_the_first_event_that_somebody_has_to_handle(
+def test_a_lost_stream_is_sent_again_from_the_first_unhandled_event(
     sqlite_shop: Shop, nats: Nats, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By a relay that never saw it, too."""
+    """A relay that never saw the stream notices as well."""
     sqlite_shop.place(order("1"))
     _relay(sqlite_shop, nats)
     nats.kill()
@@ -196,7 +196,7 @@ def test_a_stream_that_was_lost_is_sent_again_from_the_first_event_that_somebody
 
 
 def test_messages_that_come_twice_late_and_in_another_order_count_once(sqlite_shop: Shop, nats: Nats) -> None:
-    """Published again by somebody who gives them other ids, so that the broker does not drop them."""
+    """They have other message ids, so that the broker does not drop them."""
     sqlite_shop.place(order("1"), order("2", declined=True), order("3"))
     _react(sqlite_shop, nats)
     log = [sqlite_shop.topics(f"order_flow-{key}") for key in "123"]
@@ -220,8 +220,42 @@ def test_messages_that_come_twice_late_and_in_another_order_count_once(sqlite_sh
     assert sqlite_shop.ledger.state("order_flow-4").status is Status.COMPLETED
 
 
-def test_an_event_too_large_for_the_broker_is_referred_to(sqlite_shop: Shop, narrow_nats: Nats) -> None:
-    """The message says where the data is: in the log. Neither the relay nor the services stop at it."""
+def test_the_instances_of_a_service_share_its_events(sqlite_shop: Shop, nats: Nats) -> None:
+    """Each event counts once, whichever instance receives it."""
+    sqlite_shop.place(*(order(str(number)) for number in range(10)))
+
+    _react(sqlite_shop, nats, instances=2)
+
+    sqlite_shop.follow()
+    assert {row["status"] for row in sqlite_shop.ledger.query("sagas").rows} == {"completed"}
+    [row] = sqlite_shop.ledger.query("inventory", where={"sku": "sku1"}).rows
+    assert (row["on_hand"], row["shipped"]) == (80, 20)
+
+
+def test_a_stream_with_other_settings_gets_those_of_the_ledger(sqlite_shop: Shop, nats: Nats) -> None:
+    """The relay does not need to be the first to make it."""
+    sqlite_shop.place(order("1"))
+    name = stream_of(sqlite_shop.ledger.context)
+
+    async def declare() -> None:
+        async with Client() as client:
+            await client.connect(nats.url)
+            await client.jetstream().add_stream(StreamConfig(name=name, subjects=[f"{name}.>"], duplicate_window=1.0))
+
+    async def ask() -> float | None:
+        async with Client() as client:
+            await client.connect(nats.url)
+            return (await client.jetstream().stream_info(name)).config.duplicate_window
+
+    asyncio.run(declare())
+    _relay(sqlite_shop, nats)
+
+    assert asyncio.run(ask()) == DUPLICATE_WINDOW_SECONDS
+    assert _stream(sqlite_shop, nats).messages == 1
+
+
+def test_an_event_too_large_for_the_broker_is_sent_by_reference(sqlite_shop: Shop, narrow_nats: Nats) -> None:
+    """The service reads its data from the log; neither the relay nor the services stop at it."""
     articles = {f"a{number}": 1 for number in range(600)}
     sqlite_shop.stock(**articles)
     sqlite_shop.place(order("1", *((sku, 1) for sku in articles)), order("2"))
@@ -232,8 +266,8 @@ def test_an_event_too_large_for_the_broker_is_referred_to(sqlite_shop: Shop, nar
     assert [sqlite_shop.ledger.state(f"order_flow-{key}").status for key in "12"] == [Status.COMPLETED] * 2
 
 
-def test_a_service_reads_what_is_told_in_parts_only_if_it_looks_at_parts() -> None:
-    """Of an order of twenty articles, payment is told once: that all are reserved."""
+def test_a_service_subscribes_to_parts_only_if_it_reacts_to_single_parts() -> None:
+    """Payment receives one message when all articles of an order are reserved, not one for each."""
     assert sorted(subjects("s", payment)) == [
         "s.order_flow.InventoryReserved",
         "s.order_flow.OrderCancelled",

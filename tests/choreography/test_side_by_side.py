@@ -1,4 +1,4 @@
-"""Both styles on the same real orders: the same outcomes, the same sums, the same rows."""
+"""Both styles, run on the same real orders, leave the same outcomes, sums and rows."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ VIEWS = {
     "shipments": ("prepared_at", "cancelled_at"),
     "loyalty": ("updated_at",),
 }
-"""What each view says of its process and of its time differs by nature, and is left out."""
+"""The columns that differ by nature, by view: they name the process, or a time."""
 
 
 @pytest.fixture(scope="module")
 def ledgers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Ledger]:
-    """Ledgers into which the bundled orders were taken, by style and opening stock."""
+    """Ledgers with the bundled orders, by style and opening stock."""
     folder = tmp_path_factory.mktemp("styles")
     opened: dict[tuple[str, str], Ledger] = {}
 
@@ -47,10 +47,10 @@ def ledgers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Le
 
 
 def _run(folder: Path, style: str, url: str, opening_stock: str) -> None:
-    words = ["run", str(SLICE), "--style", style, "--seed", "7", "--decline-rate", "0.1", "--db", url]
+    command = ["run", str(SLICE), "--style", style, "--seed", "7", "--decline-rate", "0.1", "--db", url]
     if opening_stock != "as needed":
-        words += ["--opening-stock", opening_stock]
-    subprocess.run([PROGRAM, *words], cwd=folder, check=True, capture_output=True, timeout=100)
+        command += ["--opening-stock", opening_stock]
+    subprocess.run([PROGRAM, *command], cwd=folder, check=True, capture_output=True, timeout=100)
 
 
 def _rows(ledger: Ledger, view: str) -> list[dict[str, Any]]:
@@ -61,7 +61,7 @@ def _rows(ledger: Ledger, view: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_both_styles_leave_the_same_rows(ledgers: Callable[[str, str], Ledger], view: str) -> None:
-    """The same seed gives the same outcomes, whoever decides what comes next."""
+    """The same seed gives the same outcomes, with a coordinator as without one."""
     orchestrated, choreographed = (_rows(ledgers(style, "as needed"), view) for style in STYLES)
 
     assert orchestrated == choreographed
@@ -69,7 +69,7 @@ def test_both_styles_leave_the_same_rows(ledgers: Callable[[str, str], Ledger], 
 
 
 def test_both_styles_end_the_same_sagas_the_same_way(ledgers: Callable[[str, str], Ledger]) -> None:
-    """Each order's saga, by its key."""
+    """The sagas are compared by the key of their order."""
     ended = [
         {
             row["saga_id"].partition("-")[2]: row["status"]
@@ -83,8 +83,8 @@ def test_both_styles_end_the_same_sagas_the_same_way(ledgers: Callable[[str, str
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_states_asked_for_at_once_are_as_the_view_shows_them(ledgers: Callable[[str, str], Ledger], style: str) -> None:
-    """Those of a choreographed saga are derived, the others rebuilt."""
+def test_states_read_in_bulk_equal_the_view(ledgers: Callable[[str, str], Ledger], style: str) -> None:
+    """The states of choreographed sagas are derived, the others rebuilt."""
     ledger = ledgers(style, "as needed")
     shown = {row["saga_id"]: row["status"] for row in ledger.query("sagas", limit=5_000).rows}
 
@@ -93,7 +93,7 @@ def test_states_asked_for_at_once_are_as_the_view_shows_them(ledgers: Callable[[
 
 @pytest.mark.parametrize("opening_stock", ["as needed", "20"])
 def test_money_and_goods_are_conserved(ledgers: Callable[[str, str], Ledger], opening_stock: str) -> None:
-    """With scarce stock too, where the outcome depends on who came first."""
+    """That holds for scarce stock too, where the outcome depends on the order of reservations."""
     ledger = ledgers("choreography", opening_stock)
 
     orders = ledger.query("orders", limit=5_000).rows
@@ -110,7 +110,7 @@ def test_money_and_goods_are_conserved(ledgers: Callable[[str, str], Ledger], op
 
 
 def test_a_choreographed_ledger_verifies(ledgers: Callable[[str, str], Ledger]) -> None:
-    """The log is whole, each view equals its events, and no process broke its declaration."""
+    """The log is intact, each view equals its events, and no process has findings."""
     ledger = ledgers("choreography", "as needed")
 
     assert verify(ledger.backend).ok
@@ -121,7 +121,7 @@ def test_a_choreographed_ledger_verifies(ledgers: Callable[[str, str], Ledger]) 
 
 
 def test_both_styles_live_in_one_ledger(tmp_path: Path) -> None:
-    """The orders of one style are no business of the other's participants."""
+    """An order that one style created is refused to the other, and nothing is recorded."""
     url = f"sqlite:///{tmp_path / 'both.db'}"
     _run(tmp_path, "orchestration", url, "as needed")
     with Ledger.open(url, APP) as ledger:
