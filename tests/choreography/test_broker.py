@@ -162,6 +162,20 @@ def test_a_broker_that_is_down_at_the_start_is_an_error(tmp_path: Path) -> None:
     assert "Traceback" not in down.stderr
 
 
+def test_a_broker_without_its_extra_is_an_error_that_names_it(tmp_path: Path) -> None:
+    """Everything else works without the extra."""
+    program = "import sys; sys.modules['nats'] = None; from sagaledger.infrastructure.cli.main import main; main()"
+    command = ("participants", "relay", "--broker", "nats://127.0.0.1:1", "--db", f"sqlite:///{tmp_path / 'ledger.db'}")
+
+    missing = subprocess.run(
+        [sys.executable, "-c", program, *command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert missing.returncode == 5, missing.stderr
+    assert "pip install 'sagaledger[broker]'" in missing.stderr
+    assert "Traceback" not in missing.stderr
+
+
 def test_a_file_goes_through_five_processes(tmp_path: Path, nats: Nats) -> None:
     """One command starts them all, and the outcomes are those of any other run."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
