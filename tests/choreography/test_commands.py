@@ -8,13 +8,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from sagaledger.domain.shop import PaymentSucceeded
-from sagaledger.infrastructure.event_store.append_call import Append, AppendCall
+from sagaledger.infrastructure.event_store.port import Append
 from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.ledger.transact import call_of
 from sagaledger.infrastructure.shop.app import APP
 
 from .conftest import Shop, order
@@ -68,7 +68,7 @@ def silent_order(sqlite_url: str) -> None:
         new = ledger.context.codec.encode(
             "payment-1", 1, paid, correlation_id="order_flow-1", causation_position=row.position
         )
-        ledger.backend.append(AppendCall(uuid4(), [Append([new])]))
+        ledger.backend.append(call_of([Append([new])]))
 
 
 @pytest.mark.usefixtures("two_orders")
@@ -159,7 +159,7 @@ def test_parked_events_are_listed_and_replayed(sagaledger: Command, sqlite_url: 
     with Ledger.open(sqlite_url, APP) as ledger:
         wrong = PaymentSucceeded(LONG_AGO, "9", "9", "c1", 500, "GBP")
         new = ledger.context.codec.encode("payment-9", 1, wrong, correlation_id="order_flow-1")
-        ledger.backend.append(AppendCall(uuid4(), [Append([new])]))
+        ledger.backend.append(call_of([Append([new])]))
         Shop(ledger).drain()
 
     listed = _json(sagaledger("deadletters", "list", "--json"))

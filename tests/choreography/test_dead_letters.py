@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
-from uuid import uuid4
 
 import pytest
 from msgspec.structs import replace
@@ -22,9 +21,10 @@ from sagaledger.domain.shop.choreographies import order_choreography, return_cho
 from sagaledger.domain.shop.services import SERVICES, inventory, loyalty, order, payment, place, shipping
 from sagaledger.infrastructure.choreography.replay import replay
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.port import Append, AppendCall
+from sagaledger.infrastructure.event_store.port import Append
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.ledger.transact import call_of
 from sagaledger.infrastructure.runtime.clock import Clock
 from sagaledger.projections.shop import SHOP_PROJECTIONS
 
@@ -192,7 +192,7 @@ def test_later_events_of_a_process_wait_behind_the_one_that_failed(shop: Shop, c
     codec, log = shop.ledger.context.codec, shop.ledger.backend
     paid_again = PaymentSucceeded(an_order("1").placed_at, "1", "1", "c1", 0, "GBP")
     new = codec.encode("payment-1", 2, paid_again, correlation_id="order_flow-1")
-    log.append(AppendCall(uuid4(), [Append([new])]))
+    log.append(call_of([Append([new])]))
     shop.drain()
     by_status = {row["status"]: row for row in shop.ledger.query("dead_letters").rows}
     assert by_status["deferred"]["behind"] == by_status["parked"]["position"]
@@ -212,7 +212,7 @@ def test_an_event_in_another_process_s_name_is_parked(shop: Shop) -> None:
     shop.drain()
     reserved = InventoryReserved(an_order("1").placed_at, "2", "sku9", 1, 1, 1)
     new = shop.ledger.context.codec.encode("stock-sku9", 1, reserved, correlation_id="order_flow-1")
-    shop.ledger.backend.append(AppendCall(uuid4(), [Append([new])]))
+    shop.ledger.backend.append(call_of([Append([new])]))
 
     shop.drain()
 
@@ -226,7 +226,7 @@ def test_an_event_that_cannot_be_read_is_parked_and_stops_no_service(shop: Shop)
     """The other processes go on."""
     created = OrderCreated(an_order("1").placed_at, "1", "c1", "France", 1, 500, "GBP", an_order("1").placed_at)
     bad = replace(shop.ledger.context.codec.encode("order-1", 1, created, correlation_id="order_flow-1"), state=b"{}")
-    shop.ledger.backend.append(AppendCall(uuid4(), [Append([bad])]))
+    shop.ledger.backend.append(call_of([Append([bad])]))
     shop.place(an_order("2"))
 
     shop.bus.drain(timeout_seconds=30)

@@ -20,9 +20,9 @@ from sagaledger.infrastructure.choreography.nats.connection import DUPLICATE_WIN
 from sagaledger.infrastructure.choreography.nats.consumer import NatsConsumer, subjects
 from sagaledger.infrastructure.choreography.nats.outage import pause
 from sagaledger.infrastructure.choreography.nats.outbox_relay import OutboxRelay
-from sagaledger.infrastructure.event_store.append_call import AppendCall, CheckpointUpdate
-from sagaledger.infrastructure.event_store.event_row import StoredRow
+from sagaledger.infrastructure.event_store.port import CheckpointUpdate, StoredRow
 from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.ledger.transact import call_of
 from sagaledger.infrastructure.shop.app import APP
 
 from .conftest import Shop, order
@@ -133,7 +133,7 @@ def test_an_event_that_is_sent_again_is_dropped_by_the_broker(sqlite_shop: Shop,
 
     consumer = f"relay:{stream_of(sqlite_shop.ledger.context)}"
     back = CheckpointUpdate(consumer, _position(sqlite_shop), 0)
-    sqlite_shop.ledger.backend.append(AppendCall(uuid4(), [], checkpoints=[back]))
+    sqlite_shop.ledger.backend.append(call_of([], [back]))
     _relay(sqlite_shop, nats)
 
     assert sent == len(_choreographed(sqlite_shop))
