@@ -12,7 +12,8 @@ from functools import partial
 
 from ...domain.choreography.service import Service
 from ..errors import OutcomeUnknown, PositionConflict
-from ..event_store.port import Append, AppendCall, Appended, CheckpointUpdate, Receipt, StoredRow
+from ..event_store.append_call import Append, AppendCall, Appended, CheckpointUpdate, Receipt
+from ..event_store.event_row import StoredRow
 from ..ledger.append_builder import AppendBuilder
 from ..ledger.context import LedgerContext
 from ..ledger.stream_cache import StreamCache

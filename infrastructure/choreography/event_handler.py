@@ -20,7 +20,7 @@ from ...domain.recorded_event import Meta
 from ...domain.saga.outcome import Failed, failure_of
 from ..errors import OutcomeUnknown, Unavailable
 from ..event_store.codec import UnreadableEvent
-from ..event_store.port import StoredRow
+from ..event_store.event_row import StoredRow
 from ..ledger.append_builder import AppendBuilder, NotDecidableYet, StreamsMissing
 from ..ledger.context import LedgerContext
 from ..ledger.stream_cache import StreamCache
@@ -128,7 +128,7 @@ class EventHandler:
         history = ProcessHistory(process_id, (self._codec.decode(other).event for other in latest.values()))
         reaction = rule.react(event, history) or NothingToDo("nothing was left to do")
         if isinstance(reaction, NothingToDo):
-            return [self._service.abstain(choreography, event, history, reaction)]
+            return [self._service.skip(choreography, event, history, reaction)]
         return reaction
 
     # The draft
@@ -150,7 +150,7 @@ class EventHandler:
         choreography = self._choreography_of(row)
         assert choreography is not None  # noqa: S101 -- a plan is made only for an event of a process
         event = self._codec.decode(row).event
-        return self._service.abstain(
+        return self._service.skip(
             choreography, event, ProcessHistory(_process_of(row)), NothingToDo("it was done before")
         )
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sagaledger.domain.shop import PaymentSucceeded
-from sagaledger.infrastructure.event_store.port import Append
+from sagaledger.infrastructure.event_store.append_call import Append
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.ledger.transact import call_of
 from sagaledger.infrastructure.shop.app import APP

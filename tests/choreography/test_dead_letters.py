@@ -20,8 +20,8 @@ from sagaledger.domain.shop import PARTICIPANTS, InventoryReserved, OrderCreated
 from sagaledger.domain.shop.choreographies import order_choreography, return_choreography
 from sagaledger.domain.shop.services import SERVICES, inventory, loyalty, order, payment, place, shipping
 from sagaledger.infrastructure.choreography.replay import replay
+from sagaledger.infrastructure.event_store.append_call import Append
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.port import Append
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.ledger.transact import call_of

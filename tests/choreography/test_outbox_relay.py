@@ -20,7 +20,8 @@ from sagaledger.infrastructure.choreography.nats.connection import DUPLICATE_WIN
 from sagaledger.infrastructure.choreography.nats.consumer import NatsConsumer, subjects
 from sagaledger.infrastructure.choreography.nats.outage import pause
 from sagaledger.infrastructure.choreography.nats.outbox_relay import OutboxRelay
-from sagaledger.infrastructure.event_store.port import CheckpointUpdate, StoredRow
+from sagaledger.infrastructure.event_store.append_call import CheckpointUpdate
+from sagaledger.infrastructure.event_store.event_row import StoredRow
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.ledger.transact import call_of
 from sagaledger.infrastructure.shop.app import APP

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from ....domain.choreography.service import Service
 from ...errors import PositionConflict, Unavailable
-from ...event_store.port import CheckpointUpdate, StoredRow
+from ...event_store.append_call import CheckpointUpdate
+from ...event_store.event_row import StoredRow
 from ...ledger.context import LedgerContext
 from ...ledger.transact import call_of
 from ..delivery import Delivery, ReactionBatch, consumer_of

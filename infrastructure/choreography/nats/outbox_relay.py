@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from ....domain.choreography.choreography import is_whole
 from ...errors import PositionConflict
+from ...event_store.append_call import CheckpointUpdate
 from ...event_store.codec import UnreadableEvent
-from ...event_store.port import CheckpointUpdate, StoredRow
+from ...event_store.event_row import StoredRow
 from ...ledger.context import HasContext
 from ...ledger.transact import call_of
 from ...runtime.failpoints import awaiting_failpoint
