@@ -11,19 +11,20 @@ from .backend import Backend
 _URL_FORMS: Final = "sqlite:///file.db, sqlite:////absolute/file.db or postgresql://user@host/database"
 
 
-def open_backend(url: str, *, create: bool = False) -> Backend:
+def open_backend(url: str, *, create: bool = False, must_exist: bool = False) -> Backend:
     """Return the backend that holds the ledger at a URL.
 
-    `create` makes or upgrades the schema (`sagaledger init`); a SQLite file that is absent or empty is always made.
+    `create` creates or upgrades the schema (`sagaledger init`). A SQLite file that is absent or empty becomes a ledger,
+    unless `must_exist` forbids that.
     Raises `NotALedger` for a database that holds something else or another version of the schema, `Unavailable` for one
-    that cannot be reached or a URL of no known form.
+    that cannot be reached, that is absent and must exist, or whose URL has no known form.
     """
     scheme, separator, rest = url.partition("://")
     match scheme:
         case "sqlite" if separator and rest.startswith("/") and len(rest) > 1:
             from .sqlite.store import SqliteStore  # noqa: PLC0415  # a command imports only its own backend's driver
 
-            return SqliteStore(Path(rest[1:]), url=url, create=create)
+            return SqliteStore(Path(rest[1:]), url=url, create=create, must_exist=must_exist)
         case "postgresql" | "postgres" if separator:
             from .postgres.store import PostgresStore  # noqa: PLC0415  # as above
 

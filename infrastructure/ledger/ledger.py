@@ -34,13 +34,14 @@ class Ledger:
         self._context = LedgerContext(backend, app, clock=clock)
 
     @classmethod
-    def open(cls, url: str, app: App | None = None, *, create: bool = False) -> Self:
+    def open(cls, url: str, app: App | None = None, *, create: bool = False, must_exist: bool = False) -> Self:
         """Open the ledger at a URL: `sqlite:///sagaledger.db`, or `postgresql://…`.
 
-        A SQLite file is made when it is absent; on PostgreSQL `create` makes or upgrades the schema.
+        A SQLite file is created when it is absent, unless it `must_exist`; on PostgreSQL `create` creates or upgrades
+        the schema.
         Raises `Unavailable` when the database cannot be used now, `NotALedger` when it is not a ledger of this version.
         """
-        ledger = cls(open_backend(url, create=create), app or App())
+        ledger = cls(open_backend(url, create=create, must_exist=must_exist), app or App())
         if create:
             try:
                 install(ledger.backend.views, ledger.app.projections)

@@ -47,7 +47,7 @@ REFUNDED = PaymentRefunded(NOON, "1", "1", "c1", 500, "GBP")
 
 def derived_from(*events: Event) -> DerivedSaga:
     """Returns the process `order_flow-1`, derived from these events."""
-    derived = DerivedSaga.nothing("order_flow-1")
+    derived = DerivedSaga.empty("order_flow-1")
     for position, event in enumerate(events, 1):
         recorded = RecordedEvent(position, "any-1", position, event, "order_flow-1", None, Meta(), NOON)
         derived, _ = derive(order_choreography, derived, recorded)

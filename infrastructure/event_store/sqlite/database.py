@@ -37,15 +37,24 @@ def microseconds_now() -> int:
 
 
 class SqliteDatabase:
-    """A ledger's file. It is made if it is absent or empty; `create` upgrades the schema of an older one.
+    """A ledger's file. An absent or empty one becomes a ledger unless it must exist; `create` upgrades an older one.
 
     Raises `NotALedger` for a file that holds something else or another version of the schema, and `Unavailable` for
     one that cannot be opened.
     """
 
-    def __init__(self, path: Path, *, url: str, create: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        url: str,
+        create: bool = False,
+        must_exist: bool = False,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> None:
         self.url = url
         self.path = path
+        self._must_exist = must_exist
         self._busy_seconds = busy_seconds
         self._idle: deque[sqlite3.Connection] = deque()
         self._writing = Lock()
@@ -134,6 +143,14 @@ class SqliteDatabase:
             )
         if not self.path.parent.is_dir():
             raise Unavailable(f"the folder {self.path.parent} does not exist: create it, or correct the URL {self.url}")
+        if self._must_exist and not self.path.exists():
+            raise self._no_ledger()
+
+    def _no_ledger(self) -> Unavailable:
+        return Unavailable(
+            f"there is no ledger in {self.path}: `sagaledger init --db {self.url}` creates one, "
+            "or name another file with --db"
+        )
 
     def _connect(self) -> sqlite3.Connection:
         return connect(self.path, timeout_seconds=self._busy_seconds)
@@ -163,6 +180,8 @@ class SqliteDatabase:
         stored = _stored_version(connection)
         if stored == 0:
             self._refuse_foreign_tables(connection)
+            if self._must_exist:
+                raise self._no_ledger()
             self._retry_busy(lambda: connection.execute("PRAGMA journal_mode = WAL"))
         if stored == 0 or (stored < newest and create):
             connection.execute("BEGIN IMMEDIATE")

@@ -35,8 +35,16 @@ class SqliteStore(SqliteWorkQueue):
     """One program writes to the file at a time, so no other program's transaction can hold rows of this ledger."""
     writes_meanwhile = False
 
-    def __init__(self, path: Path, *, url: str, create: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
-        super().__init__(SqliteDatabase(path, url=url, create=create, busy_seconds=busy_seconds))
+    def __init__(
+        self,
+        path: Path,
+        *,
+        url: str,
+        create: bool = False,
+        must_exist: bool = False,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> None:
+        super().__init__(SqliteDatabase(path, url=url, create=create, must_exist=must_exist, busy_seconds=busy_seconds))
         self.url = url
         self.name = url
         self._grown = Condition()
