@@ -49,6 +49,18 @@ class UnknownDefinition(SagaledgerError):
     """No saga definition of that name and version is registered."""
 
 
+class AppPartMissing(SagaledgerError):
+    """The ledger was opened without the part of an app that this needs: a saga, a service or a projection."""
+
+    def __init__(self, what: str, part: str) -> None:
+        super().__init__(
+            f"{what} needs {part}, which the app in use does not have: name the app that has it with "
+            "--app module:object (--app shop is the online shop)"
+        )
+        self.what = what
+        self.part = part
+
+
 class DefinitionChanged(DefinitionError):
     """A definition is not the one that sagas were started with under the same version."""
 

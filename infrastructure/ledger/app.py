@@ -82,8 +82,12 @@ class App:
             return definition
         versions = sorted(v for n, v in self._definitions if n == name)
         if not versions:
-            known = sorted({n for n, _ in self._definitions})
-            raise UnknownDefinition(f"no saga {name!r} is registered: there are {known} (--app brings your own)")
+            known = ", ".join(sorted({n for n, _ in self._definitions}))
+            has = f"it has {known}" if known else "it has none"
+            raise UnknownDefinition(
+                f"no saga {name!r} is registered with the app in use, {has}: name the app that defines it with "
+                "--app module:object (--app shop is the online shop)"
+            )
         raise UnknownDefinition(f"saga {name!r} has no version {wanted} registered: it has {versions}")
 
     @property

@@ -16,7 +16,7 @@ from ...domain.errors import InvalidInput, NotSerialisable
 from ...domain.event import Event
 from ...domain.saga.decide import NULL
 from ...domain.saga.definition import Definition
-from ...domain.saga.events import Action, CancelRequested, Direction, InterventionResolved, SignalReceived
+from ...domain.saga.events import Action, CancelRequested, Direction, InterventionResolved, SignalReceived, WaitKind
 from ...domain.saga.state import Intervention, SagaState
 from ..errors import WrongState
 from .app import App
@@ -72,7 +72,7 @@ def approval_rule(app: App, step: str, payload: Any, actor: str, reason: str, *,
     """The saga receives the signal that one of its steps waits for, or will wait for: once, and not after its wait."""
 
     def decide(state: SagaState, at: datetime) -> Event:
-        name = _signal_of(app.definition(state.definition, state.definition_version), step)
+        name = _signal_of(app, state, step)
         received = state.signals.get(name)
         if state.step(step).forward.finished or state.compensating or received is not None:
             how = f"signal {name!r} came before" if received is not None else f"the saga is {state.status}"
@@ -90,7 +90,12 @@ def write_json(what: str, value: Any) -> Raw:
         raise NotSerialisable(f"{what} is a {type(value).__name__} that is not JSON: {error}") from error
 
 
-def _signal_of(definition: Definition, step: str) -> str:
+def _signal_of(app: App, state: SagaState, step: str) -> str:
+    """Return the signal that a step waits for: the recorded one if it waits now, else the one of its definition."""
+    wait = state.step(step).forward.wait
+    if wait is not None and wait.kind is WaitKind.SIGNAL and wait.target is not None:
+        return wait.target
+    definition = app.definition(state.definition, state.definition_version)
     waits = definition.signals
     if step not in waits:
         known = f"those that do are {sorted(waits)}" if waits else "none of its steps does"

@@ -13,7 +13,7 @@ from ...domain.recorded_event import RecordedEvent
 from ...domain.saga.events import SagaStarted, StepStarted, WaitKind
 from ...domain.saga.evolve import fold_all, rebuild
 from ...domain.saga.state import SagaState
-from ..errors import SagaNotFound, TimedOut
+from ..errors import AppPartMissing, SagaNotFound, TimedOut
 from ..event_store.event_row import EventPayload
 from ..read_models.saga_deriver import process_history
 from .context import LedgerContext
@@ -42,7 +42,7 @@ def history(context: LedgerContext, saga_id: str, *, participants: bool = True) 
         found += events
         processes += filter(None, (_sub_saga_of(recorded.event) for recorded in events))
     if not any(recorded.stream_id == saga_id for recorded in found):
-        raise SagaNotFound(saga_id)
+        raise _missing(context, saga_id)
     return sorted(found, key=lambda recorded: recorded.position)
 
 
@@ -52,7 +52,7 @@ def saga_events(context: LedgerContext, saga_id: str) -> list[RecordedEvent]:
         return [recorded for recorded in _process(context, saga_id) if recorded.stream_id == saga_id]
     recorded = [context.codec.decode(row) for row in context.backend.stream(saga_id)]
     if not recorded or not isinstance(recorded[0].event, SagaStarted):
-        raise SagaNotFound(saga_id)
+        raise _missing(context, saga_id)
     return recorded
 
 
@@ -122,6 +122,14 @@ def _process(context: LedgerContext, saga_id: str) -> list[RecordedEvent]:
     if choreography is None or not rows:
         raise SagaNotFound(saga_id)
     return process_history(choreography, saga_id, [context.codec.decode(row) for row in rows])
+
+
+def _missing(context: LedgerContext, saga_id: str) -> SagaNotFound | AppPartMissing:
+    """Return why a saga cannot be read: it does not exist, or the app lacks the choreography that derives it."""
+    first = context.backend.correlated(saga_id, limit=1)
+    if first and first[0].stream_id != saga_id:
+        return AppPartMissing(f"the state of saga {saga_id!r}, which has no coordinator,", "its choreography")
+    return SagaNotFound(saga_id)
 
 
 def _sub_saga_of(event: Event) -> str | None:

@@ -1,0 +1,87 @@
+"""How far views are behind the log, and bringing them up when no worker does."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..errors import Unavailable
+from ..read_models.checkpoints import LIVE, STOPPED, Checkpoint
+from ..read_models.projector import Projector
+from .context import LedgerContext
+from .undeclared_process import find_undeclared_process, folds_sagas
+
+
+class Freshness(NamedTuple):
+    """How far an answer from a view is behind the log, and why."""
+
+    view: str
+    position: int
+    head_position: int
+    lag_seconds: float | None = None
+    """How long the first event that the view has not folded has been in the log; None if that was not asked."""
+    error: str | None = None
+    """What stopped the view, if something did."""
+    unattended: bool = False
+    """Whether no worker keeps the views up."""
+
+    @property
+    def lag_events(self) -> int:
+        """How many events of the log the view has not folded."""
+        return self.head_position - self.position
+
+
+def head_position(context: LedgerContext) -> int:
+    """Return the position of the last event in the log; 0 if it is empty."""
+    return context.backend.head().position
+
+
+def is_unattended(context: LedgerContext) -> bool:
+    """Whether no worker has a lease on the ledger, so that sagas do not move and views do not follow."""
+    return not context.backend.workers()
+
+
+def freshness(
+    context: LedgerContext, view: str, position: int, head: int, *, lag_seconds: float | None = None
+) -> Freshness:
+    """Return how far an answer at a position is behind the head, with the reason when it is behind."""
+    if position >= head:
+        return Freshness(view, position, head, lag_seconds)
+    checkpoint = next((each for each in context.queries.standings() if each.name == view), None)
+    error = checkpoint.error if checkpoint is not None and checkpoint.status == STOPPED else None
+    return Freshness(view, position, head, lag_seconds, error, is_unattended(context))
+
+
+def catch_up_if_unattended(context: LedgerContext) -> str | None:
+    """Bring the existing views that the app declares up to the head, if no worker does.
+
+    That way a ledger without a server answers from its whole log. Any number of processes may do it at once: each
+    event still counts once. No table is created, and a database that cannot be written to is left as it is.
+
+    Returns why the views stay behind; None if nothing kept them.
+    """
+    if not is_unattended(context):
+        return None
+    head = head_position(context)
+    behind = [each for each in context.queries.standings() if each.position < head and _is_followed(context, each)]
+    followed = {each.name for each in behind}
+    reason = None
+    undeclared = find_undeclared_process(context, after=min(each.position for each in behind)) if behind else None
+    if undeclared is not None:
+        followed -= {p.name for p in context.app.projections if folds_sagas(p)}
+        reason = f"the views of sagas stay behind: {undeclared} needs its choreography, which the app in use lacks"
+    if not followed:
+        return reason
+    projector = Projector(context.backend, context.codec, [p for p in context.app.projections if p.name in followed])
+    try:
+        projector.catch_up(head)
+    except Unavailable as error:
+        return f"the views stay behind: {error}"
+    finally:
+        projector.stop()
+    return reason
+
+
+def _is_followed(context: LedgerContext, checkpoint: Checkpoint) -> bool:
+    """Whether the database has the view in the version that the app declares, and it is not stopped."""
+    declared = {projection.name: projection.version for projection in context.app.projections}
+    return checkpoint.status == LIVE and declared.get(checkpoint.name) == checkpoint.version

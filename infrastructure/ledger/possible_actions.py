@@ -1,0 +1,88 @@
+"""What a saga waits for now, and what a person can do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from ...domain.saga.events import Action, Wait, WaitKind
+from ...domain.saga.state import Progress, SagaState, Status
+from .process_report import ParkedDelivery, ProcessReport
+
+
+class ActionName(StrEnum):
+    """What a person can do to a saga."""
+
+    RETRY = Action.RETRY.value
+    SKIP = Action.SKIP.value
+    RESOLVE = Action.RESOLVE.value
+    ABANDON = Action.ABANDON.value
+    APPROVE = "approve"
+    REFUSE = "refuse"
+    REPLAY = "replay"
+    """Let a service try a parked event again."""
+    CANCEL = "cancel"
+
+
+INTERVENTIONS = (ActionName.RETRY, ActionName.SKIP, ActionName.RESOLVE, ActionName.ABANDON)
+
+
+class PossibleAction(NamedTuple):
+    """One action that the saga's present state allows."""
+
+    name: ActionName
+    why: str
+    """What calls for it."""
+    step: str | None = None
+    """The step that it is about; None if it is about the whole saga."""
+    delivery: ParkedDelivery | None = None
+    """The delivery to replay."""
+
+
+class SagaWait(NamedTuple):
+    """Something that a waiting saga waits for."""
+
+    step: str | None
+    """The step that waits; None if the saga itself waits to begin."""
+    until: datetime | None
+    wait: Wait | None = None
+    """The timer, signal or sub-saga; None if an attempt is to be made again, or the saga to begin."""
+
+
+def waits_of(state: SagaState) -> Iterator[SagaWait]:
+    """Yield what a saga waits for, if it waits."""
+    if state.status is not Status.WAITING:
+        return
+    if state.scheduled:
+        yield SagaWait(None, state.begins_at)
+    for name, step in state.steps.items():
+        progress = step.forward
+        if progress.progress is Progress.RETRYING:
+            yield SagaWait(name, progress.retry_at)
+        elif progress.progress is Progress.WAITING and progress.wait is not None:
+            yield SagaWait(name, progress.wait.due_at, progress.wait)
+
+
+def actions_on_saga(state: SagaState) -> Iterator[PossibleAction]:
+    """Yield what a person can do to an orchestrated saga now."""
+    for intervention in state.interventions:
+        for name in INTERVENTIONS:
+            yield PossibleAction(name, intervention.cause, intervention.step)
+    for each in waits_of(state):
+        if each.wait is not None and each.wait.kind is WaitKind.SIGNAL:
+            why = f"step {each.step} waits for signal {each.wait.target}"
+            yield PossibleAction(ActionName.APPROVE, why, each.step)
+            yield PossibleAction(ActionName.REFUSE, why, each.step)
+    if state.end is None and not state.compensating and not state.past_pivot and not state.interventions:
+        yield PossibleAction(ActionName.CANCEL, "the saga can still be compensated")
+
+
+def actions_on_process(report: ProcessReport) -> Iterator[PossibleAction]:
+    """Yield what a person can do to a choreographed saga now."""
+    for delivery in report.parked:
+        why = f"service {delivery.service} could not handle event {delivery.position}"
+        yield PossibleAction(ActionName.REPLAY, why, delivery=delivery)
+    if report.can_be_cancelled:
+        yield PossibleAction(ActionName.CANCEL, "the saga can still be compensated")

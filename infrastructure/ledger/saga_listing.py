@@ -1,0 +1,97 @@
+"""Listing sagas page by page, newest first, and the requests to start them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import NamedTuple, Self
+
+from ...domain.choreography.derived_saga import CHOREOGRAPHED
+from ...domain.errors import InvalidInput
+from ...projections.projection import Row
+from ..event_store.start_requests import StartRequest
+from ..read_models.filter import Filter, statement
+from .context import LedgerContext
+
+
+class SagaFilter(NamedTuple):
+    """Which sagas to list; every condition that is not None must hold."""
+
+    status: str | None = None
+    definition: str | None = None
+    started_since: datetime | None = None
+    """Started at this time or later."""
+    started_before: datetime | None = None
+    stalled_at: datetime | None = None
+    """Choreographed, and silent for longer than allowed at this time."""
+
+
+class SagaCursor(NamedTuple):
+    """Where a page ends: the start and the id of its last saga."""
+
+    started_at: datetime
+    saga_id: str
+
+    def __str__(self) -> str:
+        started_at = self.started_at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+        return f"{started_at}Z,{self.saga_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a cursor from its text. Raises `InvalidInput` for any other text."""
+        started_at, separator, saga_id = text.partition(",")
+        try:
+            if not separator:
+                raise ValueError("no comma")
+            instant = datetime.fromisoformat(started_at)
+        except ValueError as error:
+            raise InvalidInput(
+                f"{text!r} is no cursor of a page of sagas: pass the one that the page before ended with"
+            ) from error
+        return cls(instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant, saga_id)
+
+
+class SagaPage(NamedTuple):
+    """Rows of the view `sagas`, read at one position of it."""
+
+    rows: list[Row]
+    position: int
+    head_position: int
+    next: SagaCursor | None
+    """Where the next page begins; None if this is the last one."""
+
+
+def list_sagas(context: LedgerContext, wanted: SagaFilter, *, limit: int, after: SagaCursor | None = None) -> SagaPage:
+    """Return one page of sagas, newest first, as the view `sagas` has them.
+
+    Raises `InvalidInput` for a limit or a value that cannot be used, `WrongState` for a view that must be rebuilt.
+    """
+    style = None if wanted.stalled_at is None else CHOREOGRAPHED
+    equal = {"status": wanted.status, "definition": wanted.definition, "style": style}
+    sagas = context.queries.projection("sagas")
+    columns = sagas.table.c
+    selected = statement(
+        sagas.table,
+        Filter(
+            {name: value for name, value in equal.items() if value is not None},
+            ("-started_at",),
+            limit,
+            None if after is None else after._asdict(),
+        ),
+    )
+    if wanted.started_since is not None:
+        selected = selected.where(columns.started_at >= wanted.started_since)
+    if wanted.started_before is not None:
+        selected = selected.where(columns.started_at < wanted.started_before)
+    if wanted.stalled_at is not None:
+        selected = selected.where(columns.stalls_at < wanted.stalled_at)
+    with context.queries.snapshot(sagas) as (connection, checkpoint):
+        rows = [dict(row) for row in connection.execute(selected).mappings()]
+    head = max(context.backend.head().position, checkpoint.position)
+    last = SagaCursor(rows[-1]["started_at"], rows[-1]["saga_id"]) if len(rows) == limit else None
+    return SagaPage(rows, checkpoint.position, head, last)
+
+
+def list_start_requests(context: LedgerContext, *, limit: int) -> list[StartRequest]:
+    """Return the sagas that programs asked for in their own transactions and that are not started, oldest first."""
+    requests = context.backend.requests
+    return [] if requests is None else requests.listed(limit=limit)

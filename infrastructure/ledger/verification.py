@@ -1,0 +1,86 @@
+"""Verifying a ledger: nobody edited its log, and each view equals what its events make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+from ...domain.errors import SagaledgerError
+from ..event_store import verify as log_verification
+from ..event_store.verify import Problem, Verification
+from ..read_models.checkpoints import BUILDING
+from ..read_models.drift import drift
+from ..read_models.scratch_view import ReportProgress
+from .context import LedgerContext
+from .undeclared_process import find_undeclared_process, folds_sagas
+from .view_operations import view_checkpoints
+
+KEYS_NAMED_MAX = 3
+"""How many rows of a view the description of a problem names."""
+
+Progress = Callable[[str], AbstractContextManager[ReportProgress]]
+"""Opens the report of one part of the work, under a label."""
+
+
+class LedgerVerification(NamedTuple):
+    """What the verification of a log and of its views found."""
+
+    log: Verification
+    problems: list[Problem]
+    """Those of the log, or else those of the views: a view of an edited log proves nothing."""
+    views_not_compared: list[str]
+    """The views that need more of an app than the one in use has."""
+
+
+def verify_ledger(
+    context: LedgerContext, *, expect: tuple[int, bytes] | None, progress: Progress
+) -> LedgerVerification:
+    """Verify the log, and then each view that the app declares.
+
+    `expect`: the position and the hash of a head that was kept elsewhere.
+    """
+    with progress("verifying the log") as report:
+        log = log_verification.verify(context.backend, expect=expect, progress=report)
+    if not log.ok:
+        return LedgerVerification(log, list(log.problems), [])
+    undeclared = find_undeclared_process(context)
+    not_compared = _undeclared_views(context)
+    problems: list[Problem] = []
+    for projection in context.app.projections:
+        if undeclared is not None and folds_sagas(projection):
+            not_compared.append(projection.name)
+            continue
+        with progress(f"verifying view {projection.name}") as report:
+            problem = _drift_of(context, projection.name, report)
+        if problem is not None:
+            problems.append(problem)
+    return LedgerVerification(log, problems, sorted(not_compared))
+
+
+def _undeclared_views(context: LedgerContext) -> list[str]:
+    """Return the views that the database has and the app does not declare."""
+    declared = {projection.name for projection in context.app.projections}
+    return [
+        checkpoint.name
+        for checkpoint in view_checkpoints(context)
+        if checkpoint.status != BUILDING and checkpoint.name not in declared
+    ]
+
+
+def _drift_of(context: LedgerContext, view: str, report: ReportProgress) -> Problem | None:
+    try:
+        found = drift(context.queries, context.backend, context.codec, view, progress=report)
+    except SagaledgerError as error:
+        position = next((each.position for each in view_checkpoints(context) if each.name == view), 0)
+        return Problem(position, str(error))
+    if not found.count:
+        return None
+    keys = ", ".join(str(tuple(difference.key.values())) for difference in found.differences[:KEYS_NAMED_MAX])
+    more = ", …" if found.count > KEYS_NAMED_MAX else ""
+    rows = "1 row differs" if found.count == 1 else f"{found.count:,} rows differ"
+    return Problem(
+        found.position,
+        f"view {view}: {rows} from what its events make: {keys}{more} (`sagaledger projections drift {view}` lists "
+        "them)",
+    )

@@ -1,0 +1,77 @@
+"""Operating views: creating, rebuilding and comparing them, and querying one as it was."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from ...domain.errors import InvalidInput
+from ...projections.projection import Projection
+from ..errors import AppPartMissing
+from ..read_models import drift as drift_of_views
+from ..read_models import rebuild as rebuild_of_views
+from ..read_models.checkpoints import Checkpoint
+from ..read_models.drift import Drift
+from ..read_models.scratch_view import ReportProgress
+from ..read_models.tables import install
+from ..read_models.time_travel import PastQueryResult
+from ..read_models.time_travel import view_at as past_view
+from .context import LedgerContext
+from .undeclared_process import find_undeclared_process, folds_sagas
+
+
+def create_views(context: LedgerContext) -> None:
+    """Create the tables of the declared views that the database does not have yet. Raises `Unavailable`."""
+    install(context.queries.engine, context.app.projections)
+
+
+def view_checkpoints(context: LedgerContext) -> list[Checkpoint]:
+    """Return how far each view, and each rebuild that has begun, has folded the log."""
+    return context.queries.standings()
+
+
+def view_columns(context: LedgerContext, view: str) -> tuple[str, ...]:
+    """Return the columns of a view that queries show. Raises `InvalidInput` for an unknown view."""
+    return context.queries.projection(view).columns
+
+
+def rebuild_view(context: LedgerContext, view: str, report: ReportProgress | None = None) -> Checkpoint:
+    """Fold a view anew from the first event, beside the live one, and replace that by it in one transaction.
+
+    Raises `AppPartMissing` if the app does not declare the view, or not all whose events it folds.
+    """
+    projection = declared_projection(context, view)
+    return rebuild_of_views.rebuild(context.backend, context.codec, projection, report)
+
+
+def compare_view(context: LedgerContext, view: str, report: ReportProgress | None = None) -> Drift:
+    """Compare a view, row by row, with what its events make of it. Raises as `rebuild_view` does."""
+    declared_projection(context, view)
+    return drift_of_views.drift(context.queries, context.backend, context.codec, view, progress=report)
+
+
+def query_at(
+    context: LedgerContext, view: str, at: int | datetime, *, report: ReportProgress | None = None, **asked: Any
+) -> PastQueryResult:
+    """Query a view as it was at a time, or at a position of the log. Raises as `rebuild_view` does."""
+    declared_projection(context, view)
+    return past_view(context.queries, context.backend, context.codec, view, at, **asked, progress=report)
+
+
+def declared_projection(context: LedgerContext, view: str) -> Projection:
+    """Return the projection of a view, if the app can fold all that the view needs.
+
+    Raises `InvalidInput` for a view that neither the app nor the database has, and `AppPartMissing` for one that the
+    app does not declare, or that needs the choreography of a process which it does not declare.
+    """
+    try:
+        projection = context.queries.projection(view)
+    except InvalidInput:
+        if any(checkpoint.name == view for checkpoint in view_checkpoints(context)):
+            raise AppPartMissing(f"folding view {view!r}", "its projection") from None
+        raise
+    if folds_sagas(projection):
+        undeclared = find_undeclared_process(context)
+        if undeclared is not None:
+            raise AppPartMissing(f"folding view {view!r}", f"the choreography of {undeclared}")
+    return projection
