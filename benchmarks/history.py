@@ -22,14 +22,14 @@ from msgspec.structs import replace
 
 from sagaledger import Ledger
 from sagaledger.domain.shop import Order, Return
-from sagaledger.infrastructure.cli.commands.run import drive as take_in
 from sagaledger.infrastructure.event_store.append_call import Append, AppendCall, Appended
 from sagaledger.infrastructure.event_store.event_log import EventLog
 from sagaledger.infrastructure.event_store.event_row import NewEvent, StoredRow
 from sagaledger.infrastructure.event_store.hash_chain import digest
 from sagaledger.infrastructure.shop.app import APP as SHOP
 from sagaledger.infrastructure.shop.order_import import SLICE, read_file
-from sagaledger.infrastructure.shop.run_orders import RunOptions
+from sagaledger.infrastructure.shop.run_options import RunOptions
+from sagaledger.infrastructure.shop.run_orders import run_orders
 
 from .limits import recorded
 from .workload import drive
@@ -48,7 +48,7 @@ def shop_history() -> list[StoredRow]:
     intake = read_file(SLICE)
     marked = replace(intake, invoices=tuple(_marked(invoice) for invoice in intake.invoices))
     with tempfile.TemporaryDirectory() as folder, Ledger.open(f"sqlite:///{Path(folder) / 'shop.db'}", SHOP) as ledger:
-        take_in(ledger, marked, TERMS)
+        run_orders(ledger, marked, TERMS)
         return recorded(ledger.backend)
 
 

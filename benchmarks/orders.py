@@ -22,7 +22,8 @@ from sagaledger.domain.shop import Return, fulfil_order, return_goods
 from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.shop.app import APP
 from sagaledger.infrastructure.shop.order_import import read_file, with_payment_method
-from sagaledger.infrastructure.shop.run_orders import RunOptions, begin
+from sagaledger.infrastructure.shop.run_options import RunOptions
+from sagaledger.infrastructure.shop.run_orders import begin
 
 from .databases import POSTGRES
 from .findings import Findings

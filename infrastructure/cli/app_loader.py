@@ -1,4 +1,4 @@
-"""Load the app that `--app module:object` names."""
+"""Load the app that `--app` names."""
 
 from __future__ import annotations
 
@@ -9,25 +9,31 @@ from pathlib import Path
 from ...domain.errors import DefinitionError
 from ..ledger.app import App
 
+SHOP = "shop"
+"""The short name of the online shop's app, the reference application of the package."""
+
 
 class AppNotLoaded(DefinitionError):
-    """The app that was named cannot be used; the message says what is missing where."""
+    """The app that was named cannot be used; the message says what is missing, and in which module."""
 
 
 def load_app(name: str | None) -> App:
-    """The app at `module:object`, with the current directory importable, or at `file.py:object`, with the file's.
+    """Return the app at `module:object` or at `file.py:object`, the shop's for `shop`, and an empty one for None.
 
-    The online shop if none is named.
-
-    Raises `AppNotLoaded`.
+    A module may stand in the current folder, and a file imports from its own. Raises `AppNotLoaded`.
     """
     if name is None:
+        return App()
+    if name == SHOP:
         from ..shop.app import APP
 
         return APP
     module_name, separator, attribute = name.rpartition(":")
     if not (module_name and separator and attribute.isidentifier()):
-        raise AppNotLoaded(f"--app {name!r} is not of the form module:object, such as shop.sagas:APP or shop.py:APP")
+        raise AppNotLoaded(
+            f"--app {name!r} is not of the form module:object, such as trips.sagas:APP or trips.py:APP, and it is not "
+            f"{SHOP}, the online shop"
+        )
     folder = Path.cwd()
     if module_name.endswith(".py"):
         file = folder / module_name

@@ -1,4 +1,4 @@
-"""What a worker's threads have to say: one line each on stderr, as every other message."""
+"""The warnings that the threads of a command log: one line each on stderr, as every other message."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import logging
 import os
 import traceback
 
-from .output.output import say
+from .output.answer import say
 
 
-class _OneLine(logging.Handler):
-    """Says a record's message; its traceback only to someone who debugs."""
+class _OneLineHandler(logging.Handler):
+    """Writes the message of a record on one line; its traceback only when SAGALEDGER_DEBUG is 1."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
@@ -23,8 +23,8 @@ class _OneLine(logging.Handler):
 
 
 def show_warnings() -> None:
-    """Show what sagaledger warns of."""
+    """Show the warnings that sagaledger logs."""
     logger = logging.getLogger("sagaledger")
     if not logger.handlers:
-        logger.addHandler(_OneLine(logging.WARNING))
+        logger.addHandler(_OneLineHandler(logging.WARNING))
         logger.propagate = False

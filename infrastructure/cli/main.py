@@ -1,4 +1,4 @@
-"""The entry point: run one command, and end with an exit code that means something."""
+"""The entry point: run one command, and exit with the code that tells how it ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def main() -> NoReturn:
     """Run the command line of this process."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character must not fail a command
     code = run(sys.argv[1:])
     _flush()
     raise SystemExit(int(code))
@@ -40,7 +40,7 @@ def run(words: list[str]) -> ExitCode:
 
 
 def _command_first(words: list[str]) -> list[str]:
-    """The same command with the options that stand before it after it: `sagaledger --db URL list` is as good."""
+    """Move the options of every command from before its name to the end: `sagaledger --db URL list` is valid too."""
     moved: list[str] = []
     rest = list(words)
     while rest and (rest[0] == "--json" or rest[0].startswith(("--db", "--app"))):
@@ -58,7 +58,7 @@ def _explain(error: Exception) -> ExitCode:
 
         traceback.print_exc()
     if isinstance(error, SagaledgerError):
-        from .error_codes import exit_code_of
+        from .exit_codes import exit_code_of
 
         return _fail(str(error), exit_code_of(error))
     return _fail(
@@ -70,7 +70,7 @@ def _explain(error: Exception) -> ExitCode:
 
 def _usage(error: Exception) -> str:
     text = " ".join(str(error).split())
-    return f"{text} (`sagaledger --help` and `sagaledger COMMAND --help` say more)"
+    return f"{text} (see `sagaledger --help` and `sagaledger COMMAND --help`)"
 
 
 def _fail(message: str, code: ExitCode) -> ExitCode:
@@ -81,7 +81,7 @@ def _fail(message: str, code: ExitCode) -> ExitCode:
 
 
 def _reader_left() -> ExitCode:
-    """Whoever read stdout (`| head`) has enough: nothing is wrong, and nothing more is written."""
+    """End without an error when the reader of stdout has closed it, as `| head` does."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     return ExitCode.OK

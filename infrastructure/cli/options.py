@@ -1,4 +1,4 @@
-"""What every command takes: which database, whose sagas, and in which form to answer."""
+"""The options of every command: which database, which app, and the form of the answer."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Options:
     ] = None
     app: Annotated[
         str | None,
-        Parameter(help="Your own sagas, as module:object [default: $SAGALEDGER_APP or the online shop]"),
+        Parameter(help="Your sagas: module:object, file.py:object, or shop [default: $SAGALEDGER_APP or none]"),
     ] = None
     json: Annotated[bool, Parameter(negative="", help="Answer with one JSON object.")] = False
 
     def again(self, *words: str) -> str:
-        """A command line to copy, on the same ledger and app as this one. A password is left out of it."""
+        """Return a command line to copy, for the same ledger and app. It never contains a password."""
         line = [_program(), *words]
         if self.db is not None and not _has_password(self.db):
             line += ["--db", self.db]
@@ -46,7 +46,7 @@ DEFAULTS = Options()
 
 
 def _program() -> str:
-    """This program as it can be called here: by its name, or by its path when that is how it was found."""
+    """Return how this program can be called here: by its name, or by the path by which it was called."""
     called = Path(sys.argv[0])
     found = shutil.which("sagaledger")
     if called.name != "sagaledger" or (found is not None and Path(found).resolve() == called.resolve()):

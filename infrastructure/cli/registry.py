@@ -1,4 +1,4 @@
-"""The commands and where each is implemented; a command's module is imported when it is called, not before."""
+"""The commands, and the module of each, which is imported only when the command is called."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ COMMANDS: tuple[tuple[str, Group, str, str], ...] = (
     ("demo", WORK, "demo:demo", "Real orders through their sagas, on a fresh SQLite file; then what to look at."),
     ("init", WORK, "init:init", "Create or upgrade the schema."),
     ("run", WORK, "run:run", "Take a file of orders through their sagas to the end, and report."),
-    ("worker", WORK, "worker:worker", "Work sagas until stopped."),
-    ("start", WORK, "worker:start", "Start one saga."),
-    ("participants", WORK, "participants:app", "The services of a choreography: how far each is, and running them."),
+    ("worker", WORK, "worker:worker", "Drive sagas until stopped."),
+    ("start", WORK, "start:start", "Start one saga."),
+    ("participants", WORK, "participants:app", "The services of choreographies: how far each is, and running them."),
     ("list", AUDIT, "list:list_sagas", "Sagas, newest first, by status, definition and time."),
     ("show", AUDIT, "show:show", "One saga on one screen: its steps, its cause, and what to do next."),
     ("history", AUDIT, "history:history", "Everything that was recorded of a saga."),
     ("state", AUDIT, "state:state", "A saga's state, rebuilt from its events: now, or at a version or a time."),
-    ("diff", AUDIT, "state:diff", "What changed in a saga between two versions or times."),
+    ("diff", AUDIT, "diff:diff", "What changed in a saga between two versions or times."),
     ("verify", AUDIT, "verify:verify_ledger", "Prove that nobody edited the log, and that the views equal it."),
     ("query", VIEWS, "query:query", "Rows of a view."),
     ("projections", VIEWS, "projections:app", "How far each view is, and rebuilding one."),
-    ("cancel", OPERATE, "operate:cancel", "Ask a saga to turn back and undo what it did."),
-    ("intervene", OPERATE, "operate:intervene", "Decide how a saga that needs a person goes on."),
-    ("deadletters", OPERATE, "deadletters:app", "Events that services could not handle, and trying them again."),
-    ("signal", OPERATE, "signal:signal", "Tell a saga something that it waits for, or will wait for."),
-    ("approve", OPERATE, "signal:approve", "Approve what a step of a saga waits for."),
-    ("refuse", OPERATE, "signal:refuse", "Refuse what a step of a saga waits for."),
-    ("workers", OPERATE, "workers:workers", "Who works this ledger, and what each holds."),
+    ("cancel", OPERATE, "cancel:cancel", "Ask a saga to compensate its steps."),
+    ("intervene", OPERATE, "intervene:intervene", "Decide how a saga that needs a person goes on."),
+    ("deadletters", OPERATE, "deadletters:app", "Events that services could not handle, and replaying them."),
+    ("signal", OPERATE, "signal:signal", "Send a saga a signal that it waits for, or will wait for."),
+    ("approve", OPERATE, "approve:approve", "Approve what a step of a saga waits for."),
+    ("refuse", OPERATE, "approve:refuse", "Refuse what a step of a saga waits for."),
+    ("workers", OPERATE, "workers:workers", "The workers of this ledger, and how many sagas each holds."),
     ("requests", OPERATE, "requests:requests", "Sagas asked for in other programs' transactions, open or refused."),
-    ("definitions", ABOUT, "definitions:definitions", "The sagas that can be started; how many each version holds."),
-    ("version", ABOUT, "version:version", "The version of sagaledger and of what it stands on."),
+    ("definitions", ABOUT, "definitions:definitions", "The versions of definitions; how many sagas each holds."),
+    ("version", ABOUT, "version:version", "The version of sagaledger and of its foundations."),
 )
+"""Name, group, module and function, help."""
 
 
 def build() -> App:
-    """The command line, ready to parse."""
+    """Build the command line."""
     app = App(
         name="sagaledger",
         help="An event-sourced saga store: audit any saga, rebuild its state from events, query the views.",

@@ -1,4 +1,4 @@
-"""Open the ledger that a command works on."""
+"""Open the ledger that a command works on, and bring its views up."""
 
 from __future__ import annotations
 
@@ -10,23 +10,70 @@ from . import settings
 from .app_loader import load_app
 from .logs import show_warnings
 from .options import Options
+from .output.answer import say
+from .output.progress import progress
 
 
-def open_ledger(options: Options, *, create: bool = False) -> Ledger:
-    """The ledger that the options and the environment name.
+def open_ledger(options: Options) -> Ledger:
+    """Open the ledger that the options and the environment name; it must exist.
 
     Raises `AppNotLoaded`, `Unavailable` and `NotALedger`.
     """
-    show_warnings()
-    app = load_app(options.app or settings.app())
-    return Ledger.open(options.db or settings.database(), app, create=create)
+    return _open(options, must_exist=True)
+
+
+def open_or_create(options: Options, *, default_app: str | None = None) -> Ledger:
+    """Open that ledger for a command that writes: a SQLite file that is absent is created.
+
+    `default_app`: the app to use when neither the options nor the environment name one. Raises as `open_ledger` does.
+    """
+    return _open(options, default_app=default_app)
+
+
+def create_or_upgrade(options: Options) -> Ledger:
+    """Open that ledger with the schema and the tables of the app's views created or upgraded first."""
+    return _open(options, create=True)
+
+
+def bring_views_up(ledger: Ledger) -> None:
+    """Bring the views up if no worker does, and say why some stay behind."""
+    from ..ledger.freshness import catch_up_if_unattended
+
+    reason = catch_up_if_unattended(ledger.context, working=progress)
+    if reason is not None:
+        say(reason)
+
+
+def app_name(options: Options) -> str | None:
+    """Return the name of the app that the options or the environment name; None without one."""
+    return options.app or settings.app()
+
+
+def database_url(options: Options) -> str:
+    """Return the URL of the ledger; it may contain a password."""
+    return options.db or settings.database()
+
+
+def shown_database(options: Options) -> str:
+    """Return the URL of the ledger without its password."""
+    from sqlalchemy import make_url
+
+    return make_url(database_url(options)).render_as_string(hide_password=True)
 
 
 def actor_or_user(actor: str | None) -> str:
-    """Who answers for a command: the one named, or the user of this shell."""
+    """Return the actor that is recorded for a command: the one named, or else the user of this shell."""
     if actor:
         return actor
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container may run as a user that has no name
         return f"uid {os.getuid()}"
+
+
+def _open(
+    options: Options, *, create: bool = False, must_exist: bool = False, default_app: str | None = None
+) -> Ledger:
+    show_warnings()
+    app = load_app(app_name(options) or default_app)
+    return Ledger.open(database_url(options), app, create=create, must_exist=must_exist)

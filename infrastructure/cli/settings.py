@@ -1,4 +1,4 @@
-"""Settings from the environment, for what the command line does not say; an empty variable counts as unset."""
+"""Settings from the environment, for options that the command line does not give; an empty variable counts as unset."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ DEFAULT_DB = "sqlite:///sagaledger.db"
 
 
 def database() -> str:
-    """The ledger that `SAGALEDGER_DB` names."""
+    """Return the URL of the ledger that `SAGALEDGER_DB` names."""
     return os.environ.get("SAGALEDGER_DB") or DEFAULT_DB
 
 
 def app() -> str | None:
-    """The app that `SAGALEDGER_APP` names."""
+    """Return the name of the app in `SAGALEDGER_APP`; None without one."""
     return os.environ.get("SAGALEDGER_APP") or None

@@ -1,9 +1,9 @@
-"""What the user typed cannot be used."""
+"""The error of a command line that cannot be used."""
 
 from __future__ import annotations
 
-from ...domain.errors import SagaledgerError
+from ...domain.errors import InvalidInput
 
 
-class UsageError(SagaledgerError):
-    """An argument or an option has a value that this command cannot use."""
+class UsageError(InvalidInput):
+    """An argument or an option has a value that its command cannot use."""

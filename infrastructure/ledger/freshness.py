@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from ..errors import Unavailable
+from ..event_store.work_queue import WorkerRow
 from ..read_models.checkpoints import LIVE, STOPPED, Checkpoint
 from ..read_models.projector import Projector
 from .context import LedgerContext
@@ -35,9 +38,14 @@ def head_position(context: LedgerContext) -> int:
     return context.backend.head().position
 
 
+def list_workers(context: LedgerContext) -> list[WorkerRow]:
+    """Return the workers that have a lease on the ledger."""
+    return context.backend.workers()
+
+
 def is_unattended(context: LedgerContext) -> bool:
     """Whether no worker has a lease on the ledger, so that sagas do not move and views do not follow."""
-    return not context.backend.workers()
+    return not list_workers(context)
 
 
 def freshness(
@@ -46,23 +54,25 @@ def freshness(
     """Return how far an answer at a position is behind the head, with the reason when it is behind."""
     if position >= head:
         return Freshness(view, position, head, lag_seconds)
-    checkpoint = next((each for each in context.queries.standings() if each.name == view), None)
-    error = checkpoint.error if checkpoint is not None and checkpoint.status == STOPPED else None
+    checkpoint = context.queries.checkpoint(view)
+    error = checkpoint.error if checkpoint.status == STOPPED else None
     return Freshness(view, position, head, lag_seconds, error, is_unattended(context))
 
 
-def catch_up_if_unattended(context: LedgerContext) -> str | None:
+def catch_up_if_unattended(
+    context: LedgerContext, *, working: Callable[[str], AbstractContextManager[object]] = nullcontext
+) -> str | None:
     """Bring the existing views that the app declares up to the head, if no worker does.
 
     That way a ledger without a server answers from its whole log. Any number of processes may do it at once: each
     event still counts once. No table is created, and a database that cannot be written to is left as it is.
 
-    Returns why the views stay behind; None if nothing kept them.
+    `working` is entered with a label while views are brought up. Returns why views stay behind; None if none do.
     """
     if not is_unattended(context):
         return None
     head = head_position(context)
-    behind = [each for each in context.queries.standings() if each.position < head and _is_followed(context, each)]
+    behind = [each for each in context.queries.checkpoints() if each.position < head and _is_followed(context, each)]
     followed = {each.name for each in behind}
     reason = None
     undeclared = find_undeclared_process(context, after=min(each.position for each in behind)) if behind else None
@@ -73,7 +83,8 @@ def catch_up_if_unattended(context: LedgerContext) -> str | None:
         return reason
     projector = Projector(context.backend, context.codec, [p for p in context.app.projections if p.name in followed])
     try:
-        projector.catch_up(head)
+        with working("bringing the views up"):
+            projector.catch_up(head)
     except Unavailable as error:
         return f"the views stay behind: {error}"
     finally:

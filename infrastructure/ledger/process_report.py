@@ -41,8 +41,8 @@ class ProcessReport(NamedTuple):
         """Report on a saga from its state, and from all events of its process."""
         stalls = stalls_at(choreography, state)
         waits_for, service = awaited(choreography, state) or (None, None)
-        aborting = choreography.turns is not None and any(
-            isinstance(event, choreography.turns | CancelRequested) for event in events
+        aborting = choreography.abort_event is not None and any(
+            isinstance(event, choreography.abort_event | CancelRequested) for event in events
         )
         return cls(
             waits_for,

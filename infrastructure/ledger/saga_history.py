@@ -34,7 +34,7 @@ class HistoryEntry(NamedTuple):
     event: Event | None
     """The event; None if the app does not register its type."""
     data: Event | Raw
-    """The event, or the JSON that is stored of it."""
+    """The event, or the JSON that is stored of it; stored bytes that are not JSON become base64 in a JSON string."""
     correlation_id: str
     causation_position: int | None
     meta: Meta
@@ -123,12 +123,20 @@ def _read(context: LedgerContext, row: StoredRow) -> HistoryEntry:
         row.version,
         row.topic,
         None,
-        Raw(row.state),
+        _json(row.state),
         row.correlation_id or row.stream_id,
         row.causation_position,
         msgspec.json.decode(row.meta, type=Meta),
         row.recorded_at,
     )
+
+
+def _json(stored: bytes) -> Raw:
+    try:
+        msgspec.json.decode(stored)
+    except msgspec.DecodeError:
+        return Raw(msgspec.json.encode(stored))
+    return Raw(stored)
 
 
 def _entry(recorded: RecordedEvent) -> HistoryEntry:

@@ -9,7 +9,7 @@ from ...domain.choreography.derived_saga import CHOREOGRAPHED
 from ...domain.errors import InvalidInput
 from ...projections.projection import Row
 from ..event_store.start_requests import StartRequest
-from ..read_models.filter import Filter, statement
+from ..read_models.filter import Filter, select_rows
 from .context import LedgerContext
 
 
@@ -38,11 +38,9 @@ class SagaCursor(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a cursor from its text. Raises `InvalidInput` for any other text."""
-        started_at, separator, saga_id = text.partition(",")
+        started_at, _, saga_id = text.partition(",")
         try:
-            if not separator:
-                raise ValueError("no comma")
-            instant = datetime.fromisoformat(started_at)
+            instant = datetime.fromisoformat(started_at if saga_id else "")
         except ValueError as error:
             raise InvalidInput(
                 f"{text!r} is no cursor of a page of sagas: pass the one that the page before ended with"
@@ -69,7 +67,7 @@ def list_sagas(context: LedgerContext, wanted: SagaFilter, *, limit: int, after:
     equal = {"status": wanted.status, "definition": wanted.definition, "style": style}
     sagas = context.queries.projection("sagas")
     columns = sagas.table.c
-    selected = statement(
+    selected = select_rows(
         sagas.table,
         Filter(
             {name: value for name, value in equal.items() if value is not None},
@@ -93,5 +91,5 @@ def list_sagas(context: LedgerContext, wanted: SagaFilter, *, limit: int, after:
 
 def list_start_requests(context: LedgerContext, *, limit: int) -> list[StartRequest]:
     """Return the sagas that programs asked for in their own transactions and that are not started, oldest first."""
-    requests = context.backend.requests
+    requests = context.backend.start_requests
     return [] if requests is None else requests.listed(limit=limit)

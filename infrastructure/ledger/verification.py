@@ -11,7 +11,7 @@ from ..event_store import verify as log_verification
 from ..event_store.verify import Problem, Verification
 from ..read_models.checkpoints import BUILDING
 from ..read_models.drift import drift
-from ..read_models.scratch_view import ReportProgress
+from ..runtime.progress import ReportProgress
 from .context import LedgerContext
 from .undeclared_process import find_undeclared_process, folds_sagas
 from .view_operations import view_checkpoints

@@ -12,27 +12,27 @@ from ..read_models import drift as drift_of_views
 from ..read_models import rebuild as rebuild_of_views
 from ..read_models.checkpoints import Checkpoint
 from ..read_models.drift import Drift
-from ..read_models.scratch_view import ReportProgress
 from ..read_models.tables import install
 from ..read_models.time_travel import PastQueryResult
 from ..read_models.time_travel import view_at as past_view
+from ..runtime.progress import ReportProgress
 from .context import LedgerContext
 from .undeclared_process import find_undeclared_process, folds_sagas
 
 
 def create_views(context: LedgerContext) -> None:
     """Create the tables of the declared views that the database does not have yet. Raises `Unavailable`."""
-    install(context.queries.engine, context.app.projections)
+    install(context.backend.views, context.app.projections)
 
 
 def view_checkpoints(context: LedgerContext) -> list[Checkpoint]:
     """Return how far each view, and each rebuild that has begun, has folded the log."""
-    return context.queries.standings()
+    return context.queries.checkpoints()
 
 
 def view_columns(context: LedgerContext, view: str) -> tuple[str, ...]:
     """Return the columns of a view that queries show. Raises `InvalidInput` for an unknown view."""
-    return context.queries.projection(view).columns
+    return context.queries.columns(view)
 
 
 def rebuild_view(context: LedgerContext, view: str, report: ReportProgress | None = None) -> Checkpoint:

@@ -1,1 +1,1 @@
-"""The reference application: an online shop, and real orders to run through it."""
+"""The reference application: an online shop, and running real orders through it."""

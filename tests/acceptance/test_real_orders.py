@@ -85,7 +85,9 @@ def test_ten_kills_on_the_way_change_nothing(
     assert final["lines_in"] == final["lines_in_orders"] + final["lines_in_returns"] + final["lines_rejected"]
     assert sum(final["sagas"].values()) == final["orders"] + final["returns"]
     assert outcomes(url) == undisturbed
-    checked = subprocess.run([PROGRAM, "verify", "--db", url], capture_output=True, text=True, check=False)
+    checked = subprocess.run(
+        [PROGRAM, "verify", "--db", url, "--app", "shop"], capture_output=True, text=True, check=False
+    )
     assert checked.returncode == 0, checked.stdout
 
 

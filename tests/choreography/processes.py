@@ -61,7 +61,7 @@ class ServiceProcess:
     """A service or the relay, in a process of its own."""
 
     def __init__(self, name: str, ledger_url: str, broker_url: str, program: Sequence[str | Path] = (PROGRAM,)) -> None:
-        environment = {**os.environ, "SAGALEDGER_DB": ledger_url}
+        environment = {**os.environ, "SAGALEDGER_DB": ledger_url, "SAGALEDGER_APP": "shop"}
         self.name = name
         command = ("participants", "relay") if name == "relay" else ("participants", "run", name)
         self._process = subprocess.Popen(

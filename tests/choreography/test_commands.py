@@ -26,11 +26,11 @@ LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
 
 @pytest.fixture
 def sagaledger(sqlite_url: str, tmp_path: Path) -> Command:
-    """Runs a command on the ledger."""
+    """Runs a command on the ledger, with the shop's app."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [PROGRAM, *arguments, "--db", sqlite_url],
+            [PROGRAM, *arguments, "--db", sqlite_url, "--app", "shop"],
             cwd=tmp_path,
             capture_output=True,
             text=True,

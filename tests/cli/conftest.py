@@ -17,8 +17,9 @@ APP_FILE = Path(__file__).with_name("bookings.py")
 
 @pytest.fixture
 def shell(tmp_path: Path, url: str) -> Iterator[Shell]:
-    """A shell on an empty ledger, once for each backend."""
+    """A shell on an empty ledger, with the shop's app in the environment, once for each backend."""
     opened = Shell(tmp_path, url)
+    opened.environment["SAGALEDGER_APP"] = "shop"
     if url.startswith("postgres"):
         assert opened("init").returncode == 0
     yield opened
@@ -35,7 +36,7 @@ def sqlite_shell(tmp_path: Path) -> Iterator[Shell]:
 
 @pytest.fixture
 def bookings(shell: Shell) -> Shell:
-    """A shell with an app of one's own, `bookings:APP`, in its folder."""
+    """A shell with a user's app, `bookings:APP`, in its folder."""
     shutil.copy(APP_FILE, shell.folder)
     shell.environment["SAGALEDGER_APP"] = "bookings:APP"
     return shell
@@ -43,7 +44,7 @@ def bookings(shell: Shell) -> Shell:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A shell on a ledger into which the real slice was taken; tests only read it."""
+    """A shell on a ledger into which the real slice was run; tests only read it, and name no app unless they must."""
     opened = Shell(tmp_path_factory.mktemp("shop"), "sqlite:///shop.db")
     done = opened("run", str(SLICE), "--decline-rate", "0.1", "--seed", "7")
     assert done.returncode == 0, done.stderr

@@ -6,6 +6,7 @@ import gzip
 import json
 import sqlite3
 import subprocess
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +16,16 @@ from .shell import ORDER, PROGRAM, Shell
 
 CHUNK_BYTES = 64 * 1024
 HUGE_BYTES = 64 * 1024 * 1024
-FULFIL = ("start", "fulfil_order", "--input")
+FULFIL = ("start", "fulfil_order", "--app", "shop", "--input")
+
+
+@pytest.fixture(scope="module")
+def empty_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A shell on an empty ledger that has the views of the shop."""
+    opened = Shell(tmp_path_factory.mktemp("empty-shop"))
+    assert opened("init", "--app", "shop").returncode == 0
+    yield opened
+    opened.close()
 
 
 def refused(shell: Shell, *words: str) -> tuple[int, str]:
@@ -63,9 +73,9 @@ def refused(shell: Shell, *words: str) -> tuple[int, str]:
         (("demo", "--db", "postgresql://localhost/x"), 2, "the demo makes a SQLite file"),
     ],
 )
-def test_bad_words_are_explained(sqlite_shell: Shell, words: tuple[str, ...], code: int, says: str) -> None:
+def test_bad_words_are_explained(empty_shop: Shell, words: tuple[str, ...], code: int, says: str) -> None:
     """Each mistake has its exit code and says what is wrong; a password is never shown."""
-    found, message = refused(sqlite_shell, *words)
+    found, message = refused(empty_shop, *words)
     assert (found, says in message) == (code, True), message
     assert "secret" not in message
 
@@ -162,6 +172,7 @@ def test_an_unforeseen_error_is_one_line_that_asks_for_a_report(sqlite_shell: Sh
     (sqlite_shell.folder / "odd.py").write_text(
         "from sagaledger.infrastructure.ledger.app import App\nAPP = App()\ndel APP.registry\n"
     )
+    assert sqlite_shell("init").returncode == 0
     code, message = refused(sqlite_shell, "list", "--app", "odd:APP")
     assert code == 70
     assert "SAGALEDGER_DEBUG=1" in message

@@ -23,7 +23,14 @@ def test_the_demo_replaces_only_its_own_file(sqlite_shell: Shell) -> None:
     first = sqlite_shell.json("demo")
     assert sqlite_shell.json("demo")["events"] == first["events"]
     sqlite_shell("init", "--db", "sqlite:///mine.db")
-    started = ("start", "return_goods", "--input", '{"return_id":"R","requested_at":"2026-03-01T02:17:05Z","lines":[]}')
+    started = (
+        "start",
+        "return_goods",
+        "--app",
+        "shop",
+        "--input",
+        '{"return_id":"R","requested_at":"2026-03-01T02:17:05Z","lines":[]}',
+    )
     (sqlite_shell.folder / "notes.db").write_text("dear diary")
 
     assert sqlite_shell(*started, "--db", "sqlite:///mine.db").returncode == 2
@@ -35,7 +42,7 @@ def test_the_demo_replaces_only_its_own_file(sqlite_shell: Shell) -> None:
 def test_the_demo_leaves_a_ledger_of_the_users_alone(sqlite_shell: Shell) -> None:
     """A file with other events is never removed, even if its name is the demo's."""
     order = '{"order_id":"T1","placed_at":"2026-03-01T02:17:05Z","lines":[{"sku":"S","quantity":1,"amount_minor":1}]}'
-    sqlite_shell("start", "fulfil_order", "--input", order, "--db", "sqlite:///sagaledger-demo.db")
+    sqlite_shell("start", "fulfil_order", "--app", "shop", "--input", order, "--db", "sqlite:///sagaledger-demo.db")
 
     assert sqlite_shell("demo").returncode == 4
     assert sqlite_shell.json("list", "--db", "sqlite:///sagaledger-demo.db")["sagas"] != []

@@ -7,8 +7,8 @@ import warnings
 
 import pytest
 
-from sagaledger.infrastructure.cli.signals import run_to_end
 from sagaledger.infrastructure.runtime import event_loop as loop
+from sagaledger.infrastructure.runtime.interruption import run_to_end
 
 
 def test_ctrl_c_before_the_work_began_says_nothing_of_coroutines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,9 @@ EVERY = (
     ("diff", "fulfil_order-536366", "4", "7"),
     ("query", "sagas"),
     ("projections",),
-    ("projections", "drift", "loyalty"),
+    ("projections", "drift", "loyalty", "--app", "shop"),
     ("verify",),
-    ("worker", "--until-idle"),
+    ("worker", "--until-idle", "--app", "shop"),
 )
 
 
@@ -69,7 +69,7 @@ def test_options_may_stand_before_the_command(shop: Shell) -> None:
 def test_control_characters_are_shown_and_not_obeyed(sqlite_shell: Shell) -> None:
     """What someone put into a reason cannot move the cursor of whoever audits it."""
     order = '{"order_id":"T1","placed_at":"2026-03-01T02:17:05Z","lines":[{"sku":"S","quantity":1,"amount_minor":1}]}'
-    sqlite_shell("start", "fulfil_order", "--input", order)
+    sqlite_shell("start", "fulfil_order", "--app", "shop", "--input", order)
     sqlite_shell("cancel", "fulfil_order-T1", "--reason", "\x1b[2Jgone\nnew line")
 
     screen = sqlite_shell("history", "fulfil_order-T1").stdout

@@ -83,7 +83,7 @@ def test_a_signal_that_comes_before_the_wait_is_kept(bank: Shell) -> None:
     ("words", "code", "said"),
     [
         (["approve", "payout-7", "approval", "--reason", "x"], 3, "there is no saga 'payout-7'"),
-        (["approve", "payout-1", "pay", "--reason", "x"], 4, "waits for nobody's word: those that do are ['approval']"),
+        (["approve", "payout-1", "pay", "--reason", "x"], 4, "waits for no signal: those that do are ['approval']"),
         (["approve", "payout-1", "approval", "--reason", " "], 2, "--reason is empty"),
         (["signal", "payout-1", "approval", "--payload", "{"], 2, "--payload is not JSON"),
         (["intervene", "retry", "--reason", "x"], 2, "which saga?"),

@@ -85,12 +85,12 @@ def test_a_killed_run_goes_on_where_it_stopped(sqlite_shell: Shell) -> None:
         process.wait()
 
     assert sqlite_shell.json("run", str(SLICE), *TERMS)["sagas"] == {"compensated": 11, "completed": 89}
-    assert sqlite_shell("verify").returncode == 0
+    assert sqlite_shell("verify", "--app", "shop").returncode == 0
 
 
 def test_run_leaves_the_sagas_to_a_worker_that_has_the_file(sqlite_shell: Shell) -> None:
     """SQLite takes one worker: with one at work, the run starts the sagas and waits for them."""
-    sqlite_shell.worker()
+    sqlite_shell.worker("--app", "shop")
     done = sqlite_shell("run", str(SLICE), *TERMS, "--json")
 
     assert done.returncode == 0, done.stderr

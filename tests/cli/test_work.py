@@ -142,8 +142,8 @@ def test_a_worker_drains_when_it_is_told_to_stop(bookings: Shell, number: signal
 
 def test_a_second_worker_on_a_sqlite_file_is_refused(sqlite_shell: Shell) -> None:
     """One line says that the file has a worker; exit code 4."""
-    sqlite_shell.worker()
-    done = sqlite_shell("worker")
+    sqlite_shell.worker("--app", "shop")
+    done = sqlite_shell("worker", "--app", "shop")
     assert done.returncode == 4
     assert "worker" in done.stderr
     assert "Traceback" not in done.stderr

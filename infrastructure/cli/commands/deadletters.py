@@ -1,4 +1,4 @@
-"""`deadletters`: events that services could not handle, and trying them again."""
+"""`deadletters`: events that services could not handle, and replaying them."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from ....projections.projection import Row
-from ...choreography.replay import replay as replay_letter
+from ...choreography.replay import replay as replay_delivery
+from ...errors import AppPartMissing
+from ...ledger.dead_letter_listing import list_dead_letters
+from ..arguments import Actor, stated
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
-from ..output.freshness import follow_if_unattended
-from ..output.output import answer, jsonable, say
+from ..output.answer import answer, jsonable_row, say
 from ..output.table import Table
-from ..session import actor_or_user, open_ledger
+from ..session import actor_or_user, bring_views_up, open_ledger
 from ..usage import UsageError
 
 COLUMNS = ("service", "position", "correlation_id", "event", "status", "attempts", "failed_at", "error")
-LETTERS_MAX = 1_000
+ROWS_MAX = 1_000
 
 app = App(name="deadletters")
 
 
 @app.command(name="list")
-def list_letters(
+def list_(
     *,
     status: Annotated[
-        Literal["open", "retrying", "parked", "deferred", "settled", "all"], Parameter(help="Only those that stand so.")
+        Literal["open", "retrying", "parked", "deferred", "settled", "all"],
+        Parameter(help="Only those of this status; open is each that is not settled."),
     ] = "open",
     service: Annotated[str | None, Parameter(help="Only those of this service.")] = None,
     options: Options = DEFAULTS,
 ) -> ExitCode:
-    """Events that a service could not handle: tried again, parked for a person, or waiting behind one that is."""
-    where = {} if service is None else {"service": service}
-    if status not in ("open", "all"):
-        where["status"] = status
+    """Events that a service could not handle: tried again, parked for a person, or deferred behind such an event."""
     with open_ledger(options) as ledger:
-        follow_if_unattended(ledger)
-        found = ledger.query("dead_letters", where=where, order=("position",), limit=LETTERS_MAX)
-    rows = [row for row in found.rows if status != "open" or row["status"] != "settled"]
+        bring_views_up(ledger)
+        found = list_dead_letters(ledger.context, status=status, service=service, limit=ROWS_MAX)
+    rows = found.rows
     document = {
-        "letters": [{name: jsonable(value) for name, value in row.items()} for row in rows],
+        "letters": [jsonable_row(row) for row in rows],
         "as_of_position": found.as_of_position,
         "head_position": found.head_position,
     }
-    answer(options, document, lambda: [Table(COLUMNS, [_shown(row) for row in rows])])
+    answer(options, document, lambda: [Table(COLUMNS, [_cells(row) for row in rows])])
     if not options.json:
         for row in rows:
             if row["status"] == "parked":
@@ -53,9 +53,9 @@ def list_letters(
     return ExitCode.OK
 
 
-def _shown(row: Row) -> list[Any]:
-    why = f"waits behind event {row['behind']}" if row["status"] == "deferred" else row["error"]
-    return [*(row[name] for name in COLUMNS[:-1]), why]
+def _cells(row: Row) -> list[Any]:
+    error = f"deferred behind event {row['behind']}" if row["status"] == "deferred" else row["error"]
+    return [*(row[name] for name in COLUMNS[:-1]), error]
 
 
 @app.command
@@ -64,11 +64,11 @@ def replay(
     position: int,
     /,
     *,
-    reason: Annotated[str, Parameter(help="Why it should succeed now.")],
-    actor: Annotated[str | None, Parameter(help="Who says so [default: the user of this shell].")] = None,
+    reason: Annotated[str, Parameter(help="Why it should succeed now; it stays on record.")],
+    actor: Actor = None,
     options: Options = DEFAULTS,
 ) -> ExitCode:
-    """Let a service try a parked event again.
+    """Let a service try a parked event again. This needs the app that has the service.
 
     Parameters
     ----------
@@ -79,10 +79,13 @@ def replay(
     """
     if position < 1:
         raise UsageError(f"position {position}: the log begins with 1")
+    who, why = actor_or_user(actor), stated(reason)
     with open_ledger(options) as ledger:
-        decided = replay_letter(ledger, service, position, actor=actor_or_user(actor), reason=reason)
+        if not ledger.app.services:
+            raise AppPartMissing(f"replaying event {position}", f"service {service!r}")
+        decided = replay_delivery(ledger, service, position, actor=who, reason=why)
     document = {"service": service, "position": position, "decided_at_position": decided}
     answer(options, document, lambda: [f"{service} will try event {position} again (decided at position {decided})"])
     if not options.json:
-        say(f"its services have to run: {options.again('participants', 'run')}")
+        say(f"its services must be running: {options.again('participants', 'run')}")
     return ExitCode.OK

@@ -1,4 +1,4 @@
-"""`definitions`: the sagas that can be started, their versions, and how many sagas each version still holds."""
+"""`definitions`: the versions of definitions, and how many sagas each still holds."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 from ....domain.saga.definition import Definition
-from ...ledger.definition_usage import VersionUsage, count_sagas
+from ....domain.saga.step import Step
+from ...ledger.definition_usage import VersionStatus, VersionUsage, count_sagas
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
-from ..output.freshness import follow_if_unattended
-from ..output.output import Block, answer, say
+from ..output.answer import Block, answer, say
 from ..output.table import Table
-from ..session import open_ledger
+from ..session import bring_views_up, open_ledger
 
 STEPS = "steps (*: pivot)"
 COLUMNS = (
@@ -30,70 +30,70 @@ COLUMNS = (
 
 
 def definitions(*, options: Options = DEFAULTS) -> ExitCode:
-    """The sagas that can be started; and, of each version, the fingerprint and how many sagas it still holds."""
+    """Every version of a definition that is on record or that the app registers, with how many sagas it still holds."""
     with open_ledger(options) as ledger:
-        follow_if_unattended(ledger)
-        held = count_sagas(ledger.context)
-        known = {(d.name, d.version): d for d in ledger.app.definitions}
-    documents = [_document(holding, known.get((holding.name, holding.version))) for holding in held.versions]
+        bring_views_up(ledger)
+        usage = count_sagas(ledger.context)
+        registered = bool(ledger.app.definitions)
 
     def text() -> Iterable[Block]:
-        yield Table(
-            COLUMNS,
-            [_row(holding, known.get((holding.name, holding.version))) for holding in held.versions],
-            {at: "red" for at, holding in enumerate(held.versions) if _state(holding) != "registered"},
-            flexible=(STEPS,),
-        )
+        red = {at: "red" for at, version in enumerate(usage.versions) if version.status is not VersionStatus.REGISTERED}
+        yield Table(COLUMNS, [_cells(version) for version in usage.versions], red, flexible=(STEPS,))
 
-    answer(options, {"definitions": documents, "as_of_position": held.as_of_position}, text)
-    for holding in held.versions:
-        if remark := _remark(holding):
+    documents = [_document(version) for version in usage.versions]
+    answer(options, {"definitions": documents, "as_of_position": usage.as_of_position}, text)
+    for version in usage.versions if registered else ():
+        if remark := _remark(version):
             say(remark)
+    if not registered:
+        say("no app is in use, so no definition is registered: --app module:object names the one that has them")
     return ExitCode.OK
 
 
-def _state(holding: VersionUsage) -> str:
-    if holding.registered is None:
-        return "not registered"
-    return "registered" if holding.recorded in (None, holding.registered) else "changed"
-
-
-def _remark(holding: VersionUsage) -> str | None:
-    """What somebody has to do about a version, if anything."""
-    what = f"{holding.name} version {holding.version}"
-    match _state(holding):
-        case "not registered" if holding.unfinished:
-            return f"{what} is not registered with this app, and {holding.unfinished:,} of its sagas are not finished"
-        case "changed":
+def _remark(version: VersionUsage) -> str | None:
+    """Say what has to be done about a version; None if nothing has."""
+    what = f"{version.name} version {version.version}"
+    match version.status:
+        case VersionStatus.NOT_REGISTERED if version.unfinished:
+            return f"{what} is not registered with this app, and {version.unfinished:,} of its sagas are not finished"
+        case VersionStatus.CHANGED:
             return (
-                f"{what} is on record with the fingerprint {holding.recorded}, and the one registered has "
-                f"{holding.registered}: no worker takes it; register the changed one as a new version"
+                f"{what} is on record with the fingerprint {version.recorded_fingerprint}, and the one registered has "
+                f"{version.fingerprint}: no worker takes it; register the changed one as a new version"
             )
         case _:
             return None
 
 
-def _row(holding: VersionUsage, known: Definition | None) -> tuple[Any, ...]:
-    steps, deadline = (None, None) if known is None else (" → ".join(map(_mark, known.steps)), known.deadline)
-    fingerprint = holding.registered or holding.recorded
-    counts = (holding.unfinished, holding.sagas)
-    return (holding.name, holding.version, fingerprint, *counts, _state(holding), steps, deadline)
+def _cells(version: VersionUsage) -> tuple[Any, ...]:
+    known = version.registered
+    steps, deadline = (None, None) if known is None else (" → ".join(map(_marked, known.steps)), known.deadline)
+    return (
+        version.name,
+        version.version,
+        version.fingerprint or version.recorded_fingerprint,
+        version.unfinished,
+        version.sagas,
+        version.status.replace("_", " "),
+        steps,
+        deadline,
+    )
 
 
-def _mark(step: Any) -> str:
-    return f"{step.name}*" if step.pivot else str(step.name)
+def _marked(step: Step) -> str:
+    return f"{step.name}*" if step.pivot else step.name
 
 
-def _document(holding: VersionUsage, known: Definition | None) -> dict[str, Any]:
+def _document(version: VersionUsage) -> dict[str, Any]:
     return {
-        "definition": holding.name,
-        "version": holding.version,
-        "state": _state(holding).replace(" ", "_"),
-        "fingerprint": holding.registered,
-        "recorded_fingerprint": holding.recorded,
-        "unfinished": holding.unfinished,
-        "sagas": holding.sagas,
-        **({} if known is None else _structure(known)),
+        "definition": version.name,
+        "version": version.version,
+        "state": version.status,
+        "fingerprint": version.fingerprint,
+        "recorded_fingerprint": version.recorded_fingerprint,
+        "unfinished": version.unfinished,
+        "sagas": version.sagas,
+        **({} if version.registered is None else _structure(version.registered)),
     }
 
 

@@ -1,38 +1,28 @@
-"""`history`: everything that was recorded of a saga, as one reads it at three in the morning."""
+"""`history`: everything that was recorded of a saga."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from ....domain.recorded_event import RecordedEvent
-from ....domain.saga.events import Direction
-from ....domain.saga.evolve import rebuild
+from ...ledger.saga_history import read_history, saga_row
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
+from ..output.answer import answer, say
 from ..output.documents import event_document
-from ..output.event_text import direction_of, words
-from ..output.output import answer, say
-from ..output.table import Table
 from ..output.text import counted
+from ..output.timeline import timeline
 from ..session import open_ledger
 
-COLUMNS = ("TIME (UTC)", "POSITION", "EVENT", "STEP", "TRY", "DETAIL", "BY")
-TONES = {"bad": "red", "back": "yellow", "good": "green"}
-BACK = "↩ "
-"""Marks what undoes."""
-INSIDE = "   └ "
-"""Marks an event of a participant, under the step that commanded it."""
+UNDERIVED = "its steps are derived with the app that declares its choreography: --app names it"
 
 
 def history(
     saga_id: str,
     /,
     *,
-    participants: Annotated[bool, Parameter(help="Also what its participants recorded.")] = True,
+    participants: Annotated[bool, Parameter(help="Also the events of its participants.")] = True,
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Everything that was recorded of a saga, in order: each attempt, its outcome, and who did it.
@@ -43,42 +33,15 @@ def history(
         The saga's id, such as fulfil_order-536365.
     """
     with open_ledger(options) as ledger:
-        recorded = ledger.history(saga_id, participants=participants)
-    status = rebuild(saga_id, (r.event for r in recorded if r.stream_id == saga_id)).status
-    document = {"saga_id": saga_id, "status": status, "events": [event_document(r) for r in recorded]}
-    answer(options, document, lambda: [timeline(saga_id, recorded)])
+        found = read_history(ledger.context, saga_id, participants=participants)
+        row = saga_row(ledger.context, saga_id) if found.state is None else None
+    status = row and row["status"] if found.state is None else found.state.status
+    document = {"saga_id": saga_id, "status": status, "events": [event_document(entry) for entry in found.entries]}
+    answer(options, document, lambda: [timeline(saga_id, found.entries)])
     if not options.json:
         in_full = options.again("history", saga_id, "--json")
-        say(f"{saga_id}: {counted(len(recorded), 'event')}, {status}; all that they hold: {in_full}")
+        standing = f"{status or 'of no known status'}"
+        say(f"{saga_id}: {counted(len(found.entries), 'event')}, {standing}; in full: {in_full}")
+        if row is not None:
+            say(f"{saga_id} has no coordinator: {UNDERIVED}")
     return ExitCode.OK
-
-
-def timeline(saga_id: str, recorded: Sequence[RecordedEvent]) -> Table:
-    """The events as a table, those of participants indented, those that undo marked.
-
-    On a terminal who did it is told only where that changes, so that what happened has room.
-    """
-    fitted = sys.stdout.isatty()
-    rows, styles = [], {}
-    back, by = False, None
-    for index, r in enumerate(recorded):
-        told, own = words(r.event), r.stream_id == saga_id
-        if own:
-            back = direction_of(r.event) is Direction.COMPENSATION or told.tone == "back"
-        mark = (BACK if back else "") if own else INSIDE
-        place = told.step if own else f"   {r.stream_id}"
-        who, changed, by = _by(r), _by(r) != by, _by(r)
-        detail = f"[{who}] {told.detail}" if fitted and who and changed else told.detail
-        row = (r.recorded_at, r.position, f"{mark}{told.event}", place, told.attempt, detail)
-        rows.append(row if fitted else (*row, who))
-        if style := TONES.get(told.tone or "", "dim" if not own else None):
-            styles[index] = style
-    failed = frozenset(index for index, r in enumerate(recorded) if words(r.event).tone == "bad")
-    return Table(COLUMNS[:6] if fitted else COLUMNS, rows, styles, flexible=("DETAIL",), in_full=failed)
-
-
-def _by(recorded: RecordedEvent) -> str | None:
-    """Who: the person or program that asked for it, and the worker that wrote it."""
-    meta = recorded.meta
-    names: Iterable[str | None] = (meta.actor, meta.worker and f"worker {meta.worker}")
-    return ", ".join(name for name in names if name) or None

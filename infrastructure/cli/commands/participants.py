@@ -1,4 +1,4 @@
-"""`participants`: the services of a choreography: how far each is, what it could not handle, and running them."""
+"""`participants`: the services of choreographies: how far each is, and running them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,19 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from ....domain.choreography.dead_letter import DeadLetterStatus
 from ....domain.choreography.service import Service
-from ...choreography.dead_letter_queue import DeadLetterQueue
-from ...choreography.delivery import consumer_of
 from ...choreography.in_process_bus import InProcessBus
-from ...errors import UnknownDefinition
+from ...choreography.service_status import ServiceStatus, service_statuses
+from ...errors import AppPartMissing, UnknownDefinition
+from ...ledger.freshness import head_position
 from ...ledger.ledger import Ledger
 from ...runtime.event_loop import run_async
-from ...runtime.gc_tuning import tune_gc
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
-from ..output.output import answer, say
+from ..output.answer import answer, say
 from ..output.table import Table
-from ..session import open_ledger
+from ..session import open_ledger, open_or_create
 from ..signals import StopRequest
-from ..usage import UsageError
 
 COLUMNS = ("participant", "position", "lag_events", "retrying", "deferred", "parked", "reacts_to")
 
@@ -32,10 +29,11 @@ app = App(name="participants")
 
 @app.default
 def participants(*, options: Options = DEFAULTS) -> ExitCode:
-    """How far each service is, how far behind the log, and how many of its events wait or are parked."""
+    """How far each service has handled the log, and how many of its events wait or are parked."""
     with open_ledger(options) as ledger:
-        head = ledger.backend.head().position
-        rows = [_standing(ledger, service, head) for service in ledger.app.services.values()]
+        _require_services(ledger, "the list of participants")
+        head = head_position(ledger.context)
+        rows = [_row(status) for status in service_statuses(ledger)]
     document = {"head_position": head, "participants": rows}
     answer(options, document, lambda: [Table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows])])
     if not options.json and any(row["parked"] for row in rows):
@@ -47,7 +45,7 @@ def participants(*, options: Options = DEFAULTS) -> ExitCode:
 def run(
     *names: str,
     broker: Annotated[str | None, Parameter(help="A NATS server with JetStream: nats://HOST:4222.")] = None,
-    quiet: Annotated[bool, Parameter(negative="", help="Say nothing unless something is wrong.")] = False,
+    quiet: Annotated[bool, Parameter(negative="", help="Print warnings and errors only.")] = False,
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Let services react until stopped: to the log itself, or to a broker.
@@ -57,17 +55,15 @@ def run(
     names
         The services to run; every one if none is named, and then the relay to the broker too.
     """
-    tune_gc()
-    with open_ledger(options) as ledger:
+    with open_or_create(options) as ledger:
+        _require_services(ledger, "running participants")
         chosen = [_service(ledger, name) for name in names] or list(ledger.app.services.values())
-        if not chosen:
-            raise UsageError("the app has no services: App(services=[…]) brings them")
         if broker is None:
-            _greet("reacting", chosen, quiet)
+            _greet("reacting to the log", chosen, quiet)
             stopped_by = run_async(_follow(ledger, chosen))
         else:
-            _greet("attending to the broker", chosen, quiet)
-            stopped_by = run_async(_attend(ledger, chosen, broker, with_relay=not names))
+            _greet("reacting to the broker", chosen, quiet)
+            stopped_by = run_async(_consume(ledger, chosen, broker, with_relay=not names))
     return ExitCode.INTERRUPTED if stopped_by is signal.SIGINT else ExitCode.OK
 
 
@@ -78,9 +74,10 @@ def relay(
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Send the log's choreographed events to a broker until stopped."""
-    with open_ledger(options) as ledger:
+    with open_or_create(options) as ledger:
+        _require_services(ledger, "relaying events")
         _greet("relaying to the broker", [], quiet=False)
-        stopped_by = run_async(_attend(ledger, [], broker, with_relay=True))
+        stopped_by = run_async(_consume(ledger, [], broker, with_relay=True))
     return ExitCode.INTERRUPTED if stopped_by is signal.SIGINT else ExitCode.OK
 
 
@@ -95,12 +92,12 @@ async def _follow(ledger: Ledger, services: list[Service]) -> signal.Signals | N
     return stop.signal
 
 
-async def _attend(ledger: Ledger, services: list[Service], url: str, *, with_relay: bool) -> signal.Signals | None:
+async def _consume(ledger: Ledger, services: list[Service], url: str, *, with_relay: bool) -> signal.Signals | None:
     from ...choreography.nats.connection import check
     from ...choreography.nats.consumer import NatsConsumer
     from ...choreography.nats.outbox_relay import OutboxRelay
 
-    await check(url)  # at the start no broker is an error; later it is an outage, to be waited out
+    await check(url)  # no broker at the start is an error; later it is an outage, which is waited out
     stop = StopRequest()
     runners: list[Any] = [NatsConsumer(ledger, service, url) for service in services]
     if with_relay:
@@ -120,25 +117,26 @@ def _greet(doing: str, services: list[Service], quiet: bool) -> None:
         say(f"{doing}{': ' if names else ''}{names}; Ctrl-C stops")
 
 
+def _require_services(ledger: Ledger, what: str) -> None:
+    if not ledger.app.services:
+        raise AppPartMissing(what, "services (App(services=[…]))")
+
+
 def _service(ledger: Ledger, name: str) -> Service:
     try:
         return ledger.app.services[name]
     except KeyError:
-        known = ", ".join(ledger.app.services) or "none"
-        raise UnknownDefinition(f"no service {name!r} is registered: there are {known}") from None
+        known = ", ".join(ledger.app.services)
+        raise UnknownDefinition(f"no service {name!r} is registered with the app in use: it has {known}") from None
 
 
-def _standing(ledger: Ledger, service: Service, head: int) -> dict[str, Any]:
-    dead_letters = DeadLetterQueue(service.name, ledger.backend, ledger.context.codec)
-    dead_letters.read()
-    counts = dead_letters.counts()
-    position = ledger.backend.consumer_position(consumer_of(service.name))
+def _row(status: ServiceStatus) -> dict[str, Any]:
     return {
-        "participant": service.name,
-        "position": position,
-        "lag_events": max(head - position, 0),
-        "retrying": counts[DeadLetterStatus.RETRYING],
-        "deferred": counts[DeadLetterStatus.DEFERRED],
-        "parked": counts[DeadLetterStatus.PARKED],
-        "reacts_to": ", ".join(service.topics),
+        "participant": status.service.name,
+        "position": status.position,
+        "lag_events": status.lag_events,
+        "retrying": status.retrying,
+        "deferred": status.deferred,
+        "parked": status.parked,
+        "reacts_to": ", ".join(status.service.topics),
     }

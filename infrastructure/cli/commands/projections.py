@@ -1,4 +1,4 @@
-"""`projections`: how far each view is; rebuilding one beside the live one; proving that one equals its events."""
+"""`projections`: how far each view is, rebuilding one, and proving that one equals its events."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterable
 from cyclopts import App
 
 from ....projections.projection import Row
+from ...ledger.freshness import head_position
+from ...ledger.view_operations import compare_view, rebuild_view, view_checkpoints
 from ...read_models.drift import Difference, Drift
-from ...read_models.drift import drift as find_drift
-from ...read_models.rebuild import rebuild as rebuild_view
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
-from ..output.output import Block, answer, jsonable, say
+from ..output.answer import Block, answer, jsonable, jsonable_row, say
 from ..output.progress import progress
+from ..output.remarks import worker_remark
 from ..output.table import Table
 from ..output.text import counted
 from ..session import open_ledger
-from .workers import unattended
 
 COLUMNS = ("name", "generation", "version", "position", "status", "stopped_at_position", "error", "updated_at")
 
@@ -25,13 +25,16 @@ app = App(name="projections")
 
 
 @app.default
-def standings(*, options: Options = DEFAULTS) -> ExitCode:
-    """How far each view is, and how far behind."""
+def checkpoints(*, options: Options = DEFAULTS) -> ExitCode:
+    """How far each view has folded the log, and how far it is behind."""
     with open_ledger(options) as ledger:
-        head = ledger.backend.head().position
-        found = ledger.context.queries.checkpoints()
-        remark = unattended(ledger, options) if any(s.position < head for s in found) else None
-    rows = [{**{name: getattr(s, name) for name in COLUMNS}, "lag_events": max(head - s.position, 0)} for s in found]
+        head = head_position(ledger.context)
+        found = view_checkpoints(ledger.context)
+        remark = worker_remark(ledger, options) if any(each.position < head for each in found) else None
+    rows = [
+        {**{name: getattr(each, name) for name in COLUMNS}, "lag_events": max(head - each.position, 0)}
+        for each in found
+    ]
     columns = (*COLUMNS[:4], "lag_events", *COLUMNS[4:])
     document = {
         "head_position": head,
@@ -45,7 +48,7 @@ def standings(*, options: Options = DEFAULTS) -> ExitCode:
 
 @app.command
 def rebuild(name: str, /, *, options: Options = DEFAULTS) -> ExitCode:
-    """Fold a view anew from the first event, beside the live one, and put it in its place at once.
+    """Fold a view anew from the first event, beside the live one, and replace that by it. Needs the app that has it.
 
     Parameters
     ----------
@@ -53,7 +56,7 @@ def rebuild(name: str, /, *, options: Options = DEFAULTS) -> ExitCode:
         The view's name.
     """
     with open_ledger(options) as ledger, progress(f"rebuilding {name}") as report:
-        built = rebuild_view(ledger.backend, ledger.context.codec, ledger.context.queries.projection(name), report)
+        built = rebuild_view(ledger.context, name, report)
     document = {"projection": name, "generation": built.generation, "position": built.position}
     answer(
         options, document, lambda: [f"{name} is rebuilt: generation {built.generation}, at position {built.position}"]
@@ -63,7 +66,7 @@ def rebuild(name: str, /, *, options: Options = DEFAULTS) -> ExitCode:
 
 @app.command
 def drift(name: str, /, *, options: Options = DEFAULTS) -> ExitCode:
-    """Compare a view, row by row, with what its events make of it; exits 6 if a row differs.
+    """Compare a view, row by row, with what its events make of it; exits 6 if a row differs. Needs the app that has it.
 
     Parameters
     ----------
@@ -71,7 +74,7 @@ def drift(name: str, /, *, options: Options = DEFAULTS) -> ExitCode:
         The view's name.
     """
     with open_ledger(options) as ledger, progress(f"folding {name}") as report:
-        found = find_drift(ledger.context.queries, ledger.backend, ledger.context.codec, name, progress=report)
+        found = compare_view(ledger.context, name, report)
     document = {
         "projection": name,
         "position": found.position,
@@ -81,7 +84,7 @@ def drift(name: str, /, *, options: Options = DEFAULTS) -> ExitCode:
     }
     answer(options, document, lambda: _report(found))
     if found.count:
-        say(f"{options.again('projections', 'rebuild', name)} puts it right")
+        say(f"{options.again('projections', 'rebuild', name)} corrects it")
     return ExitCode.VERIFICATION_FAILED if found.count else ExitCode.OK
 
 
@@ -110,6 +113,6 @@ def _value(row: Row | None, column: str) -> object:
 
 def _difference(difference: Difference) -> dict[str, Row | None]:
     return {
-        name: row and {column: jsonable(value) for column, value in row.items()}
+        name: None if row is None else jsonable_row(row)
         for name, row in (("key", difference.key), ("live", difference.live), ("rebuilt", difference.rebuilt))
     }

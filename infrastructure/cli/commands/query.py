@@ -1,4 +1,4 @@
-"""`query`: rows of a view, with the position that they stand at."""
+"""`query`: rows of a view, with the position that they belong to."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ....projections.projection import Row
+from ...ledger.freshness import freshness, head_position
 from ...ledger.ledger import Ledger
-from ...read_models.time_travel import view_at
+from ...ledger.view_operations import query_at, view_columns
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
-from ..output.freshness import follow_if_unattended, standing_remark
-from ..output.output import answer, jsonable, say
+from ..output.answer import answer, jsonable_row, say
 from ..output.progress import progress
+from ..output.remarks import freshness_remark
 from ..output.table import Table
 from ..output.text import counted
 from ..output.timestamps import read_moment
-from ..session import open_ledger
+from ..session import bring_views_up, open_ledger
 from ..usage import UsageError
 
 
@@ -33,15 +34,16 @@ def query(
     ] = None,
     order: Annotated[
         list[str] | None,
-        Parameter(
-            negative="", help="Order by this column, the last first with - before it.", allow_leading_hyphen=True
-        ),
+        Parameter(negative="", help="Order by this column; descending with - before it.", allow_leading_hyphen=True),
     ] = None,
     limit: Annotated[int, Parameter(help="The most rows.")] = 100,
     wait_for: Annotated[int | None, Parameter(help="Answer only when the view has reached this position.")] = None,
     timeout: Annotated[float, Parameter(help="How many seconds to wait for it.")] = 10.0,
     at: Annotated[
-        str | None, Parameter(help="As the view was at this time, such as 2026-03-01T02:17:05Z, or at this position.")
+        str | None,
+        Parameter(
+            help="As the view was at this time, such as 2026-03-01T02:17:05Z, or at this position. Needs its app."
+        ),
     ] = None,
     options: Options = DEFAULTS,
 ) -> ExitCode:
@@ -54,16 +56,15 @@ def query(
     """
     if at is not None and wait_for is not None:
         raise UsageError("--at asks for the past and --wait-for for what is to come: give one of them")
-    asked = dict(_condition(text) for text in where or ())
+    asked = {"where": dict(_condition(text) for text in where or ()), "order": order or (), "limit": limit}
     with open_ledger(options) as ledger:
-        names = list(ledger.context.queries.columns(view))
+        names = list(view_columns(ledger.context, view))
         if at is not None:
-            document, remark = _then(ledger, view, at, where=asked, order=order or (), limit=limit)
+            document, remark = _past(ledger, view, at, asked)
         else:
-            document, remark = _now(
-                ledger, view, options,
-                where=asked, order=order or (), limit=limit, wait_for=wait_for, timeout_seconds=timeout,
-            )  # fmt: skip
+            document, remark = _present(
+                ledger, view, {**asked, "wait_for": wait_for, "timeout_seconds": timeout}, options
+            )
     rows: list[Row] = document["rows"]
     answer(options, document, lambda: [Table(names, [[row[name] for name in names] for row in rows])])
     if not options.json:
@@ -73,42 +74,29 @@ def query(
     return ExitCode.OK
 
 
-def _now(ledger: Ledger, view: str, options: Options, **asked: Any) -> tuple[Row, str]:
-    follow_if_unattended(ledger)
+def _present(ledger: Ledger, view: str, asked: dict[str, Any], options: Options) -> tuple[Row, str]:
+    """Return the rows of the view as it is."""
+    bring_views_up(ledger)
     found = ledger.query(view, **asked)
-    remark = standing_remark(
-        ledger, view, found.as_of_position, found.head_position, options, lag_seconds=found.lag_seconds
-    )
+    as_of = freshness(ledger.context, view, found.as_of_position, found.head_position, lag_seconds=found.lag_seconds)
     document = {name: getattr(found, name) for name in found.__struct_fields__}
-    return {**document, "rows": [_jsonable(row) for row in found.rows]}, remark
+    return {**document, "rows": [jsonable_row(row) for row in found.rows]}, freshness_remark(as_of, options)
 
 
-def _then(ledger: Ledger, view: str, at: str, **asked: Any) -> tuple[Row, str]:
-    """What the view said then: folded again from the events that it had folded by then."""
+def _past(ledger: Ledger, view: str, at: str, asked: dict[str, Any]) -> tuple[Row, str]:
+    """Return the rows of the view as it was: folded again from the events that it had folded by then."""
     with progress(f"folding {view}") as report:
-        found = view_at(
-            ledger.context.queries,
-            ledger.backend,
-            ledger.context.codec,
-            view,
-            read_moment(at),
-            **asked,
-            progress=report,
-        )
-    head = ledger.backend.head().position
+        found = query_at(ledger.context, view, read_moment(at), report=report, **asked)
+    head = head_position(ledger.context)
     document = {
         "view": view,
         "at": at,
         "as_of_position": found.as_of_position,
         "head_position": head,
         "lag_events": head - found.as_of_position,
-        "rows": [_jsonable(row) for row in found.rows],
+        "rows": [jsonable_row(row) for row in found.rows],
     }
     return document, f"{view}: as it was at {at}, position {found.as_of_position}; head {head}"
-
-
-def _jsonable(row: Row) -> Row:
-    return {name: jsonable(value) for name, value in row.items()}
 
 
 def _condition(text: str) -> tuple[str, Any]:

@@ -1,33 +1,34 @@
-"""`run`: a file of real orders through its sagas, with a report that accounts for every line."""
+"""`run`: a file of real orders through the shop's sagas, with a report that accounts for every line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+import os
+import sys
 from pathlib import Path
-from time import monotonic
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from cyclopts import Parameter
 
 from ....domain.saga.state import Status
-from ...errors import Unavailable
-from ...ledger.ledger import Ledger
-from ...read_models.checkpoints import STOPPED
-from ...runtime.gc_tuning import tune_gc
-from ...shop.order_import import OrderFile, decline_rate, read_file, write_rejects
-from ...shop.run_orders import AT_REST, RunOptions, RunResult, Style, begin, see_through, taken
+from ...shop.order_import import decline_rate as read_decline_rate
+from ...shop.order_import import read_file, write_rejects
+from ...shop.run_options import BrokerOptions, RunOptions, Style
+from ...shop.run_orders import run_orders
+from ..app_loader import SHOP
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
-from ..output.output import Block, answer, say
+from ..output.answer import answer, say
 from ..output.progress import progress
-from ..output.table import Table
+from ..output.run_report import report_document, report_text
 from ..output.text import counted
-from ..session import actor_or_user, open_ledger
+from ..session import actor_or_user, app_name, database_url, open_or_create
 from ..usage import UsageError
 
 INTEGER_MAX = 2**63 - 1
+PARTICIPANT = "from sagaledger.infrastructure.cli.main import main; main()"
+"""The command line itself, for a process of each service."""
 StyleName: TypeAlias = Literal["orchestration", "choreography"]
+STYLES: dict[StyleName, Style] = {"orchestration": "orchestrated", "choreography": "choreographed"}
 
 
 def run(
@@ -52,100 +53,60 @@ def run(
     actor: Annotated[str | None, Parameter(help="Who runs it [default: the user of this shell].")] = None,
     options: Options = DEFAULTS,
 ) -> ExitCode:
-    """Take a file of orders through their sagas to the end, and report. Run again, it goes on where it stopped.
+    """Take a file of orders through the shop's sagas to the end, and report. Run again, it goes on where it stopped.
 
     Parameters
     ----------
     file
-        Invoice lines in the columns of UCI "Online Retail": .csv or .jsonl, either of them also .gz.
+        Invoice lines in the columns of UCI "Online Retail": .csv or .jsonl, each also .gz.
     """
-    terms = _terms(opening_stock, decline_rate, seed, concurrency, actor)
-    terms = terms._replace(style=style_of(style, broker), broker=broker, app=options.app)
+    _check(opening_stock, seed, concurrency, style, broker)
+    rate = read_decline_rate(decline_rate)
+    services = None if broker is None else _broker_options(broker, options)
+    how = RunOptions(seed, rate, opening_stock, concurrency, actor_or_user(actor), STYLES[style], services)
     with progress(f"reading {file.name}"):
-        intake = read_file(file)
-    report_path = rejects or Path(f"{_stem(file)}.rejects.csv")
-    write_rejects(report_path, intake.rejects)
-    with open_ledger(options) as ledger:
+        orders = read_file(file)
+    rejects_file = rejects or Path(f"{_stem(file)}.rejects.csv")
+    write_rejects(rejects_file, orders.rejects)
+    with open_or_create(options, default_app=SHOP) as ledger:
         try:
-            outcome, seconds = drive(ledger, intake, terms)
+            with progress("sagas") as report:
+                result = run_orders(ledger, orders, how, report=report, say=say)
         except KeyboardInterrupt:
             say("what has begun is on record: run it again to go on")
             raise
-    document = report_document(intake, outcome, seconds, report_path)
+    document = report_document(orders, result, rejects_file)
     answer(options, document, lambda: report_text(document))
-    unfinished = len(intake.invoices) - sum(outcome.statuses.get(status, 0) for status in AT_REST)
+    unfinished = len(orders.invoices) - result.quiescent
     if unfinished:
         say(f"{counted(unfinished, 'saga')} did not come to an end: run it again to go on")
         return ExitCode.FAILED
-    if parked := outcome.statuses.get(Status.NEEDS_INTERVENTION):
+    if parked := result.statuses.get(Status.NEEDS_INTERVENTION):
         say(f"{counted(parked, 'saga')} for a person: {options.again('list', '--status', 'needs_intervention')}")
     return ExitCode.OK
 
 
-def drive(ledger: Ledger, intake: OrderFile, terms: RunOptions) -> tuple[RunResult, float]:
-    """Take a file in and bring every view to the head; gives what became of it, and the seconds that took.
-
-    Raises `Refused` when the file was begun on other terms, `Unavailable` when a view cannot reach the head.
-    """
-    tune_gc()
-    started, since = monotonic(), datetime.now(UTC)
-    begin(ledger, intake, terms)
-    with progress("sagas") as report:
-        see_through(ledger, intake, terms, report)
-    projector = ledger.projector()
-    projector.catch_up()
-    seconds = monotonic() - started
-    stopped = next((s for s in projector.checkpoints() if s.status == STOPPED), None)
-    projector.stop()
-    if stopped is not None:
-        raise Unavailable(f"every saga ended, but view {stopped.name!r} stopped: {stopped.error}")
-    return taken(ledger, intake, since, terms.style), seconds
-
-
-def report_document(intake: OrderFile, outcome: RunResult, seconds: float, rejects: Path) -> dict[str, Any]:
-    """The report as JSON. Every line of the file is in an order, in a return, or rejected."""
-    return {
-        "lines_in": intake.lines_in,
-        "lines_in_orders": intake.lines_in_orders,
-        "lines_in_returns": intake.lines_in_returns,
-        "lines_rejected": intake.lines_rejected,
-        "orders": len(intake.orders),
-        "returns": len(intake.returns),
-        "sagas": outcome.statuses,
-        "events": outcome.events,
-        "seconds": round(seconds, 3),
-        "sagas_per_second": round(outcome.ended_since / seconds, 1),
-        "head_position": outcome.head_position,
-        "rejects": str(rejects),
-    }
-
-
-def report_text(document: dict[str, Any]) -> Iterable[Block]:
-    """The report for a person."""
-    rows = [(name.replace("_", " "), value) for name, value in document.items() if name not in ("sagas", "rejects")]
-    statuses = [(f"sagas {status.replace('_', ' ')}", number) for status, number in document["sagas"].items()]
-    at = next(index for index, (name, _) in enumerate(rows) if name == "returns") + 1
-    yield Table(("", "run"), [*rows[:at], *statuses, *rows[at:]])
-    yield f"rejected lines, each with its reason: {document['rejects']}"
-
-
-def _terms(stock: int | None, rate: str, seed: int, concurrency: int, actor: str | None) -> RunOptions:
+def _check(stock: int | None, seed: int, concurrency: int, style: StyleName, broker: str | None) -> None:
     if abs(seed) > INTEGER_MAX:
         raise UsageError(f"--seed {seed} is too large: use one of at most 63 bits")
     if stock is not None and not 0 <= stock <= INTEGER_MAX:
         raise UsageError(f"--opening-stock {stock} must be 0 or more pieces of each article")
     if concurrency < 1:
-        raise UsageError(f"--concurrency {concurrency}: at least 1 saga runs at once")
-    return RunOptions(seed, decline_rate(rate), stock, concurrency, actor_or_user(actor))
-
-
-def style_of(style: StyleName, broker: str | None = None) -> Style:
-    """The style as sagas have it. Raises `UsageError` for a broker that nobody would use."""
-    if style == "choreography":
-        return "choreographed"
-    if broker is not None:
+        raise UsageError(f"--concurrency {concurrency} must be 1 or more")
+    if broker is not None and style != "choreography":
         raise UsageError("--broker carries the events of services: add --style choreography")
-    return "orchestrated"
+
+
+def _broker_options(url: str, options: Options) -> BrokerOptions:
+    words = ("participants", "run", "--quiet", "--broker", url)
+    environment = {
+        **os.environ,
+        "SAGALEDGER_DB": database_url(
+            options
+        ),  # not on the command line, which others can read: it may have a password
+        "SAGALEDGER_APP": app_name(options) or SHOP,
+    }
+    return BrokerOptions(url, (sys.executable, "-c", PARTICIPANT, *words), environment)
 
 
 def _stem(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""`version`."""
+"""`version`: the version of sagaledger and of its foundations."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from importlib.metadata import version as version_of
 
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
-from ..output.output import answer
+from ..output.answer import answer
 
 FOUNDATIONS = ("eventsourcing", "msgspec", "SQLAlchemy", "psycopg")
 
 
 def version(*, options: Options = DEFAULTS) -> ExitCode:
-    """The version of sagaledger and of what it stands on."""
+    """The version of sagaledger and of its foundations."""
     document = {
         "sagaledger": version_of("sagaledger"),
         "python": platform.python_version(),

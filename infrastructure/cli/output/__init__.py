@@ -1,1 +1,1 @@
-"""What commands print: tables, times, progress, and events in words."""
+"""The output of commands: answers, tables, times, progress, and events in words."""

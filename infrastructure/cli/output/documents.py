@@ -1,4 +1,4 @@
-"""Recorded events and states as JSON documents."""
+"""Events, states and actions as JSON documents."""
 
 from __future__ import annotations
 
@@ -6,28 +6,40 @@ from typing import Any
 
 import msgspec
 
-from ....domain.recorded_event import RecordedEvent
 from ....domain.saga.state import SagaState
+from ...ledger.process_report import ProcessReport
+from ...ledger.saga_history import HistoryEntry
 from .timestamps import json_instant
 
 
-def event_document(recorded: RecordedEvent) -> dict[str, Any]:
-    """An event with everything that the log knows of it."""
-    schema = type(recorded.event).schema
+def event_document(entry: HistoryEntry) -> dict[str, Any]:
+    """Return an event with everything that the log has of it."""
     return {
-        "position": recorded.position,
-        "stream_id": recorded.stream_id,
-        "version": recorded.version,
-        "event": schema.name,
-        "recorded_at": json_instant(recorded.recorded_at),
-        "correlation_id": recorded.correlation_id,
-        "causation_position": recorded.causation_position,
-        "meta": recorded.meta,
-        "data": recorded.event,
+        "position": entry.position,
+        "stream_id": entry.stream_id,
+        "version": entry.version,
+        "event": entry.topic,
+        "recorded_at": json_instant(entry.recorded_at),
+        "correlation_id": entry.correlation_id,
+        "causation_position": entry.causation_position,
+        "meta": entry.meta,
+        "data": entry.data,
     }
 
 
 def state_document(state: SagaState) -> dict[str, Any]:
-    """A saga's state, with the status that follows from it."""
+    """Return a saga's state, with the status that follows from it."""
     fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(state))
     return {"saga_id": fields.pop("saga_id"), "status": state.status.value, **fields}
+
+
+def process_document(report: ProcessReport) -> dict[str, Any]:
+    """Return the report on a choreographed saga."""
+    return {
+        "waits_for": report.waits_for,
+        "service": report.service,
+        "stalls_at": json_instant(report.stalls_at),
+        "stalled": report.is_stalled,
+        "findings": list(report.findings),
+        "parked": [delivery._asdict() for delivery in report.parked],
+    }

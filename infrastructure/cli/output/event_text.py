@@ -1,4 +1,4 @@
-"""Facts in words: what happened to which step, and how it came out, on one line."""
+"""Events in words: what happened to which step, and with which outcome, on one line."""
 
 from __future__ import annotations
 
@@ -38,29 +38,34 @@ from .text import one_line
 from .timestamps import show_instant
 
 VALUE_CHARACTERS_MAX = 160
-"""How much of a value a person sees in a line about it; `--json` has all of it."""
+"""How much of a value a line shows; `--json` has all of it."""
 
 
 class EventText(NamedTuple):
-    """A fact as a person reads it."""
+    """An event as a person reads it."""
 
     event: str
     step: str | None
     attempt: int | None
     detail: str
     tone: str | None
-    """`bad` for what failed, `back` for what goes back, `good` for a good end."""
+    """`bad` for a failure, `back` for what undoes, `good` for a completed saga."""
 
 
-def words(fact: Event) -> EventText:
-    """What a fact says. A participant's event is told by its fields."""
-    step = getattr(fact, "step", None)
-    attempt = getattr(fact, "attempt", None)
-    return EventText(type(fact).schema.name, step, attempt, _detail(fact), _tone(fact))
+def describe(event: Event) -> EventText:
+    """Put an event into words. The event of a participant is described by its fields."""
+    step = getattr(event, "step", None)
+    attempt = getattr(event, "attempt", None)
+    return EventText(type(event).schema.name, step, attempt, _detail(event), _tone(event))
 
 
-def _tone(fact: Event) -> str | None:
-    match fact:
+def describe_unregistered(topic: str, data: Event | Raw) -> EventText:
+    """Describe an event whose type is not registered by the JSON that is stored of it."""
+    return EventText(topic, None, None, shown(data) if isinstance(data, Raw) else _fields(data), None)
+
+
+def _tone(event: Event) -> str | None:
+    match event:
         case StepFailed() | StepOutcomeUnknown() | CompensationFailed() | InterventionRequired() | DeadlineExceeded():
             return "bad"
         case ConformanceViolation() | DeliveryFailed():
@@ -73,73 +78,73 @@ def _tone(fact: Event) -> str | None:
             return None
 
 
-def _detail(fact: Event) -> str:  # one case for each kind of fact: a table in the shape of a match
-    match fact:
+def _detail(event: Event) -> str:  # a table in the shape of a match: one case for each type of event
+    match event:
         case SagaStarted():
-            when = f", begins {show_instant(fact.begins_at)}" if fact.begins_at else ""
-            when += f", deadline {show_instant(fact.deadline)}" if fact.deadline else ""
-            parent = f", a step of {fact.parent.saga_id}" if fact.parent else ""
-            return f"{fact.definition} version {fact.definition_version}{when}{parent}, input {shown(fact.input)}"
-        case StepStarted() if fact.wait is not None:
-            return f"waits {wait_in_words(fact.wait)}"
+            when = f", begins {show_instant(event.begins_at)}" if event.begins_at else ""
+            when += f", deadline {show_instant(event.deadline)}" if event.deadline else ""
+            parent = f", a step of {event.parent.saga_id}" if event.parent else ""
+            return f"{event.definition} version {event.definition_version}{when}{parent}, input {shown(event.input)}"
+        case StepStarted() if event.wait is not None:
+            return f"waits {wait_in_words(event.wait)}"
         case StepSucceeded() | StepCompensated():
-            return f"result {shown(fact.result)}"
+            return f"result {shown(event.result)}"
         case StepFailed() | CompensationFailed():
-            again = f"; again at {show_instant(fact.retry_at)}" if fact.retry_at else "; given up"
-            refused = "" if fact.retryable else " (refused)"
-            return f"{fact.error.type}: {_cut(fact.error.message)}{refused}{again}"
+            again = f"; again at {show_instant(event.retry_at)}" if event.retry_at else "; given up"
+            refused = "" if event.retryable else " (refused)"
+            return f"{event.error.type}: {_cut(event.error.message)}{refused}{again}"
         case StepOutcomeUnknown():
-            again = f"; again at {show_instant(fact.retry_at)}" if fact.retry_at else "; given up"
-            return f"its worker {fact.worker or ''} died: it may have been executed{again}"
+            again = f"; again at {show_instant(event.retry_at)}" if event.retry_at else "; given up"
+            return f"its worker {event.worker or ''} died: it may have been executed{again}"
         case SignalReceived():
-            what = f"refuses {fact.name}" if fact.refused else f"gives {fact.name} {shown(fact.payload)}"
-            return f"{fact.actor} {what}" + (f": {_cut(fact.reason)}" if fact.reason else "")
+            what = f"refuses {event.name}" if event.refused else f"gives {event.name} {shown(event.payload)}"
+            return f"{event.actor} {what}" + (f": {_cut(event.reason)}" if event.reason else "")
         case TimerFired():
-            return f"due at {show_instant(fact.due_at)}"
+            return f"due at {show_instant(event.due_at)}"
         case DeadlineExceeded():
-            return f"deadline {show_instant(fact.deadline)}: it turns back"
+            return f"deadline {show_instant(event.deadline)}: the saga is compensated"
         case CancelRequested():
-            return f"by {fact.actor}: {_cut(fact.reason)}"
+            return f"by {event.actor}: {_cut(event.reason)}"
         case InterventionRequired():
-            return fact.cause
+            return event.cause
         case ConformanceViolation():
-            return f"{fact.topic} at position {fact.position} {fact.problem}"
+            return f"{event.topic} at position {event.position} {event.problem}"
         case InterventionResolved():
-            result = f", result {shown(fact.result)}" if fact.action is Action.RESOLVE else ""
-            return f"{fact.action} by {fact.actor}: {_cut(fact.reason)}{result}"
+            result = f", result {shown(event.result)}" if event.action is Action.RESOLVE else ""
+            return f"{event.action} by {event.actor}: {_cut(event.reason)}{result}"
         case SagaCompleted():
-            return f"result {shown(fact.result)}"
+            return f"result {shown(event.result)}"
         case SagaCompensated():
-            return fact.cause
-        case _ if hasattr(fact, "key") and hasattr(fact, "attempt"):
-            return f"key {fact.key}"
+            return event.cause
+        case _ if hasattr(event, "key") and hasattr(event, "attempt"):
+            return f"key {event.key}"
         case _:
-            return _fields(fact)
+            return _fields(event)
 
 
 def wait_in_words(wait: Wait) -> str:
-    """`for signal approval until …`."""
+    """Describe a wait, such as `for signal approval until 2026-03-01T02:17:05.120Z`."""
     until = f" until {show_instant(wait.due_at)}" if wait.due_at is not None else ""
     return until.strip() if wait.kind is WaitKind.TIMER else f"for {wait.kind} {wait.target}{until}"
 
 
-def direction_of(fact: Event) -> Direction:
-    """Whether a fact belongs to the way forward or to the way back."""
-    if isinstance(fact, CompensationStarted | StepCompensated | CompensationFailed):
+def direction_of(event: Event) -> Direction:
+    """Return whether an event belongs to the actions of a saga or to its compensations."""
+    if isinstance(event, CompensationStarted | StepCompensated | CompensationFailed):
         return Direction.COMPENSATION
-    found = getattr(fact, "direction", Direction.FORWARD)
+    found = getattr(event, "direction", Direction.FORWARD)
     return found if isinstance(found, Direction) else Direction.FORWARD
 
 
 def shown(raw: Raw) -> str:
-    """A value that a user put in, cut to what fits a line."""
+    """Return a user's value as text, cut to what fits a line."""
     return _cut(bytes(raw).decode("utf-8", "replace"))
 
 
-def _fields(fact: Event) -> str:
+def _fields(event: Event) -> str:
     parts = []
-    for name in fact.__struct_fields__:
-        value = getattr(fact, name)
+    for name in event.__struct_fields__:
+        value = getattr(event, name)
         if name != "at" and value is not None:
             parts.append(f"{name}={_value(value)}")
     return _cut(" ".join(parts))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ...runtime.progress import ReportProgress
+ReportProgress = Callable[[int, int], None]
+"""Called with how much is done, and how much there is to do."""
 
 
 @contextmanager
 def progress(label: str) -> Iterator[ReportProgress]:
-    """A progress bar for the work inside."""
+    """Show a progress bar during the work inside."""
     if not sys.stderr.isatty():
-        yield _unseen
+        yield _drop
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -25,5 +26,5 @@ def progress(label: str) -> Iterator[ReportProgress]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _unseen(_done: int, _total: int) -> None:
-    """Progress that nobody looks at."""
+def _drop(_done: int, _total: int) -> None:
+    """Drop a report of progress: stderr is not a terminal."""

@@ -16,7 +16,7 @@ from .timestamps import show_instant
 
 GAP = "  "
 COLUMN_CELLS_MIN = 8
-"""A column is not cut below this, even if the table is then too wide."""
+"""No column is cut below this, even if the table is then too wide."""
 INSTANT_CELLS = len("2026-03-01T02:17:05.120Z")
 
 
@@ -28,9 +28,9 @@ class Table(NamedTuple):
     styles: Mapping[int, str] = MappingProxyType({})
     """Colours of whole rows, by their index."""
     flexible: Sequence[str] = ()
-    """The columns that give way first on a narrow terminal."""
+    """The columns that are narrowed first on a narrow terminal."""
     in_full: frozenset[int] = frozenset()
-    """Rows whose text goes on in a second line rather than being cut."""
+    """Rows that continue on further lines rather than being cut."""
 
 
 class Line(NamedTuple):
@@ -41,7 +41,7 @@ class Line(NamedTuple):
 
 
 def cell(value: Any) -> str:
-    """A value in a table."""
+    """Return the text of a value in a table."""
     match value:
         case None:
             return ""
@@ -58,7 +58,7 @@ def cell(value: Any) -> str:
 
 
 def lines(table: Table, width: int | None = None) -> Iterator[Line]:
-    """The table's lines: as wide as they are, or cut to so many cells."""
+    """Yield the lines of a table: in full, or cut to a width in terminal cells."""
     cells = [[cell(value) for value in row] for row in table.rows]
     widths = [max([cell_len(name), *(cell_len(row[at]) for row in cells)]) for at, name in enumerate(table.columns)]
     right = [_is_numeric(table, at) for at in range(len(widths))]
@@ -73,9 +73,9 @@ def lines(table: Table, width: int | None = None) -> Iterator[Line]:
 
 
 def _fitted(table: Table, widths: list[int], width: int) -> list[int]:
-    """Narrower widths: the flexible columns give way first, then the others, the widest of them at each step.
+    """Return narrower widths: the flexible columns are narrowed first, then the others, each time the widest.
 
-    The first column tells the rows apart, and times are of one width: they stay.
+    The first column, which identifies the row, and times keep their width.
     """
     fitted = list(widths)
     flexible = {at for at, name in enumerate(table.columns) if name in table.flexible}
@@ -101,7 +101,7 @@ def _padded(text: str, width: int, right: bool) -> str:
 
 
 def _spread(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> Iterator[str]:
-    """A row on as many lines as its longest cell needs."""
+    """Yield a row on as many lines as its longest cell needs."""
     parts = [chop_cells(text, width) if text else [""] for text, width in zip(row, widths, strict=True)]
     for number in range(max(map(len, parts))):
         yield _joined([part[number] if number < len(part) else "" for part in parts], widths, right)

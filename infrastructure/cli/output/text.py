@@ -1,13 +1,13 @@
-"""Text for a terminal: what others wrote is shown, and never obeyed."""
+"""Text for a terminal: control characters in stored values are shown, never sent."""
 
 from __future__ import annotations
 
 TEXT_CHARACTERS_MAX = 2_000
-"""How much of one value a person is shown; `--json` has all of it."""
+"""How much of one value is shown; `--json` has all of it."""
 
 
 def one_line(text: str) -> str:
-    """A text on one line, its control characters made visible, so that none of them moves the cursor."""
+    """Return a text on one line, with its control characters visible, so that none of them moves the cursor."""
     shown = text if text.isprintable() else "".join(map(_visible, text))
     if len(shown) <= TEXT_CHARACTERS_MAX:
         return shown
@@ -21,5 +21,5 @@ def _visible(character: str) -> str:
 
 
 def counted(number: int, singular: str, plural: str | None = None) -> str:
-    """`1 event`, `2,000 events`."""
+    """Return a number with its noun: `1 event`, `2,000 events`."""
     return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"

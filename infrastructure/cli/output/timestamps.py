@@ -1,4 +1,4 @@
-"""Instants as a person types them and reads them: ISO 8601, UTC."""
+"""Instants as text: ISO 8601, UTC."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from ..usage import UsageError
 
 
 def show_instant(instant: datetime | None) -> str:
-    """An instant to the millisecond, such as `2026-03-01T02:17:05.120Z`; empty for none."""
+    """Return an instant to the millisecond, such as `2026-03-01T02:17:05.120Z`; empty for none."""
     if instant is None:
         return ""
     return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
 def json_instant(instant: datetime | None) -> str | None:
-    """An instant to the microsecond, for a program."""
+    """Return an instant to the microsecond; None for none."""
     if instant is None:
         return None
     return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def read_instant(text: str) -> datetime:
-    """An instant as typed: a date or a date and time, UTC unless it says otherwise. Raises `UsageError`."""
+    """Read a date, or a date and time, UTC unless it has an offset. Raises `UsageError`."""
     try:
         instant = datetime.fromisoformat(text)
     except ValueError as error:
@@ -31,7 +31,7 @@ def read_instant(text: str) -> datetime:
 
 
 def read_moment(text: str) -> int | datetime:
-    """A version (a whole number) or an instant. Raises `UsageError`."""
+    """Read a version or position (a whole number) or an instant. Raises `UsageError`."""
     if text.isascii() and text.isdigit():
         return int(text)
     try:

@@ -1,23 +1,24 @@
-"""The intake: files of real orders, turned into the inputs of sagas, with every line accounted for."""
+"""The import of orders: files of invoice lines become the inputs of sagas, with every line accounted for."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from .declines import decline_rate, is_declined, shortest, with_payment_method
+from .declines import as_placed, decline_rate, is_declined, shortest, with_payment_method
 from .errors import OrderFileError
 from .opening_stock import opening_stock
 from .order_file import OrderFile, RejectedLine, read_file
 from .rejects import write_rejects
 
 SLICE = Path(__file__).parent / "data" / "online_retail_slice.csv"
-"""The real orders that come with the package; `data/README.md` tells their origin."""
+"""The real orders that come with the package; `data/README.md` names their source."""
 
 __all__ = [
     "SLICE",
     "OrderFile",
     "OrderFileError",
     "RejectedLine",
+    "as_placed",
     "decline_rate",
     "is_declined",
     "opening_stock",

@@ -1,13 +1,13 @@
-"""What can go wrong with a file of orders as a whole; a single bad line is rejected, not an error."""
+"""The errors of a file of orders as a whole; a single bad line is rejected, and is no error."""
 
 from __future__ import annotations
 
-from ....domain.errors import SagaledgerError
+from ....domain.errors import InvalidInput, SagaledgerError
 
 
-class OrderFileError(SagaledgerError):
-    """The file cannot be taken in at all."""
+class OrderFileError(InvalidInput):
+    """The file, or an option that says how to read it, cannot be used at all."""
 
 
 class LineRejected(SagaledgerError):
-    """A line cannot be part of an order or a return; the message is the reason in the report of rejects."""
+    """A line cannot be part of an order or a return; the message is its reason in the report of rejects."""

@@ -21,7 +21,7 @@ UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Line(NamedTuple):
-    """A physical line without its line ending; `problem` says why it cannot be read, if it cannot."""
+    """A physical line without its line ending; `problem` is None, or says why the line cannot be read."""
 
     number: int
     """From 1."""
@@ -30,7 +30,7 @@ class Line(NamedTuple):
 
 
 class LineSource:
-    """The lines of a file, once; when they have been read, `sha256` is the digest of the uncompressed content."""
+    """The lines of a file, to be read once; after that, `sha256` is the digest of the uncompressed content."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -39,7 +39,7 @@ class LineSource:
 
     @property
     def sha256(self) -> str:
-        """The digest of what has been read so far, in hexadecimal."""
+        """The digest of the content that has been read so far, in hexadecimal."""
         return self._digest.hexdigest()
 
     def __iter__(self) -> Iterator[Line]:
@@ -61,7 +61,7 @@ class LineSource:
             raise OrderFileError(f"{self._path} is empty: give a file with a header and at least one line")
 
     def _next(self, content: BinaryIO) -> bytes:
-        """The next line, cut just beyond the longest allowed; what is cut off still counts in the digest."""
+        """Return the next line, cut just beyond the longest allowed; the rest of it still counts in the digest."""
         raw = content.readline(LINE_BYTES_MAX + 1)
         self._digest.update(raw)
         rest = raw
@@ -90,7 +90,7 @@ class LineSource:
 
 
 def _decompressed(file: BufferedReader, path: Path) -> BinaryIO:
-    """The content of a file that is gzip by its name or by its first bytes."""
+    """Return the content of a file, decompressed if it is gzip by its name or by its first bytes."""
     if path.suffix == ".gz" or file.peek(2).startswith(GZIP_MAGIC):
         return cast("BinaryIO", gzip.GzipFile(fileobj=file))
     return file

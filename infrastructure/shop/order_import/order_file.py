@@ -1,4 +1,4 @@
-"""Intake: a file of invoice lines as orders and returns, with every line accounted for."""
+"""A file of invoice lines as orders and returns, with every line accounted for."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .records import Record, csv_records, jsonl_records
 from .sale_line import SaleLine, sale_line
 
 INVOICE_BYTES_MAX = 240 * 1024
-"""The most that an invoice's lines may take as a saga's input; the log takes 256 KiB with all that goes around it."""
+"""The most bytes that an invoice's lines may take in a saga's input; an event of the log may have 256 KiB in all."""
 REJECT_CHARS_MAX = 1_000
-"""How much of a rejected line the report shows."""
+"""How many characters of a rejected line the report shows."""
 _encoded = msgspec.json.Encoder().encode
 
 
@@ -32,7 +32,7 @@ class RejectedLine(Struct, frozen=True):
 
 
 class OrderFile(Struct, frozen=True):
-    """What a file holds: lines in = lines in orders + lines in returns + lines rejected."""
+    """The content of a file: lines in = lines in orders + lines in returns + lines rejected."""
 
     file: str
     sha256: str
@@ -40,7 +40,7 @@ class OrderFile(Struct, frozen=True):
     lines_in: int
     """Without the header."""
     invoices: tuple[Order | Return, ...]
-    """In date order (an invoice's time is its first line's), those of one time in the order of the file."""
+    """By their times, which are those of their first lines; invoices of one time in the order of the file."""
     rejects: tuple[RejectedLine, ...]
 
     @property
@@ -70,7 +70,7 @@ class OrderFile(Struct, frozen=True):
 
     @property
     def demand(self) -> dict[str, int]:
-        """How many pieces of each article the orders want together; 0 for one that only came back."""
+        """How many pieces of each article all orders need together; 0 for an article that was only returned."""
         wanted = Counter({line.sku: 0 for invoice in self.invoices for line in invoice.lines})
         for order in self.orders:
             for line in order.lines:
@@ -79,9 +79,9 @@ class OrderFile(Struct, frozen=True):
 
 
 def read_file(path: Path) -> OrderFile:
-    """Read a file of invoice lines: `.csv` or `.jsonl`, either of them also `.gz`.
+    """Read a file of invoice lines: `.csv` or `.jsonl`, each also `.gz`.
 
-    A line that cannot be used is rejected with its reason; an order whose lines are all rejected is no order.
+    A line that cannot be used is rejected with its reason; an invoice whose lines are all rejected is left out.
     Raises `OrderFileError` when the file as a whole cannot be read.
     """
     source = LineSource(path)
@@ -101,13 +101,13 @@ def read_file(path: Path) -> OrderFile:
         file=path.name,
         sha256=source.sha256,
         lines_in=lines_in,
-        invoices=tuple(invoice.sealed() for invoice in in_date_order),
+        invoices=tuple(invoice.build() for invoice in in_date_order),
         rejects=tuple(rejects),
     )
 
 
 def _records(source: LineSource, path: Path) -> Iterator[Record]:
-    """The file's records, in the format that its name says."""
+    """Return the file's records, in the format that its name has."""
     name = path.name.lower().removesuffix(".gz")
     if name.endswith(".csv"):
         return csv_records(iter(source), path)
@@ -123,7 +123,7 @@ def _sale_line(record: Record) -> SaleLine:
 
 
 class _Invoice:
-    """The lines of one invoice as they come in; what is said of it as a whole is what its first line says."""
+    """The lines of one invoice while the file is read; its time, customer and country are those of its first line."""
 
     def __init__(self, first: SaleLine) -> None:
         self.first = first
@@ -131,7 +131,7 @@ class _Invoice:
         self._bytes = 0
 
     def add(self, line: SaleLine) -> None:
-        """Take in a line. Raises `LineRejected` if the invoice would become larger than a saga's input may be."""
+        """Add a line. Raises `LineRejected` if the invoice would become larger than a saga's input may be."""
         type_ = ReturnLine if line.is_return else OrderLine
         added = type_(line.sku, line.quantity, line.amount_minor, line.description)
         size = len(_encoded(added)) + 1
@@ -142,8 +142,8 @@ class _Invoice:
         self._lines.append(added)
         self._bytes += size
 
-    def sealed(self) -> Order | Return:
-        """The order or the return that the lines make."""
+    def build(self) -> Order | Return:
+        """Return the order or the return that the lines make."""
         first = self.first
         if first.is_return:
             returned = tuple(line for line in self._lines if isinstance(line, ReturnLine))

@@ -1,6 +1,6 @@
-"""Lines as records: eight named texts, from CSV or from JSON Lines.
+"""Lines as records of eight named texts, from CSV or from JSON Lines.
 
-A record is called a line in every count and report, and has the number of its first physical line.
+Counts and reports call a record a line. Its number is that of its first physical line.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ COLUMNS = (
 )
 """The columns of the UCI data set "Online Retail"."""
 OPTIONAL = ("Description", "CustomerID", "Country")
-"""What a JSON object may leave out or give as null."""
+"""The fields that a JSON object may omit, or have as null."""
 RECORD_LINES_MAX = 8
 """How many physical lines a quoted CSV field may spread a record over."""
 
 
 class Record(NamedTuple):
-    """One line of the file in the sense of the shop: its fields by column, or why it has none."""
+    """One line of an invoice: its fields by column, or the problem because of which it has none."""
 
     line: int
     content: str
@@ -42,13 +42,13 @@ class Record(NamedTuple):
 
 
 class _UnclosedQuote(LineRejected):
-    """The record may go on in the next physical line."""
+    """The record may continue on the next physical line."""
 
 
 def csv_records(lines: Iterator[Line], path: Path) -> Iterator[Record]:
-    """The records of a CSV file with a header line.
+    """Yield the records of a CSV file with a header line.
 
-    A quote that is never closed costs its own line, not the lines after it: they are read on their own again.
+    A quote that is never closed spoils its own line only: the lines after it are read again by themselves.
     Raises `OrderFileError` if the header is not the expected one.
     """
     columns = _header(next(lines), path)
@@ -66,7 +66,7 @@ def csv_records(lines: Iterator[Line], path: Path) -> Iterator[Record]:
 
 
 def jsonl_records(lines: Iterator[Line]) -> Iterator[Record]:
-    """The records of a file with one JSON object on each line, its names those of the CSV columns."""
+    """Yield the records of a file with one JSON object on each line, whose names are those of the CSV columns."""
     for line in lines:
         if line.problem is not None:
             yield Record(line.number, line.text, None, line.problem)
@@ -97,7 +97,7 @@ def _header(line: Line, path: Path) -> list[str]:
 
 
 def _split(*lines: str) -> list[str]:
-    """The fields of one CSV record. Raises `LineRejected`, `_UnclosedQuote` if it may go on."""
+    """Return the fields of one CSV record. Raises `LineRejected`, and `_UnclosedQuote` if it may continue."""
     if len(lines) == 1 and '"' not in lines[0]:
         return lines[0].split(",")
     source = [f"{line}\n" for line in lines[:-1]] + [lines[-1]]
@@ -121,7 +121,7 @@ def _named(values: list[str], columns: list[str]) -> dict[str, str]:
 
 
 def _spread(first: Line, ahead: deque[Line], lines: Iterator[Line], columns: list[str]) -> Record | None:
-    """The record that begins in a line and ends in one of the next, if they make one; else they stay ahead."""
+    """Return the record that begins in one line and ends in a later one. Without one, the lines stay ahead."""
     taken = [first]
     while len(taken) < RECORD_LINES_MAX:
         while len(ahead) < len(taken):
@@ -147,7 +147,7 @@ def _spread(first: Line, ahead: deque[Line], lines: Iterator[Line], columns: lis
 
 
 def _object(text: str) -> dict[str, str]:
-    """A JSON object's fields as texts: a number is the digits that stand in the file."""
+    """Return the fields of a JSON object as texts; a number keeps its digits as they are in the file."""
     if not text.strip():
         raise LineRejected("the line is empty")
     try:

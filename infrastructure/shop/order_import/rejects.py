@@ -1,4 +1,4 @@
-"""The report of rejects: every line of a file that became part of no order and no return."""
+"""The report of rejects: each line of a file that is part of no order and no return."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .order_file import RejectedLine
 
 
 def write_rejects(path: Path, rejects: Iterable[RejectedLine]) -> None:
-    """Write the report as CSV with the columns line, reason and content; with no rejects it is the header alone.
+    """Write the report as CSV with the columns line, reason and content; without rejects it is the header alone.
 
     Raises `OrderFileError` if the file cannot be written.
     """

@@ -1,4 +1,4 @@
-"""A line of an invoice, read from its texts: the one place that says what a valid line is."""
+"""A line of an invoice, read from its texts. This module alone decides which lines are valid."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _DECIMAL = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})([eE][+-
 _CONTROL = re.compile(r"[\x00-\x1f]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL takes no NUL, UTF-8 no lone surrogate
 _EXACT = Context(prec=100, rounding=ROUND_HALF_UP)
-"""Wide enough that a product is exact, and the only rounding is that to the penny."""
+"""Wide enough that a product is exact, so that the only rounding is the one to the penny."""
 _UCI_DATE = "%m/%d/%Y %H:%M"
 
 
 class SaleLine(NamedTuple):
-    """So many pieces of one article on one invoice; for a return both quantity and amount count upwards."""
+    """Some pieces of one article on one invoice; in a return, quantity and amount are positive too."""
 
     invoice: str
     sku: str
@@ -36,12 +36,12 @@ class SaleLine(NamedTuple):
 
     @property
     def is_return(self) -> bool:
-        """Whether the invoice is a cancellation."""
+        """Whether the invoice is a return."""
         return is_return(self.invoice)
 
 
 def is_return(invoice: str) -> bool:
-    """Whether an invoice number is that of a cancellation."""
+    """Whether an invoice number is that of a return."""
     return invoice.startswith("C")
 
 
@@ -88,7 +88,7 @@ def _name(fields: Mapping[str, str], column: str) -> str:
 
 
 def _quantity(text: str, invoice: str) -> int:
-    """How many pieces, or how many came back."""
+    """Read how many pieces were sold, or returned."""
     if not _WHOLE.fullmatch(text):
         raise LineRejected(f"Quantity {text[:40]!r} is not a whole number")
     quantity = int(text)
@@ -115,7 +115,7 @@ def _price(text: str) -> Decimal:
 
 
 def _time(text: str) -> datetime:
-    """A time in ISO 8601, or as the original data set writes it (12/1/2010 8:26); without an offset it is UTC."""
+    """Read a time in ISO 8601, or as the original data set has it (12/1/2010 8:26); without an offset it is UTC."""
     try:
         time = datetime.strptime(text, _UCI_DATE) if "/" in text else datetime.fromisoformat(text)  # noqa: DTZ007
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

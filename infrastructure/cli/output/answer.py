@@ -1,4 +1,4 @@
-"""Output: results on stdout, messages on stderr; JSON, or text that is the same wherever it goes.
+"""Answers on stdout, as JSON or as text, and messages on stderr.
 
 On a terminal, tables fit its width and have colours; piped, nothing is cut, coloured or wrapped.
 """
@@ -26,14 +26,14 @@ STATUS_STYLES = {
     "cancelled": "yellow",
     "stopped": "bold red",
 }
-"""How a status looks where there are colours."""
+"""The style of each status on a terminal that has colours."""
 
 Block = str | Table
 """A part of an answer in text."""
 
 
 def answer(options: Options, document: dict[str, Any], text: Callable[[], Iterable[Block]]) -> None:
-    """Write a command's result: the document with `--json`, else its text."""
+    """Write the answer of a command: the document with `--json`, otherwise its text."""
     if options.json:
         sys.stdout.write(msgspec.json.encode(document, enc_hook=str).decode() + "\n")
         return
@@ -42,15 +42,20 @@ def answer(options: Options, document: dict[str, Any], text: Callable[[], Iterab
 
 
 def say(message: str) -> None:
-    """Tell the person something that is not the result: one line on stderr."""
+    """Write a message that is not part of the answer: one line on stderr."""
     sys.stdout.flush()
     sys.stderr.write(f"{one_line(message)}\n")
     sys.stderr.flush()
 
 
 def jsonable(value: Any) -> Any:
-    """A row's value as JSON: times in UTC with `Z`."""
+    """Return a value of a row as JSON: times in UTC with `Z`."""
     return json_instant(value) if isinstance(value, datetime) else value
+
+
+def jsonable_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its values as JSON."""
+    return {name: jsonable(value) for name, value in row.items()}
 
 
 def _write(block: Block) -> None:

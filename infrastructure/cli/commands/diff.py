@@ -1,0 +1,60 @@
+"""`diff`: what changed in a saga between two moments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ...ledger.saga_history import read_history
+from ..exit_codes import ExitCode
+from ..options import DEFAULTS, Options
+from ..output.answer import Block, answer
+from ..output.documents import event_document, state_document
+from ..output.state_fields import changed_fields
+from ..output.table import Table
+from ..output.text import counted
+from ..output.timeline import timeline
+from ..output.timestamps import read_moment
+from ..session import open_ledger
+
+
+def diff(saga_id: str, a: str, b: str, /, *, options: Options = DEFAULTS) -> ExitCode:
+    """What changed in a saga between two moments: the events in between, and each field that they changed.
+
+    Parameters
+    ----------
+    saga_id
+        The saga's id, such as fulfil_order-536365.
+    a
+        The earlier moment: a version such as 4, or a time such as 2026-03-01T02:17:05Z.
+    b
+        The later moment.
+    """
+    moments = read_moment(a), read_moment(b)
+    with open_ledger(options) as ledger:
+        before, after = (ledger.state(saga_id, moment) for moment in moments)
+        recorded = read_history(ledger.context, saga_id, participants=False)
+    low, high = sorted((before.version, after.version))
+    between = [entry for entry in recorded.entries if low < entry.version <= high]
+    changes = changed_fields(state_document(before), state_document(after))
+    document = {
+        "saga_id": saga_id,
+        "a": {"version": before.version, "status": before.status},
+        "b": {"version": after.version, "status": after.status},
+        "events": [event_document(entry) for entry in between],
+        "changes": changes,
+    }
+
+    def text() -> Iterable[Block]:
+        yield (
+            f"{saga_id}: version {before.version} ({before.status}) → version {after.version} ({after.status}), "
+            f"{counted(len(between), 'event')}, {counted(len(changes), 'field')} changed"
+        )
+        if changes:
+            yield timeline(saga_id, between)
+            yield Table(
+                ("FIELD", "BEFORE", "AFTER"),
+                [(change["field"], change["before"], change["after"]) for change in changes],
+            )
+
+    answer(options, document, text)
+    return ExitCode.OK

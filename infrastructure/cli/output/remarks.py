@@ -1,0 +1,31 @@
+"""Remarks beside an answer: how far it is behind the log, and that no worker is running."""
+
+from __future__ import annotations
+
+from ...ledger.freshness import Freshness, is_unattended
+from ...ledger.ledger import Ledger
+from ..options import Options
+from .text import counted
+
+
+def freshness_remark(freshness: Freshness, options: Options) -> str:
+    """Say as of which position an answer is, how far that is behind the log, and why."""
+    remark = f"{freshness.view}: as of position {freshness.position}, head {freshness.head_position}, "
+    if freshness.lag_events <= 0:
+        return f"{remark}no lag"
+    remark += f"lag {counted(freshness.lag_events, 'event')}"
+    if freshness.lag_seconds is not None:
+        remark += f", {freshness.lag_seconds:.1f} seconds"
+    if freshness.error is not None:
+        return f"{remark}; {freshness.error}"
+    return f"{remark}; {no_worker(options)}" if freshness.unattended else remark
+
+
+def no_worker(options: Options) -> str:
+    """Say that no worker is running, and how to start one."""
+    return f"no worker is running: `{options.again('worker')}` starts one"
+
+
+def worker_remark(ledger: Ledger, options: Options) -> str | None:
+    """Say so if no worker is running; None if one is."""
+    return no_worker(options) if is_unattended(ledger.context) else None

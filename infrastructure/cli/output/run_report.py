@@ -1,0 +1,39 @@
+"""The report of a run, in which every line of the file is accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ...shop.order_import import OrderFile
+from ...shop.run_result import RunResult
+from .answer import Block
+from .table import Table
+
+
+def report_document(orders: OrderFile, result: RunResult, rejects: Path) -> dict[str, Any]:
+    """Return the report as JSON. Every line of the file is in an order, in a return, or rejected."""
+    return {
+        "lines_in": orders.lines_in,
+        "lines_in_orders": orders.lines_in_orders,
+        "lines_in_returns": orders.lines_in_returns,
+        "lines_rejected": orders.lines_rejected,
+        "orders": len(orders.orders),
+        "returns": len(orders.returns),
+        "sagas": result.statuses,
+        "events": result.events,
+        "seconds": round(result.seconds, 3),
+        "sagas_per_second": round(result.ended_since / result.seconds, 1),
+        "head_position": result.head_position,
+        "rejects": str(rejects),
+    }
+
+
+def report_text(document: dict[str, Any]) -> Iterable[Block]:
+    """Yield the report for a person."""
+    rows = [(name.replace("_", " "), value) for name, value in document.items() if name not in ("sagas", "rejects")]
+    statuses = [(f"sagas {status.replace('_', ' ')}", number) for status, number in document["sagas"].items()]
+    at = next(index for index, (name, _) in enumerate(rows) if name == "returns") + 1
+    yield Table(("", "run"), [*rows[:at], *statuses, *rows[at:]])
+    yield f"rejected lines, each with its reason: {document['rejects']}"

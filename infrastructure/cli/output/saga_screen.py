@@ -1,0 +1,98 @@
+"""One saga on one screen: its status, every attempt of every step, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from ....domain.saga.events import CancelRequested, Direction, InterventionResolved, SignalReceived
+from ....domain.saga.state import SagaState
+from ....projections.projection import Row
+from ...ledger.process_report import ProcessReport
+from ...ledger.saga_overview import SagaOverview
+from .answer import Block
+from .event_text import describe, shown
+from .table import Table
+from .text import counted, one_line
+from .timeline import BACK
+from .timestamps import show_instant
+
+ATTEMPTS = (
+    "step", "attempt", "status", "started_at", "seconds", "retry_at", "waits_for", "waits_until", "worker", "error",
+)  # fmt: skip
+TONES = {"failed": "red", "unknown": "red", "succeeded": None, "started": "bold"}
+
+
+def saga_screen(overview: SagaOverview, steps: list[str]) -> Iterable[Block]:
+    """Yield the blocks of the screen; `steps` are the lines under `next`."""
+    state, process = overview.state, overview.process
+    no_way_back = state.past_pivot and state.end is None
+    yield f"{state.saga_id}  {state.status.value}{', past its pivot' if no_way_back else ''}"
+    for name, value in (*_properties(overview), *(() if process is None else _process_lines(process))):
+        if value:
+            yield f"  {name:<11} {value}"
+    if overview.attempts:
+        yield ""
+        yield _attempts_table(overview.attempts)
+    yield from next_block(steps)
+
+
+def next_block(steps: list[str]) -> Iterable[str]:
+    """Yield the lines under `next`."""
+    if steps:
+        yield ""
+        yield "next"
+        yield from (f"  {line}" for line in steps)
+
+
+def _attempts_table(attempts: list[Row]) -> Table:
+    """The attempts, without the columns that are empty."""
+    rows = [{**row, "step": _marked(row), "seconds": _seconds(row["started_at"], row["ended_at"])} for row in attempts]
+    columns = [name for name in ATTEMPTS if any(row[name] is not None for row in rows)]
+    styles = {index: tone for index, row in enumerate(attempts) if (tone := TONES.get(row["status"]))}
+    cells = [[row[name] for name in columns] for row in rows]
+    return Table(columns, cells, styles, flexible=("error", "worker"), in_full=frozenset(range(len(cells))))
+
+
+def _marked(row: Row) -> str:
+    return f"{BACK}{row['step']}" if row["direction"] == Direction.COMPENSATION else str(row["step"])
+
+
+def _seconds(started_at: datetime, ended_at: datetime | None) -> float | None:
+    return None if ended_at is None else round((ended_at - started_at).total_seconds(), 3)
+
+
+def _properties(overview: SagaOverview) -> Iterable[tuple[str, str]]:
+    state, events = overview.state, overview.events
+    yield "definition", f"{state.definition} version {state.definition_version} ({state.fingerprint}), {state.style}"
+    yield "started", f"{show_instant(state.started_at)} by {events[0].meta.actor or 'an unnamed actor'}"
+    yield "ended", _ended(state)
+    yield "begins", show_instant(state.begins_at)
+    yield "deadline", show_instant(state.deadline)
+    yield "cause", one_line(state.cause or "")
+    for each in events:
+        if isinstance(each.event, CancelRequested | InterventionResolved | SignalReceived):
+            text = describe(each.event)
+            yield "operated", f"{show_instant(each.recorded_at)} {text.event} {text.step or ''} {text.detail}"
+    yield "input", shown(state.input)
+    yield "result", "" if state.result is None else shown(state.result)
+    yield "events", f"{counted(len(events), 'event')}, positions {events[0].position} to {events[-1].position}"
+
+
+def _ended(state: SagaState) -> str:
+    if state.started_at is None or state.ended_at is None:
+        return ""
+    return f"{show_instant(state.ended_at)}, after {_seconds(state.started_at, state.ended_at)} seconds"
+
+
+def _process_lines(report: ProcessReport) -> Iterable[tuple[str, str]]:
+    if report.waits_for is not None:
+        yield "waits for", f"{report.waits_for}, which service {report.service} owes"
+    if report.is_stalled and report.silent_since is not None and report.stalls_at is not None:
+        allowed = (report.stalls_at - report.silent_since).total_seconds()
+        yield (
+            "STALLED",
+            f"no event since {show_instant(report.silent_since)}; {allowed:g} seconds are allowed",
+        )
+    for finding in report.findings:
+        yield "FINDING", f"{finding.topic} at position {finding.position} {finding.problem}"

@@ -1,0 +1,69 @@
+"""The result of a run: what became of the sagas of a file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import select
+
+from ...domain.saga.state import Status
+from ...domain.shop import IMPORT_JOB, Order, Return, fulfil_order, import_key, return_goods
+from ...domain.shop.services import place
+from ..ledger.ledger import Ledger
+from .order_import import OrderFile
+from .run_options import Style
+
+IDS_MAX = 500
+"""The most sagas asked for in one query."""
+QUIESCENT = frozenset({Status.COMPLETED, Status.COMPENSATED, Status.NEEDS_INTERVENTION, Status.ABANDONED})
+"""A saga of such a status goes on only if a person decides so, or not at all."""
+
+
+class RunResult(NamedTuple):
+    """What became of the sagas of a file."""
+
+    statuses: dict[str, int]
+    """How many sagas have each status."""
+    ended_since: int
+    """How many of them ended after the run began."""
+    events: int
+    """How many events were recorded since the file was begun."""
+    head_position: int
+    seconds: float
+
+    @property
+    def quiescent(self) -> int:
+        """How many sagas need nothing more of a worker or a service."""
+        return sum(self.statuses.get(status, 0) for status in QUIESCENT)
+
+
+def run_result(ledger: Ledger, orders: OrderFile, style: Style, since: datetime, *, seconds: float) -> RunResult:
+    """Return what became of the sagas of a file that was begun, by the view `sagas` as it is."""
+    sagas = ledger.context.queries.projection("sagas")
+    statuses: Counter[str] = Counter()
+    ended_since = 0
+    with ledger.context.queries.snapshot(sagas) as (connection, checkpoint):
+        for status, ended_at in _rows(connection, sagas.table, [saga_id_of(each, style) for each in orders.invoices]):
+            statuses[status] += 1
+            ended_since += ended_at is not None and ended_at >= since
+    begun_at = ledger.backend.stream(f"{IMPORT_JOB.category}-{import_key(orders.sha256)}")[0].position
+    events = checkpoint.position - begun_at + 1
+    return RunResult(dict(sorted(statuses.items())), ended_since, events, checkpoint.position, seconds)
+
+
+def saga_id_of(invoice: Order | Return, style: Style) -> str:
+    """Return the id of the saga of an order or a return."""
+    if style == "choreographed":
+        return place(invoice)[0]
+    if isinstance(invoice, Return):
+        return return_goods.definition.saga_id(invoice.return_id)
+    return fulfil_order.definition.saga_id(invoice.order_id)
+
+
+def _rows(connection: Any, table: Any, saga_ids: list[str]) -> Iterator[tuple[str, datetime | None]]:
+    for first in range(0, len(saga_ids), IDS_MAX):
+        wanted = table.c.saga_id.in_(saga_ids[first : first + IDS_MAX])
+        yield from connection.execute(select(table.c.status, table.c.ended_at).where(wanted))
