@@ -19,7 +19,7 @@ from .view_operations import view_checkpoints
 KEYS_NAMED_MAX = 3
 """How many rows of a view the description of a problem names."""
 
-Progress = Callable[[str], AbstractContextManager[ReportProgress]]
+OpenProgress = Callable[[str], AbstractContextManager[ReportProgress]]
 """Opens the report of one part of the work, under a label."""
 
 
@@ -34,7 +34,7 @@ class LedgerVerification(NamedTuple):
 
 
 def verify_ledger(
-    context: LedgerContext, *, expect: tuple[int, bytes] | None, progress: Progress
+    context: LedgerContext, *, expect: tuple[int, bytes] | None, progress: OpenProgress
 ) -> LedgerVerification:
     """Verify the log, and then each view that the app declares.
 

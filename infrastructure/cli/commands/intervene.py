@@ -18,11 +18,11 @@ from ..session import actor_or_user, bring_views_up, open_ledger
 from ..usage import UsageError
 from .bulk import MANY, ONE, BulkOptions, check_target, decide_about_many
 
-ActionName: TypeAlias = Literal["retry", "skip", "resolve", "abandon"]
+InterventionName: TypeAlias = Literal["retry", "skip", "resolve", "abandon"]
 
 
 def intervene(
-    action: ActionName,
+    action: InterventionName,
     saga_id: str | None = None,
     /,
     *,
@@ -65,7 +65,7 @@ def intervene(
 
 
 def _intervene_one(
-    ledger: Ledger, action: ActionName, target: BulkTarget, actor: str, reason: str, result: Any, options: Options
+    ledger: Ledger, action: InterventionName, target: BulkTarget, actor: str, reason: str, result: Any, options: Options
 ) -> ExitCode:
     saga_id = target.saga_id
     position = ledger.intervene(saga_id, action, actor=actor, reason=reason, step=target.step, result=result)

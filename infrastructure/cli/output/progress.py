@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-ReportProgress = Callable[[int, int], None]
-"""Called with how much is done, and how much there is to do."""
+from ...runtime.progress import ReportProgress
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class Table(NamedTuple):
     """Rows that continue on further lines rather than being cut."""
 
 
-class Line(NamedTuple):
+class TableLine(NamedTuple):
     """One line of a table; `row` is its index, None for the header."""
 
     row: int | None
@@ -57,19 +57,19 @@ def cell(value: Any) -> str:
             return one_line(str(value))
 
 
-def lines(table: Table, width: int | None = None) -> Iterator[Line]:
+def lines(table: Table, width: int | None = None) -> Iterator[TableLine]:
     """Yield the lines of a table: in full, or cut to a width in terminal cells."""
     cells = [[cell(value) for value in row] for row in table.rows]
     widths = [max([cell_len(name), *(cell_len(row[at]) for row in cells)]) for at, name in enumerate(table.columns)]
     right = [_is_numeric(table, at) for at in range(len(widths))]
     if width is not None:
         widths = _fitted(table, widths, width)
-    yield Line(None, _joined(table.columns, widths, right))
+    yield TableLine(None, _joined(table.columns, widths, right))
     for index, row in enumerate(cells):
         if index in table.in_full:
-            yield from (Line(index, text) for text in _spread(row, widths, right))
+            yield from (TableLine(index, text) for text in _spread(row, widths, right))
         else:
-            yield Line(index, _joined(row, widths, right))
+            yield TableLine(index, _joined(row, widths, right))
 
 
 def _fitted(table: Table, widths: list[int], width: int) -> list[int]:

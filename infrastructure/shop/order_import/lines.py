@@ -20,7 +20,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
-class Line(NamedTuple):
+class FileLine(NamedTuple):
     """A physical line without its line ending; `problem` is None, or says why the line cannot be read."""
 
     number: int
@@ -42,7 +42,7 @@ class LineSource:
         """The digest of the content that has been read so far, in hexadecimal."""
         return self._digest.hexdigest()
 
-    def __iter__(self) -> Iterator[Line]:
+    def __iter__(self) -> Iterator[FileLine]:
         """Read the file line by line.
 
         Raises `OrderFileError` if it cannot be opened or decompressed, is empty, or has too many lines.
@@ -70,7 +70,7 @@ class LineSource:
             self._digest.update(rest)
         return raw
 
-    def _decoded(self, raw: bytes) -> Line:
+    def _decoded(self, raw: bytes) -> FileLine:
         self._number += 1
         if self._number > LINES_MAX:
             raise OrderFileError(f"{self._path} has more than {LINES_MAX:,} lines: split it into several files")
@@ -79,14 +79,14 @@ class LineSource:
         body = raw.rstrip(b"\r\n")
         if len(body) > LINE_BYTES_MAX:
             text = body.decode("utf-8", "backslashreplace")
-            return Line(self._number, text, f"the line is longer than {LINE_BYTES_MAX:,} bytes")
+            return FileLine(self._number, text, f"the line is longer than {LINE_BYTES_MAX:,} bytes")
         try:
-            return Line(self._number, body.decode("utf-8-sig" if self._number == 1 else "utf-8"))
+            return FileLine(self._number, body.decode("utf-8-sig" if self._number == 1 else "utf-8"))
         except UnicodeDecodeError as error:
             problem = (
                 f"byte {error.start + 1} of the line is not UTF-8: convert the file (iconv -f ISO-8859-1 -t UTF-8)"
             )
-            return Line(self._number, body.decode("utf-8", "backslashreplace"), problem)
+            return FileLine(self._number, body.decode("utf-8", "backslashreplace"), problem)
 
 
 def _decompressed(file: BufferedReader, path: Path) -> BinaryIO:

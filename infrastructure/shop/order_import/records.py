@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .errors import LineRejected, OrderFileError
-from .lines import Line
+from .lines import FileLine
 
 COLUMNS = (
     "InvoiceNo",
@@ -45,14 +45,14 @@ class _UnclosedQuote(LineRejected):
     """The record may continue on the next physical line."""
 
 
-def csv_records(lines: Iterator[Line], path: Path) -> Iterator[Record]:
+def csv_records(lines: Iterator[FileLine], path: Path) -> Iterator[Record]:
     """Yield the records of a CSV file with a header line.
 
     A quote that is never closed spoils its own line only: the lines after it are read again by themselves.
     Raises `OrderFileError` if the header is not the expected one.
     """
     columns = _header(next(lines), path)
-    ahead: deque[Line] = deque()
+    ahead: deque[FileLine] = deque()
     while line := ahead.popleft() if ahead else next(lines, None):
         if line.problem is not None:
             yield Record(line.number, line.text, None, line.problem)
@@ -65,7 +65,7 @@ def csv_records(lines: Iterator[Line], path: Path) -> Iterator[Record]:
             yield Record(line.number, line.text, None, str(rejected))
 
 
-def jsonl_records(lines: Iterator[Line]) -> Iterator[Record]:
+def jsonl_records(lines: Iterator[FileLine]) -> Iterator[Record]:
     """Yield the records of a file with one JSON object on each line, whose names are those of the CSV columns."""
     for line in lines:
         if line.problem is not None:
@@ -77,7 +77,7 @@ def jsonl_records(lines: Iterator[Line]) -> Iterator[Record]:
             yield Record(line.number, line.text, None, str(rejected))
 
 
-def _header(line: Line, path: Path) -> list[str]:
+def _header(line: FileLine, path: Path) -> list[str]:
     place = f"{path}, line 1"
     if line.problem is not None:
         raise OrderFileError(f"{place}: {line.problem}")
@@ -120,7 +120,7 @@ def _named(values: list[str], columns: list[str]) -> dict[str, str]:
     return dict(zip(columns, values, strict=True))
 
 
-def _spread(first: Line, ahead: deque[Line], lines: Iterator[Line], columns: list[str]) -> Record | None:
+def _spread(first: FileLine, ahead: deque[FileLine], lines: Iterator[FileLine], columns: list[str]) -> Record | None:
     """Return the record that begins in one line and ends in a later one. Without one, the lines stay ahead."""
     taken = [first]
     while len(taken) < RECORD_LINES_MAX:
