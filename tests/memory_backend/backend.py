@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
+from threading import RLock
 
 from sagaledger.infrastructure.errors import NotSupported
 from sagaledger.infrastructure.event_store.append_call import AppendCall, Appended, CompletedAppend, Receipt, check_size
@@ -29,7 +30,7 @@ def _open_memory_database() -> sqlite3.Connection:
     return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
 
 
-class MemoryBackend(MemoryWorkQueue, MemoryEventLog):
+class MemoryBackend(MemoryEventLog, MemoryWorkQueue):
     """A ledger in memory (the port `Backend` says what each method promises); its views are in a SQLite database."""
 
     start_requests = None
@@ -38,7 +39,9 @@ class MemoryBackend(MemoryWorkQueue, MemoryEventLog):
     name = "memory"
 
     def __init__(self, now: Callable[[], datetime] = system_time) -> None:
-        super().__init__(now)
+        lock = RLock()  # one for all: no lease may end between its check and the end of an append
+        MemoryEventLog.__init__(self, lock)
+        MemoryWorkQueue.__init__(self, now, lock)
         self._fingerprints: dict[tuple[str, int], str] = {}
 
     @cached_property

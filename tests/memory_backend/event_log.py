@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from threading import Condition
+from threading import Condition, RLock
 from uuid import UUID
 
 from sagaledger.infrastructure.event_store.append_call import Append, AppendCall, Receipt
@@ -22,7 +22,7 @@ NO_APPEND = UUID(int=0)
 class MemoryEventLog:
     """Everything of the port `EventLog` but `append` and `send`, and the parts of which `append` is made."""
 
-    def __init__(self) -> None:
+    def __init__(self, lock: RLock) -> None:
         self._rows: list[StoredRow] = []
         self._streams: defaultdict[str, list[StoredRow]] = defaultdict(list)
         self._links: list[AppendRow] = []
@@ -30,8 +30,8 @@ class MemoryEventLog:
         self._head = Head(0, GENESIS, None)
         self._snapshots: dict[str, Snapshot] = {}
         self._checkpoints: dict[str, tuple[int, UUID]] = {}
-        self._grown = Condition()
-        """Its lock is held by each append; its waiters are told of each."""
+        self._grown = Condition(lock)
+        """Notified of each append, which holds the lock."""
 
     def head(self) -> Head:
         return self._head

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
@@ -45,24 +45,25 @@ class Lease:
 class MemoryWorkQueue:
     """The port `WorkQueue`, and the parts of an append that concern it."""
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
-        super().__init__()
+    def __init__(self, now: Callable[[], datetime], lock: RLock) -> None:
         self._now = now
+        self._lock = lock
         self._entries: dict[str, Entry] = {}
         self._leases: dict[str, Lease] = {}
         self._epochs = count(1)
-        self._lock = RLock()
 
     def register(self, *, host: str, pid: int, lease_seconds: float) -> FencingToken:
-        epoch = next(self._epochs)
-        token = FencingToken(f"worker-{epoch}", epoch)  # no process id: a simulation's seed does not decide that
-        now = self._now()
-        self._leases[token.worker_id] = Lease(token, host, pid, now, now + timedelta(seconds=lease_seconds))
+        with self._lock:
+            epoch = next(self._epochs)
+            token = FencingToken(f"worker-{epoch}", epoch)  # no process id: a simulation's seed does not decide that
+            now = self._now()
+            self._leases[token.worker_id] = Lease(token, host, pid, now, now + timedelta(seconds=lease_seconds))
         return token
 
     def renew(self, token: FencingToken, *, lease_seconds: float) -> None:
-        self._check_lease(token)
-        self._leases[token.worker_id].lease_until = self._now() + timedelta(seconds=lease_seconds)
+        with self._lock:
+            self._check_lease(token)
+            self._leases[token.worker_id].lease_until = self._now() + timedelta(seconds=lease_seconds)
 
     def retire(self, token: FencingToken) -> None:
         with self._lock:
@@ -121,19 +122,18 @@ class MemoryWorkQueue:
                 for sagas in [len(self._held_by(lease.token.worker_id))]
             ]
 
-    # The parts of an append
+    # The parts of an append, under the lock
 
     def _check_lease(self, token: FencingToken) -> None:
         if not self._holds(token):
             raise SupersededWorker(*token)
 
-    def _write_entries(self, accepted: Iterable[Append], now: datetime) -> None:
-        with self._lock:
-            for append in accepted:
-                if append.queue_entry is not None:
-                    self._put(append.queue_entry, now)
-            for entry in (entry for append in accepted for entry in append.notify):
-                self._notify(entry, now)
+    def _write_entries(self, accepted: Sequence[Append], now: datetime) -> None:
+        for append in accepted:
+            if append.queue_entry is not None:
+                self._put(append.queue_entry, now)
+        for entry in (entry for append in accepted for entry in append.notify):
+            self._notify(entry, now)
 
     def _put(self, new: QueueEntry, now: datetime) -> None:
         entry = self._entries.get(new.saga_id)
