@@ -23,6 +23,7 @@ from .saga_claims import SagaClaims
 from .start_queue import StartQueue
 from .stream_reader import read_streams
 from .sub_sagas import SubSagas
+from .timers import Timers
 from .waiters import Waiters
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ class Engine:
         """Whether the database was away: claims and notifications of this worker may be unknown to it."""
 
         self._lease = Lease(context.backend, lease_seconds, self._monotonic)
-        self._held = HeldSagas(concurrency)
+        self._timers = Timers()
+        self._held = HeldSagas(concurrency, self._timers)
         self._waiters = Waiters(self._result.replies)
         self._starts = StartQueue(context, self._result.replies, self._wake_parent)
         self._sub_sagas = SubSagas(context, self._starts.add_sub_saga)
@@ -65,7 +67,8 @@ class Engine:
             self._contention,
             self._result,
         )
-        self._claims = SagaClaims(context, self._lease, self._held, self._contention, self._group_commit)
+        self._refresher = self._group_commit.refresher
+        self._claims = SagaClaims(context, self._lease, self._held, self._contention, self._refresher)
 
     def turn(self, messages: Sequence[EngineMessage]) -> TurnResult:
         """Take in messages, commit what follows, and return the attempts to make and the replies to give.
@@ -98,8 +101,8 @@ class Engine:
         if self._group_commit.has_work or (self._starts.can_admit and self._held.room(for_starts=True)):
             return 0.0
         wait = min(max(0.0, self._poll_at - self._monotonic()), self._lease.seconds_to_wait)
-        if self._held.next_wake_at is not None:
-            wait = min(wait, max(0.0, (self._held.next_wake_at - self._lease.now()).total_seconds()))
+        if self._timers.next_at is not None:
+            wait = min(wait, max(0.0, (self._timers.next_at - self._lease.now()).total_seconds()))
         return wait
 
     @property
@@ -187,9 +190,10 @@ class Engine:
 
     def _commit(self) -> None:
         now = self._lease.now()
-        self._held.wake_due(now)
+        for saga_id in self._timers.due(now):
+            self._held.wake(saga_id)
         for saga in self._starts.admit(self._held.room(for_starts=True), self._held):
-            self._group_commit.adopt(saga)
+            self._refresher.adopt(saga)
         self._group_commit.commit(now)
         self._starts.settle_requests()
 

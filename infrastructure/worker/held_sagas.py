@@ -70,14 +70,14 @@ class HeldSaga:
 
 
 class HeldSagas:
-    """The sagas of one worker, by id."""
+    """The sagas of one worker, by id; `timers` has those that wake at an instant."""
 
-    def __init__(self, concurrency: int) -> None:
+    def __init__(self, concurrency: int, timers: Timers) -> None:
         self._concurrency = concurrency
+        self._timers = timers
         self._sagas: dict[str, HeldSaga] = {}
         self._ready: dict[str, HeldSaga] = {}
         self._disputed: set[str] = set()
-        self._timers = Timers()
         self._size_bytes = 0
         self.draining = False
         """Whether the worker begins nothing new: it records outcomes, and no attempt follows from them here."""
@@ -132,16 +132,6 @@ class HeldSagas:
     def wake_at(self, saga_id: str, at: datetime | None) -> None:
         """Decide on a saga again at an instant; None: no instant wakes it."""
         self._timers.set(saga_id, at)
-
-    def wake_due(self, now: datetime) -> None:
-        """Decide again on the sagas whose instant has come."""
-        for saga_id in self._timers.due(now):
-            self.wake(saga_id)
-
-    @property
-    def next_wake_at(self) -> datetime | None:
-        """The earliest instant that wakes a saga."""
-        return self._timers.next_at
 
     def mark_decided(self, saga_id: str) -> None:
         """A transition was decided for a saga: it is not ready any longer."""

@@ -10,7 +10,7 @@ from ..event_store.work_queue import Claim
 from ..ledger.context import LedgerContext
 from .coordination.contention import Contention
 from .coordination.lease import Lease
-from .group_commit.group_commit import GroupCommit
+from .group_commit.refreshing import Refresher
 from .held_sagas import HeldSaga, HeldSagas
 from .stream_reader import read_streams
 
@@ -24,14 +24,14 @@ class SagaClaims:
     """
 
     def __init__(
-        self, context: LedgerContext, lease: Lease, held: HeldSagas, contention: Contention, group_commit: GroupCommit
+        self, context: LedgerContext, lease: Lease, held: HeldSagas, contention: Contention, refresher: Refresher
     ) -> None:
         self._context = context
         self._log = context.backend
         self._lease = lease
         self._held = held
         self._contention = contention
-        self._group_commit = group_commit
+        self._refresher = refresher
         self._all = [(d.name, d.version) for d in context.app.definitions]
         self._without_local_steps = [(d.name, d.version) for d in context.app.definitions if not d.has_local_steps]
 
@@ -48,7 +48,7 @@ class SagaClaims:
     def refresh_notified(self) -> None:
         """Decide again on the sagas to which others wrote; one that was left alone may be readable now."""
         notified = self._log.notified(self._lease.token)
-        self._group_commit.refresh([saga for saga_id in notified if (saga := self._held.get(saga_id)) is not None])
+        self._refresher.refresh([saga for saga_id in notified if (saga := self._held.get(saga_id)) is not None])
         elsewhere = {saga_id for saga_id in notified if saga_id not in self._held}
         if elsewhere:
             self._adopt(self._holdings(elsewhere.__contains__))
@@ -59,7 +59,7 @@ class SagaClaims:
         If two workers drive one saga, the work queue decides the owner. The sagas are adopted as if
         just claimed. Attempts of the other worker count as in flight: their outcomes may never be recorded.
         """
-        disputed = self._group_commit.release_disputed()
+        disputed = self._refresher.release_disputed()
         if disputed:
             self._adopt(self._holdings(disputed.__contains__))
 
@@ -69,7 +69,7 @@ class SagaClaims:
         The replies to claims and notifications may have been lost.
         """
         self._adopt(self._holdings(self._has_not_begun))
-        self._group_commit.refresh(list(self._held))
+        self._refresher.refresh(list(self._held))
 
     @property
     def _definitions(self) -> Sequence[tuple[str, int]]:
@@ -98,4 +98,4 @@ class SagaClaims:
             definition = self._context.app.definition(claim.definition, claim.definition_version)
             state = rebuild(claim.saga_id, (recorded.event for recorded in history))
             previous = next((recorded.meta.worker for recorded in reversed(history) if recorded.meta.worker), None)
-            self._group_commit.adopt(HeldSaga(claim.saga_id, definition, state, history[-1].position, previous))
+            self._refresher.adopt(HeldSaga(claim.saga_id, definition, state, history[-1].position, previous))

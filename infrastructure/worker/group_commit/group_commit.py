@@ -7,7 +7,6 @@ rests on a transition that conflicts is decided again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from ...ledger.context import LedgerContext
@@ -56,7 +55,7 @@ class GroupCommit:
         self._redrafting = redrafting
         self._settler = settler
         self._drafter = Drafter(lease, held, starts, sub_sagas, cache, pipeline, settler)
-        self._refresher = Refresher(context, lease, held, redrafting, settler)
+        self.refresher = Refresher(context, lease, held, starts, redrafting, settler)
 
     # Committing
 
@@ -72,7 +71,7 @@ class GroupCommit:
         stale = self._settle_sent()
         self._sub_sagas.ask_to_turn_back()  # it appends: not while an append of this worker is under way
         self._pipeline.send()
-        self.refresh(stale)
+        self.refresher.refresh(stale)
         self._stream_cache.trim()
         if self._contention.give_way():
             self._hand_back()
@@ -81,29 +80,7 @@ class GroupCommit:
 
     def settle(self) -> None:
         """Wait for the batch that was sent, and settle it. Raises `SupersededWorker` and `Unavailable`."""
-        self.refresh(self._settle_sent())
-
-    def refresh(self, sagas: Sequence[HeldSaga]) -> None:
-        """Fold what others wrote into these sagas, and decide on them again. Raises `Unavailable`."""
-        self._refresher.refresh(sagas)
-
-    # What is held
-
-    def adopt(self, saga: HeldSaga) -> None:
-        """Hold a saga, and decide what it does next; a start that waits for the same saga came too late."""
-        start = self._starts.starting(saga.saga_id)
-        if start is not None and saga.saga_start is None:
-            self._starts.answer_existing(start)
-        self._redrafting.withdraw([saga.saga_id])
-        self._held.adopt(saga)
-
-    def release_disputed(self) -> set[str]:
-        """Hold no saga any longer that another worker drives as well; returns their ids."""
-        disputed = self._held.take_disputed()
-        self._redrafting.withdraw(disputed)
-        for saga_id in disputed:
-            self._held.release(saga_id)
-        return disputed
+        self.refresher.refresh(self._settle_sent())
 
     # What is under way
 

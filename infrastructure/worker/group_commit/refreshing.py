@@ -1,4 +1,4 @@
-"""Refreshing: taking in what other processes wrote to sagas that are held here."""
+"""Refreshing: making what is held here agree with what the log and the work queue say."""
 
 from __future__ import annotations
 
@@ -7,22 +7,38 @@ from collections.abc import Sequence
 from ...ledger.context import LedgerContext
 from ..coordination.lease import Lease
 from ..held_sagas import HeldSaga, HeldSagas
+from ..start_queue import StartQueue
 from ..stream_reader import read_streams
 from .redrafting import Redrafting
 from .settling import Settler
 
 
 class Refresher:
-    """Reads the sagas held here on, and has them decided again."""
+    """Adopts sagas, folds what others wrote to them, and releases disputed ones; their drafts are withdrawn."""
 
     def __init__(
-        self, context: LedgerContext, lease: Lease, held: HeldSagas, redrafting: Redrafting, settler: Settler
+        self,
+        context: LedgerContext,
+        lease: Lease,
+        held: HeldSagas,
+        starts: StartQueue,
+        redrafting: Redrafting,
+        settler: Settler,
     ) -> None:
         self._context = context
         self._lease = lease
         self._held = held
+        self._starts = starts
         self._redrafting = redrafting
         self._settler = settler
+
+    def adopt(self, saga: HeldSaga) -> None:
+        """Hold a saga, and decide what it does next; a start that waits for the same saga came too late."""
+        start = self._starts.starting(saga.saga_id)
+        if start is not None and saga.saga_start is None:
+            self._starts.answer_existing(start)
+        self._redrafting.withdraw([saga.saga_id])
+        self._held.adopt(saga)
 
     def refresh(self, sagas: Sequence[HeldSaga]) -> None:
         """Fold what others wrote into these sagas, those that are still held. Raises `Unavailable`.
@@ -47,3 +63,11 @@ class Refresher:
                 self._held.wake(saga.saga_id)
             else:
                 self._settler.leave_alone(saga, unreadable)
+
+    def release_disputed(self) -> set[str]:
+        """Hold no saga any longer that another worker drives as well; returns their ids."""
+        disputed = self._held.take_disputed()
+        self._redrafting.withdraw(disputed)
+        for saga_id in disputed:
+            self._held.release(saga_id)
+        return disputed
