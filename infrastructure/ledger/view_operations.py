@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...domain.errors import InvalidInput
 from ...projections.projection import Projection
@@ -23,6 +23,39 @@ from .undeclared_process import find_undeclared_process, folds_sagas
 def create_views(context: LedgerContext) -> None:
     """Create the tables of the declared views that the database does not have yet. Raises `Unavailable`."""
     install(context.backend.views, context.app.projections)
+
+
+class ViewsUpgraded(NamedTuple):
+    """The result of an upgrade of views."""
+
+    rebuilt: list[str]
+    """The views that an older version of their projection had made."""
+    remark: str | None
+    """Why some of those were left as they are; None if none was."""
+
+
+def upgrade_views(context: LedgerContext, report: ReportProgress | None = None) -> ViewsUpgraded:
+    """Rebuild every declared view that an older version of its projection made.
+
+    The views of sagas are left alone if the ledger has choreographed sagas that the app cannot derive: a rebuild
+    would lose them.
+    """
+    undeclared = find_undeclared_process(context)
+    foldable = [p for p in context.app.projections if undeclared is None or not folds_sagas(p)]
+    rebuilt = rebuild_of_views.upgrade_views(context.backend, context.codec, foldable, report)
+    outdated = [checkpoint.name for checkpoint in view_checkpoints(context) if _is_outdated(context, checkpoint)]
+    remark = None
+    if outdated:
+        remark = (
+            f"an older version made the views {', '.join(outdated)}; to upgrade them, give the app that declares the "
+            f"choreography of {undeclared}: `sagaledger init --app module:object`"
+        )
+    return ViewsUpgraded([checkpoint.name for checkpoint in rebuilt], remark)
+
+
+def _is_outdated(context: LedgerContext, checkpoint: Checkpoint) -> bool:
+    versions = {projection.name: projection.version for projection in context.app.projections}
+    return checkpoint.generation > 0 and checkpoint.version < versions.get(checkpoint.name, 0)
 
 
 def view_checkpoints(context: LedgerContext) -> list[Checkpoint]:

@@ -113,6 +113,10 @@ class Projector:
                 self._backend.wait_beyond(self._backend.head().position, IDLE_SECONDS)
         return target
 
+    def standings(self) -> list[Checkpoint]:
+        """Return the same as `checkpoints`, by the name that it had in version 0.1."""
+        return self.checkpoints()
+
     def checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoint of each of its views, by name; creates nothing."""
         with self._store.reading() as connection:

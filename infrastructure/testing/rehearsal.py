@@ -52,6 +52,16 @@ class Rehearsal(NamedTuple):
     attempts: list[Attempt]
     """Every attempt at a step that calls a service, in order."""
 
+    @property
+    def facts(self) -> list[Event]:
+        """The saga's own events, by the name that they had in version 0.1."""
+        return self.saga_events
+
+    @property
+    def events(self) -> list[tuple[str, Event]]:
+        """The events that participants recorded, by the name that they had in version 0.1."""
+        return self.participant_events
+
 
 def rehearse(
     saga: Saga[Any],
