@@ -70,7 +70,6 @@ class Wire:
     writes_meanwhile = True
 
     def __init__(self, log: SimulatedBackend, life: Life, weather: Callable[[], Weather]) -> None:
-        self.url = log.url
         self.start_requests = None
         self._log = log
         self._life = life

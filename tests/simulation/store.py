@@ -13,10 +13,6 @@ from sagaledger.infrastructure.event_store.work_queue import FencingToken
 
 from ..memory_backend.backend import MemoryBackend
 
-NO_VIEW_STORE = "sqlite:///simulated"
-"""`Queries` makes an engine from a ledger's URL. Views are not simulated, so nothing connects to this one. The
-URL goes once a backend brings its view store."""
-
 
 class OutdatedExpectation(NamedTuple):
     """A worker's belief that a stream ends at a version, beyond which it has grown."""
@@ -37,10 +33,6 @@ class SimulatedBackend(MemoryBackend):
         """The sagas whose queue entry was deleted by hand."""
         self.lease_ended: list[Callable[[FencingToken], None]] = []
         """Called with each lease when it ends, before anything else happens."""
-
-    @property
-    def url(self) -> str:
-        return NO_VIEW_STORE
 
     def append(self, call: AppendCall) -> Receipt:
         receipt = super().append(call)
