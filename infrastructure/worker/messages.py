@@ -44,7 +44,7 @@ Replies = list[Callable[[], None]]
 """Answers to callers, each to be called on the event loop."""
 
 
-class AttemptEnded(Struct, frozen=True, gc=False):
+class AttemptEnded(Struct, frozen=True):
     """An attempt came to an end."""
 
     saga: HeldSaga
@@ -84,7 +84,7 @@ class Drain(Struct, frozen=True):
 EngineMessage = AttemptEnded | StartSaga | AwaitOutcome | AwaitIdle | Drain
 
 
-class Dispatch(Struct, frozen=True, gc=False):
+class Dispatch(Struct, frozen=True):
     """An attempt to make now: its start is durable."""
 
     saga: HeldSaga
