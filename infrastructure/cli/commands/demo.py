@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from ...ledger.ledger import Ledger
 from ...ledger.saga_history import read_history
+from ...runtime.gc_tuning import tune_gc
 from ...shop.app import APP
 from ...shop.demo import DEMO_OPTIONS, compensated_saga, remove_earlier_demo
 from ...shop.order_import import SLICE, read_file, write_rejects
@@ -56,6 +57,7 @@ def demo(
     remove_earlier_demo(path, url, orders)
     rejects = path.with_suffix(".rejects.csv")
     write_rejects(rejects, orders.rejects)
+    tune_gc()
     with Ledger.open(url, APP) as ledger:
         with progress("sagas") as report:
             result = run_orders(ledger, orders, DEMO_OPTIONS._replace(style=STYLES[style]), report=report, say=say)

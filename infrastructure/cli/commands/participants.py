@@ -15,6 +15,7 @@ from ...errors import AppPartMissing, UnknownDefinition
 from ...ledger.freshness import head_position
 from ...ledger.ledger import Ledger
 from ...runtime.event_loop import run_async
+from ...runtime.gc_tuning import tune_gc
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.answer import answer, say
@@ -55,6 +56,7 @@ def run(
     names
         The services to run; every one if none is named, and then the relay to the broker too.
     """
+    tune_gc()
     with open_or_create(options) as ledger:
         _require_services(ledger, "running participants")
         chosen = [_service(ledger, name) for name in names] or list(ledger.app.services.values())

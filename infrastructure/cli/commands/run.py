@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 from cyclopts import Parameter
 
 from ....domain.saga.state import Status
+from ...runtime.gc_tuning import tune_gc
 from ...shop.order_import import decline_rate as read_decline_rate
 from ...shop.order_import import read_file, write_rejects
 from ...shop.run_options import BrokerOptions, RunOptions, Style
@@ -64,6 +65,7 @@ def run(
     rate = read_decline_rate(decline_rate)
     services = None if broker is None else _broker_options(broker, options)
     how = RunOptions(seed, rate, opening_stock, concurrency, actor_or_user(actor), STYLES[style], services)
+    tune_gc()
     with progress(f"reading {file.name}"):
         orders = read_file(file)
     rejects_file = rejects or Path(f"{_stem(file)}.rejects.csv")
