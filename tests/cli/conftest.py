@@ -19,9 +19,9 @@ APP_FILE = Path(__file__).with_name("bookings.py")
 def shell(tmp_path: Path, url: str) -> Iterator[Shell]:
     """A shell on an empty ledger, with the shop's app in the environment, once for each backend."""
     opened = Shell(tmp_path, url)
-    opened.environment["SAGALEDGER_APP"] = "shop"
     if url.startswith("postgres"):
         assert opened("init").returncode == 0
+    opened.environment["SAGALEDGER_APP"] = "shop"
     yield opened
     opened.close()
 
