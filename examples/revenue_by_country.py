@@ -1,10 +1,12 @@
 """A read model of one's own, in one file: the revenue booked in each country, by the orders placed there.
 
     sagaledger demo --db sqlite:///demo.db
-    sagaledger --app examples/revenue_by_country.py:app query revenue_by_country --db sqlite:///demo.db
+    export SAGALEDGER_APP=examples/revenue_by_country.py:app
+    sagaledger init --db sqlite:///demo.db
+    sagaledger query revenue_by_country --db sqlite:///demo.db
 
-A ledger that is opened with this app makes the table, folds the whole log into it from the first event on, and keeps
-it up from there. When you change the table or a handler, raise the version and run
+`init` with this app creates the table; a worker, or the query where none runs, folds the whole log into it from the
+first event on, and keeps it up from there. When you change the table or a handler, raise the version and run
 `sagaledger projections rebuild revenue_by_country`: the ledger refuses to answer from rows of another version.
 """
 

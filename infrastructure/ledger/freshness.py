@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..errors import Unavailable
 from ..event_store.work_queue import WorkerRow
-from ..read_models.checkpoints import LIVE, STOPPED, Checkpoint
+from ..read_models.checkpoints import ABSENT, LIVE, STOPPED, Checkpoint
 from ..read_models.projector import Projector
 from .context import LedgerContext
 from .undeclared_process import find_undeclared_process, folds_sagas
@@ -23,7 +23,7 @@ class Freshness(NamedTuple):
     lag_seconds: float | None = None
     """How long the first event that the view has not folded has been in the log; None if that was not asked."""
     error: str | None = None
-    """What stopped the view, if something did."""
+    """What keeps the view from following the log, if something does."""
     unattended: bool = False
     """Whether no worker keeps the views up."""
 
@@ -55,6 +55,8 @@ def freshness(
     if position >= head:
         return Freshness(view, position, head, lag_seconds)
     checkpoint = context.queries.checkpoint(view)
+    if checkpoint.status == ABSENT:
+        return Freshness(view, position, head, lag_seconds, "its table does not exist: `sagaledger init` creates it")
     error = checkpoint.error if checkpoint.status == STOPPED else None
     return Freshness(view, position, head, lag_seconds, error, is_unattended(context))
 

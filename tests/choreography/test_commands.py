@@ -60,7 +60,7 @@ def two_orders(sqlite_url: str) -> None:
 @pytest.fixture
 def silent_order(sqlite_url: str) -> None:
     """A ledger with an order that was paid out of turn an hour ago, and has no event since."""
-    with Ledger.open(sqlite_url, APP) as ledger:
+    with Ledger.open(sqlite_url, APP, create=True) as ledger:
         shop = Shop(ledger)
         shop.place(order("1"))
         [row] = ledger.backend.correlated("order_flow-1")
