@@ -32,10 +32,9 @@ MODES = {"r", "w", "a", "x", "rb", "wb", "ab", "xb", "r+b"}
 
 WITH_FAILPOINT = {
     "infrastructure/event_store/sqlite/connection.py": {"sqlite3.connect"},
-    "infrastructure/event_store/sqlite/work_queue.py": {"os.open", "fcntl.flock"},  # the worker's lock
-    "infrastructure/event_store/view_store.py": {
-        "sqlalchemy.create_engine"
-    },  # with connections from the two modules beside
+    "infrastructure/event_store/sqlite/worker_lock.py": {"os.open", "fcntl.flock"},
+    "infrastructure/event_store/sqlite/view_store.py": {"sqlalchemy.create_engine"},  # its connections are given to it
+    "infrastructure/event_store/postgres/view_store.py": {"sqlalchemy.create_engine"},  # as above
     "infrastructure/choreography/nats/connection.py": {"nats.aio.client.Client"},  # not connected yet; see BROKER_CALLS
 }
 """Modules whose calls have a failpoint, or make connections that have."""
@@ -43,7 +42,7 @@ WITHOUT_FAILPOINT = {
     "infrastructure/read_models/scratch_view.py": {"sqlite3.connect"},  # private, and gone with the process
     "infrastructure/event_store/sql_files.py": {"read_text"},  # the package's own SQL
 }
-"""What is read only, or seen by nobody else."""
+"""Modules that only read, or write what ends with the process."""
 BROKER_PACKAGES = ("nats",)
 BROKER_CALLS = {
     "start", "stop", "connect", "close", "drain", "flush", "publish", "publish_async", "request", "subscribe",
