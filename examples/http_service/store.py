@@ -51,12 +51,12 @@ class Store:
         self._connection.executescript(SCHEMA)
         self._lock = Lock()
 
-    def perform(self, request: Request) -> Answer:
+    def handle(self, request: Request) -> Answer:
         """Do what is asked, once; the same key again gets the first answer, another request under it an error."""
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                answer = self._known(request) or self._perform(request)
+                answer = self._known(request) or self._carry_out(request)
             except BaseException:
                 self._connection.execute("ROLLBACK")
                 raise
@@ -74,7 +74,7 @@ class Store:
             return Answer(409, f"key {request.key} was used for another request")
         return Answer(*found[3:])
 
-    def _perform(self, request: Request) -> Answer:
+    def _carry_out(self, request: Request) -> Answer:
         answer = self._insure_or_book(request) if request.method == "PUT" else self._undo(request)
         self._connection.execute(
             "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, 1)",

@@ -51,7 +51,7 @@ class Client:
         stream_cache = StreamCache(APP, self._ledger.backend, self._ledger.context.codec)
         for begin in range(0, len(commands), COMMANDS_MAX):
             draft = stream_cache.draft("campaign-stock", Meta(actor="campaign"))
-            stream_cache.build([partial(draft.perform, commands[begin : begin + COMMANDS_MAX], datetime.now(UTC))])
+            stream_cache.build([partial(draft.handle, commands[begin : begin + COMMANDS_MAX], datetime.now(UTC))])
             [outcome] = self._ledger.backend.append(AppendCall(uuid4(), [draft.append()])).outcomes
             assert isinstance(outcome, Appended)
 
