@@ -1,72 +1,125 @@
-"""What the README shows is a file that runs."""
+"""The README is true: its code and its commands run as they stand, and print what it says."""
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from sagaledger import Ledger
+from sagaledger import Ledger, Status
 
 ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
 EXAMPLE = ROOT / "examples" / "book_trip.py"
 PROGRAM = Path(sys.executable).with_name("sagaledger")
+LINES_MAX = 120
+TARGETS = re.findall(r"`make (\w+)`", README)
 
 
-def readme_code() -> str:
-    """The saga of the README."""
-    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0]
+def blocks(language: str) -> Sequence[str]:
+    """Return the fenced blocks of a language, in order."""
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_saga_of_the_readme_is_the_one_of_the_example() -> None:
-    """Every step of it, word for word."""
-    example = re.sub(r"\n+", "\n", EXAMPLE.read_text())
+def test_the_saga_prints_what_the_readme_says(folder: Path) -> None:
+    """The first block of Python is a whole program."""
+    [printed] = blocks("text")
 
-    definition = re.sub(r"\n+", "\n", readme_code().partition("\nwith Ledger")[0])
+    ran = run([sys.executable, "book_trip.py"], folder)
 
-    assert definition.strip() in example
-
-
-def test_the_example_runs(url: str, tmp_path: Path) -> None:
-    """One trip is booked, the other is undone."""
-    done = subprocess.run([sys.executable, EXAMPLE, url], cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    assert done.returncode == 0, done.stderr
-    assert "gave back LH-2" in done.stdout
-    assert "book_trip-1: completed" in done.stdout
-    assert "book_trip-2: compensated, step book_hotel failed (StepRejected)" in done.stdout
+    assert ran.stdout == printed
 
 
-def test_the_example_is_an_app_for_the_command_line(tmp_path: Path) -> None:
-    """`--app` runs it from a shell, as the README says."""
-    (tmp_path / "examples").mkdir()
-    shutil.copy(EXAMPLE, tmp_path / "examples")
-    url = f"sqlite:///{tmp_path / 'trips.db'}"
-    app = ("--app", "examples.book_trip:app", "--db", url)
+def test_the_saga_is_an_app_for_the_command_line(folder: Path) -> None:
+    """`--app book_trip.py:app` starts and drives it from a shell."""
+    options = ["--app", "book_trip.py:app", "--db", "sqlite:///trips.db"]
 
-    started = subprocess.run(
-        [PROGRAM, "start", "book_trip", *app, "--input", '{"trip_id": "3", "city": "Rome"}'],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run([PROGRAM, "start", "book_trip", *options, "--input", '{"trip_id": "3", "city": "Atlantis"}'], folder)
+    worked = run([PROGRAM, "worker", "--until-idle", *options], folder)
 
-    assert started.returncode == 0, started.stderr
-    with Ledger.open(url) as ledger:
-        assert ledger.history("book_trip-3")[0].stream_id == "book_trip-3"
+    assert "cancelling flight LH-3" in worked.stdout
+    with Ledger.open(f"sqlite:///{folder / 'trips.db'}") as ledger:
+        assert ledger.state("book_trip-3").status is Status.COMPENSATED
 
 
-def test_the_readme_fits_its_size() -> None:
-    """About 120 lines: the rest is in docs/."""
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 125
+def test_the_test_of_the_saga_passes(folder: Path) -> None:
+    """The second block of Python is a test file beside the saga, and its test fails each step in turn."""
+    tested = run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_book_trip.py"], folder)
+
+    assert "1 passed" in tested.stdout
 
 
-@pytest.mark.parametrize("page", re.findall(r"\]\(([\w./-]+)\)", (ROOT / "README.md").read_text()))
-def test_what_the_readme_links_to_is_there(page: str) -> None:
-    """No dead links."""
+def test_the_test_of_the_saga_can_fail(folder: Path) -> None:
+    """It would tell that a step is not compensated."""
+    saga = folder / "book_trip.py"
+    saga.write_text(saga.read_text().replace("    print(f", '    raise OSError("no answer")\n    print(f', 1))
+
+    tested = run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_book_trip.py"], folder, code=1)
+
+    assert "1 failed" in tested.stdout
+
+
+def test_the_session_runs_in_order(tmp_path: Path) -> None:
+    """The block of commands can be pasted into a shell, in an empty folder."""
+    [session] = blocks("sh")
+
+    ran = run(["bash", "-euxo", "pipefail", "-c", session], tmp_path)
+
+    assert len(re.findall(r"^\+ sagaledger ", ran.stderr, re.MULTILINE)) == session.count("\nsagaledger ") + 1
+    assert "fulfil_order-536366  compensated" in ran.stdout
+    assert re.search(r"^ok: [\d,]+ events", ran.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_make_has_the_targets_that_the_readme_names(target: str) -> None:
+    """`make demo` and `make test`."""
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_the_longer_example_runs(url: str, tmp_path: Path) -> None:
+    """One trip is booked, the other is compensated, on either backend."""
+    ran = run([sys.executable, EXAMPLE, url], tmp_path)
+
+    assert "gave back LH-2" in ran.stdout
+    assert "book_trip-1: completed" in ran.stdout
+    assert "book_trip-2: compensated, step book_hotel failed (StepRejected)" in ran.stdout
+
+
+def test_the_readme_is_short() -> None:
+    """Everything else is in docs/."""
+    assert len(README.splitlines()) <= LINES_MAX
+
+
+@pytest.mark.parametrize("page", sorted({*re.findall(r"\]\(([\w./-]+)\)", README)}))
+def test_what_the_readme_links_to_exists(page: str) -> None:
+    """No link is dead."""
     assert (ROOT / page).exists(), page
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder that has the README's two blocks of Python as the files that it names, and nothing else."""
+    names = re.findall(r"[Ss]ave this as `(\w+\.py)`", README)
+    for name, code in zip(names, blocks("python"), strict=True):
+        (tmp_path / name).write_text(code)
+    return tmp_path
+
+
+def run(command: Sequence[str | Path], folder: Path, *, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, as a user would whose shell finds `sagaledger`."""
+    ran = subprocess.run(
+        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=100
+    )
+    assert ran.returncode == code, ran.stdout + ran.stderr
+    return ran
+
+
+def environment() -> Mapping[str, str]:
+    """Return this process's environment without a ledger or an app, and with the package's programs on the path."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SAGALEDGER_", "PYTEST_"))}
+    return {**kept, "PATH": f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}"}
