@@ -26,6 +26,16 @@ def test_every_guarantee_names_tests_that_exist(row: str) -> None:
     assert not re.search(r"test_\w+\.py`", tests), "name the test, not only its file"
 
 
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.split("|")[1].strip())
+def test_the_files_of_every_mechanism_exist(row: str) -> None:
+    """Paths are relative to `infrastructure/`, unless they begin with `domain/`."""
+    mechanism = row.split("|")[3]
+
+    for path in re.findall(r"`([\w/]+(?:/|\.py|\.sql))`", mechanism):
+        folder = ROOT if path.startswith("domain/") else ROOT / "infrastructure"
+        assert (folder / path).exists(), path
+
+
 def test_no_guarantee_is_left_out() -> None:
     """G1 to G16, in order."""
     assert [row.split("|")[1].strip() for row in ROWS] == [f"G{number}" for number in range(1, 17)]
