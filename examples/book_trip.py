@@ -1,4 +1,11 @@
-"""A saga in twenty lines: a trip of a flight and a hotel, where a failed hotel booking gives the flight back."""
+"""A trip of a flight and a hotel: if the hotel cannot be booked, the flight is given back.
+
+    python examples/book_trip.py [URL]
+    sagaledger start book_trip --app examples/book_trip.py:app --input '{"trip_id": "3", "city": "Rome"}'
+
+The first command books two trips in the ledger at the URL (default: `sqlite:///trips.db`). The second starts a saga
+from a shell; `sagaledger worker` with the same `--app` drives it.
+"""
 
 import asyncio
 import sys

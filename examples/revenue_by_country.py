@@ -1,13 +1,13 @@
-"""A read model of one's own, in one file: the revenue booked in each country, by the orders placed there.
+"""A view of your own in one file: the revenue that was booked in each country, from the orders placed there.
 
     sagaledger demo --db sqlite:///demo.db
     export SAGALEDGER_APP=examples/revenue_by_country.py:app
     sagaledger init --db sqlite:///demo.db
     sagaledger query revenue_by_country --db sqlite:///demo.db
 
-`init` with this app creates the table; a worker, or the query where none runs, folds the whole log into it from the
-first event on, and keeps it up from there. When you change the table or a handler, raise the version and run
-`sagaledger projections rebuild revenue_by_country`: the ledger refuses to answer from rows of another version.
+`init` with this app creates the table. A worker folds the whole log into it, from the first event on, and keeps it up;
+if no worker runs, the query does. When you change the table or a handler, raise the version and run `sagaledger init`
+again, which rebuilds the view: the ledger refuses to answer from rows of another version.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ revenue_by_country = Projection(
         Column("orders", Integer, nullable=False),
         Column("booked_minor", BigInteger, nullable=False),
     ),
-    # The row that a handler is given where there is none yet, made from its key.
+    # Makes the row that a handler receives if the table has none with this key yet.
     initial=lambda country, currency: {"country": country, "currency": currency, "orders": 0, "booked_minor": 0},
 )
 
 
 @revenue_by_country.on(OrderCreated, key=lambda recorded: (recorded.event.country, recorded.event.currency))
 def booked(row: Row, event: OrderCreated, _: RecordedEvent) -> Row:
-    """A handler is pure: it gives a new row, and does nothing else. So a rebuild can never send a letter twice."""
+    """Returns the new row, and does nothing else: a rebuild calls the handler again for every event."""
     return {**row, "orders": row["orders"] + 1, "booked_minor": row["booked_minor"] + event.total_minor}
 
 

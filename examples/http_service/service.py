@@ -1,11 +1,11 @@
-"""A courier's HTTP service: a process and a database of its own, an idempotency table, and bad days on demand.
+"""A courier's HTTP service with its own process, database and idempotency table, which misbehaves on demand.
 
     PUT    /insurances/REFERENCE    insure a parcel             DELETE  end the insurance
-    PUT    /bookings/REFERENCE      have a parcel fetched       DELETE  call it off
+    PUT    /bookings/REFERENCE      have a parcel fetched       DELETE  cancel the booking
     POST   /misbehave               {"next": ["stall", "twice"]}: what goes wrong with the next requests
 
-Every PUT and DELETE carries an `Idempotency-Key`; the same key again gives the first answer and does nothing. A
-DELETE of what was never asked for is recorded, and from then on the PUT that comes too late is refused.
+Every PUT and DELETE carries an `Idempotency-Key`. A request with a known key gets the first answer and has no effect. A
+DELETE that arrives before its PUT is recorded, and the service refuses the PUT that follows.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ BODY_BYTES_MAX = 64 * 1024
 MISDEEDS = ("fail_before", "fail_after", "stall", "late", "hang_up", "twice")
 """What can go wrong with a request:
 
-- `fail_before`: an error, and nothing was done; `fail_after`: an error, though it was done;
-- `stall`: it is done after the caller has given up; `late`: it is done at once, and answered after that;
-- `hang_up`: it is done, and the connection closed without an answer; `twice`: it is answered twice.
+- `fail_before`: an error, and the request was not carried out; `fail_after`: an error, although it was;
+- `stall`: the request is carried out after the caller has given up; `late`: at once, and answered after that;
+- `hang_up`: the connection is closed without an answer; `twice`: the request is answered twice.
 """
 
 
 class Temper(NamedTuple):
-    """How the service behaves."""
+    """How often the service misbehaves, and how long it takes."""
 
     rate: float
-    """The share of requests with which something goes wrong."""
+    """The share of requests that go wrong."""
     work_seconds: float
-    """How long every request takes."""
+    """The least time that a request takes."""
     late_seconds: float
-    """Longer than callers wait."""
+    """A time that is longer than callers wait."""
     chance: random.Random
 
 
 class Courier(ThreadingHTTPServer):
-    """The service: its store, and what goes wrong next."""
+    """The service: its store, and the misdeeds that come next."""
 
     daemon_threads = True
     request_queue_size = 256
@@ -60,7 +60,7 @@ class Courier(ThreadingHTTPServer):
         self._lock = Lock()
 
     def demand(self, misdeeds: list[str]) -> None:
-        """Make these go wrong next, one for each request."""
+        """Make the next requests go wrong in these ways, one each. Raises `ValueError` for an unknown way."""
         unknown = sorted(set(misdeeds) - {*MISDEEDS, "none"})
         if unknown:
             raise ValueError(f"no such misdeed: {unknown}; there are {MISDEEDS} and 'none'")
@@ -68,12 +68,12 @@ class Courier(ThreadingHTTPServer):
             self._demanded.extend(misdeeds)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of callers who hung up; anything else is an error here."""
+        """Ignore callers that closed the connection; report every other error."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
     def misdeed(self) -> str:
-        """What goes wrong with the request at hand."""
+        """Return the misdeed for the present request."""
         with self._lock:
             if self._demanded:
                 return self._demanded.popleft()
@@ -88,15 +88,15 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_PUT(self) -> None:
-        """Insure, or book."""
+        """Insure a parcel, or book the courier."""
         self._serve()
 
     def do_DELETE(self) -> None:
-        """Undo it."""
+        """End an insurance, or cancel a booking."""
         self._serve()
 
     def do_POST(self) -> None:
-        """Demand misdeeds."""
+        """Order misdeeds for the next requests."""
         try:
             self.server.demand(json.loads(self._body())["next"])
         except (ValueError, KeyError) as error:
@@ -151,23 +151,23 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(content)
         except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True  # the caller gave up; what was done stays done
+            self.close_connection = True  # the caller gave up; the effect stays
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the library's name
-        """Say nothing: the store has it all."""
+        """Log nothing: the store has every request."""
 
 
 def main() -> None:
-    """Serve until stopped; the first line on stdout is the address."""
-    parser = argparse.ArgumentParser(description="A courier's service, with bad days.")
-    parser.add_argument("--port", type=int, default=8099, help="0: any free one")
+    """Serve until stopped. The first line on stdout is the address."""
+    parser = argparse.ArgumentParser(description="A courier's service that misbehaves on demand.")
+    parser.add_argument("--port", type=int, default=8099, help="0: any free port")
     parser.add_argument("--db", type=Path, default=Path("courier.sqlite"))
     parser.add_argument("--misbehave", type=float, default=0.0, help="the share of requests that go wrong")
     parser.add_argument("--work-seconds", type=float, default=0.0, help="how long every request takes")
     parser.add_argument("--late-seconds", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    chance = random.Random(given.seed)  # noqa: S311 -- the same bad days in every run
+    chance = random.Random(given.seed)  # noqa: S311 -- the same misdeeds in every run
     temper = Temper(given.misbehave, given.work_seconds, given.late_seconds, chance)
     with Courier(given.port, Store(given.db), temper) as courier:
         print(f"127.0.0.1:{courier.server_port}", flush=True)

@@ -1,7 +1,7 @@
-"""The courier's own database: what it did, and the answer that it gave under each idempotency key.
+"""The courier's own database: its effects, and the answer that it gave under each idempotency key.
 
-Effect and answer share one transaction, so a key has one effect at most, however often and however much at once it
-is sent. `effects` has no unique key: should a caller change its keys between attempts, the second effect shows.
+Effect and answer share one transaction, so a key has at most one effect, also if it is sent twice at the same time.
+`effects` has no unique key: if a caller changes its key between attempts, the second effect is visible.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS effects (
 
 
 class Request(NamedTuple):
-    """What a caller asks for, under its idempotency key."""
+    """A request of a caller, with its idempotency key."""
 
     key: str
     method: str
@@ -36,14 +36,14 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What it is told, the first time and every other time."""
+    """The answer to a request, the same every time."""
 
     status: int
     body: str
 
 
 class Store:
-    """The courier's books, in one SQLite file. Safe to share between threads."""
+    """Effects and answers in one SQLite file. Safe to share between threads."""
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -52,7 +52,7 @@ class Store:
         self._lock = Lock()
 
     def handle(self, request: Request) -> Answer:
-        """Do what is asked, once; the same key again gets the first answer, another request under it an error."""
+        """Carry a request out once. A known key gets the first answer; another request under that key is an error."""
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -84,7 +84,7 @@ class Store:
 
     def _insure_or_book(self, request: Request) -> Answer:
         if self._did("DELETE", request):
-            return Answer(422, f"{request.kind} {request.reference} was called off before it was asked for")
+            return Answer(422, f"{request.kind} {request.reference} was cancelled before it was asked for")
         if request.kind == "bookings" and json.loads(request.body)["grams"] > GRAMS_MAX:
             return Answer(422, f"the courier carries up to {GRAMS_MAX // 1000} kg")
         number = self._record(request)
