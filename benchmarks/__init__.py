@@ -1,1 +1,1 @@
-"""How fast the ledger is, measured beside its limits and its peers: `python -m benchmarks`."""
+"""Benchmarks of the ledger beside its limits and its peers: `python -m benchmarks`."""

@@ -45,14 +45,14 @@ Name = Literal[
 ]
 BACKENDS: Final = (SQLITE, POSTGRES)
 
-app = App(name="python -m benchmarks", help="How fast the ledger is, beside its limits and its peers.")
+app = App(name="python -m benchmarks", help="Benchmarks of the ledger, beside its limits and its peers.")
 
 
 @app.default
 def main(
     *names: Name,
-    full: Annotated[bool, Parameter(negative="", help="Sizes worth keeping; takes hours.")] = False,
-    backend: Annotated[Literal["sqlite", "postgres"] | None, Parameter(help="Only this one.")] = None,
+    full: Annotated[bool, Parameter(negative="", help="Run the sizes of results.json; takes hours.")] = False,
+    backend: Annotated[Literal["sqlite", "postgres"] | None, Parameter(help="Run only this backend.")] = None,
     rounds: Annotated[int | None, Parameter(help="How often each contender runs.")] = None,
     sagas: Annotated[int | None, Parameter(help="Sagas of a round, at 64 and 512 at once.")] = None,
     dbos_sagas: Annotated[int | None, Parameter(help="Sagas of a round of DBOS.")] = None,
@@ -65,14 +65,14 @@ def main(
     waiting_sagas: Annotated[int | None, Parameter(help="Sagas that wait meanwhile.")] = None,
     file: Annotated[Path, Parameter(help="Real orders: UCI Online Retail.")] = SLICE,
     postgres: Annotated[str | None, Parameter(help="A PostgreSQL server to use [default: one from a wheel].")] = None,
-    folder: Annotated[Path | None, Parameter(help="Where SQLite files are made: the disk to measure.")] = None,
+    folder: Annotated[Path | None, Parameter(help="Where to make SQLite files: on the disk to measure.")] = None,
     dbos: Annotated[bool, Parameter(help="Measure the peer DBOS, if it is installed.")] = True,
     save_results: Annotated[
         bool, Parameter(name="--save", negative="", help="Keep the run in benchmarks/results.json.")
     ] = False,
     plot: Annotated[Path | None, Parameter(help="Draw the ratios into this SVG file.")] = None,
 ) -> None:
-    """Run all benchmarks, or those named; under ten minutes unless --full."""
+    """Run all benchmarks, or those that are named. Takes under ten minutes unless --full."""
     told = Console(stderr=True, highlight=False)
     changes = {
         "rounds": rounds,
@@ -103,7 +103,7 @@ def main(
 
 
 def run(setting: Setting, names: Sequence[str] = ()) -> list[Findings]:
-    """Run benchmarks one after the other; all of them if none is named."""
+    """Run benchmarks one after the other, all of them if none is named. Returns the findings of each."""
     return [BENCHMARKS[name](setting) for name in names or BENCHMARKS]
 
 

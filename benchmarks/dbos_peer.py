@@ -1,8 +1,8 @@
 """The peer DBOS: the same four steps as a durable workflow, in a process of its own, as its guides recommend.
 
 `python -m benchmarks.dbos_peer URL SAGAS WAY:AT_ONCE…`, where the way is `asyncio` or `threads`, prints a JSON list
-with one object for each; with `share URL SAGAS WAY:AT_ONCE NAME` it does its share beside others (see `together.py`).
-DBOS records a workflow's start and end, and each step's outcome, one commit each.
+with one object for each. With `share URL SAGAS WAY:AT_ONCE NAME` it runs its share beside other processes (see
+`together.py`). DBOS records a workflow's start and end, and each step's outcome, in one commit each.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SECONDS_MAX = 1_800
 
 
 class Ran(msgspec.Struct):
-    """Some workflows, seen through."""
+    """Workflows that were run to their end."""
 
     way: str
     at_once: int
@@ -36,7 +36,7 @@ class Ran(msgspec.Struct):
 
 
 def run(url: str, sagas: int, *ways: str) -> list[Ran]:
-    """Run so many workflows in each of these ways."""
+    """Run this many workflows in each of these ways."""
     ran = subprocess.run(
         [sys.executable, "-m", "benchmarks.dbos_peer", url, str(sagas), *ways],
         stdout=subprocess.PIPE,
@@ -48,14 +48,14 @@ def run(url: str, sagas: int, *ways: str) -> list[Ran]:
 
 
 def fastest(url: str, sagas: int) -> str:
-    """The way and number at once with the most workflows per second."""
+    """Return the way and the number at once with the most workflows per second."""
     ran = run(url, sagas, *(f"{way}:{at_once}" for way in WAYS for at_once in AT_ONCE))
     best = max(ran, key=lambda one: one.sagas_per_second)
     return f"{best.way}:{best.at_once}"
 
 
 def run_together(url: str, sagas: int, way: str, processes: int, *, each_on_a_core: bool) -> float:
-    """Let processes run so many workflows each, in that way; gives how many ended in a second, of all."""
+    """Run this many workflows in each of several processes. Returns how many ended in a second, in all of them."""
     shares = [("share", url, str(sagas), way, f"executor-{number}") for number in range(processes)]
     return sagas * processes / seconds_together("benchmarks.dbos_peer", shares, each_on_a_core=each_on_a_core)
 
@@ -73,11 +73,11 @@ def _workflows(url: str, executor: str = "local") -> tuple[Any, Callable[..., An
 
     @DBOS.step()
     async def step_async(number: int) -> None:
-        """Call out to nobody."""
+        """Do nothing, as a call of a service."""
 
     @DBOS.step()
     def step(number: int) -> None:
-        """Call out to nobody."""
+        """Do nothing, as a call of a service."""
 
     @DBOS.workflow()
     async def four_steps_async(number: int) -> None:
@@ -147,7 +147,7 @@ def _do_share(url: str, sagas: int, way: str, executor: str) -> None:
 
 
 def _way(each: str, in_asyncio: Callable[..., Any], in_threads: Callable[..., None]) -> Callable[[int], Ran]:
-    """Runs so many workflows in that way, at most so many at once."""
+    """Return a function that runs this many workflows in that way, at most so many at once."""
     way, _, at_once = each.partition(":")
     if way == "asyncio":
         return lambda sagas: _by_asyncio(in_asyncio, sagas, int(at_once))

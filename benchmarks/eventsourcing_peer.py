@@ -1,7 +1,7 @@
 """The peer `eventsourcing`: its aggregates, repository and projection runner, with its own PostgreSQL recorders.
 
 An errand is an aggregate with the ten events that a saga of four steps has; its view is one row for each errand with
-its status, as the view `sagas` of the ledger keeps it beside others.
+its status, as the ledger's view `sagas` keeps it, beside other columns.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from .measuring import stopwatch
 from .workload import STEPS
 
 SAVED_AT_ONCE = 20
-"""So few that their events fit in a socket's buffer: of more, psycopg 3.3.9 was seen to wait for ever, in the pipeline
-that the library saves them in, for the answer to what it had not sent. Nothing of this is timed."""
+"""Few enough that their events fit in a socket's buffer. With more, psycopg 3.3.9 waited for ever, in the pipeline in
+which the library saves them, for the reply to what it had not sent. Saving is not timed."""
 EVENTS_PER_ERRAND = 2 + 2 * len(STEPS)
 RUNNER_SECONDS_MAX = 3_600.0
 
 
 class ErrandAggregate(Aggregate):
-    """An errand as the library keeps it."""
+    """An errand as an aggregate of the library."""
 
     @event("Started")
     def __init__(self, definition: str, amount_minor: int) -> None:
@@ -40,17 +40,17 @@ class ErrandAggregate(Aggregate):
 
     @event("StepStarted")
     def begin(self, step: str, attempt: int, key: str) -> None:  # noqa: ARG002  # an event carries its arguments
-        """A step began."""
+        """Record that a step began."""
         self.steps[step] = "running"
 
     @event("StepSucceeded")
     def succeed(self, step: str, attempt: int, result: None) -> None:  # noqa: ARG002
-        """A step succeeded."""
+        """Record that a step succeeded."""
         self.steps[step] = "succeeded"
 
     @event("Completed")
     def complete(self, result: None) -> None:  # noqa: ARG002
-        """Every step succeeded."""
+        """Record that every step succeeded."""
         self.status = "completed"
 
 
@@ -58,7 +58,7 @@ class Errands(Application[UUID]):
     """An application of errands."""
 
     def record(self, errands: int) -> list[UUID]:
-        """Record so many errands, from start to end; gives their ids."""
+        """Record this many errands, each from start to end. Returns their ids."""
         made: list[UUID] = []
         for batch in _batches(errands):
             aggregates = [_completed() for _ in range(batch)]
@@ -68,7 +68,7 @@ class Errands(Application[UUID]):
 
 
 class StatusView(PostgresTrackingRecorder):
-    """A table of each errand's status, written with the position in one transaction, as the library's guide shows."""
+    """A table of each errand's status, written in one transaction with the position, as the library's guide shows."""
 
     def __init__(self, datastore: PostgresDatastore, **kwargs: Any) -> None:
         super().__init__(datastore, **kwargs)
@@ -92,7 +92,7 @@ class StatusView(PostgresTrackingRecorder):
 
 
 class StatusProjection(Projection[StatusView]):
-    """Follows errands into their status."""
+    """Projects the events of errands onto their status."""
 
     def process_event(self, domain_event: Any, tracking: Tracking) -> None:
         """Fold one event."""
@@ -101,7 +101,7 @@ class StatusProjection(Projection[StatusView]):
 
 
 def environment(url: str) -> dict[str, str]:
-    """What the library reads to use a PostgreSQL database."""
+    """Return the environment from which the library reads its PostgreSQL database."""
     known = conninfo_to_dict(url)
     return {
         "PERSISTENCE_MODULE": "eventsourcing.postgres",
@@ -114,7 +114,7 @@ def environment(url: str) -> dict[str, str]:
 
 
 def projected_events_per_second(url: str, events: int) -> float:
-    """How fast a projection runner follows the events of an application, from the first to the last."""
+    """Return how many events a second a projection runner follows, from the first to the last."""
     env = environment(url)
     application = Errands(env)
     application.record(max(events // EVENTS_PER_ERRAND, 1))
@@ -131,7 +131,7 @@ def projected_events_per_second(url: str, events: int) -> float:
 
 
 def rebuilt_events_per_second(url: str, errands: int) -> float:
-    """How fast the repository rebuilds aggregates from their events."""
+    """Return how many events a second the repository makes aggregates of."""
     application = Errands(environment(url))
     try:
         ids = application.record(errands)

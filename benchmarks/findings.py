@@ -1,4 +1,4 @@
-"""What the benchmarks found: figures with their units in their names, and ratios of two figures of one run."""
+"""Findings: figures with their units in their names, and ratios of two figures of one run."""
 
 from __future__ import annotations
 
@@ -31,19 +31,18 @@ AIMS = {
     "sagas_vs_dbos_postgres": 40.0,
     "sagas_vs_dbos_sqlite": 40.0,
 }
-"""What these ratios are to reach on two cores, with the database on the same machine. For every ratio, larger is
-better."""
+"""The least value that each of these ratios is to reach on two cores, with the database on the same machine."""
 
 
 class Findings(msgspec.Struct):
-    """Figures, whose names end with their unit or say what they count, and ratios, where larger is better."""
+    """Figures, whose names end with a unit or say what they count, and ratios, of which larger ones are better."""
 
     figures: dict[str, float] = {}
     ratios: dict[str, float] = {}
 
 
 def document(findings: Iterable[Findings], postgres_version: str | None) -> dict[str, Any]:
-    """The findings of one run as JSON, with the machine, the versions and the date that they hold for."""
+    """Return the findings of one run as JSON, with the machine, the versions and the date of the run."""
     found = list(findings)
     return {
         "ratios": {name: _short(value) for each in found for name, value in each.ratios.items()},
@@ -64,12 +63,12 @@ def document(findings: Iterable[Findings], postgres_version: str | None) -> dict
 
 
 def save(found: dict[str, Any], path: Path = RESULTS) -> None:
-    """Keep a run, readable for people and for `diff`."""
+    """Write a run to `results.json`, in a form that people and `diff` can read."""
     path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
 
 
 def _short(value: float) -> float:
-    """Four digits: more would pretend a precision that no run has."""
+    """Round to four digits: no run is more precise."""
     return float(f"{value:.4g}")
 
 

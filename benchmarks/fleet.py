@@ -17,7 +17,7 @@ from .workload import APP, WARM_UP_SAGAS, errands, see_through
 
 
 def drive_together(url: str, sagas: int, at_once: int, workers: int, *, each_on_a_core: bool) -> float:
-    """Divide sagas among workers that each run so many at once; gives how many ended in a second, of all of them."""
+    """Divide sagas among workers that each run so many at once. Returns how many ended in a second, in all workers."""
     Ledger.open(url, APP, create=True).close()
     share = sagas // workers
     shares = [(url, str(share), str(at_once), f"errand-{number}") for number in range(workers)]

@@ -38,12 +38,12 @@ busy = Saga("busy", input=Errand, key=lambda errand: errand.errand_id)
 
 @busy.step(compensable=False)
 async def call(errand: Errand, ctx: StepContext) -> None:  # noqa: ARG001  # every step takes them
-    """Call out to somebody who does not answer for long."""
+    """Call a service that takes long to answer."""
     await asyncio.sleep(LONG_SECONDS)
 
 
 def footprint(setting: Setting) -> Findings:
-    """Megabytes, at the peak."""
+    """Measure the peak memory of a worker and of a projector, in megabytes."""
     found = Findings()
     sizes, history = setting.sizes, shop_history()
     for backend in setting.backends:
@@ -74,7 +74,7 @@ def _peak_megabytes(*arguments: str) -> float:
 
 
 async def _work(url: str, running: int, waiting: int) -> None:
-    """Bring a worker to hold so many, and let it go."""
+    """Let a worker hold this many sagas, and stop it."""
     with Ledger.open(url, App(sagas=[resting, busy]), create=True) as ledger:
         room = 2 * running + STARTED_AT_ONCE  # a tenth of it is kept for sagas that others start
         async with Worker(ledger, project=False, concurrency=room, drain_seconds=0.0) as worker:

@@ -37,7 +37,7 @@ LONG_DUE = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def growth(setting: Setting) -> Findings:
-    """What appending, claiming and looking cost at each size of the log; as ratios, the largest beside the smallest.
+    """Measure appends, claims and reads at each size of the log; the ratios compare the largest with the smallest.
 
     For those, another log of the smallest size takes turns with the one that has grown. And what claiming costs while
     very many sagas are due.
@@ -61,7 +61,7 @@ def growth(setting: Setting) -> Findings:
 
 
 def _grow(ledger: Ledger, url: str, history: Sequence[StoredRow], events: int) -> None:
-    """Bring a log to this size, and see to it that the database is done with what so many rows at once leave to do."""
+    """Grow a log to this size, and wait until the database has cleaned up after so many rows."""
     grow(ledger.backend, history, events)
     catch_up(ledger)
     if not url.startswith(SQLITE):
@@ -74,7 +74,7 @@ def _grow(ledger: Ledger, url: str, history: Sequence[StoredRow], events: int) -
 def _compare(
     large: Ledger, small: Ledger, history: Sequence[StoredRow], setting: Setting, backend: str, found: Findings
 ) -> None:
-    """Whether the largest log is as quick as the smallest, in the same minutes."""
+    """Measure whether the largest log is as fast as the smallest, in the same minutes."""
     calls = setting.sizes.looks // LOOKS_PER_APPEND
     flat: dict[str, Callable[[Ledger], float]] = {
         "append_events_per_second": lambda ledger: _appended_per_second(ledger, history, calls),
@@ -86,7 +86,7 @@ def _compare(
 
 
 def _measure_backlog(ledger: Ledger, waiting_sagas: int, backend: str, found: Findings) -> None:
-    """Claiming some of very many sagas that are due, beside some of few."""
+    """Measure a claim of some sagas while very many are due, beside one while few are due."""
     few, many = (_claimed_per_second(ledger, due_sagas) for due_sagas in (DUE_SAGAS, waiting_sagas))
     found.figures[f"claimed_sagas_per_second_of_{waiting_sagas}_due_{backend}"] = many
     found.ratios[f"claim_of_many_due_vs_few_{backend}"] = many / few
@@ -119,7 +119,7 @@ def _sagas(ledger: Ledger, history: Sequence[StoredRow]) -> int:
 
 
 def _appended_per_second(ledger: Ledger, history: Sequence[StoredRow], calls_number: int) -> float:
-    """The median of single calls; it makes the log a little longer."""
+    """Return the median over single calls, which make the log a little longer."""
     following = copies(history, ledger.backend.head().position // len(history))
     calls = [AppendCall(uuid4(), [Append(next(following))]) for _ in range(calls_number)]
     seconds = [seconds_of(partial(ledger.backend.append, call)) for call in calls]

@@ -1,4 +1,4 @@
-"""A long history in a log, made fast: a short one that was really run, and copies of it under other names.
+"""A long history, made quickly: a short one that workers really ran, and copies of it under other names.
 
 A copy is byte for byte the original but for the mark in its names and its times, which come after those of the copy
 before; so it has the sizes, the topics and the mixture of real traffic. Versions of streams that copies share, such as
@@ -42,9 +42,9 @@ _MARK_BYTES = MARK.encode()
 T = TypeVar("T")
 
 
-@cache  # several benchmarks copy it
+@cache  # several benchmarks copy the same history
 def shop_history() -> list[StoredRow]:
-    """The real orders that come with the package, taken in by the shop; their ids are marked."""
+    """Return the events of the package's real orders in the shop; their ids contain the mark."""
     intake = read_file(SLICE)
     marked = replace(intake, invoices=tuple(_marked(invoice) for invoice in intake.invoices))
     with tempfile.TemporaryDirectory() as folder, Ledger.open(f"sqlite:///{Path(folder) / 'shop.db'}", SHOP) as ledger:
@@ -54,7 +54,7 @@ def shop_history() -> list[StoredRow]:
 
 @cache
 def errand_history(sagas: int) -> list[StoredRow]:
-    """Sagas of four steps, all of them started before the first ends; their ids are marked."""
+    """Return the events of four-step sagas that all started before the first one ended; their ids contain the mark."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'errands.db'}"
         drive(url, sagas, at_once=sagas, name=f"errand{MARK}", warm_up=False)
@@ -63,7 +63,7 @@ def errand_history(sagas: int) -> list[StoredRow]:
 
 
 def copies(history: Sequence[StoredRow], begin: int) -> Iterator[list[NewEvent]]:
-    """Copy after copy of a history, without an end; number `begin` is the first."""
+    """Yield copy after copy of a history, without an end; `begin` is the number of the first."""
     length = len(history)
     shared = Counter(row.stream_id for row in history if MARK not in row.stream_id)
     parts = [_parts(row.state) for row in history]
@@ -86,19 +86,19 @@ def copies(history: Sequence[StoredRow], begin: int) -> Iterator[list[NewEvent]]
 
 
 class _Parts(NamedTuple):
-    """An event's state, taken apart where copies differ."""
+    """An event's state, divided where copies differ."""
 
     at: datetime
     rest: bytes
 
     def written(self, later: timedelta, name: bytes) -> bytes:
-        """The state of a copy that happened later, under another name."""
+        """Return the state of a later copy, under another name."""
         at = (self.at + later).isoformat().removesuffix("+00:00").encode()
         return b'{"at":"' + at + b"Z" + self.rest.replace(_MARK_BYTES, name)
 
 
 def _parts(state: bytes) -> _Parts:
-    """Every event's state begins with its time."""
+    """Divide an event's state, which begins with its time."""
     at, _, rest = state.removeprefix(b'{"at":"').partition(b"Z")
     return _Parts(datetime.fromisoformat(at.decode()).replace(tzinfo=UTC), rest)
 
@@ -108,7 +108,7 @@ def _digested(*sent: Any) -> NewEvent:
 
 
 def grow(log: EventLog, history: Sequence[StoredRow], events: int) -> int:
-    """Append copies until the log, which holds nothing else, has at least so many events; gives how many it has."""
+    """Append copies until the log, which has nothing else, has at least this many events. Returns how many it has."""
     has = log.head().position
     following = copies(history, has // len(history))
     while has < events:

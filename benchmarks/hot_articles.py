@@ -28,7 +28,7 @@ PLACED_AT = datetime(2010, 12, 1, tzinfo=UTC)
 
 
 def hot_articles(setting: Setting) -> Findings:
-    """How much of their speed orders keep when they compete for stock."""
+    """Measure how much of their speed orders keep when they compete for stock."""
     found = Findings()
     for backend in setting.backends:
         setting.say(f"{backend}: {AT_ONCE} orders at once on {HOT_ARTICLES} articles, and on articles of their own")
@@ -70,7 +70,7 @@ def _orders_per_second(setting: Setting, backend: str, orders: Sequence[Order]) 
 
 
 def _stock(ledger: Ledger, orders: Sequence[Order]) -> None:
-    """Enough of every article, so that no order fails."""
+    """Stock every article with enough pieces, so that no order fails."""
     skus = sorted({line.sku for order in orders for line in order.lines})
     for begin in range(0, len(skus), STOCKED_PER_CALL):
         received = [

@@ -1,6 +1,6 @@
 """Latency: how long one saga of four steps takes, alone and among 64, beside DBOS.
 
-The limit of a lone one is its events, appended one transition after the other without worker, kernel and due work.
+The limit of a lone saga is its events, appended one transition after the other, without a worker or a work queue.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ AT_ONCE = (1, 64)
 
 
 def latency(setting: Setting) -> Findings:
-    """The percentiles of a saga's time from start to end; of a lone one, beside DBOS and the limit, as ratios."""
+    """Measure percentiles of a saga's time from start to end; the ratios compare a lone one with DBOS and the limit."""
     found = Findings()
     for backend in setting.backends:
         for at_once in AT_ONCE:
@@ -39,7 +39,7 @@ def _measure(setting: Setting, backend: str, at_once: int, found: Findings) -> N
         return median(waits)
 
     def dbos() -> float:
-        """The one of its ways, asyncio or threads, that is quicker at this number."""
+        """Run DBOS with asyncio and with threads. Returns the median of the faster one."""
         ran = dbos_peer.run(setting.databases.for_peer(backend), setting.sizes.dbos_sagas, *ways)
         waits = min((one.waits_seconds for one in ran), key=median)
         waits_seconds["dbos_"] += waits
@@ -71,7 +71,7 @@ def _measure(setting: Setting, backend: str, at_once: int, found: Findings) -> N
 
 
 def _appended(setting: Setting, backend: str) -> Callable[[], list[float]]:
-    """Appends again what lone sagas left in a log, in the same calls; gives the seconds that each saga's took."""
+    """Return a function that appends the events of lone sagas again, and returns the seconds of each saga's calls."""
     sagas = setting.sizes.sagas_alone
     sample = setting.databases.fresh(backend)
     drive(sample, sagas, 1, warm_up=False)

@@ -1,7 +1,7 @@
 """The limits that a ledger's speed is held against: its events appended without the kernel, and plainly inserted.
 
-They get the events that a worker left in a log, a thousand in each transaction, and write the same bytes again; for
-the latency of a lone saga, appended in the calls in which the worker appended them.
+They take the events that a worker left in a log and write the same bytes again, a thousand in each transaction; for the
+latency of a lone saga, in the calls in which the worker appended them.
 `python -m benchmarks.limits URL SAMPLE NUMBER OF` appends its share of those in another log, beside other processes.
 """
 
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 def recorded(log: EventLog) -> list[StoredRow]:
-    """Every event of a log."""
+    """Return every event of a log."""
     rows: list[StoredRow] = []
     while batch := log.read(rows[-1].position if rows else 0, limit=_READ_EVENTS):
         rows += batch
@@ -46,7 +46,7 @@ def recorded(log: EventLog) -> list[StoredRow]:
 
 
 def append_again(url: str, rows: Sequence[StoredRow]) -> float:
-    """Append events to an empty ledger, each transition an append of its own; gives the events of a second."""
+    """Append events to an empty ledger, each transition as one append. Returns how many a second."""
     calls = _calls(rows)
     with closing(open_backend(url, create=True)) as backend, stopwatch() as watch:
         _append_all(backend, calls)
@@ -54,7 +54,7 @@ def append_again(url: str, rows: Sequence[StoredRow]) -> float:
 
 
 def append_together(url: str, sample: str, processes: int, *, each_on_a_core: bool) -> float:
-    """The same by processes that each append the events of their share of the sagas, which are in the log `sample`."""
+    """Do the same in several processes, each with the events of its share of the sagas in the log `sample`."""
     with closing(open_backend(sample)) as log:
         events = log.head().position
     open_backend(url, create=True).close()
@@ -63,7 +63,7 @@ def append_together(url: str, sample: str, processes: int, *, each_on_a_core: bo
 
 
 def append_one_by_one(url: str, sample: str) -> list[float]:
-    """Append the events of the log `sample` to an empty ledger, in its calls; gives the seconds of each of them."""
+    """Append the events of the log `sample` to an empty ledger, call by call. Returns the seconds of each call."""
     with closing(open_backend(sample)) as log:
         rows = recorded(log)
         links = log.appends(0, limit=len(rows))
@@ -74,7 +74,7 @@ def append_one_by_one(url: str, sample: str) -> list[float]:
 
 
 def insert_again(url: str, rows: Sequence[StoredRow]) -> float:
-    """Insert events into a plain table of a ledger's shape; gives the events of a second."""
+    """Insert events into a plain table of the same shape as the ledger's. Returns how many a second."""
     open_backend(url, create=True).close()
     return _insert_sqlite(url, rows) if url.startswith(SQLITE) else _insert_postgres(url, rows)
 
@@ -109,7 +109,7 @@ def _insert_sqlite(url: str, rows: Sequence[StoredRow]) -> float:
 
 
 def _appends(rows: Sequence[StoredRow]) -> list[Append]:
-    """One append for each run of events of one process, as its transitions were."""
+    """Return one append for each run of events of one process, as its transitions were."""
     runs = groupby(rows, key=lambda row: row.correlation_id or row.stream_id)
     return [Append([NewEvent(*row[1:9], row.digest) for row in run]) for _, run in runs]
 
@@ -141,5 +141,5 @@ def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 if __name__ == "__main__":
-    tune_gc()  # as whoever appends alone does
+    tune_gc()  # as in the process that appends alone
     _append_share(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -15,19 +15,19 @@ PERCENTS = (50, 95, 99)
 
 
 class Rounds(dict[str, list[float]]):
-    """What each contender came to, in each round."""
+    """The result of each contender in each round."""
 
     def median(self, name: str) -> float:
-        """The median of a contender's rounds."""
+        """Return the median of a contender's rounds."""
         return median(self[name])
 
     def ratio(self, name: str, to: str) -> float:
-        """The median of each round's ratio of two contenders: what slows a round, slows both."""
+        """Return the median of the rounds' ratios of two contenders: what slows a round slows both."""
         return median(value / other for value, other in zip(self[name], self[to], strict=True))
 
 
 def in_turn(contenders: Mapping[str, Callable[[], float]], rounds: int) -> Rounds:
-    """Let each contender run once in each round, one after the other. Each warms itself up."""
+    """Run each contender once in each round, one after the other. Each warms itself up."""
     came_to = Rounds((name, []) for name in contenders)
     for _ in range(rounds):
         for name, run in contenders.items():
@@ -36,12 +36,12 @@ def in_turn(contenders: Mapping[str, Callable[[], float]], rounds: int) -> Round
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """The smallest value that at least this share of the values does not exceed."""
+    """Return the smallest value that at least this share of the values does not exceed."""
     return sorted(values)[ceil(len(values) * percent / 100) - 1]
 
 
 class Stopwatch:
-    """How long a block took."""
+    """The time that a block took."""
 
     seconds = 0.0
 
@@ -56,7 +56,7 @@ def stopwatch() -> Iterator[Stopwatch]:
 
 
 def seconds_of(action: Callable[[], object]) -> float:
-    """How long one call takes."""
+    """Return how many seconds one call takes."""
     with stopwatch() as watch:
         action()
     return watch.seconds

@@ -36,7 +36,7 @@ WORKERS = (1, 2, 4)
 
 
 def orders(setting: Setting) -> Findings:
-    """How many orders and returns a second come to their ends, with every view at the head."""
+    """Measure how many orders and returns end in a second, with every view at the head."""
     found = Findings()
     for backend in setting.backends:
         setting.say(f"{backend}: the orders of {setting.orders_file.name}")
@@ -51,7 +51,7 @@ def orders(setting: Setting) -> Findings:
 
 
 def _by_workers(url: str, file: Path, workers: int) -> float:
-    """How many orders and returns end in a second, from the first step to the last end, by worker processes alone."""
+    """Return how many orders and returns a second worker processes end, from the first step to the last end."""
     placed = _place(url, file)
     with ExitStack() as stack:
         running = [
@@ -71,7 +71,7 @@ def _by_workers(url: str, file: Path, workers: int) -> float:
 
 
 def _place(url: str, file: Path) -> int:
-    """Put the stock on the shelves and the orders on record, for whoever works them; gives how many."""
+    """Record the stock, and start the sagas of all orders without driving them. Returns how many."""
     intake = read_file(file)
     with Ledger.open(url, APP, create=True) as ledger:
         begin(ledger, intake, RunOptions(7, Decimal("0.1"), None, 1, "benchmark"))
@@ -98,7 +98,7 @@ def _beside_append(setting: Setting, backend: str, found: Findings) -> None:
 
 
 def _run(url: str, file: Path) -> dict[str, Any]:
-    """Make a ledger and take the file in; gives the report of `run`."""
+    """Make a ledger and run the file through it. Returns the report of `run`."""
     _command("init", "--db", url)
     terms = ("--decline-rate", "0.1", "--seed", "7", "--rejects", os.devnull)
     report: dict[str, Any] = msgspec.json.decode(_command("run", str(file), "--db", url, "--json", *terms))

@@ -1,4 +1,4 @@
-"""The ratios as a picture: one bar each on a logarithmic scale, with a mark at what it is to reach. SVG, by hand."""
+"""The ratios as an SVG picture: one bar each on a logarithmic scale, with a mark at the value that it is to reach."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOP = 44
 
 
 def plot(found: dict[str, Any], path: Path) -> None:
-    """Draw the ratios of a run."""
+    """Draw the ratios of a run into a file."""
     ratios: dict[str, float] = {name: value for name, value in found["ratios"].items() if value > 0}
     shown = [*ratios.values(), *(AIMS[name] for name in ratios if name in AIMS), 1.0]
     low, high = floor(log10(min(shown))), max(ceil(log10(max(shown))), 1)

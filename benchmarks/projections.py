@@ -28,7 +28,7 @@ LAG_PERCENTS = (50, 99)
 
 
 def projections(setting: Setting) -> Findings:
-    """How fast views follow."""
+    """Measure how fast views follow the log."""
     found = Findings()
     history = shop_history()
     for backend in setting.backends:
@@ -66,7 +66,7 @@ def _catch_up(setting: Setting, backend: str, history: Sequence[StoredRow], foun
 
 
 def _lag(setting: Setting, backend: str, speed: str, sagas_per_second: float | None, found: Findings) -> float:
-    """How long after its append each event stood in every view; gives the sagas of a second."""
+    """Measure the time from each event's append to its commit in every view. Returns the sagas per second."""
     url = setting.databases.fresh(backend)
     ran = drive(url, setting.sizes.sagas_at_once, AT_ONCE, project=True, sagas_per_second=sagas_per_second)
     with Ledger.open(url, APP) as ledger:
@@ -78,7 +78,7 @@ def _lag(setting: Setting, backend: str, speed: str, sagas_per_second: float | N
 
 
 def _lags_seconds(ledger: Ledger) -> list[float]:
-    """From `recorded_at` of an event to the commit of the view that folded it; by the journal, for each of both."""
+    """Return the seconds from an event's `recorded_at` to the commit of the view that folded it, from the journal."""
     rows = recorded(ledger.backend)
     with ledger.backend.views.reading() as connection:
         journal = connection.execute(

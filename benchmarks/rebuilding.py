@@ -1,4 +1,4 @@
-"""Rebuilding state: sagas from their events, one by one and many at a time, beside `eventsourcing`'s repository."""
+"""Rebuilding sagas' states from their events, one by one and many at a time, beside `eventsourcing`'s repository."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HISTORY_SAGAS = 50
 
 
 def rebuilding(setting: Setting) -> Findings:
-    """How many events a second become state again."""
+    """Measure how many events a second are folded into states."""
     found = Findings()
     history = errand_history(HISTORY_SAGAS)
     for backend in setting.backends:
@@ -49,7 +49,7 @@ def _measure(setting: Setting, backend: str, history: Sequence[StoredRow], found
 
 
 def _many_at_a_time(ledger: Ledger, ids: Sequence[str]) -> float:
-    """As somebody who asks for all of them."""
+    """Rebuild all states in one pass."""
     with stopwatch() as watch:
         for state in ledger.states(ids):
             assert state.status == Status.COMPLETED
@@ -57,7 +57,7 @@ def _many_at_a_time(ledger: Ledger, ids: Sequence[str]) -> float:
 
 
 def _one_by_one(ledger: Ledger, ids: Sequence[str]) -> float:
-    """As somebody who asks for one saga."""
+    """Rebuild the states one after the other."""
     with stopwatch() as watch:
         for saga_id in ids:
             assert ledger.state(saga_id).status == Status.COMPLETED

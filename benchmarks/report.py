@@ -1,4 +1,4 @@
-"""The findings for people: a table of ratios beside what they are to reach, and one of figures."""
+"""The findings as text: a table of the ratios with the values that they are to reach, and one of the figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a benchmark runs in: the databases, the sizes, and what may stand beside the ledger."""
+"""The setting of a benchmark: databases, sizes, and the peers to compare with."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from .databases import Databases
 
 
 class Sizes(Struct, frozen=True, kw_only=True):
-    """How much is measured."""
+    """The amounts that are measured."""
 
     rounds: int
     """How often each contender runs; its median counts."""
     sagas_alone: int
     sagas_at_once: int
-    """How many sagas run in a round of 64 or 512 at once; it takes some seconds, as each of the following."""
+    """How many sagas run in a round of 64 or 512 at once. This takes some seconds, like each of the following."""
     dbos_sagas: int
     projected_events: int
     runner_events: int
     rebuilt_sagas: int
     growth_events: tuple[int, ...]
     looks: int
-    """How often a log of one size is looked into, and a few times less often appended to."""
+    """How often a log of one size is read; appends are a few times fewer."""
     hot_orders: int
     running_sagas: int
     waiting_sagas: int
@@ -46,7 +46,7 @@ TINY = Sizes(
     waiting_sagas=20,
     verified_events=1_000,
 )
-"""Shows that every benchmark works, and nothing else."""
+"""Only enough to show that every benchmark works."""
 
 SHORT = Sizes(
     rounds=3,
@@ -80,11 +80,11 @@ FULL = Sizes(
     waiting_sagas=100_000,
     verified_events=1_000_000,
 )
-"""What `results.json` keeps; hours, mostly of growing to ten million events."""
+"""The sizes of `results.json`: they take hours, mostly to grow to ten million events."""
 
 
 class Setting(Struct, frozen=True, kw_only=True):
-    """Everything that a benchmark is given."""
+    """Everything that a benchmark receives."""
 
     databases: Databases
     backends: tuple[str, ...]
@@ -92,4 +92,4 @@ class Setting(Struct, frozen=True, kw_only=True):
     orders_file: Path
     with_dbos: bool
     say: Callable[[str], None]
-    """Tells a person what is being measured."""
+    """Prints what is being measured."""

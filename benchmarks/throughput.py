@@ -1,7 +1,7 @@
 """Sagas per second: four steps that call out, at 1, 64 and 512 at once, beside the ledger's limits and DBOS.
 
-A ratio is that of the fastest on both sides: of the numbers at once and, on PostgreSQL, of one process and two, each
-where the system puts it or on a core of its own.
+A ratio compares the fastest of each side, over the numbers at once and, on PostgreSQL, over one process and two, where
+the system puts them or each on a core of its own.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ Contender = Callable[[], float]
 
 
 class Together(Protocol):
-    """What several processes do at the same time; gives the sagas of a second."""
+    """A run in several processes at the same time, which returns the sagas per second."""
 
     def __call__(self, *, each_on_a_core: bool) -> float: ...
 
 
 def throughput(setting: Setting) -> Findings:
-    """How many sagas end in a second, and which share of the limits that is."""
+    """Measure how many sagas end in a second, and which share of the limits that is."""
     found = Findings()
     for backend in setting.backends:
         setting.say(f"{backend}: sagas, the same events appended, and plainly inserted")
@@ -72,7 +72,7 @@ def _sagas(setting: Setting, backend: str) -> dict[str, Contender]:
 
 
 def _limits(setting: Setting, backend: str, sample: str) -> dict[str, Contender]:
-    """The limits in sagas, too: their events are as many as the sample's sagas had."""
+    """Return the limits as contenders; they count as many events as a saga of the sample has as one saga."""
     sagas = setting.sizes.sagas_at_once + WARM_UP_SAGAS
     with closing(open_backend(sample)) as log:
         rows = recorded(log)
@@ -105,7 +105,7 @@ def _dbos(setting: Setting, backend: str) -> dict[str, Contender]:
 
 
 def _by_all(name: str, together: Together, backend: str) -> dict[str, Contender]:
-    """The same by several processes, which only a server takes; on Linux also with a core for each."""
+    """Return a run in several processes as contenders, if the backend is a server; on Linux also with a core for each."""
     if backend != POSTGRES:
         return {}
     ways = {f"{name}{BY_ALL}": partial(together, each_on_a_core=False)}
@@ -127,7 +127,7 @@ def _note(rounds: Rounds, backend: str, found: Findings) -> None:
 
 
 def _compare(rounds: Rounds, contenders: Sequence[str], where: str, found: Findings) -> None:
-    """Set the fastest way to run sagas beside the fastest of each that they are held against."""
+    """Compare the fastest way to run sagas with the fastest run of each limit and peer."""
 
     def fastest(kind: str) -> str:
         return max((name for name in contenders if kind in name), key=rounds.median)

@@ -1,4 +1,4 @@
-"""Several processes that each do their share of something, at the same time."""
+"""Several processes that each do a share of the work, at the same time."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ CAN_KEEP_TO_CORES = hasattr(os, "sched_setaffinity")
 
 
 def seconds_together(module: str, shares: Sequence[Sequence[str]], *, each_on_a_core: bool) -> float:
-    """Run a module once for each share, which are its arguments; gives the seconds until the last one has ended.
+    """Run a module in one process for each share (its arguments). Returns the seconds until the last one has ended.
 
-    Each must call `wait_for_all` once it is warm, and `tell_all` when it has done its share. On Linux each can be kept
-    on a core of its own, as far as there are so many.
+    Each process must call `wait_for_all` once it is warm, and `tell_all` when its share is done. On Linux each can be
+    kept on a core of its own, as far as there are enough cores.
     """
     with ExitStack() as stack:
         members = [stack.enter_context(_running(module, share)) for share in shares]
@@ -39,13 +39,13 @@ def seconds_together(module: str, shares: Sequence[Sequence[str]], *, each_on_a_
 
 
 def wait_for_all() -> None:
-    """In such a process: wait until the others are ready, too."""
+    """Wait, in such a process, until the others are ready, too."""
     tell_all()
     sys.stdin.readline()
 
 
 def tell_all() -> None:
-    """In such a process: say that it has come so far."""
+    """Report, from such a process, that it has reached this point."""
     print(flush=True)
 
 

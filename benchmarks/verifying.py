@@ -1,4 +1,4 @@
-"""Verify: how fast the whole chain is checked, beside only reading the log."""
+"""Verifying the whole hash chain, beside only reading the log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .setting import Setting
 
 
 def verifying(setting: Setting) -> Findings:
-    """How many events a second are proven unedited."""
+    """Measure how many events a second are verified."""
     found = Findings()
     history = shop_history()
     for backend in setting.backends:

@@ -1,6 +1,6 @@
-"""The sagas that are measured: four steps that do nothing, and count as calling out.
+"""The sagas that are measured: four steps that do nothing, and count as calls of services.
 
-Each step is started durably, then run, then recorded; so a saga of four is five transitions and ten events.
+Each step is started durably, then run, then recorded. So a saga of four steps is five transitions and ten events.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STEPS = ("reserve", "charge", "ship", "award")
 
 
 class Errand(Struct, frozen=True):
-    """What a saga is about."""
+    """The input of a saga."""
 
     errand_id: str
     amount_minor: int = 1999
@@ -32,11 +32,11 @@ four_steps = Saga("four_steps", version=1, input=Errand, key=lambda errand: erra
 def _add(name: str) -> None:
     @four_steps.step(name=name)
     async def do(errand: Errand, ctx: StepContext) -> None:
-        """Call out to nobody."""
+        """Do nothing, as a call of a service."""
 
     @do.compensation
     async def undo(errand: Errand, result: None, ctx: StepContext) -> None:
-        """Never needed here: no step fails."""
+        """Undo nothing: no step fails here."""
 
 
 for _name in STEPS:
@@ -46,15 +46,15 @@ APP = App(sagas=[four_steps])
 
 
 class Drive(NamedTuple):
-    """Some sagas, seen through from start to end."""
+    """Sagas that were driven from start to end."""
 
     seconds: float
     waits_seconds: list[float]
-    """How long each took, from asking for its start to learning its end."""
+    """The seconds of each, from the call that starts it to the message that it has ended."""
 
     @property
     def sagas_per_second(self) -> float:
-        """How many ended in a second."""
+        """Return how many ended in a second."""
         return len(self.waits_seconds) / self.seconds
 
 
@@ -68,12 +68,12 @@ def drive(
     project: bool = False,
     sagas_per_second: float | None = None,
 ) -> Drive:
-    """Run sagas in an empty database, so many at once, with a worker in this process.
+    """Run sagas in an empty database, at most so many at once, with a worker in this process.
 
-    `name`: how their ids begin.
+    `name`: the beginning of their keys.
     `warm_up`: run some before the clock starts.
     `project`: keep the views up meanwhile.
-    `sagas_per_second`: start no more than that, to see how it is when the machine is not full.
+    `sagas_per_second`: start no more than that, to measure a machine that is not at its limit.
     """
 
     async def run() -> Drive:
@@ -101,7 +101,7 @@ async def see_through(
     at_once: int,
     sagas_per_second: float | None = None,
 ) -> Drive:
-    """Start sagas with their inputs, in order and so many at once, and wait for the end of each."""
+    """Start sagas with these inputs, in order and so many at once, and wait for the end of each."""
     numbered = enumerate(openings)
     waits_seconds: list[float] = []
     begun = perf_counter()
@@ -120,5 +120,5 @@ async def see_through(
 
 
 def errands(name: str, number: int) -> Iterator[tuple[Saga[Any], Errand]]:
-    """So many errands, whose ids begin with a name."""
+    """Return this many errands, whose ids begin with a name."""
     return ((four_steps, Errand(f"{name}-{count}")) for count in range(number))
