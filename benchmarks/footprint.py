@@ -90,7 +90,7 @@ async def _start(worker: Worker, sagas: Iterator[tuple[Saga[Any], int]]) -> None
 
 
 def _peak_bytes() -> int:
-    if sys.platform == "linux":  # whose `getrusage` tells the peak of the process that began this one, if it is higher
+    if sys.platform == "linux":  # `getrusage` there has the peak of the parent process, if that is higher
         status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
         return int(status["VmHWM"].split()[0]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

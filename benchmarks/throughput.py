@@ -105,7 +105,7 @@ def _dbos(setting: Setting, backend: str) -> dict[str, Contender]:
 
 
 def _by_all(name: str, together: Together, backend: str) -> dict[str, Contender]:
-    """Return runs in several processes as contenders, if the backend is a server; on Linux also with a core for each."""
+    """Return runs in several processes as contenders if the backend is a server; on Linux also with a core for each."""
     if backend != POSTGRES:
         return {}
     ways = {f"{name}{BY_ALL}": partial(together, each_on_a_core=False)}
