@@ -20,6 +20,7 @@ def bank(shell: Shell) -> Shell:
     """A shell with the app of payouts."""
     shutil.copy(APP_FILE, shell.folder)
     shell.environment["SAGALEDGER_APP"] = "approvals:APP"
+    assert shell("init").returncode == 0
     return shell
 
 
