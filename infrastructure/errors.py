@@ -13,6 +13,14 @@ class NotALedger(SagaledgerError):
     """The database is not a sagaledger database, or not one that this version reads: `sagaledger init` may help."""
 
 
+class DamagedLedger(SagaledgerError):
+    """What is stored cannot be what sagaledger wrote: a row is missing, out of range, or cannot be read."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"the ledger is damaged: {detail}; `sagaledger verify` lists what was edited")
+        self.detail = detail
+
+
 class OutcomeUnknown(SagaledgerError):
     """The connection was lost during an append, and whether it was written could not be learned: never guessed.
 

@@ -39,6 +39,13 @@ class Backend(EventLog, WorkQueue, DefinitionRegistry, Protocol):
         """The database in which the views live; opened when it is first asked for."""
         ...
 
+    def schema_problems(self) -> list[str]:
+        """Say what the schema lacks of what its version has, such as a trigger that protects the log.
+
+        Empty if there is nothing. A database without a schema has nothing to lack.
+        """
+        ...
+
     def close(self) -> None:
         """Release every connection and lock."""
         ...

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
 from .append_call import AppendCall, PendingAppend, Receipt
 from .event_row import EventPayload, StoredRow
+
+HEAD_MISSING: Final = "the row of table head is missing, so the end of the log is unknown: restore it from a backup"
 
 
 class Head(NamedTuple):
@@ -44,6 +46,13 @@ class MisplacedEvent(NamedTuple):
     """The version of the event before it in its stream; None if there is none."""
 
 
+class StrayRow(NamedTuple):
+    """A row of the log's tables that is outside of the log: before its first position, or beyond its head."""
+
+    table: str
+    position: int
+
+
 class Snapshot(NamedTuple):
     """A stream's state at a version, so that a long stream need not be read from its start."""
 
@@ -55,7 +64,11 @@ class Snapshot(NamedTuple):
 
 
 class EventLog(Protocol):
-    """The append-only log."""
+    """The append-only log: the positions from 1 to the head's.
+
+    No reader and no decision ever sees a row outside of that range. A method that reads raises `DamagedLedger` for a
+    stored value that cannot be read.
+    """
 
     writes_meanwhile: bool
     """Whether a call that was sent is written while its sender goes on."""
@@ -77,7 +90,7 @@ class EventLog(Protocol):
         ...
 
     def head(self) -> Head:
-        """Return the end of the log."""
+        """Return the end of the log. Raises `DamagedLedger` if it is missing or cannot be read."""
         ...
 
     def sealed_position(self) -> int:
@@ -118,6 +131,10 @@ class EventLog(Protocol):
 
     def misplaced(self, *, limit: int) -> list[MisplacedEvent]:
         """Return the events whose version does not follow the one before it in their stream, by position."""
+        ...
+
+    def stray_rows(self, *, limit: int) -> list[StrayRow]:
+        """Return rows of the log's tables that are outside of the log."""
         ...
 
     def snapshots(self, stream_ids: Sequence[str]) -> list[Snapshot]:

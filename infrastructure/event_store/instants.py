@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
+from ..errors import DamagedLedger
+
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -17,5 +19,8 @@ def microseconds(instant: datetime) -> int:
 
 @lru_cache(maxsize=4096)  # the events of one append share theirs
 def instant(microseconds_utc: int) -> datetime:
-    """Return microseconds as a datetime in UTC."""
-    return _UNIX_EPOCH + timedelta(microseconds=microseconds_utc)
+    """Return stored microseconds as a datetime in UTC. Raises `DamagedLedger` for one that no calendar has."""
+    try:
+        return _UNIX_EPOCH + timedelta(microseconds=microseconds_utc)
+    except OverflowError as error:
+        raise DamagedLedger(f"{microseconds_utc} microseconds is no time between the years 1 and 9999") from error

@@ -48,6 +48,7 @@ CATEGORIES: dict[type[domain.SagaledgerError], ErrorCategory] = {
     edge.NotALedger: ErrorCategory.UNAVAILABLE,
     edge.OutcomeUnknown: ErrorCategory.UNAVAILABLE,
     domain.UnknownEvent: ErrorCategory.UNAVAILABLE,
+    edge.DamagedLedger: ErrorCategory.VERIFICATION_FAILED,
     domain.CorruptEvent: ErrorCategory.VERIFICATION_FAILED,
     edge.TimedOut: ErrorCategory.TIMED_OUT,
 }

@@ -67,6 +67,10 @@ class MemoryBackend(MemoryEventLog, MemoryWorkQueue):
     def send(self, call: AppendCall) -> CompletedAppend:
         return CompletedAppend(self.append(call))
 
+    def schema_problems(self) -> list[str]:
+        """Return none: there is no schema."""
+        return []
+
     def fingerprints(self) -> dict[tuple[str, int], str]:
         return dict(self._fingerprints)
 

@@ -16,7 +16,7 @@ from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ....domain.errors import InvalidInput, SagaledgerError
-from ...errors import NotALedger, Unavailable
+from ...errors import DamagedLedger, NotALedger, Unavailable
 from ..schema_version import check_version
 from ..sql_files import migrations, queries, schema_version
 from .connection import PostgresConnection, connect
@@ -24,6 +24,8 @@ from .pool import Pool
 from .wire_format import texts
 
 SQL: Final = queries("postgres")
+OLDEST_SCHEMA: Final = 5
+"""The oldest version of the schema that is used as it is. Version 6 adds the protection of the log."""
 
 FetchedRow = tuple[Any, ...]
 
@@ -89,7 +91,7 @@ class PostgresDatabase:
         for attempt in range(1, _READ_ATTEMPTS + 1):
             try:
                 with self._borrowed() as connection:
-                    return connection.execute(SQL[name], parameters, binary=True).fetchall()
+                    return self._rows(connection.execute(SQL[name], parameters, binary=True))
             except psycopg.Error as error:
                 if attempt == _READ_ATTEMPTS or not lost(error):
                     raise self.explain(error) from error
@@ -142,8 +144,15 @@ class PostgresDatabase:
         finally:
             pool.give_back(connection)
 
+    def _rows(self, cursor: psycopg.Cursor[FetchedRow]) -> list[FetchedRow]:
+        try:
+            return cursor.fetchall()
+        except psycopg.DataError as error:  # the server has a value that Python has not, such as a time of infinity
+            raise DamagedLedger(f"a value in {self.description} cannot be read: {error}") from error
+
     def _check(self) -> None:
-        check_version(self._stored_version(), schema_version("postgres"), database=self.description, url=self.name)
+        newest = schema_version("postgres")
+        check_version(self._stored_version(), newest, oldest=OLDEST_SCHEMA, database=self.description, url=self.name)
 
     def _stored_version(self) -> int:
         if not self.fetch("has_schema_version"):
@@ -174,6 +183,8 @@ class PostgresDatabase:
     def explain(self, error: psycopg.Error) -> SagaledgerError:
         """Return the error of ours that an error of PostgreSQL means."""
         detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if isinstance(error, psycopg.IntegrityError):
+            return DamagedLedger(f"{self.description} refuses what was to be written: {detail}")
         if isinstance(error, psycopg.DataError):
             return InvalidInput(f"a value cannot be stored in {self.description}: {detail}")
         match error.sqlstate:

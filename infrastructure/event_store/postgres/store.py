@@ -9,10 +9,12 @@ from functools import partial
 from threading import Condition, Lock
 from typing import TYPE_CHECKING, Final
 
+from ...errors import DamagedLedger
 from ..append_call import AppendCall, Receipt, check_size
 from ..conflict_rules import recall
-from ..event_log import AppendRow, Head, MisplacedEvent, Snapshot
+from ..event_log import HEAD_MISSING, AppendRow, Head, MisplacedEvent, Snapshot, StrayRow
 from ..event_row import EventPayload, StoredRow
+from ..schema_objects import differences, schema_objects
 from .append import WRITTEN_BEFORE, AppendReply, receipt
 from .database import SQL, FetchedRow, PostgresDatabase
 from .pending_append import PostgresPendingAppend
@@ -101,8 +103,10 @@ class PostgresStore(PostgresWorkQueue):
         return Receipt(outcomes, recorded_us)
 
     def head(self) -> Head:
-        ((position, hash_, recorded_at),) = self._database.fetch("head")
-        return Head(position, hash_, recorded_at)
+        found = self._database.fetch("head")
+        if not found:
+            raise DamagedLedger(HEAD_MISSING)
+        return Head(*found[0])
 
     def sealed_position(self) -> int:
         return self.head().position
@@ -137,6 +141,13 @@ class PostgresStore(PostgresWorkQueue):
 
     def misplaced(self, *, limit: int) -> list[MisplacedEvent]:
         return [MisplacedEvent(*row) for row in self._database.fetch("misplaced", (limit,))]
+
+    def schema_problems(self) -> list[str]:
+        versions = [version for (version,) in self._database.fetch("schema_versions")]
+        return differences("postgres", versions, schema_objects(self._database.fetch("schema_objects")))
+
+    def stray_rows(self, *, limit: int) -> list[StrayRow]:
+        return [StrayRow(*row) for row in self._database.fetch("stray_rows", (limit,))]
 
     def snapshots(self, stream_ids: Sequence[str]) -> list[Snapshot]:
         return [Snapshot(*row) for row in self._database.fetch("snapshots", (list(stream_ids),))]

@@ -14,7 +14,7 @@ from ..conflict_rules import checkpoint_moved, decide, recall
 from ..event_row import NewEvent
 from ..hash_chain import chain
 from .database import SQL, microseconds_now
-from .rows import stored_rows
+from .rows import read_head, stored_rows
 from .work_queue import write_entries
 
 
@@ -28,17 +28,18 @@ def _append(connection: sqlite3.Connection, call: AppendCall) -> Receipt:
     if call.token and connection.execute(SQL["holds_lease"], call.token).fetchone() is None:
         raise SupersededWorker(*call.token)
     _check_checkpoints(connection, call)
-    head_position, head_hash, recorded_before = connection.execute(SQL["head"]).fetchone()
+    head_position, head_hash, recorded_before = read_head(connection)
     now = max(microseconds_now(), recorded_before or 0)
     outcomes = decide(call.appends, _stream_ends(connection, call.appends), head_position)
     accepted = [append for append, outcome in zip(call.appends, outcomes, strict=True) if isinstance(outcome, Appended)]
     if accepted or not call.appends:
         events = [new for append in accepted for new in append.events]
         if events:
-            last = _insert_events(connection, events, head_position, now)
+            last = head_position + len(events)
             hash_ = chain(head_hash, last, now, (new.digest for new in events))
+            connection.execute(SQL["move_head"], (last, hash_, now))  # first: a row beyond the head is refused
             connection.execute(SQL["insert_append"], (call.append_id.bytes, head_position + 1, last, now, hash_))
-            connection.execute(SQL["move_head"], (last, hash_, now))
+            _insert_events(connection, events, head_position, now)
         write_entries(connection, accepted, now)
         for update in call.checkpoints:
             connection.execute(SQL["move_checkpoint"], (update.consumer, update.position, call.append_id.bytes))
@@ -51,13 +52,12 @@ def _stream_ends(connection: sqlite3.Connection, appends: Sequence[Append]) -> d
     return {stream_id: version for stream_id, version in ends if version is not None}
 
 
-def _insert_events(connection: sqlite3.Connection, events: Sequence[NewEvent], head_position: int, now: int) -> int:
-    """Insert events after the head, and return the last one's position."""
+def _insert_events(connection: sqlite3.Connection, events: Sequence[NewEvent], head_position: int, now: int) -> None:
+    """Insert events after the head as it was."""
     connection.executemany(
         SQL["insert_event"],
         ((position, *astuple(new)[:-1], now, new.digest) for position, new in enumerate(events, head_position + 1)),
     )
-    return head_position + len(events)
 
 
 def _check_checkpoints(connection: sqlite3.Connection, call: AppendCall) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from ....domain.errors import SagaledgerError
-from ...errors import NotALedger, OutcomeUnknown, Unavailable
+from ...errors import DamagedLedger, NotALedger, OutcomeUnknown, Unavailable
 from ..schema_version import check_version
 from ..sql_files import migrations, queries, schema_version
 from .connection import connect
@@ -29,6 +29,8 @@ _RETRY_SECONDS: Final = (
 )
 
 SQL: Final = queries("sqlite")
+OLDEST_SCHEMA: Final = 2
+"""The oldest version of the schema that is used as it is. Version 3 adds the protection of the log."""
 
 
 def microseconds_now() -> int:
@@ -191,7 +193,7 @@ class SqliteDatabase:
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
-        check_version(_stored_version(connection), newest, database=str(self.path), url=self.url)
+        check_version(_stored_version(connection), newest, oldest=OLDEST_SCHEMA, database=str(self.path), url=self.url)
 
     def _refuse_foreign_tables(self, connection: sqlite3.Connection) -> None:
         tables = [name for (name,) in connection.execute(SQL["table_names"])]
@@ -219,6 +221,8 @@ class SqliteDatabase:
                 return NotALedger(
                     f"{self.path} is damaged ({error}): restore it from a backup, then `sagaledger verify`"
                 )
+            case sqlite3.SQLITE_CONSTRAINT:
+                return DamagedLedger(f"{self.path} refuses what was to be written: {error}")
             case _:
                 return Unavailable(f"{self.path} cannot be used: {error}")
 

@@ -11,13 +11,15 @@ from threading import Condition, Lock
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from ...errors import DamagedLedger
 from ..append_call import AppendCall, CompletedAppend, Receipt, check_size
-from ..event_log import AppendRow, Head, MisplacedEvent, Snapshot
+from ..event_log import AppendRow, Head, MisplacedEvent, Snapshot, StrayRow
 from ..event_row import EventPayload, StoredRow
 from ..instants import instant, microseconds
+from ..schema_objects import differences, schema_objects
 from .append import append_or_recall
 from .database import BUSY_SECONDS, SQL, SqliteDatabase
-from .rows import read_rows
+from .rows import fetch, read_head, read_rows
 from .work_queue import SqliteWorkQueue
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 _POLL_SECONDS: Final = 0.05
 """How often `wait_beyond` asks whether another process has written to the file."""
 _NO_UPPER_BOUND: Final = 2**63 - 1
+_UUID_BYTES: Final = 16
 
 
 class SqliteStore(SqliteWorkQueue):
@@ -79,7 +82,7 @@ class SqliteStore(SqliteWorkQueue):
 
     def head(self) -> Head:
         with self._file.reading() as connection:
-            position, hash_, recorded_at = connection.execute(SQL["head"]).fetchone()
+            position, hash_, recorded_at = read_head(connection)
         return Head(position, hash_, None if recorded_at is None else instant(recorded_at))
 
     def sealed_position(self) -> int:
@@ -116,17 +119,28 @@ class SqliteStore(SqliteWorkQueue):
     def appends(self, after: int, *, limit: int) -> list[AppendRow]:
         with self._file.reading() as connection:
             return [
-                AppendRow(UUID(bytes=append_id), first, last, instant(recorded_at), hash_)
+                AppendRow(_append_id(append_id), first, last, instant(recorded_at), hash_)
                 for append_id, first, last, recorded_at, hash_ in connection.execute(SQL["appends"], (after, limit))
             ]
 
     def misplaced(self, *, limit: int) -> list[MisplacedEvent]:
         with self._file.reading() as connection:
-            return [MisplacedEvent(*row) for row in connection.execute(SQL["misplaced"], (limit,))]
+            return [MisplacedEvent(*row) for row in fetch(connection, SQL["misplaced"], (limit,))]
+
+    def schema_problems(self) -> list[str]:
+        with self._file.reading() as connection:
+            versions = [version for (version,) in connection.execute(SQL["schema_versions"])]
+            found = connection.execute(SQL["schema_objects"]).fetchall()
+        return differences("sqlite", versions, schema_objects(found))
+
+    def stray_rows(self, *, limit: int) -> list[StrayRow]:
+        with self._file.reading() as connection:
+            return [StrayRow(*row) for row in connection.execute(SQL["stray_rows"], (limit,))]
 
     def snapshots(self, stream_ids: Sequence[str]) -> list[Snapshot]:
         with self._file.reading() as connection:
-            return [Snapshot(*row) for row in connection.execute(SQL["snapshots"], (json.dumps(list(stream_ids)),))]
+            found = fetch(connection, SQL["snapshots"], (json.dumps(list(stream_ids)),))
+        return [Snapshot(*row) for row in found]
 
     def put_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
         with self._file.writing() as connection:
@@ -134,8 +148,8 @@ class SqliteStore(SqliteWorkQueue):
 
     def fingerprints(self) -> dict[tuple[str, int], str]:
         with self._file.reading() as connection:
-            found = connection.execute(SQL["fingerprints"])
-            return {(name, version): fingerprint for name, version, fingerprint in found}
+            found = fetch(connection, SQL["fingerprints"])
+        return {(name, version): fingerprint for name, version, fingerprint in found}
 
     def record_fingerprint(self, name: str, version: int, fingerprint: str) -> str:
         recorded = self.fingerprints().get((name, version))
@@ -160,7 +174,7 @@ class SqliteStore(SqliteWorkQueue):
                 (version,) = connection.execute("PRAGMA data_version").fetchone()
                 if version != seen:
                     seen = version
-                    head: int = connection.execute(SQL["head"]).fetchone()[0]
+                    head, _, _ = read_head(connection)
                 remaining = deadline - time.monotonic()
                 if head > position or remaining <= 0:
                     return head
@@ -170,3 +184,9 @@ class SqliteStore(SqliteWorkQueue):
     def _read(self, name: str, wanted: Mapping[str, Any]) -> list[StoredRow]:
         with self._file.reading() as connection:
             return read_rows(connection, SQL[name], wanted)
+
+
+def _append_id(stored: bytes) -> UUID:
+    if len(stored) != _UUID_BYTES:
+        raise DamagedLedger(f"an append has an id of {len(stored)} bytes instead of {_UUID_BYTES}")
+    return UUID(bytes=stored)

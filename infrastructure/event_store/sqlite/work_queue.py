@@ -11,6 +11,7 @@ from ..append_call import Append
 from ..instants import instant, microseconds
 from ..work_queue import Claim, FencingToken, QueueEntry, WorkerRow
 from .database import SQL, SqliteDatabase, microseconds_now
+from .rows import fetch
 from .worker_lock import WorkerLock
 
 
@@ -90,10 +91,11 @@ class SqliteWorkQueue:
 
     def entries(self) -> list[QueueEntry]:
         with self._file.reading() as connection:
-            return [
-                QueueEntry(saga_id, definition, version, instant(due_at), worker_id)
-                for saga_id, definition, version, due_at, worker_id in connection.execute(SQL["entries"])
-            ]
+            found = fetch(connection, SQL["entries"])
+        return [
+            QueueEntry(saga_id, definition, version, instant(due_at), worker_id)
+            for saga_id, definition, version, due_at, worker_id in found
+        ]
 
     def workers(self) -> list[WorkerRow]:
         with self._file.reading() as connection:

@@ -1,2 +1,2 @@
 -- Returns the version at which a stream ended before a position; NULL for none.
-SELECT max(version) FROM events WHERE stream_id = %s AND position < %s
+SELECT max(version) FROM events WHERE stream_id = %s AND position >= 1 AND position < %s

@@ -2,6 +2,6 @@
 SELECT position, stream_id, version, topic, schema_version, state, correlation_id, causation_position, meta,
        recorded_at, digest
 FROM events
-WHERE position > %(after)s AND position <= %(upto)s
+WHERE position > greatest(%(after)s, 0) AND position <= least(%(upto)s, (SELECT position FROM head))
 ORDER BY position
 LIMIT %(limit)s

@@ -3,4 +3,5 @@ SELECT position, stream_id, version, topic, schema_version, state, correlation_i
        recorded_at, digest
 FROM events
 WHERE stream_id = %(stream_id)s AND version > %(after)s AND version <= %(upto)s
+  AND position >= 1 AND position + 0 <= (SELECT position FROM head)
 ORDER BY version

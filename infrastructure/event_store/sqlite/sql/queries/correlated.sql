@@ -6,6 +6,6 @@ WHERE position IN (
     SELECT position FROM events WHERE stream_id = :correlation_id
     UNION
     SELECT position FROM events WHERE correlation_id = :correlation_id AND position > :after
-) AND position > :after
+) AND position > max(:after, 0) AND position <= (SELECT position FROM head)
 ORDER BY position
 LIMIT :limit

@@ -5,6 +5,7 @@ FROM (
            lag(version) OVER streams AS previous_version,
            lag(position) OVER streams AS previous_position
     FROM events
+    WHERE position BETWEEN 1 AND (SELECT position FROM head)
     WINDOW streams AS (PARTITION BY stream_id ORDER BY version)
 )
 WHERE version <> previous_version + 1

@@ -2,6 +2,6 @@
 SELECT position, stream_id, version, topic, schema_version, state, correlation_id, causation_position, meta,
        recorded_at, digest
 FROM events
-WHERE position > :after AND position <= :upto
+WHERE position > max(:after, 0) AND position <= min(:upto, (SELECT position FROM head))
 ORDER BY position
 LIMIT :limit

@@ -3,4 +3,5 @@ SELECT position, stream_id, version, topic, schema_version, state, correlation_i
        recorded_at, digest
 FROM events
 WHERE stream_id = :stream_id AND version > :after AND version <= :upto
+  AND +position BETWEEN 1 AND (SELECT position FROM head)
 ORDER BY version

@@ -1,0 +1,38 @@
+-- A row of the log continues it, and the head has moved there before: no row is ever outside of 1 to the head.
+-- NOT VALID: a ledger that has such a row already is upgraded all the same, and `verify` names the row.
+ALTER TABLE events DROP CONSTRAINT IF EXISTS events_position_check;
+ALTER TABLE events ADD CONSTRAINT events_position_check CHECK (position >= 1) NOT VALID;
+
+ALTER TABLE appends DROP CONSTRAINT IF EXISTS appends_position_check;
+ALTER TABLE appends ADD CONSTRAINT appends_position_check
+    CHECK (first_position >= 1 AND last_position >= first_position) NOT VALID;
+
+CREATE OR REPLACE FUNCTION refuse_stray_events() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM added WHERE position > (SELECT position FROM head)) THEN
+        RAISE EXCEPTION 'the log is append-only: an event is inserted at its end only, by an append'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+DROP TRIGGER IF EXISTS events_continue ON events;
+CREATE TRIGGER events_continue
+    AFTER INSERT ON events REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_stray_events();
+
+CREATE OR REPLACE FUNCTION refuse_stray_append() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.last_position > (SELECT position FROM head) THEN
+        RAISE EXCEPTION 'the log is append-only: a link is inserted at its end only, by an append'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+DROP TRIGGER IF EXISTS appends_continue ON appends;
+CREATE TRIGGER appends_continue
+    BEFORE INSERT ON appends
+    FOR EACH ROW EXECUTE FUNCTION refuse_stray_append();

@@ -1,0 +1,251 @@
+"""A row outside of 1 to the head never counts, is refused, and is named by `verify`; the log refuses changes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sagaledger.infrastructure.errors import DamagedLedger
+from sagaledger.infrastructure.event_store.append_call import Append, Appended
+from sagaledger.infrastructure.event_store.backend import Backend
+from sagaledger.infrastructure.event_store.verify import verify
+
+from ..edits import edit, edit_openly
+
+if TYPE_CHECKING:
+    from .conftest import Pen
+
+FAR = 10**12
+HEAD = 3
+STRAYS = [-7, 0, HEAD + 1, FAR]
+LATER = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def written(log: Backend, pen: Pen) -> Backend:
+    """Two events of stream a, and one of its process in stream b: positions 1 to 3."""
+    log.append(pen.call(Append([*pen.events("a", 1, 2), pen.event("b", 1, correlation_id="a")])))
+    return log
+
+
+def insert_stray(url: str, position: int, *, stream_id: str = "a", version: int = 3) -> None:
+    """Insert a forged event and its link behind the ledger's back, without the CHECKs of PostgreSQL."""
+    columns = "topic, schema_version, state, correlation_id, causation_position, meta, recorded_at, digest"
+    link = (
+        "INSERT INTO appends (last_position, first_position, append_id, recorded_at, hash) "
+        f"SELECT {position}, {position}, {_other_id(url)}, recorded_at, hash FROM appends"  # noqa: S608  # the test's own text
+    )
+    event = (
+        f"INSERT INTO events (position, stream_id, version, {columns}) "
+        f"SELECT {position}, '{stream_id}', {version}, {columns} FROM events WHERE position = 3"  # noqa: S608  # the test's own text
+    )
+    statements = [event, link]
+    if url.startswith("postgresql"):
+        statements = [
+            "ALTER TABLE events DROP CONSTRAINT events_position_check",
+            "ALTER TABLE appends DROP CONSTRAINT appends_position_check",
+            *statements,
+        ]
+    edit(url, *statements)
+
+
+def _other_id(url: str) -> str:
+    return "gen_random_uuid()" if url.startswith("postgresql") else "randomblob(16)"
+
+
+def everything_read(log: Backend) -> list[Any]:
+    """What every reading method of the port returns."""
+    return [
+        log.read(-FAR, limit=100),
+        log.read(0, limit=100, upto=2 * FAR),
+        log.read(-FAR, limit=100, topics=["Happened"]),
+        log.stream("a"),
+        log.stream("a", after=-1, upto=FAR),
+        sorted(log.streams([("a", 0), ("b", 0), ("c", 0)])),
+        [sorted(part) for part in log.payloads([["a"], ["b", "c"]])],
+        log.correlated("a"),
+        log.correlated("a", after=-FAR),
+        log.appends(-FAR, limit=100),
+        log.position_at(LATER),
+        log.misplaced(limit=100),
+        log.head(),
+    ]
+
+
+@pytest.mark.parametrize("position", STRAYS)
+def test_a_row_outside_of_the_log_is_read_by_nothing(url: str, written: Backend, position: int) -> None:
+    """Whether it continues a stream, begins one, or belongs to a process: every answer is as it was."""
+    before = everything_read(written)
+    insert_stray(url, position)
+    insert_stray_of_c = f"UPDATE events SET stream_id = 'c', version = 1 WHERE position = {position}"  # noqa: S608
+
+    assert everything_read(written) == before
+    edit(url, insert_stray_of_c)
+    assert everything_read(written) == before
+
+
+@pytest.mark.parametrize("position", STRAYS)
+def test_a_row_outside_of_the_log_is_named_by_verify(url: str, written: Backend, position: int) -> None:
+    """The row of each table."""
+    insert_stray(url, position)
+
+    found = verify(written)
+
+    named = [
+        problem.problem for problem in found.problems if problem.position == position and "this row" in problem.problem
+    ]
+    assert not found.ok
+    assert sorted(text.split(" is ")[0] for text in named) == ["this row of appends", "this row of events"]
+
+
+@pytest.mark.parametrize("position", STRAYS)
+def test_the_next_append_decides_without_it(url: str, written: Backend, pen: Pen, position: int) -> None:
+    """It is written, or it is refused with the reason where the row is in its way; never a conflict with the row."""
+    insert_stray(url, position, stream_id="other", version=1)
+
+    if position == HEAD + 1:
+        with pytest.raises(DamagedLedger, match="sagaledger verify"):
+            written.append(pen.call(pen.append("a", 3)))
+        assert written.head().position == HEAD
+    else:
+        assert written.append(pen.call(pen.append("a", 3))).outcomes == [Appended(4, 4)]
+
+
+@pytest.mark.parametrize("appends", [1, 2])
+def test_a_stray_that_has_the_next_version_is_reported_and_no_conflict(
+    url: str, written: Backend, pen: Pen, appends: int
+) -> None:
+    """It does not end the stream; its version is taken all the same, so the append says that the ledger is damaged."""
+    insert_stray(url, FAR)
+    call = pen.call(pen.append("a", 3), *[pen.append("b", 9)] * (appends - 1))
+
+    with pytest.raises(DamagedLedger, match="sagaledger verify"):
+        written.append(call)
+
+
+@pytest.mark.parametrize("position", STRAYS)
+@pytest.mark.parametrize("table", ["events", "appends"])
+def test_the_database_refuses_a_row_outside_of_the_log(
+    url: str, written: Backend, pen: Pen, table: str, position: int
+) -> None:
+    """Inserted by any client; the ledger goes on as if nothing had been tried."""
+    if table == "events":
+        statement = (
+            "INSERT INTO events SELECT {}, 'a', 3, topic, schema_version, state, correlation_id, causation_position, "
+            "meta, recorded_at, digest FROM events WHERE position = 3"  # noqa: S608  # the test's own text
+        )
+    else:
+        statement = (
+            "INSERT INTO appends (last_position, first_position, append_id, recorded_at, hash) "
+            f"SELECT {{0}}, {{0}}, {_other_id(url)}, recorded_at, hash FROM appends"  # noqa: S608  # the test's own text
+        )
+
+    with pytest.raises(Exception, match=r"append-only|position_check"):
+        edit_openly(url, statement.format(position))
+
+    assert written.append(pen.call(pen.append("a", 3))).outcomes == [Appended(4, 4)]
+    assert verify(written).ok
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE events SET topic = 'Other' WHERE position = 2",
+        "UPDATE events SET position = 9 WHERE position = 3",
+        "DELETE FROM events WHERE position = 3",
+        "DELETE FROM events",
+        "UPDATE appends SET append_id = append_id",
+        "DELETE FROM appends",
+        "TRUNCATE events",
+        "INSERT OR REPLACE INTO events SELECT * FROM events WHERE position = 2",
+        "INSERT OR REPLACE INTO appends SELECT * FROM appends",
+    ],
+)
+def test_the_database_refuses_to_change_the_log(url: str, written: Backend, statement: str) -> None:
+    """Rows are inserted by appends, and nothing else happens to them."""
+    is_sqlite = url.startswith("sqlite")
+    if statement.startswith("TRUNCATE" if is_sqlite else "INSERT OR"):
+        pytest.skip("a statement of the other database")
+
+    with pytest.raises(Exception, match="append-only"):
+        edit_openly(url, statement)
+
+    assert verify(written).ok
+
+
+def dropped(url: str, name: str) -> str:
+    """Drop a trigger."""
+    return f"DROP TRIGGER {name}" + ("" if url.startswith("sqlite") else f" ON {name.partition('_')[0]}")
+
+
+TRIGGERS = {
+    "sqlite": ["events_no_update", "events_no_delete", "appends_no_update", "appends_no_delete", "events_continue",
+               "appends_continue"],
+    "postgresql": ["events_no_change", "appends_no_change", "events_continue", "appends_continue"],
+}  # fmt: skip
+
+
+def test_verify_names_a_dropped_trigger(url: str, written: Backend) -> None:
+    """Each of them; `init` on an older ledger, or the migration's text, brings it back."""
+    names = TRIGGERS[url.partition(":")[0]]
+    for name in names:
+        edit_openly(url, dropped(url, name))
+
+    problems = [problem.problem for problem in verify(written).problems]
+
+    assert problems == [
+        f"the trigger or function {name}, which protects the log, is missing or disabled" for name in sorted(names)
+    ]
+
+
+def test_verify_names_an_altered_trigger(url: str, written: Backend) -> None:
+    """One of the same name that does nothing, one that is disabled, and a function that does something else."""
+    if url.startswith("sqlite"):
+        edit_openly(
+            url,
+            "DROP TRIGGER events_no_update",
+            "CREATE TRIGGER events_no_update BEFORE UPDATE ON events BEGIN SELECT 1; END",
+        )
+        expected = ["the trigger or function events_no_update, which protects the log, was altered"]
+    else:
+        edit_openly(
+            url,
+            "ALTER TABLE events DISABLE TRIGGER events_no_change",
+            "CREATE OR REPLACE FUNCTION refuse_log_change() RETURNS trigger LANGUAGE plpgsql "
+            "AS 'BEGIN RETURN NULL; END'",
+        )
+        expected = [
+            "the trigger or function events_no_change, which protects the log, is missing or disabled",
+            "the trigger or function refuse_log_change, which protects the log, was altered",
+        ]
+
+    assert [problem.problem for problem in verify(written).problems] == expected
+
+
+def test_an_append_is_never_recorded_before_the_one_in_front_of_it(url: str, written: Backend, pen: Pen) -> None:
+    """When the clock went back since, the time stays where it was until the clock is there again."""
+    ahead = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    stored = f"{int(ahead.timestamp()) * 1_000_000}" if url.startswith("sqlite") else f"'{ahead.isoformat()}'"
+    edit(url, f"UPDATE head SET recorded_at = {stored}")  # noqa: S608  # the test's own text
+
+    receipt = written.append(pen.call(pen.append("a", 3)))
+
+    assert receipt.recorded_at == ahead
+    assert written.head().recorded_at == ahead
+    assert [row.recorded_at for row in written.read(HEAD, limit=1)] == [ahead]
+
+
+def test_a_missing_head_is_named(url: str, written: Backend, pen: Pen) -> None:
+    """By `verify` as a problem, by reading and by appending as an error that says what is wrong."""
+    edit(url, "DELETE FROM head")
+
+    found = verify(written)
+
+    assert [problem.position for problem in found.problems] == [0]
+    assert "table head is missing" in found.problems[0].problem
+    with pytest.raises(DamagedLedger):
+        written.head()
+    with pytest.raises(DamagedLedger):
+        written.append(pen.call(pen.append("a", 3)))
