@@ -1,4 +1,5 @@
 """A row outside of 1 to the head never counts, is refused, and is named by `verify`; the log refuses changes."""
+# ruff: noqa: S608 -- the statements are the test's own
 
 from __future__ import annotations
 
@@ -35,11 +36,11 @@ def insert_stray(url: str, position: int, *, stream_id: str = "a", version: int 
     columns = "topic, schema_version, state, correlation_id, causation_position, meta, recorded_at, digest"
     link = (
         "INSERT INTO appends (last_position, first_position, append_id, recorded_at, hash) "
-        f"SELECT {position}, {position}, {_other_id(url)}, recorded_at, hash FROM appends"  # noqa: S608  # the test's own text
+        f"SELECT {position}, {position}, {_other_id(url)}, recorded_at, hash FROM appends"
     )
     event = (
         f"INSERT INTO events (position, stream_id, version, {columns}) "
-        f"SELECT {position}, '{stream_id}', {version}, {columns} FROM events WHERE position = 3"  # noqa: S608  # the test's own text
+        f"SELECT {position}, '{stream_id}', {version}, {columns} FROM events WHERE position = 3"
     )
     statements = [event, link]
     if url.startswith("postgresql"):
@@ -79,7 +80,7 @@ def test_a_row_outside_of_the_log_is_read_by_nothing(url: str, written: Backend,
     """Whether it continues a stream, begins one, or belongs to a process: every answer is as it was."""
     before = everything_read(written)
     insert_stray(url, position)
-    insert_stray_of_c = f"UPDATE events SET stream_id = 'c', version = 1 WHERE position = {position}"  # noqa: S608
+    insert_stray_of_c = f"UPDATE events SET stream_id = 'c', version = 1 WHERE position = {position}"
 
     assert everything_read(written) == before
     edit(url, insert_stray_of_c)
@@ -134,12 +135,12 @@ def test_the_database_refuses_a_row_outside_of_the_log(
     if table == "events":
         statement = (
             "INSERT INTO events SELECT {}, 'a', 3, topic, schema_version, state, correlation_id, causation_position, "
-            "meta, recorded_at, digest FROM events WHERE position = 3"  # noqa: S608  # the test's own text
+            "meta, recorded_at, digest FROM events WHERE position = 3"
         )
     else:
         statement = (
             "INSERT INTO appends (last_position, first_position, append_id, recorded_at, hash) "
-            f"SELECT {{0}}, {{0}}, {_other_id(url)}, recorded_at, hash FROM appends"  # noqa: S608  # the test's own text
+            f"SELECT {{0}}, {{0}}, {_other_id(url)}, recorded_at, hash FROM appends"
         )
 
     with pytest.raises(Exception, match=r"append-only|position_check"):
@@ -228,7 +229,7 @@ def test_an_append_is_never_recorded_before_the_one_in_front_of_it(url: str, wri
     """When the clock went back since, the time stays where it was until the clock is there again."""
     ahead = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
     stored = f"{int(ahead.timestamp()) * 1_000_000}" if url.startswith("sqlite") else f"'{ahead.isoformat()}'"
-    edit(url, f"UPDATE head SET recorded_at = {stored}")  # noqa: S608  # the test's own text
+    edit(url, f"UPDATE head SET recorded_at = {stored}")
 
     receipt = written.append(pen.call(pen.append("a", 3)))
 
