@@ -39,7 +39,8 @@ class Participant(Generic[S]):
     - `commands`: each command type it handles, with the function that returns the key of the stream it goes to;
     - `decide(state, command, at)`: returns the events that the command leads to (none: there is nothing to do), or
       raises `Refused`;
-    - `state_type`: the type of a state, which msgspec must be able to decode: snapshots are stored.
+    - `state_type`: the type of a state, which msgspec must be able to decode: snapshots are stored;
+    - `version`: raise it when `evolve` makes another state of the same events, so that no older snapshot counts.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Participant(Generic[S]):
         commands: dict[type[Command], Callable[[Any], str]],
         decide: Callable[[S, Any, datetime], Sequence[Event]],
         evolve: Callable[[S, Event], S],
+        version: int = 1,
     ) -> None:
         if not category or "-" in category:
             raise DefinitionError(f"participant category {category!r} must be a non-empty name without '-'")
@@ -62,6 +64,7 @@ class Participant(Generic[S]):
         self.commands = dict(commands)
         self.decide = decide
         self.evolve = evolve
+        self.version = version
 
     def stream_of(self, command: Command) -> str:
         """Returns the id of the stream that a command goes to."""

@@ -59,7 +59,7 @@ class Snapshot(NamedTuple):
     stream_id: str
     version: int
     schema: str
-    """The schema of the state; a reader ignores a snapshot of any other schema than its own."""
+    """What the state is of, as its writer names it; a reader ignores a snapshot of anything else."""
     state: bytes
 
 
@@ -142,7 +142,15 @@ class EventLog(Protocol):
         ...
 
     def put_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
-        """Store a snapshot for each stream, unless the stored one is newer."""
+        """Store a snapshot for each stream, unless the stored one is newer and not beyond its stream."""
+        ...
+
+    def all_snapshots(self) -> Iterator[Snapshot]:
+        """Yield every stored snapshot, some at a time."""
+        ...
+
+    def digests(self, ends: Sequence[tuple[str, int]]) -> dict[str, bytes]:
+        """Return, for streams that have an event of the version given, the digest of that event."""
         ...
 
     def consumer_position(self, consumer: str) -> int:

@@ -111,6 +111,9 @@ class _Streams:
     def put_snapshots(self, _: Sequence[Snapshot]) -> None:
         return
 
+    def digests(self, _: Sequence[tuple[str, int]]) -> dict[str, bytes]:
+        return {}
+
     def streams(self, after: Sequence[tuple[str, int]]) -> list[StoredRow]:
         return [row for stream_id, version in after for row in self.rows[stream_id] if row.version > version]
 

@@ -86,8 +86,18 @@ class MemoryEventLog:
     def put_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
         for new in snapshots:
             stored = self._snapshots.get(new.stream_id)
-            if stored is None or stored.version <= new.version:
+            if stored is None or stored.version <= new.version or self._is_beyond(stored):
                 self._snapshots[new.stream_id] = new
+
+    def _is_beyond(self, stored: Snapshot) -> bool:
+        stream = self._streams.get(stored.stream_id)
+        return bool(stream) and stream[-1].version < stored.version
+
+    def all_snapshots(self) -> Iterator[Snapshot]:
+        yield from list(self._snapshots.values())
+
+    def digests(self, ends: Sequence[tuple[str, int]]) -> dict[str, bytes]:
+        return {id_: row.digest for id_, end in ends for row in self._streams.get(id_, ()) if row.version == end}
 
     def consumer_position(self, consumer: str) -> int:
         return self._checkpoints.get(consumer, (0, NO_APPEND))[0]

@@ -39,6 +39,9 @@ class _Watched:
     def put_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
         self._log.put_snapshots(snapshots)
 
+    def digests(self, ends: Sequence[tuple[str, int]]) -> dict[str, bytes]:
+        return self._log.digests(ends)
+
 
 def _deliver(stream_cache: StreamCache) -> AppendBuilder:
     """Returns the draft of a delivery, staged in the cache."""

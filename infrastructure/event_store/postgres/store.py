@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _NO_UPPER_BOUND: Final = 2**63 - 1
 _LEARN_SECONDS: Final = 10.0
 """How long to try to learn the outcome of an append whose reply was lost."""
+_SNAPSHOTS_PER_READ: Final = 100
 _CONNECTIONS: Final = 8
 _SENDERS: Final = 2
 """One for the worker, whose append is under way while it builds the next one, and one for all other threads."""
@@ -157,6 +158,16 @@ class PostgresStore(PostgresWorkQueue):
         if columns:
             with self._database.transaction() as connection:
                 connection.execute(SQL["put_snapshots"], columns)
+
+    def all_snapshots(self) -> Iterator[Snapshot]:
+        stream_id = ""
+        while found := self._database.fetch("all_snapshots", (stream_id, _SNAPSHOTS_PER_READ)):
+            yield from (Snapshot(*row) for row in found)
+            stream_id = found[-1][0]
+
+    def digests(self, ends: Sequence[tuple[str, int]]) -> dict[str, bytes]:
+        columns = ([stream_id for stream_id, _ in ends], [version for _, version in ends])
+        return dict(self._database.fetch("digests", columns))
 
     def fingerprints(self) -> dict[tuple[str, int], str]:
         return {(name, version): fingerprint for name, version, fingerprint in self._database.fetch("fingerprints")}

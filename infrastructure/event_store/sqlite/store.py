@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _POLL_SECONDS: Final = 0.05
 """How often `wait_beyond` asks whether another process has written to the file."""
 _NO_UPPER_BOUND: Final = 2**63 - 1
+_SNAPSHOTS_PER_READ: Final = 100
 _UUID_BYTES: Final = 16
 
 
@@ -145,6 +146,20 @@ class SqliteStore(SqliteWorkQueue):
     def put_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
         with self._file.writing() as connection:
             connection.executemany(SQL["put_snapshot"], snapshots)
+
+    def all_snapshots(self) -> Iterator[Snapshot]:
+        rowid = -1
+        while True:
+            with self._file.reading() as connection:
+                found = fetch(connection, SQL["all_snapshots"], (rowid, _SNAPSHOTS_PER_READ))
+            if not found:
+                return
+            yield from (Snapshot(*row[1:]) for row in found)
+            rowid = found[-1][0]
+
+    def digests(self, ends: Sequence[tuple[str, int]]) -> dict[str, bytes]:
+        with self._file.reading() as connection:
+            return dict(connection.execute(SQL["digests"], (json.dumps(ends),)).fetchall())
 
     def fingerprints(self) -> dict[tuple[str, int], str]:
         with self._file.reading() as connection:

@@ -1,12 +1,10 @@
 -- A row of the log continues it, and the head has moved there before: no row is ever outside of 1 to the head.
--- A row that takes the place of another is refused here, because INSERT OR REPLACE calls no trigger for what it deletes.
+-- A row at a position that another one has is refused here: INSERT OR REPLACE calls no trigger for what it deletes.
 DROP TRIGGER IF EXISTS events_continue;
 CREATE TRIGGER events_continue BEFORE INSERT ON events
 WHEN NEW.position > (SELECT position FROM head)
   OR NEW.position < 1
-  OR (NEW.position > 1 AND NOT EXISTS (SELECT 1 FROM events WHERE position = NEW.position - 1))
   OR EXISTS (SELECT 1 FROM events WHERE position = NEW.position)
-  OR EXISTS (SELECT 1 FROM events WHERE stream_id = NEW.stream_id AND version = NEW.version)
 BEGIN
     SELECT RAISE(ABORT, 'the log is append-only: an event is inserted at its end only, by an append');
 END;

@@ -1,0 +1,265 @@
+"""A snapshot counts only for what it is of: its event, its bytes, and what the participant means by a state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from sagaledger import App, Command, Event, Participant, event
+from sagaledger.domain.recorded_event import Meta
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall, Appended
+from sagaledger.infrastructure.event_store.backend import Backend
+from sagaledger.infrastructure.ledger.code_fingerprint import code_fingerprint
+from sagaledger.infrastructure.ledger.context import LedgerContext
+from sagaledger.infrastructure.ledger.stream_cache import SNAPSHOT_EVERY_EVENTS, AppendBuilder, StreamCache
+
+from ..edits import edit
+
+NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
+LONG = SNAPSHOT_EVERY_EVENTS + 5
+JAR = "jar-a"
+
+
+@event("CoinDropped")
+class CoinDropped(Event):
+    """One coin was dropped into a jar."""
+
+    worth: int
+
+
+def _to_pence(fields: dict[str, Any]) -> dict[str, Any]:
+    return {**fields, "worth": fields["worth"] * 10}
+
+
+@event("CoinDropped", version=2, upcasters={1: _to_pence})
+class CoinDroppedInPence(Event):
+    """The same event with its worth in tenths."""
+
+    worth: int
+
+
+class DropCoin(Command, frozen=True):
+    """Drop a coin into a jar."""
+
+    jar: str
+    coins: int = 1
+
+
+def drop_coins(_state: Any, command: DropCoin, at: datetime) -> list[Event]:
+    return [CoinDropped(at, 1) for _ in range(command.coins)]
+
+
+def total(state: int, dropped: Any) -> int:
+    return int(state + dropped.worth)
+
+
+def double(state: int, dropped: Any) -> int:
+    return int(state + 2 * dropped.worth)
+
+
+def jar(**changes: Any) -> Participant[Any]:
+    """The participant, or one that differs from it."""
+    parts: dict[str, Any] = {
+        "initial": 0,
+        "state_type": int,
+        "events": [CoinDropped],
+        "commands": {DropCoin: lambda command: command.jar},
+        "decide": drop_coins,
+        "evolve": total,
+    }
+    return Participant("jar", **{**parts, **changes})
+
+
+class Recorded:
+    """A log that notes after which versions streams were read."""
+
+    def __init__(self, log: Backend) -> None:
+        self._log = log
+        self.read_after: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    def streams(self, after: Sequence[tuple[str, int]]) -> Any:
+        self.read_after += [version for _, version in after]
+        return self._log.streams(after)
+
+
+def cache_of(log: Any, participant: Participant[Any]) -> StreamCache:
+    app = App(participants=[participant])
+    return StreamCache(app, log, LedgerContext(log, app).codec)
+
+
+def stage(cache: StreamCache, coins: int) -> AppendBuilder:
+    """Return the draft of dropping coins, staged."""
+
+    def build() -> AppendBuilder:
+        draft = cache.draft("dropping", Meta())
+        draft.handle([DropCoin("a", coins)], NOON)
+        return draft
+
+    [draft] = cache.build([build])
+    cache.stage(draft.overlay)
+    return draft
+
+
+def drop(log: Backend, cache: StreamCache, coins: int) -> None:
+    draft = stage(cache, coins)
+    (outcome,) = log.append(AppendCall(uuid4(), [Append(draft.events)])).outcomes
+    assert isinstance(outcome, Appended)
+    cache.confirm(draft.overlay)
+
+
+def state_read(log: Backend, participant: Participant[Any]) -> tuple[Any, list[int]]:
+    """Return the state that a process without a cache decides on, and after which versions it read."""
+    recorded = Recorded(log)
+    cache = cache_of(recorded, participant)
+    stage(cache, 0)
+    known = cache.known(JAR)
+    assert known is not None
+    return known.state, recorded.read_after
+
+
+@pytest.fixture
+def filled(url: str, log: Backend) -> str:
+    """The URL of a ledger with a long stream of coins worth 1, and a snapshot of it."""
+    cache = cache_of(log, jar())
+    drop(log, cache, SNAPSHOT_EVERY_EVENTS - 5)
+    drop(log, cache, 5)
+    cache.snapshot()
+    drop(log, cache, 5)
+    return url
+
+
+def test_a_stream_is_read_from_its_snapshot(filled: str, log: Backend) -> None:
+    """The events before it are not read again."""
+    assert filled
+    assert state_read(log, jar()) == (LONG, [SNAPSHOT_EVERY_EVENTS])
+
+
+MEANINGS: dict[str, tuple[Participant[Any], Any]] = {
+    "its version was raised": (jar(version=2), LONG),
+    "evolve changed": (jar(evolve=double), 2 * LONG),
+    "evolve is the same with other arguments": (jar(evolve=partial(total)), LONG),
+    "an event has a new version with an upcaster": (jar(events=[CoinDroppedInPence]), 10 * LONG),
+    "the state has another type": (jar(state_type=float), LONG),
+}
+
+
+@pytest.mark.parametrize("change", MEANINGS)
+def test_a_snapshot_of_another_meaning_is_not_used(filled: str, log: Backend, change: str) -> None:
+    """Also where the state has the same form: the stream is folded from its first event."""
+    assert filled
+    participant, expected = MEANINGS[change]
+
+    assert state_read(log, participant) == (expected, [0])
+
+
+FORGERIES = {
+    "raised numbers": "state = CAST('99999' AS {bytes})",
+    "another version": "version = 499",
+    "a version beyond the stream": "version = 1000000",
+    "the last version there can be": "version = 9223372036854775807",
+    "version 0": "version = 0",
+    "a negative version": "version = -7",
+    "bytes that are not JSON": "state = CAST('{{' AS {bytes})",
+    "nothing": "state = CAST('' AS {bytes})",
+    "an altered seal": "schema = schema || '0'",
+    "no seal": "schema = 'jar:0123456789abcdef'",
+    "an empty schema": "schema = ''",
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_forged_snapshot_decides_nothing(filled: str, log: Backend, forgery: str) -> None:
+    """Whatever was done to its row, the stream is folded from its first event."""
+    assignment = FORGERIES[forgery].format(bytes="BLOB" if filled.startswith("sqlite") else "bytea")
+    edit(filled, f"UPDATE snapshots SET {assignment}")  # noqa: S608  # the test's own text
+
+    assert state_read(log, jar()) == (LONG, [0])
+
+
+def test_bytes_that_are_not_utf_8_decide_nothing(filled: str, log: Backend) -> None:
+    """In the state on both backends, and in the column of the schema where SQLite admits them."""
+    if filled.startswith("sqlite"):
+        for assignment in ("state = x'22ff22'", "schema = CAST(x'6a6172ff' AS TEXT)"):
+            edit(filled, f"UPDATE snapshots SET {assignment}")  # noqa: S608  # the test's own text
+            assert state_read(log, jar()) == (LONG, [0])
+    else:
+        edit(filled, r"UPDATE snapshots SET state = '\x22ff22'")
+        assert state_read(log, jar()) == (LONG, [0])
+
+
+def test_a_snapshot_of_another_stream_decides_nothing(filled: str, log: Backend) -> None:
+    """A row that was copied to another stream of the same participant."""
+    cache = cache_of(log, jar())
+    (snapshot,) = log.snapshots([JAR])
+    log.put_snapshots([snapshot._replace(stream_id="jar-b")])
+    assert filled
+    assert cache.known("jar-b") is None
+    assert cache._snapshots.load(["jar-b", JAR]).keys() == {JAR}
+
+
+def test_a_snapshot_beyond_its_stream_is_replaced_by_the_next_one(filled: str, log: Backend) -> None:
+    """It would stay for ever otherwise, being the newest."""
+    edit(filled, "UPDATE snapshots SET version = 1000000")
+    cache = cache_of(log, jar())
+    drop(log, cache, SNAPSHOT_EVERY_EVENTS)
+    cache.snapshot()
+
+    (snapshot,) = log.snapshots([JAR])
+
+    assert (snapshot.version, snapshot.state) == (LONG + SNAPSHOT_EVERY_EVENTS, b"1005")
+    assert state_read(log, jar())[1] == [snapshot.version]
+
+
+def test_a_snapshot_is_not_written_before_its_events_are_acknowledged(log: Backend) -> None:
+    """Not while a draft that writes to its stream is under way, and not of events that the log does not have."""
+    cache = cache_of(log, jar())
+    drop(log, cache, SNAPSHOT_EVERY_EVENTS - 5)
+    draft = stage(cache, 10)
+
+    cache.snapshot(unsent=[draft.overlay])
+    assert log.snapshots([JAR]) == []
+    cache.snapshot()
+    assert log.snapshots([JAR]) == []
+
+
+def test_a_snapshot_waits_for_the_drafts_that_write_to_its_stream(log: Backend) -> None:
+    """Another writer's event of that version must not be taken for the one that was drafted."""
+    cache = cache_of(log, jar())
+    drop(log, cache, SNAPSHOT_EVERY_EVENTS - 5)
+    draft = stage(cache, 10)
+    drop(log, cache_of(log, jar()), 10)
+
+    cache.snapshot(unsent=[draft.overlay])
+    assert log.snapshots([JAR]) == []
+
+
+def test_a_fingerprint_of_code_changes_with_what_it_does() -> None:
+    """With constants, names, defaults, closures and the functions of the module; not with where it stands."""
+
+    def adding(amount: int) -> Any:
+        def evolve(state: int, _event: Any) -> int:
+            return state + amount
+
+        return evolve
+
+    def first(state: int, change: Any) -> int:
+        return total(state, change)
+
+    def second(state: int, change: Any) -> int:
+        return double(state, change)
+
+    def in_a_set(state: int, change: Any) -> int:
+        return state if change in {"a", "b", "c"} else 0
+
+    functions = [total, double, first, second, in_a_set, adding(1), adding(2), partial(total), lambda state, _: state]
+
+    assert len({code_fingerprint(function) for function in functions}) == len(functions)
+    assert code_fingerprint(adding(1)) == code_fingerprint(adding(1))
