@@ -9,6 +9,10 @@ class Unavailable(SagaledgerError):
     """The database cannot be used now: locked, unreachable, read-only or full. Nothing was written."""
 
 
+class PermanentlyUnavailable(Unavailable):
+    """The database refuses, and will until a person changes its permissions, its schema, or the URL: do not retry."""
+
+
 class NotALedger(SagaledgerError):
     """The database is not a sagaledger database, or not one that this version reads: `sagaledger init` may help."""
 

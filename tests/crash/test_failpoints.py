@@ -32,8 +32,8 @@ MODES = {"r", "w", "a", "x", "rb", "wb", "ab", "xb", "r+b"}
 
 WITH_FAILPOINT = {
     "infrastructure/event_store/sqlite/connection.py": {"sqlite3.connect"},
-    "infrastructure/event_store/sqlite/worker_lock.py": {"os.open", "fcntl.flock"},
-    "infrastructure/event_store/sqlite/view_store.py": {"sqlalchemy.create_engine"},  # its connections are given to it
+    "infrastructure/event_store/sqlite/worker_lock.py": {"os.open", "fcntl.flock", "socket.socket"},
+    "infrastructure/event_store/sqlite/view_store.py": {"sqlalchemy.create_engine"},  # with connections from beside it
     "infrastructure/event_store/postgres/view_store.py": {"sqlalchemy.create_engine"},  # as above
     "infrastructure/choreography/nats/connection.py": {"nats.aio.client.Client"},  # not connected yet; see BROKER_CALLS
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -187,23 +188,31 @@ def test_a_locked_file_is_named_after_a_bounded_wait(tmp_path: Path, pen: Pen) -
 
 
 def test_a_read_only_database_is_named(url: str, log: Backend, pen: Pen) -> None:
-    """The error says so, and nothing was written."""
+    """The error says so, and nothing was written. What the server's own configuration fences off stays fenced off."""
     if isinstance(log, SqliteStore):
         with log._file.writing() as connection:
             connection.execute("PRAGMA query_only = ON")
     else:
-        by_hand(url, "ALTER ROLE postgres SET default_transaction_read_only = on")
+        _configure_server(url, "ALTER SYSTEM SET default_transaction_read_only = on", expected="on")
     try:
         with pytest.raises(Unavailable, match="read-only"):
             log.append(pen.call(pen.append("a", 1)))
     finally:
         if not isinstance(log, SqliteStore):
-            by_hand(
-                f"{url}%20-cdefault_transaction_read_only%3Doff",
-                "ALTER ROLE postgres RESET default_transaction_read_only",
-            )
+            _configure_server(url, "ALTER SYSTEM RESET default_transaction_read_only", expected="off")
 
     assert log.head().position == 0
+
+
+def _configure_server(url: str, statement: str, *, expected: str) -> None:
+    """Change the server's configuration, and wait until new connections have it."""
+    by_hand(url, statement, "SELECT pg_reload_conf()")
+    for _ in range(100):
+        with psycopg.connect(url) as connection:
+            if connection.info.parameter_status("default_transaction_read_only") == expected:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"the server did not take {statement}")
 
 
 def test_an_upgrade_records_the_fingerprints_that_the_log_has(url: str) -> None:

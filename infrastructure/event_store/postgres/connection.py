@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
+from ...errors import Unavailable
 from ...runtime import failpoints
 from ...runtime.failpoints import failpoint
 from .wire_format import BINARY, Parameter
@@ -32,8 +34,15 @@ class PostgresConnection(psycopg.Connection[tuple[Any, ...]]):
         """The name under which `send` has prepared each statement."""
         self._transformer = Transformer(self)
         """Loads rows; it caches their loaders from one reply to the next."""
+        self._process = os.getpid()
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether another process opened it, and forked into this one."""
+        return self._process != os.getpid()
 
     def wait(self, gen: PQGen[T], *arguments: Any, **options: Any) -> T:
+        self._refuse_inherited()
         if failpoints.listener is None:
             return super().wait(gen, *arguments, **options)
         with failpoint(f"postgres {getattr(gen, '__name__', 'exchange').strip('_')}"):
@@ -41,6 +50,7 @@ class PostgresConnection(psycopg.Connection[tuple[Any, ...]]):
 
     def send(self, statement: str, parameters: Sequence[Parameter]) -> None:
         """Send a statement, which is prepared the first time. Raises `psycopg.Error`."""
+        self._refuse_inherited()
         name = self._statement_names.get(statement) or self._prepare(statement)
         formats, values = zip(*parameters, strict=True)
         self.pgconn.send_query_prepared(name, values, formats, BINARY)
@@ -66,6 +76,12 @@ class PostgresConnection(psycopg.Connection[tuple[Any, ...]]):
         rows = self._transformer.load_rows(0, result.ntuples, tuple)
         self._transformer.set_pgresult(None)  # releases the result's memory
         return rows
+
+    def _refuse_inherited(self) -> None:
+        if self.is_inherited:
+            raise Unavailable(
+                "a transaction was open when this process was forked, and belongs to the parent: begin another one"
+            )
 
     def _prepare(self, statement: str) -> bytes:
         name = f"sent_{len(self._statement_names)}".encode()

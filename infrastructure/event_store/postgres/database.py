@@ -6,21 +6,23 @@ A ledger is in the current schema of its connections, so that a tenant can have 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 import psycopg
 from psycopg import Connection
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import Conninfo
 
-from ....domain.errors import InvalidInput, SagaledgerError
-from ...errors import DamagedLedger, NotALedger, Unavailable
+from ....domain.errors import SagaledgerError
+from ...errors import DamagedLedger, NotALedger, PermanentlyUnavailable
+from ..redaction import redacted
 from ..schema_version import check_version
 from ..sql_files import migrations, queries, schema_version
 from .connection import PostgresConnection, connect
 from .pool import Pool
+from .server_errors import explain, lost
+from .session import connection_parameters, prepare_session
 from .wire_format import texts
 
 SQL: Final = queries("postgres")
@@ -29,23 +31,8 @@ OLDEST_SCHEMA: Final = 5
 
 FetchedRow = tuple[Any, ...]
 
-_DEFAULTS: Final = {
-    # The loss of a server that no longer answers is noticed within seconds, not hours.
-    "connect_timeout": "10",
-    "keepalives_idle": "10",
-    "keepalives_interval": "5",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "30000",
-    "fallback_application_name": "sagaledger",
-}
-_SESSION: Final = (
-    "SELECT set_config('timezone', 'UTC', false), "
-    "set_config('synchronous_commit', 'on', false), "
-    "set_config('lock_timeout', '10s', false)"
-)
-_PASSWORD: Final = re.compile(r"(://[^:@/]*:)[^@/]*(?=@)|([?&](?:ssl)?password=)[^&]*")
-_READ_ATTEMPTS: Final = 3
-"""A read whose connection is lost is repeated on another one."""
+_ATTEMPTS: Final = 3
+"""How often a read, or the beginning of a transaction, is tried when its connection turns out to be lost."""
 
 
 class PostgresDatabase:
@@ -57,12 +44,15 @@ class PostgresDatabase:
 
     def __init__(self, url: str, *, create: bool = False, connections: int) -> None:
         try:
-            given = conninfo_to_dict(url)
+            self._conninfo = connection_parameters(url)
         except psycopg.Error:  # its message repeats the URL, and with it the password
-            raise Unavailable("the PostgreSQL URL cannot be read: use postgresql://user@host:port/database") from None
-        self._conninfo = make_conninfo(url, **{key: value for key, value in _DEFAULTS.items() if key not in given})
-        self.description = f"database {given.get('dbname', '')!r} at {given.get('host', 'localhost')}"
-        self.name = _PASSWORD.sub(r"\1\2***", url)
+            raise PermanentlyUnavailable(
+                "the PostgreSQL URL cannot be read: use postgresql://user@host:port/database"
+            ) from None
+        self.description = _description(self._conninfo)
+        self.name = redacted(url)
+        self._schema: str | None = None
+        """The schema to which the first connection led: no later one is to be led elsewhere by its role's settings."""
         self._pool = Pool(self.connect, connections_max=connections)
         self._pool_ahead = Pool(self.connect, connections_max=connections)
         """For `fetch_ahead`, which keeps its connection while the caller works on a part."""
@@ -80,20 +70,27 @@ class PostgresDatabase:
         self._pool_ahead.close()
 
     def connect(self) -> PostgresConnection:
-        """Return a new connection in autocommit. Raises `Unavailable`."""
+        """Return a new connection in autocommit, with the session settings that a ledger relies on.
+
+        Raises `Unavailable`.
+        """
         with self.explained():
             connection = connect(self._conninfo, autocommit=True)
-            connection.execute(_SESSION)
+            try:
+                self._schema = prepare_session(connection, schema=self._schema, place=self.description)
+            except BaseException:
+                connection.close()
+                raise
             return connection
 
     def fetch(self, name: str, parameters: Any = ()) -> list[FetchedRow]:
         """Return the rows of a named statement that only reads."""
-        for attempt in range(1, _READ_ATTEMPTS + 1):
+        for attempt in range(1, _ATTEMPTS + 1):
             try:
                 with self._borrowed() as connection:
                     return self._rows(connection.execute(SQL[name], parameters, binary=True))
             except psycopg.Error as error:
-                if attempt == _READ_ATTEMPTS or not lost(error):
+                if attempt == _ATTEMPTS or not lost(error):
                     raise self.explain(error) from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -116,7 +113,7 @@ class PostgresDatabase:
                     done += 1
             except psycopg.Error as error:
                 failures += 1
-                if failures == _READ_ATTEMPTS or not lost(error):
+                if failures == _ATTEMPTS or not lost(error):
                     raise self.explain(error) from error
         if columns:
             yield rows
@@ -124,8 +121,23 @@ class PostgresDatabase:
     @contextmanager
     def transaction(self) -> Iterator[Connection[FetchedRow]]:
         """A transaction of several statements, committed when the block ends, rolled back when it raises."""
-        with self.explained(), self._borrowed() as connection, connection.transaction():
-            yield connection
+        with self.explained():
+            connection, ending = self._begin()
+            with ending:
+                yield connection
+
+    def _begin(self) -> tuple[PostgresConnection, ExitStack]:
+        """Begin a transaction: nothing was sent yet, so a lost connection is replaced by another one."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with ExitStack() as stack:
+                    connection = stack.enter_context(self._borrowed())
+                    stack.enter_context(connection.transaction())
+                    return connection, stack.pop_all()
+            except psycopg.Error as error:
+                if attempt == _ATTEMPTS or not lost(error):
+                    raise
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -141,6 +153,10 @@ class PostgresDatabase:
         connection = pool.borrow()
         try:
             yield connection
+        except psycopg.Error as error:
+            if lost(error):
+                connection.close()  # it may look alive until the server's farewell is read to its end
+            raise
         finally:
             pool.give_back(connection)
 
@@ -162,7 +178,7 @@ class PostgresDatabase:
 
     def _migrate(self) -> None:
         with self.transaction() as connection:
-            ((schema,),) = connection.execute(SQL["current_schema"]).fetchall()
+            schema = self._schema
             if schema is None:
                 raise NotALedger(f"{self.description}: the schema in the URL's search_path does not exist: create it")
             connection.execute(SQL["lock_migrations"])
@@ -182,28 +198,7 @@ class PostgresDatabase:
 
     def explain(self, error: psycopg.Error) -> SagaledgerError:
         """Return the error of ours that an error of PostgreSQL means."""
-        detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        if isinstance(error, psycopg.IntegrityError):
-            return DamagedLedger(f"{self.description} refuses what was to be written: {detail}")
-        if isinstance(error, psycopg.DataError):
-            return InvalidInput(f"a value cannot be stored in {self.description}: {detail}")
-        match error.sqlstate:
-            case None:
-                return Unavailable(f"{self.description} cannot be reached ({detail}): check the server and the URL")
-            case "25006":
-                return Unavailable(f"{self.description} is read-only: use the primary server")
-            case "55P03" | "40P01" | "40001" | "57014":
-                return Unavailable(f"{self.description} stayed locked by another program ({detail}): retry")
-            case "53100":
-                return Unavailable(
-                    f"the disk of {self.description} is full, nothing was written: free some space and retry"
-                )
-            case "42P01" | "42883" | "42703":
-                return NotALedger(
-                    f"{self.description} lost a part of its schema ({detail}): `sagaledger init --db {self.name}`"
-                )
-            case _:
-                return Unavailable(f"{self.description} cannot be used: {detail}")
+        return explain(error, place=self.description, url=self.name)
 
 
 @contextmanager
@@ -216,8 +211,16 @@ def closing_if_left_early(connection: PostgresConnection) -> Iterator[None]:
         raise
 
 
-def lost(error: psycopg.Error) -> bool:
-    """Return whether an error means that the connection is lost, and the reply with it."""
-    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return False
-    return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
+def _description(conninfo: str) -> str:
+    """Return how messages name the database: by what the URL says, and what the environment adds to it."""
+    defaults = {option.keyword: option.val for option in Conninfo.get_defaults()}
+    found = {option.keyword: option.val or defaults[option.keyword] for option in Conninfo.parse(conninfo.encode())}
+    host, port = (_text(found[name]) for name in (b"host", b"port"))
+    database = _text(found[b"dbname"]) or _text(found[b"user"])
+    return f"database {database!r} at {host or _text(found[b'hostaddr']) or 'localhost'}" + (
+        f" (port {port})" if port != "5432" else ""
+    )
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode("utf-8", "replace")

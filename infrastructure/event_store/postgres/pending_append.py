@@ -16,8 +16,9 @@ from ...errors import OutcomeUnknown, Unavailable
 from ..append_call import AppendCall, Receipt
 from .append import AppendReply, decode_reply, encode
 from .connection import PostgresConnection
-from .database import PostgresDatabase, lost
+from .database import PostgresDatabase
 from .pool import Pool
+from .server_errors import lost
 
 _RECONNECT_SECONDS: Final = 0.2
 

@@ -8,6 +8,7 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from ...errors import Unavailable
+from ..forking import leave_to_parent, on_fork
 from .connection import PostgresConnection
 
 WAIT_SECONDS: Final = 30.0
@@ -20,11 +21,9 @@ class Pool:
     def __init__(self, connect: Callable[[], PostgresConnection], *, connections_max: int) -> None:
         self._connect = connect
         self._connections_max = connections_max
-        self._permits: SimpleQueue[None] = SimpleQueue()
-        for _ in range(connections_max):
-            self._permits.put(None)
-        self._idle: deque[PostgresConnection] = deque()
         self._closed = False
+        self._begin_empty()
+        on_fork(self)
 
     def borrow(self) -> PostgresConnection:
         """Lend a connection, to be given back in any state. Raises `Unavailable`."""
@@ -42,16 +41,39 @@ class Pool:
             raise
 
     def give_back(self, connection: PostgresConnection) -> None:
-        """Take a connection back, and keep it unless it is closed."""
-        if not connection.closed:
+        """Take a connection back, and keep it unless it is closed.
+
+        A closed one was lost, most likely with all that were opened before it: the idle ones are closed as well.
+        """
+        if connection.is_inherited:
+            leave_to_parent(connection)
+            return
+        if connection.closed:
+            self.close_idle()
+        else:
             self._idle.append(connection)
         if self._closed:
             self.close()
         self._permits.put(None)
 
+    def after_fork(self) -> None:
+        """Leave the connections to the parent, and open others when they are needed."""
+        leave_to_parent(*self._idle)
+        self._begin_empty()
+
     def close(self) -> None:
         """Close every connection: those that are lent, when they are given back."""
         self._closed = True
+        self.close_idle()
+
+    def _begin_empty(self) -> None:
+        self._permits: SimpleQueue[None] = SimpleQueue()
+        for _ in range(self._connections_max):
+            self._permits.put(None)
+        self._idle: deque[PostgresConnection] = deque()
+
+    def close_idle(self) -> None:
+        """Close the connections that are not lent."""
         while connection := self._take_idle():
             connection.close()
 

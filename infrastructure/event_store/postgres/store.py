@@ -14,6 +14,7 @@ from ..append_call import AppendCall, Receipt, check_size
 from ..conflict_rules import recall
 from ..event_log import HEAD_MISSING, AppendRow, Head, MisplacedEvent, Snapshot, StrayRow
 from ..event_row import EventPayload, StoredRow
+from ..forking import on_fork
 from ..schema_objects import differences, schema_objects
 from .append import WRITTEN_BEFORE, AppendReply, receipt
 from .database import SQL, FetchedRow, PostgresDatabase
@@ -53,10 +54,18 @@ class PostgresStore(PostgresWorkQueue):
         self.name = self._database.name
         self.start_requests = PostgresStartRequests(self._database)
         self._learn_seconds = learn_seconds
-        self._appending = Lock()
         self._senders = Pool(self._database.connect, connections_max=min(_SENDERS, connections))
-        self._grown = Condition()
         self._views: PostgresViewStore | None = None
+        self._make_locks()
+        on_fork(self)
+
+    def after_fork(self) -> None:
+        """Replace the locks, which threads of the parent may have held."""
+        self._make_locks()
+
+    def _make_locks(self) -> None:
+        self._appending = Lock()
+        self._grown = Condition()
         self._opening_views = Lock()
 
     def close(self) -> None:

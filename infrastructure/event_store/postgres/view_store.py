@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, create_engine, func, select
 from sqlalchemy.exc import NoSuchTableError, ProgrammingError
 from sqlalchemy.schema import DDL
 
+from ..forking import leave_to_parent, on_fork
 from ..view_store import CONNECTION_WAIT_SECONDS, CONNECTIONS_KEPT, CONNECTIONS_MAX, transaction
 from .connection import PostgresConnection
 
@@ -37,11 +38,18 @@ class PostgresViewStore:
             pool_size=CONNECTIONS_KEPT,
             max_overflow=CONNECTIONS_MAX - CONNECTIONS_KEPT,
             pool_timeout=CONNECTION_WAIT_SECONDS,
+            isolation_level="READ COMMITTED",
             pool_pre_ping=True,  # the first query after a failover must not meet a connection that died with it
         )
         self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._place = place
         self.dialect = self._engine.dialect
+        on_fork(self)
+
+    def after_fork(self) -> None:
+        """Leave the connections to the parent."""
+        leave_to_parent(self._engine.pool)
+        self._engine.dispose(close=False)
 
     def reading(self) -> AbstractContextManager[Connection]:
         return transaction(self._snapshots, self._place)

@@ -1,0 +1,75 @@
+"""URLs and connection strings without what is secret in them, for every message, log line and remedy."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import quote
+
+HIDDEN: Final = "***"
+
+_ALSO_SECRET: Final = frozenset({b"passfile", b"scram_client_key", b"scram_server_key"})
+"""What the driver does not mark as a password, and what leads to one or stands for one."""
+_AUTHORITY: Final = re.compile(r"(?<=://)[^/?#\s]*@[^/?#\s]*")
+_LAST_USER_INFO: Final = re.compile(r"(?:(?<=^)|(?<=,)|(?<=://))[^,]*@")
+_SECRET_PAIR: Final = re.compile(r"(?i)([\w-]*(?:pass|secret|token|key)[\w-]*\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]*)")
+
+
+def redacted(url: str) -> str:
+    """Return a URL or a libpq connection string with every secret replaced; without secrets it stays as it is."""
+    if url.startswith("sqlite:"):
+        return url
+    if not _is_libpq(url):
+        return _redacted_text(url)
+    found = _parse(url)
+    if found is None:
+        scheme = url.partition("://")[0] if "://" in url else "postgresql"
+        return f"{scheme}://{HIDDEN}"
+    parameters, secrets = found
+    if not secrets:
+        return url
+    return _as_url({name: HIDDEN if name in secrets else value for name, value in parameters.items()})
+
+
+def has_secret(url: str) -> bool:
+    """Return whether a URL has to be redacted before it is shown."""
+    return redacted(url) != url
+
+
+def _is_libpq(url: str) -> bool:
+    return url.startswith(("postgresql:", "postgres:")) or ("://" not in url.partition("=")[0] and "=" in url)
+
+
+def _parse(url: str) -> tuple[dict[str, str], set[str]] | None:
+    """Return the parameters that the driver reads, and the names of the secret ones; None if it cannot read the URL."""
+    from psycopg import OperationalError  # noqa: PLC0415  # a command on a SQLite file does not load the driver
+    from psycopg.pq import Conninfo  # noqa: PLC0415  # as above
+
+    try:
+        options = [option for option in Conninfo.parse(url.encode()) if option.val is not None]
+    except (OperationalError, UnicodeError):
+        return None
+    secret = {o.keyword.decode() for o in options if o.dispchar == b"*" or o.keyword in _ALSO_SECRET}
+    return {o.keyword.decode(): (o.val or b"").decode("utf-8", "replace") for o in options}, secret
+
+
+def _as_url(parameters: dict[str, str]) -> str:
+    """Return the URL of these parameters. What cannot stand before its query, such as a list of hosts, stands in it."""
+    rest = dict(parameters)
+    user, password = rest.pop("user", ""), rest.pop("password", None)
+    host, port = rest.get("host", ""), rest.get("port", "")
+    authority = quote(user, safe="") + ("" if password is None else f":{HIDDEN}")
+    if authority:
+        authority += "@"
+    if host and not re.search(r"[,/:]", host + port):
+        authority += host + (f":{port}" if port else "")
+        rest.pop("host"), rest.pop("port", None)
+    path = quote(rest.pop("dbname", ""), safe="")
+    query = "&".join(f"{name}={quote(value, safe='/,*')}" for name, value in rest.items())
+    return f"postgresql://{authority}/{path}" + (f"?{query}" if query else "")
+
+
+def _redacted_text(url: str) -> str:
+    """Return a text without the user information of its URLs, and without values that are named like secrets."""
+    hidden = _AUTHORITY.sub(lambda found: _LAST_USER_INFO.sub(f"{HIDDEN}@", found[0]), url)
+    return _SECRET_PAIR.sub(rf"\g<1>{HIDDEN}", hidden)
