@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 from ..errors import Unavailable
 from .backend import Backend
+from .redaction import redacted
 
 _URL_FORMS: Final = "sqlite:///file.db, sqlite:////absolute/file.db or postgresql://user@host/database"
 
@@ -22,9 +22,11 @@ def open_backend(url: str, *, create: bool = False, must_exist: bool = False) ->
     scheme, separator, rest = url.partition("://")
     match scheme:
         case "sqlite" if separator and rest.startswith("/") and len(rest) > 1:
-            from .sqlite.store import SqliteStore  # noqa: PLC0415  # a command imports only its own backend's driver
+            from .sqlite.ledger_file import LedgerFile  # noqa: PLC0415  # a command imports only its own backend's driver
+            from .sqlite.store import SqliteStore  # noqa: PLC0415  # as above
 
-            return SqliteStore(Path(rest[1:]), url=url, create=create, must_exist=must_exist)
+            file = LedgerFile.of_url(url)
+            return SqliteStore(file.path, url=url, create=create, must_exist=must_exist, read_only=file.read_only)
         case "postgresql" | "postgres" if separator:
             from .postgres.store import PostgresStore  # noqa: PLC0415  # as above
 
@@ -32,4 +34,4 @@ def open_backend(url: str, *, create: bool = False, must_exist: bool = False) ->
         case "sqlite":
             raise Unavailable(f"a SQLite URL names a file after three slashes, and {url!r} does not: use {_URL_FORMS}")
         case _:
-            raise Unavailable(f"sagaledger knows no database {scheme!r}: use {_URL_FORMS}")
+            raise Unavailable(f"sagaledger knows no database {redacted(url)!r}: use {_URL_FORMS}")

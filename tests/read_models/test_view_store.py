@@ -21,6 +21,7 @@ from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.event_store.postgres.connection import PostgresConnection
 from sagaledger.infrastructure.event_store.postgres.connection import connect as connect_postgres
 from sagaledger.infrastructure.event_store.postgres.view_store import PostgresViewStore
+from sagaledger.infrastructure.event_store.sqlite.ledger_file import LedgerFile
 from sagaledger.infrastructure.event_store.sqlite.view_store import SqliteViewStore
 from sagaledger.infrastructure.event_store.view_store import CONNECTIONS_MAX
 from sagaledger.infrastructure.read_models.drift import drift
@@ -45,7 +46,7 @@ print("sqlalchemy" in sys.modules)
 
 def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     """A mistyped name is an error, not an empty ledger."""
-    views = SqliteViewStore.of_file(tmp_path / "absent.db")
+    views = SqliteViewStore.of_file(LedgerFile(tmp_path / "absent.db"))
 
     with pytest.raises(Unavailable, match=r"absent.db cannot be used now: unable to open"), views.reading():
         pass

@@ -11,22 +11,26 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 from uuid import UUID
 
 from ....domain.errors import SagaledgerError
-from ...errors import DamagedLedger, NotALedger, OutcomeUnknown, Unavailable
+from ...errors import DamagedLedger, NotALedger, OutcomeUnknown, PermanentlyUnavailable, Unavailable
+from ..forking import leave_to_parent, on_fork
 from ..schema_version import check_version
 from ..sql_files import migrations, queries, schema_version
-from .connection import connect
+from .ledger_file import LedgerFile
+from .quiescence import using_sqlite, was_at_rest
 
 BUSY_SECONDS: Final = 10.0
 """How long a writer waits for the other writers of the file before it raises `Unavailable`."""
 _RETRY_SECONDS: Final = (
     0.001  # SQLite's own back-off sleeps ever longer, so that a busy file starves the waiting writer
 )
+
+_OUTAGES: Final = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT, None)
+"""What may pass by itself: the disk, the locks of others, memory."""
 
 SQL: Final = queries("sqlite")
 OLDEST_SCHEMA: Final = 2
@@ -47,7 +51,7 @@ class SqliteDatabase:
 
     def __init__(
         self,
-        path: Path,
+        file: LedgerFile,
         *,
         url: str,
         create: bool = False,
@@ -55,33 +59,54 @@ class SqliteDatabase:
         busy_seconds: float = BUSY_SECONDS,
     ) -> None:
         self.url = url
-        self.path = path
-        self._must_exist = must_exist
+        self.file = file
+        self.path = file.path
+        self._must_exist = must_exist or file.read_only
         self._busy_seconds = busy_seconds
         self._idle: deque[sqlite3.Connection] = deque()
+        self._writer: sqlite3.Connection | None = None
         self._writing = Lock()
         self._closed = False
-        self._refuse_impossible_path()
-        with self.explained():
-            self._writer = self._connect_writer(create=create)
+        file.check_path()
+        if self._must_exist and not self.path.exists():
+            raise self._no_ledger()
+        with using_sqlite(), self.explained():
+            self._open(create=create)
+        on_fork(self)
 
     def close(self) -> None:
         """Close every connection; the object is of no use afterwards."""
         with self._writing:
             self._closed = True
+            self._close_connections()
+
+    def after_fork(self) -> None:
+        """Close the parent's connections, which were at rest, and open others when they are needed.
+
+        That SQLite has them on record would have it believe that this process has their locks.
+        """
+        self._writing = Lock()
+        if was_at_rest():
+            self._close_connections()
+        else:
+            leave_to_parent(self._writer, *self._idle)
+
+    def _close_connections(self) -> None:
+        if self._writer is not None:
             self._writer.close()
-            while self._idle:
-                self._idle.popleft().close()
+            self._writer = None
+        while self._idle:
+            self._idle.popleft().close()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Lend a connection for reading. Threads that read at the same time get different ones."""
-        with self.explained():
+        with using_sqlite(), self.explained():
             connection = self._idle.pop() if self._idle else self._connect_reader()
             try:
                 yield connection
             finally:
-                if self._closed:
+                if self._closed or self.file.read_only:  # how to read a read-only file depends on who else has it open
                     connection.close()
                 else:
                     self._idle.append(connection)
@@ -92,14 +117,16 @@ class SqliteDatabase:
 
         Raises `OutcomeUnknown` for the append with this id if the disk fails while the transaction commits.
         """
-        with self._writing, self.explained():
-            self._begin()
+        self.file.refuse_writing()
+        with self._writing, using_sqlite(), self.explained():
+            writer = self._writer = self._writer or self._connect_writer()
+            self._retry_busy(lambda: writer.execute("BEGIN IMMEDIATE"))
             try:
-                yield self._writer
+                yield writer
             except BaseException:
-                self._rollback()
+                _rollback(writer)
                 raise
-            self._commit(append_id)
+            self._commit(writer, append_id)
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -108,9 +135,6 @@ class SqliteDatabase:
             yield
         except sqlite3.Error as error:
             raise self._explain(error) from error
-
-    def _begin(self) -> None:
-        self._retry_busy(lambda: self._writer.execute("BEGIN IMMEDIATE"))
 
     def _retry_busy(self, attempt: Callable[[], object]) -> None:
         deadline = time.monotonic() + self._busy_seconds
@@ -124,29 +148,15 @@ class SqliteDatabase:
             else:
                 return
 
-    def _commit(self, append_id: UUID | None = None) -> None:
+    def _commit(self, writer: sqlite3.Connection, append_id: UUID | None) -> None:
         try:
-            self._writer.execute("COMMIT")
+            writer.execute("COMMIT")
         except sqlite3.Error as error:
-            self._rollback()
+            _rollback(writer)
             if append_id is not None and _primary_code(error) == sqlite3.SQLITE_IOERR:
                 # Whether a crash would now recover the transaction depends on what reached the disk.
                 raise OutcomeUnknown(str(append_id), f"{self.path}: {error}") from error
             raise
-
-    def _rollback(self) -> None:
-        if self._writer.in_transaction:
-            self._writer.execute("ROLLBACK")
-
-    def _refuse_impossible_path(self) -> None:
-        if self.path.is_dir():
-            raise NotALedger(
-                f"{self.path} is a folder, not a SQLite file: name a file in it, such as sqlite:///{self.path}/ledger.db"
-            )
-        if not self.path.parent.is_dir():
-            raise Unavailable(f"the folder {self.path.parent} does not exist: create it, or correct the URL {self.url}")
-        if self._must_exist and not self.path.exists():
-            raise self._no_ledger()
 
     def _no_ledger(self) -> Unavailable:
         return Unavailable(
@@ -154,28 +164,26 @@ class SqliteDatabase:
             "or name another file with --db"
         )
 
-    def _connect(self) -> sqlite3.Connection:
-        return connect(self.path, timeout_seconds=self._busy_seconds)
+    def _open(self, *, create: bool) -> None:
+        """Create or check the schema; a file that may be written to keeps the connection that did."""
+        if not self._must_exist:
+            self.file.create()
+        connection = self.file.connect(timeout_seconds=self._busy_seconds, create=not self._must_exist)
+        try:
+            self._ensure_schema(connection, create=create)
+            if not self.file.read_only:
+                self._writer = _prepared_to_write(connection)
+        finally:
+            if self._writer is None:
+                connection.close()
 
     def _connect_reader(self) -> sqlite3.Connection:
-        connection = self._connect()
+        connection = self.file.connect(timeout_seconds=self._busy_seconds)
         connection.execute("PRAGMA query_only = ON")
         return connection
 
-    def _connect_writer(self, *, create: bool) -> sqlite3.Connection:
-        connection = self._connect()
-        try:
-            self._ensure_schema(connection, create=create)
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(
-                "PRAGMA cache_size = -32768"
-            )  # KiB: writes to the index on streams are spread over all of it
-            connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: each checkpoint waits for the disk
-            connection.execute("PRAGMA busy_timeout = 0")  # `_begin` waits better
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    def _connect_writer(self) -> sqlite3.Connection:
+        return _prepared_to_write(self.file.connect(timeout_seconds=self._busy_seconds))
 
     def _ensure_schema(self, connection: sqlite3.Connection, *, create: bool) -> None:
         newest = schema_version("sqlite")
@@ -186,6 +194,7 @@ class SqliteDatabase:
                 raise self._no_ledger()
             self._retry_busy(lambda: connection.execute("PRAGMA journal_mode = WAL"))
         if stored == 0 or (stored < newest and create):
+            self.file.refuse_writing()
             connection.execute("BEGIN IMMEDIATE")
             try:
                 _migrate(connection)
@@ -212,7 +221,7 @@ class SqliteDatabase:
                     f"{self.path} stayed locked for {self._busy_seconds:g} s: end the program that holds it, or retry"
                 )
             case sqlite3.SQLITE_READONLY:
-                return Unavailable(f"{self.path} is read-only: make the file and its folder writable")
+                return PermanentlyUnavailable(f"{self.path} is read-only: make the file and its folder writable")
             case sqlite3.SQLITE_FULL:
                 return Unavailable(f"the disk of {self.path} is full, nothing was written: free some space and retry")
             case sqlite3.SQLITE_CANTOPEN:
@@ -223,8 +232,25 @@ class SqliteDatabase:
                 )
             case sqlite3.SQLITE_CONSTRAINT:
                 return DamagedLedger(f"{self.path} refuses what was to be written: {error}")
-            case _:
+            case sqlite3.SQLITE_ERROR if str(error).startswith("no such "):
+                return NotALedger(f"{self.path} lost a part of its schema ({error}): restore it from a backup")
+            case code if code in _OUTAGES:
                 return Unavailable(f"{self.path} cannot be used: {error}")
+            case _:
+                return PermanentlyUnavailable(f"{self.path} cannot be used: {error}")
+
+
+def _prepared_to_write(connection: sqlite3.Connection) -> sqlite3.Connection:
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA cache_size = -32768")  # KiB: writes to the index on streams are spread over all of it
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: each checkpoint waits for the disk
+    connection.execute("PRAGMA busy_timeout = 0")  # `_retry_busy` waits better
+    return connection
+
+
+def _rollback(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
 
 
 def _primary_code(error: sqlite3.Error) -> int | None:

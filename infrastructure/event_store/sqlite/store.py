@@ -15,10 +15,12 @@ from ...errors import DamagedLedger
 from ..append_call import AppendCall, CompletedAppend, Receipt, check_size
 from ..event_log import AppendRow, Head, MisplacedEvent, Snapshot, StrayRow
 from ..event_row import EventPayload, StoredRow
+from ..forking import on_fork
 from ..instants import instant, microseconds
 from ..schema_objects import differences, schema_objects
 from .append import append_or_recall
 from .database import BUSY_SECONDS, SQL, SqliteDatabase
+from .ledger_file import LedgerFile
 from .rows import fetch, read_head, read_rows
 from .work_queue import SqliteWorkQueue
 
@@ -46,13 +48,24 @@ class SqliteStore(SqliteWorkQueue):
         url: str,
         create: bool = False,
         must_exist: bool = False,
+        read_only: bool = False,
         busy_seconds: float = BUSY_SECONDS,
     ) -> None:
-        super().__init__(SqliteDatabase(path, url=url, create=create, must_exist=must_exist, busy_seconds=busy_seconds))
-        self.url = url
+        file = LedgerFile(path, read_only=read_only)
+        super().__init__(SqliteDatabase(file, url=url, create=create, must_exist=must_exist, busy_seconds=busy_seconds))
+        self.url = file.url
         self.name = url
-        self._grown = Condition()
         self._views: SqliteViewStore | None = None
+        self._make_locks()
+        on_fork(self)
+
+    def after_fork(self) -> None:
+        """Replace the locks, which threads of the parent may have held."""
+        super().after_fork()
+        self._make_locks()
+
+    def _make_locks(self) -> None:
+        self._grown = Condition()
         self._opening_views = Lock()
 
     def close(self) -> None:
@@ -67,7 +80,7 @@ class SqliteStore(SqliteWorkQueue):
             if self._views is None:
                 from .view_store import SqliteViewStore  # noqa: PLC0415  # importing SQLAlchemy takes a while
 
-                self._views = SqliteViewStore.of_file(self._file.path)
+                self._views = SqliteViewStore.of_file(self._file.file)
             return self._views
 
     def append(self, call: AppendCall) -> Receipt:
@@ -180,21 +193,15 @@ class SqliteStore(SqliteWorkQueue):
         return found[0] if found else 0
 
     def wait_beyond(self, position: int, timeout_seconds: float) -> int:
-        """Block as the port says. A write by another process shows in `PRAGMA data_version`, within 100 ms."""
+        """Block as the port says. A write by another process shows within 100 ms."""
         deadline = time.monotonic() + timeout_seconds
-        with self._file.reading() as connection:
-            seen = None
-            while True:
-                # Read before the head, so that a write between the two reads is noticed the next time.
-                (version,) = connection.execute("PRAGMA data_version").fetchone()
-                if version != seen:
-                    seen = version
-                    head, _, _ = read_head(connection)
-                remaining = deadline - time.monotonic()
-                if head > position or remaining <= 0:
-                    return head
-                with self._grown:
-                    self._grown.wait(min(_POLL_SECONDS, remaining))
+        while True:
+            head = self.head().position
+            remaining = deadline - time.monotonic()
+            if head > position or remaining <= 0:
+                return head
+            with self._grown:
+                self._grown.wait(min(_POLL_SECONDS, remaining))
 
     def _read(self, name: str, wanted: Mapping[str, Any]) -> list[StoredRow]:
         with self._file.reading() as connection:

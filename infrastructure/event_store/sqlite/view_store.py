@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
-from urllib.parse import quote
 
-from sqlalchemy import Connection, QueuePool, Table, create_engine, event, inspect
+from sqlalchemy import Connection, NullPool, QueuePool, Table, create_engine, event, inspect
 from sqlalchemy.exc import NoSuchTableError, OperationalError
 
+from ..forking import leave_to_parent, on_fork
 from ..view_store import CONNECTION_WAIT_SECONDS, CONNECTIONS_KEPT, CONNECTIONS_MAX, transaction
-from .connection import connect
+from .ledger_file import LedgerFile
+from .quiescence import using_sqlite, was_at_rest
 
 _BUSY_SECONDS_MAX: Final = 30.0
 """How long a transaction waits for the writers before it."""
@@ -30,43 +30,68 @@ class SqliteViewStore:
     `open_connection`: opens another connection to it, in autocommit and usable from any thread.
     `place`: names the database in error messages.
     `connections_max`: how many it opens at once; with 1, a database in memory lives until the store is closed.
+    `file`: the file that they lead to, if it is one; how a read-only file is read is decided for each transaction.
     """
 
     def __init__(
-        self, open_connection: Callable[[], sqlite3.Connection], place: str, *, connections_max: int = CONNECTIONS_MAX
+        self,
+        open_connection: Callable[[], sqlite3.Connection],
+        place: str,
+        *,
+        connections_max: int = CONNECTIONS_MAX,
+        file: LedgerFile | None = None,
     ) -> None:
-        kept = min(CONNECTIONS_KEPT, connections_max)
-        self._engine = create_engine(
-            "sqlite://",
-            creator=open_connection,
-            poolclass=QueuePool,
-            pool_size=kept,
-            max_overflow=connections_max - kept,
-            pool_timeout=CONNECTION_WAIT_SECONDS,
-        )
+        if file is not None and file.read_only:
+            self._engine = create_engine("sqlite://", creator=open_connection, poolclass=NullPool)
+        else:
+            kept = min(CONNECTIONS_KEPT, connections_max)
+            self._engine = create_engine(
+                "sqlite://",
+                creator=open_connection,
+                poolclass=QueuePool,
+                pool_size=kept,
+                max_overflow=connections_max - kept,
+                pool_timeout=CONNECTION_WAIT_SECONDS,
+            )
+        self._file = file
         event.listen(self._engine, "begin", _begin)
         self._writing = self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
         self._place = place
         self.dialect = self._engine.dialect
+        on_fork(self)
 
     @classmethod
-    def of_file(cls, path: Path) -> SqliteViewStore:
+    def of_file(cls, file: LedgerFile) -> SqliteViewStore:
         """The views in a ledger's file, which is not created if it is absent."""
-        address = f"file:{quote(str(path))}?mode=rw"  # rw, not rwc: a mistyped name must not become a new file
 
         def open_connection() -> sqlite3.Connection:
-            connection = connect(address, uri=True, timeout_seconds=_BUSY_SECONDS_MAX)
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: each checkpoint waits for the disk
+            connection = file.connect(timeout_seconds=_BUSY_SECONDS_MAX)
+            if not file.read_only:
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: each checkpoint waits for the disk
             return connection
 
-        return cls(open_connection, str(path))
+        return cls(open_connection, str(file.path), file=file)
 
-    def reading(self) -> AbstractContextManager[Connection]:
-        return transaction(self._engine, self._place)
+    def after_fork(self) -> None:
+        """Close the parent's connections if they were at rest, and open others when they are needed."""
+        if was_at_rest():
+            self._engine.dispose()
+        else:
+            leave_to_parent(self._engine.pool)
+            self._engine.dispose(close=False)
 
-    def writing(self) -> AbstractContextManager[Connection]:
-        return transaction(self._writing, self._place)
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        with using_sqlite(), transaction(self._engine, self._place) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        if self._file is not None:
+            self._file.refuse_writing()
+        with using_sqlite(), transaction(self._writing, self._place) as connection:
+            yield connection
 
     def lock_installation(self, _: Connection) -> None:
         """The write transaction has the write lock already."""

@@ -24,11 +24,15 @@ class SqliteWorkQueue:
 
     def __init__(self, file: SqliteDatabase) -> None:
         self._file = file
-        self._lock = WorkerLock(file.path)
+        self._lock = WorkerLock(file.file)
 
     def close(self) -> None:
         """Release the worker's lock, if this object has it."""
         self._lock.release()
+
+    def after_fork(self) -> None:
+        """Leave the worker's lock to the parent."""
+        self._lock.after_fork()
 
     def register(self, *, host: str, pid: int, lease_seconds: float) -> FencingToken:
         self._lock.acquire()
