@@ -7,12 +7,13 @@ data. Stored data never causes an import: an event type that the registry does n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
 from .errors import CorruptEvent, DefinitionError, NotSerialisable, UnknownEvent
+from .instants import fields_with_instants, within_calendar
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 """Turns the JSON object of schema version n into the JSON object of version n + 1."""
@@ -63,12 +64,32 @@ def event(name: str, *, version: int = 1, upcasters: Mapping[int, Upcaster] | No
 class _Codec:
     """Reads and writes one event type."""
 
-    __slots__ = ("decode", "schema", "type")
+    __slots__ = ("instants", "parse", "schema", "type")
 
     def __init__(self, type_: type[Event]) -> None:
         self.type = type_
         self.schema = type_.schema
-        self.decode = msgspec.json.Decoder(type_).decode
+        self.parse = msgspec.json.Decoder(type_).decode
+        self.instants: tuple[str, ...] | None = None
+        """The fields beside `at` that contain instants; None until the first event of the type is read, because to
+        find them would slow the start of every program."""
+
+    def decode(self, state: bytes) -> Event:
+        """Returns the event in these bytes. An instant that UTC cannot hold is read as the nearest one that it can.
+
+        So every reader can convert the times of an event. Nearly all are in UTC: only others are looked at.
+        """
+        event = self.parse(state)
+        if event.at.tzinfo is UTC and self.instants == ():
+            return event
+        if self.instants is None:
+            self.instants = tuple(name for name in fields_with_instants(self.type) if name != "at")
+        for name in ("at", *self.instants):
+            value = getattr(event, name)
+            if value is not None and (type(value) is not datetime or value.tzinfo is not UTC):
+                read: Event = within_calendar(event)
+                return read
+        return event
 
 
 class Registry:

@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from ..domain.instants import in_utc
+
 INTERNAL = {"internal": True}
 """`Column(..., info=INTERNAL)` marks a column that the view needs for its own folding: queries leave it out."""
 
@@ -23,7 +25,8 @@ every row that does not match the filter.
 class UtcDateTime(TypeDecorator[datetime]):
     """A time in UTC: `timestamptz` on PostgreSQL, and on SQLite ISO text of one width, which sorts.
 
-    Storing a time without a time zone raises `ValueError`.
+    A time without a time zone is read as UTC. A time that UTC cannot hold is the nearest one that it can: the first
+    moment of the year 1, or the last one of the year 9999.
     """
 
     impl = DateTime(timezone=True)
@@ -39,12 +42,8 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None:
             return None
-        if value.tzinfo is None:
-            raise ValueError(f"the time {value} has no time zone: give it one, for example UTC")
-        if dialect.name != "sqlite":
-            return value
-        utc = value if value.tzinfo is UTC else value.astimezone(UTC)
-        return utc.isoformat(" ", "microseconds")
+        utc = in_utc(value)
+        return utc.isoformat(" ", "microseconds") if dialect.name == "sqlite" else utc
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         if value is None:

@@ -8,11 +8,16 @@
 
 A handler is a pure function: it takes a row and an event, and returns the row that replaces it. A batch therefore folds
 in memory, a rebuild has no side effects, and the same events always make the same table.
+
+Handlers and key functions are code of users. Whatever one of them raises or returns concerns its own projection alone:
+it becomes a `PoisonEvent`, and that view stops in front of the event.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -21,9 +26,10 @@ from sqlalchemy import Integer, String, Table
 from ..domain.errors import DefinitionError, SagaledgerError
 from ..domain.event import Event
 from ..domain.recorded_event import RecordedEvent
+from .column_values import holds_immutable_values, rule_of, storable_text
 
 Row: TypeAlias = dict[str, Any]
-"""A row of a view, by column name. A handler returns a new one and does not change the one that it received."""
+"""A row of a view, by column name. A handler receives one of its own, which it may change and return."""
 Key: TypeAlias = tuple[Any, ...]
 """The primary key of a row, in the order of the key columns."""
 Handler: TypeAlias = Callable[[Any, Any, RecordedEvent], Row | None]
@@ -39,6 +45,8 @@ H = TypeVar("H", bound=Handler)
 
 NAME_CHARACTERS_MAX = 40
 """PostgreSQL allows 63: the rest is for the names of a view's indexes and of the table that a rebuild fills."""
+CAUSE_CHARACTERS_MAX = 1_000
+"""The most characters of an error's text that the cause of a `PoisonEvent` repeats."""
 
 
 class PoisonEvent(SagaledgerError):
@@ -73,6 +81,23 @@ def existing(row: Row | None) -> Row:
     return row
 
 
+def describe(error: BaseException) -> str:
+    """Returns the kind of an error and its text, as a view can store them; also of one whose text cannot be made."""
+    try:
+        text = str(error)
+    except BaseException as another:
+        if is_interruption(another):
+            raise
+        text = f"(its text cannot be shown: {type(another).__name__})"
+    text = storable_text(text if len(text) <= CAUSE_CHARACTERS_MAX else f"{text[:CAUSE_CHARACTERS_MAX]} …")
+    return text if isinstance(error, SagaledgerError) else f"{type(error).__name__}: {text}"
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Whether a person ends the program with it: such an error is not that of the code in which it is raised."""
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+
+
 class Projection:
     """One view: a table, which has the view's name, and the handlers that fold events into its rows.
 
@@ -100,11 +125,13 @@ class Projection:
         self.finish = finish
         self.columns: tuple[str, ...] = tuple(column.name for column in table.columns)
         self.key_columns: tuple[str, ...] = tuple(column.name for column in table.primary_key.columns)
-        key_columns = self.key_columns
-        self._key_of = itemgetter(*key_columns) if len(key_columns) > 1 else lambda row: (row[key_columns[0]],)
+        self._validate()
+        self._only_key_column = self.key_columns[0] if len(self.key_columns) == 1 else None
+        self._key_of: Callable[[Row], Key] = itemgetter(*self.key_columns)
+        self._key_rules = [rule_of(column) for column in table.primary_key.columns]
+        self._copy: Callable[[Row], Row] = dict.copy if all(map(holds_immutable_values, table.columns)) else deepcopy
         self._blank: Row = dict.fromkeys(self.columns)
         self._handlers: dict[type[Event], tuple[Handler, KeyOf]] = {}
-        self._validate()
 
     def on(self, *types: type[Event], key: KeyOf) -> Callable[[H], H]:
         """Declares the handler of events of these types; `key` returns the keys of the rows that an event touches.
@@ -138,6 +165,7 @@ class Projection:
         """Returns, in order, which events touch which rows. Raises `PoisonEvent` at an event whose `key` fails."""
         touches: list[Touch] = []
         handlers = self._handlers
+        checked: dict[Any, Key] = {}
         for recorded in events:
             entry = handlers.get(type(recorded.event))
             if entry is None:
@@ -145,12 +173,16 @@ class Projection:
             handler, key_of = entry
             try:
                 keys = key_of(recorded)
-            except Exception as error:
+                if keys is None:
+                    continue
+                for returned in keys if isinstance(keys, list) else (keys,):
+                    key = checked.get(returned) if isinstance(returned, str | int | tuple) else None
+                    if key is None:
+                        key = self._checked(returned)
+                        checked[returned] = key
+                    touches.append((handler, key, recorded))
+            except BaseException as error:
                 raise self._poison(recorded, error) from error
-            if isinstance(keys, list):
-                touches += [(handler, key if isinstance(key, tuple) else (key,), recorded) for key in keys]
-            elif keys is not None:
-                touches.append((handler, keys if isinstance(keys, tuple) else (keys,), recorded))
         return touches
 
     def fold(self, touches: Sequence[Touch], rows: Mapping[Key, Row]) -> Change:
@@ -159,46 +191,94 @@ class Projection:
         Raises `PoisonEvent` at the first event whose handler fails or returns a row that the table cannot hold.
         """
         folded: dict[Key, Row | None] = dict(rows)
-        width = len(self.columns)
-        initial = self.initial
+        after = self._after
         for handler, key, recorded in touches:
-            before = folded.get(key)
             try:
-                given = before if before is not None or initial is None else initial(*key)
-                after = handler(given, recorded.event, recorded)
-                if after is not None and (before is None or len(after) != width):
-                    after = self._complete(key, after)
-            except Exception as error:
+                folded[key] = after(handler, key, folded.get(key), recorded)
+            except BaseException as error:
                 raise self._poison(recorded, error) from error
-            folded[key] = after
         changed = [(key, row) for key, row in folded.items() if row is not None and row is not rows.get(key)]
         deleted = [key for key, row in folded.items() if row is None and key in rows]
-        if self.finish is None:
-            return Change([row for _, row in changed], deleted)
-        return Change([self._finish(self.finish, key, row, touches) for key, row in changed], deleted)
+        return Change([self._finished(key, row, touches) for key, row in changed], deleted)
 
-    def _finish(self, finish: Callable[[Row], Row], key: Key, row: Row, touches: Sequence[Touch]) -> Row:
+    def _after(self, handler: Handler, key: Key, before: Row | None, recorded: RecordedEvent) -> Row | None:
+        """Returns the row after an event: `before` itself if the event changes nothing of it.
+
+        The handler receives a copy, so that it may change it: the row before is needed to see what changed.
+        """
+        given: Row | None = None
+        if before is not None:
+            given = self._copy(before)
+        elif self.initial is not None:
+            given = dict(self.initial(*key))
+        row = handler(given, recorded.event, recorded)
+        if row is None:
+            return None
+        if row is given and row == before:
+            return before
+        return row if before is not None and self._is_complete(key, row) else self._complete(key, row)
+
+    def _finished(self, key: Key, row: Row, touches: Sequence[Touch]) -> Row:
         """Returns the row to store. Raises `PoisonEvent`, which names the row's latest event, if that fails."""
         try:
-            finished = finish(row)
-            return finished if len(finished) == len(self.columns) else self._complete(key, finished)
-        except Exception as error:
+            if self.finish is not None:
+                row = self.finish(row)
+            return row if self._is_complete(key, row) else self._complete(key, row)
+        except BaseException as error:
             latest = next(recorded for _, touched, recorded in reversed(touches) if touched == key)
             raise self._poison(latest, error) from error
 
+    def _is_complete(self, key: Key, row: Row) -> bool:
+        """Whether a row has as many columns as the table, and this key."""
+        if type(row) is not dict or len(row) != len(self.columns):
+            return False
+        only = self._only_key_column
+        return row.get(only) == key[0] if only is not None else self._key_of(row) == key
+
     def _complete(self, key: Key, row: Row) -> Row:
         """Returns the row with a value for every column. Raises `DefinitionError` if the table cannot hold it."""
+        if not isinstance(row, Mapping):
+            raise DefinitionError(
+                f"its handler returned a value of type {type(row).__name__}: return a row (a dict), "
+                "or None to delete the row"
+            )
         complete = {**self._blank, **row}
         if len(complete) != len(self.columns):
-            unknown = ", ".join(sorted(row.keys() - self._blank.keys()))
+            unknown = ", ".join(sorted(str(name) for name in row.keys() - self._blank.keys()))
             raise DefinitionError(f"its handler returned {unknown}, for which view {self.name!r} has no column")
-        if self._key_of(complete) != key:
-            raise DefinitionError(f"its handler returned a row with another key than {key!r}")
-        return complete
+        key_of_row = tuple([complete[column] for column in self.key_columns])
+        if key_of_row == key:
+            return complete
+        if self._checked(key_of_row) != key:
+            raise DefinitionError(
+                f"its handler returned a row with another key than {key!r}: a row keeps its key, and a dict that "
+                "several rows share is none of theirs"
+            )
+        return complete | dict(zip(self.key_columns, key, strict=True))
 
-    def _poison(self, recorded: RecordedEvent, error: Exception) -> PoisonEvent:
-        cause = str(error) if isinstance(error, SagaledgerError) else f"{type(error).__name__}: {error}"
-        return PoisonEvent(self.name, recorded.position, type(recorded.event).schema.name, cause)
+    def _checked(self, key: Any) -> Key:
+        """Returns a key as the table has it. Raises `DefinitionError` for what is none."""
+        parts = key if isinstance(key, tuple) else (key,)
+        if len(parts) != len(self._key_rules):
+            raise DefinitionError(
+                f"its key function returned a key of {len(parts)} values, and the key of view {self.name!r} has "
+                f"{len(self._key_rules)}: {', '.join(self.key_columns)}"
+            )
+        try:
+            return tuple(
+                part if rule is None else rule.convert(part) for part, rule in zip(parts, self._key_rules, strict=True)
+            )
+        except (TypeError, ValueError) as error:
+            raise DefinitionError(
+                f"its key function returned what is no key: {error} (return a value, a tuple for a composite key, "
+                "a list of these, or None)"
+            ) from error
+
+    def _poison(self, recorded: RecordedEvent, error: BaseException) -> BaseException:
+        """Returns the error to raise instead of one that the projection's own code raised."""
+        if is_interruption(error):
+            return error
+        return PoisonEvent(self.name, recorded.position, type(recorded.event).schema.name, describe(error))
 
     def _validate(self) -> None:
         where = f"projection {self.name!r}"

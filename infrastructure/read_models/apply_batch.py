@@ -10,14 +10,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import DBAPIError
 
-from ...projections.projection import Change, PoisonEvent, Projection
+from ...projections.projection import Change, PoisonEvent, Projection, describe
 from ..event_store.view_store import first_line, is_unavailability
 from . import checkpoints
-from .checkpoints import STOPPED, Checkpoint
+from .checkpoints import Checkpoint
 from .event_batch import EventBatch
 from .row_store import RowStore
+
+FOLD_ATTEMPTS_MAX = 8
+"""How often a batch is folded, each time up to the event that could not be folded the time before."""
 
 
 class View(NamedTuple):
@@ -62,15 +65,22 @@ class Committed(NamedTuple):
 
 
 def fold(connection: Connection, view: View, batch: EventBatch) -> Folded:
-    """Fold a batch into a view's rows, up to the first event that cannot be folded. Writes nothing."""
-    poison = batch.poison_for(view.projection)
-    if poison is None:
+    """Fold a batch into a view's rows, up to the first event that cannot be folded. Writes nothing.
+
+    An event counts whole or not at all, so the part before an event that fails is folded again. Code that fails at
+    ever earlier events then is no function of its arguments: nothing of the batch is folded.
+    """
+    poison: PoisonEvent | None = None
+    for _ in range(FOLD_ATTEMPTS_MAX):
+        unreadable = batch.poison_for(view.projection)
         try:
-            return Folded(_change(connection, view, batch), batch.upto, None)
-        except PoisonEvent as error:  # an event counts whole or not at all: fold the part before it again
+            if unreadable is not None:
+                raise unreadable
+            return Folded(_change(connection, view, batch), batch.upto, poison)
+        except PoisonEvent as error:
             poison = error
-    earlier = fold(connection, view, batch.before(poison.position))
-    return earlier if earlier.poison is not None else earlier._replace(poison=poison)
+            batch = batch.before(error.position)
+    return Folded(Change([], []), batch.after, poison)
 
 
 def _change(connection: Connection, view: View, batch: EventBatch) -> Change:
@@ -93,34 +103,39 @@ def commit(connection: Connection, prepared: list[Prepared]) -> Committed:
     for view, checkpoint, folded in prepared:
         if _identity(checkpoint) not in unmoved:
             continue
-        cause = _write(connection, view, folded.change)
+        cause = write(connection, view, folded.change)
         if cause is not None:
             rejected.append(RejectedWrite(view, cause))
             continue
         moves.append((checkpoint, folded.upto))
         if folded.poison is not None:
-            stop(connection, checkpoint, folded.poison)
+            checkpoints.stop(connection, checkpoint, folded.poison.position, str(folded.poison))
     checkpoints.move(connection, moves)
     return Committed(len(moves), rejected)
 
 
-def _write(connection: Connection, view: View, change: Change) -> str | None:
-    """Write a view's rows, all or none. Returns why the database rejected them, or None if it did not."""
+def write(connection: Connection, view: View, change: Change) -> str | None:
+    """Write a view's rows, all or none. Returns why they cannot be written, or None if they are."""
     if not change.written and not change.deleted:
         return None
     try:
         with connection.begin_nested():
             view.table.write(connection, change)
-    except (StatementError, AttributeError, OverflowError, TypeError, ValueError) as error:
+    except Exception as error:  # what a column's type raises for a value is not ours to list
         if is_unavailability(error):
             raise
-        return f"{type(error).__name__}: {first_line(error)}"
+        return f"{type(error).__name__}: {first_line(error)}" if isinstance(error, DBAPIError) else describe(error)
     return None
 
 
-def stop(connection: Connection, checkpoint: Checkpoint, poison: PoisonEvent) -> None:
-    """Record that a view stops in front of an event that it cannot fold."""
-    checkpoints.change(connection, checkpoint, status=STOPPED, error=str(poison), stopped_at_position=poison.position)
+def narrowed(batch: EventBatch, view: View, cause: str) -> EventBatch:
+    """Return the first half of a batch whose rows cannot be written, to find the event that makes them so.
+
+    Raises `PoisonEvent` when there is only that event.
+    """
+    if batch.upto - batch.after > 1:
+        return batch.before((batch.after + batch.upto) // 2 + 1)
+    raise PoisonEvent(view.projection.name, batch.upto, type(batch.events[0].event).schema.name, cause)
 
 
 def _identity(checkpoint: Checkpoint) -> tuple[str, int, int, str]:

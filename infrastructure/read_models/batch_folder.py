@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy.exc import DBAPIError
 
-from ...projections.projection import PoisonEvent
+from ...projections.projection import PoisonEvent, describe
+from ..errors import Unavailable
 from ..event_store.view_store import ViewStore, first_line
 from . import checkpoints
-from .apply_batch import RejectedWrite, View, commit, prepare
-from .checkpoints import LIVE, STOPPED, Checkpoint
+from .apply_batch import RejectedWrite, View, commit, narrowed, prepare
+from .checkpoints import LIVE, Checkpoint
 from .event_batch import EventBatch
 
 
@@ -19,17 +20,21 @@ class BatchFolder:
         self._store = store
 
     def fold(self, batch: EventBatch, views: list[View]) -> bool:
-        """Fold a batch into the views that are at its beginning; a view whose table cannot be used is stopped.
+        """Fold a batch into the views that are at its beginning; a view that cannot take it is stopped.
 
+        If something fails that concerns one view or all of them, each is tried alone: only those that fail stop.
         Returns whether that moved or stopped any view: it does not if another projector was faster with all of them.
         """
         try:
             return self._fold_together(batch, views)
-        except DBAPIError as error:
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is stops a view, which says what it is
             if len(views) > 1:
                 moved = [self.fold(batch, [view]) for view in views]
                 return any(moved)
-            self._stop(views[0], batch.after + 1, f"its table cannot be used: {first_line(error)}")
+            cause = first_line(error) if isinstance(error, DBAPIError) else describe(error)
+            self._stop(views[0], batch.after + 1, f"its table cannot be used: {cause}")
             return True
 
     def _fold_together(self, batch: EventBatch, views: list[View]) -> bool:
@@ -50,20 +55,20 @@ class BatchFolder:
 
     def _bisect(self, batch: EventBatch, rejection: RejectedWrite) -> None:
         """Find the event whose rows the database rejects, and stop the view in front of it."""
-        if batch.upto - batch.after > 1:
-            middle = (batch.after + batch.upto) // 2
-            self.fold(batch.before(middle + 1), [rejection.view])
-            self.fold(batch.beyond(middle), [rejection.view])
+        try:
+            half = narrowed(batch, rejection.view, rejection.cause)
+        except PoisonEvent as poison:
+            self._stop(rejection.view, poison.position, str(poison))
             return
-        name, topic = rejection.view.projection.name, type(batch.events[0].event).schema.name
-        self._stop(rejection.view, batch.upto, str(PoisonEvent(name, batch.upto, topic, rejection.cause)))
+        self.fold(half, [rejection.view])
+        self.fold(batch.beyond(half.upto), [rejection.view])
 
     def _stop(self, view: View, position: int, error: str) -> None:
         """Stop a view in front of an event, in a transaction of its own, unless it has moved meanwhile."""
         with self._store.writing() as connection:
             checkpoint = checkpoints.current(connection, view.projection.name)
             if checkpoint is not None and is_followed(checkpoint, view) and checkpoint.position < position:
-                checkpoints.change(connection, checkpoint, status=STOPPED, error=error, stopped_at_position=position)
+                checkpoints.stop(connection, checkpoint, position, error)
 
 
 def is_followed(checkpoint: Checkpoint, view: View) -> bool:

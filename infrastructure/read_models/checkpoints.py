@@ -31,6 +31,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from ...projections.column_types import UtcDateTime
+from ...projections.column_values import storable_text
 
 LIVE = "live"
 """The generation follows the log, and its table has the view's name."""
@@ -159,6 +160,11 @@ def add(connection: Connection, name: str, generation: int, version: int, status
 def change(connection: Connection, checkpoint: Checkpoint, **values: Any) -> None:
     """Set columns of a generation's row."""
     connection.execute(update(PROJECTIONS).where(_row_of(checkpoint)).values(**values, updated_at=clock()))
+
+
+def stop(connection: Connection, checkpoint: Checkpoint, position: int, error: str) -> None:
+    """Record that a generation stops in front of an event, and why."""
+    change(connection, checkpoint, status=STOPPED, error=storable_text(error), stopped_at_position=position)
 
 
 def remove(connection: Connection, checkpoint: Checkpoint) -> None:

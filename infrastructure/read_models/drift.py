@@ -7,10 +7,12 @@ shows here row by row; a rebuild removes it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import Connection, Table, select
 
+from ...projections.column_values import storable_text
 from ...projections.projection import Key, Projection, Row
 from ..event_store.backend import Backend
 from ..event_store.codec import Codec
@@ -99,10 +101,15 @@ def _difference(projection: Projection, key: Key, live: Row | None, rebuilt: Row
     return Difference(dict(zip(projection.key_columns, key, strict=True)), live, rebuilt)
 
 
+def _storable(value: Any) -> Any:
+    """Return a value as it is stored today: version 0.1 stored text on SQLite without the escapes."""
+    return storable_text(value) if isinstance(value, str) else value
+
+
 def _chunks(connection: Connection, table: Table) -> Iterator[dict[Key, Row]]:
     """Read every row of a table, a chunk at a time."""
     ordered = select(table).order_by(*table.primary_key.columns).execution_options(yield_per=CHUNK_ROWS)
     key_columns = [column.name for column in table.primary_key.columns]
     for partition in connection.execute(ordered).mappings().partitions():
-        rows = [dict(row) for row in partition]
+        rows = [{name: _storable(value) for name, value in row.items()} for row in partition]
         yield {tuple(row[name] for name in key_columns): row for row in rows}

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ...domain.choreography.derived_saga import DERIVED_EVENTS
 from ...domain.recorded_event import RecordedEvent
-from ...projections.projection import PoisonEvent, Projection
+from ...projections.projection import PoisonEvent, Projection, describe, is_interruption
 from ..errors import Unavailable
 from ..event_store.codec import Codec, UnreadableEvent
 from ..event_store.event_log import EventLog
@@ -116,9 +116,10 @@ class EventBatchReader:
                 unreadable.append(_unreadable(row, str(error.__cause__), is_of_process=choreography is not None))
             except Unavailable:
                 raise
-            except Exception as error:  # noqa: BLE001  # an upcaster is user code: only the views of its event stop
-                cause = f"{type(error).__name__}: {error}"
-                unreadable.append(_unreadable(row, cause, is_of_process=choreography is not None))
+            except BaseException as error:  # an upcaster is user code: only the views of its event stop
+                if is_interruption(error):
+                    raise
+                unreadable.append(_unreadable(row, describe(error), is_of_process=choreography is not None))
             else:
                 events.append(recorded)
                 events += derived

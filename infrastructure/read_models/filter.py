@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Select, Table, and_, false, or_, select
 
 from ...domain.errors import InvalidInput
+from ...domain.instants import in_utc
 from ...projections.column_types import EVERY_ROW, INTERNAL
+from ...projections.column_values import storable_text
 from ...projections.projection import Row
 
 ROWS_MAX = 10_000
@@ -111,9 +113,11 @@ def _value(table: Table, column: Column[Any], value: Any) -> Any:
             return None
         if type_ is datetime:
             instant = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-            return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
+            return in_utc(instant)
         if type_ is bool:
             return _BOOLEANS[str(value).lower()]
+        if type_ is str:
+            return storable_text(str(value))
         return value if type_ is object else type_(value)
     except (ArithmeticError, ValueError, TypeError, KeyError) as error:
         raise InvalidInput(

@@ -108,7 +108,7 @@ class Follower:
                     resumed = True
                 pause_seconds = self._watch() if self._standby.watching else self._fold()
                 backoff_seconds = 0.0
-            except Exception as error:  # the thread outlives every failure, and says what it was
+            except BaseException as error:  # the thread outlives every failure, and says what it was
                 self._set_current(None)
                 pause_seconds = backoff_seconds = _next_backoff(backoff_seconds)
                 _logger.warning(

@@ -18,7 +18,7 @@ from ..event_store.codec import Codec
 from ..event_store.view_store import first_line
 from ..runtime.progress import ReportProgress
 from . import checkpoints
-from .apply_batch import View, commit, fold, prepare
+from .apply_batch import View, commit, fold, narrowed, prepare, write
 from .checkpoints import BUILDING, LIVE, Checkpoint
 from .event_batch import BATCH_EVENTS_MAX, EventBatch, EventBatchReader
 from .row_store import RowStore
@@ -118,11 +118,10 @@ class _Rebuild:
                 step = prepare(connection, view, built, batch)
             with self._views.writing() as connection:
                 rejected = commit(connection, [step._replace(folded=step.folded._replace(poison=None))]).rejected
-            _raise_poison(step.folded.poison)
             if rejected:
-                raise Unavailable(
-                    f"the database rejects the rebuilt rows of view {self._projection.name!r}: {rejected[0].cause}"
-                )
+                head = narrowed(batch, view, rejected[0].cause).upto
+                continue
+            _raise_poison(step.folded.poison)
             if progress is not None:
                 progress(step.folded.upto, head)
 
@@ -149,7 +148,9 @@ class _Rebuild:
     def _fold_locked(self, connection: Connection, view: View, built: Checkpoint, batch: EventBatch) -> Checkpoint:
         folded = fold(connection, view, batch)
         _raise_poison(folded.poison)
-        view.table.write(connection, folded.change)
+        while (cause := write(connection, view, folded.change)) is not None:
+            batch = narrowed(batch, view, cause)
+            folded = fold(connection, view, batch)
         return built._replace(position=folded.upto)
 
     def _built(self, connection: Connection) -> Checkpoint:

@@ -31,6 +31,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
 from ...projections.column_types import UtcDateTime
+from ...projections.column_values import rule_of
 from ...projections.projection import Change, Key, Row
 
 KEYS_MAX = 5_000
@@ -49,6 +50,7 @@ class RowStore:
         self._key_names = tuple(column.name for column in self._key)
         self._key_at = tuple(self.columns.index(column.name) for column in self._key)
         self._as_json = dialect.name == "postgresql"
+        self._rules = [rule for rule in map(rule_of, table.columns) if rule is not None]
         self._processors = _processors(table, dialect)
         wanted = self._wanted()
         key = tuple_(*self._key) if len(self._key) > 1 else self._key[0]
@@ -64,7 +66,10 @@ class RowStore:
         return rows
 
     def write(self, connection: Connection, change: Change) -> None:
-        """Write the changes of a batch: each changed row whole, whether it is new or not."""
+        """Write the changes of a batch: each changed row whole, whether it is new or not.
+
+        Raises `TypeError` or `ValueError` for a value that does not fit its column.
+        """
         for rows in _chunks(change.written, ROWS_MAX):
             if self._as_json:
                 connection.execute(self._upsert_json, {"rows": msgspec.json.encode(self._stored(rows)).decode()})
@@ -76,7 +81,15 @@ class RowStore:
 
     def _stored(self, rows: list[Row]) -> list[Row]:
         """Return rows whose values are what the database takes, in the order of the columns."""
-        stored = [{name: row[name] for name in self.columns} for row in rows]
+        try:
+            stored = [{name: row[name] for name in self.columns} for row in rows]
+        except KeyError as error:
+            raise ValueError(f"the row has no column {error}, which its view has") from error
+        for rule in self._rules:
+            name = rule.column
+            if not rule.fits_all([row[name] for row in stored]):
+                for row in stored:
+                    row[name] = None if row[name] is None else rule.convert(row[name])
         for name, process, cacheable in self._processors:
             values = _Processed(process) if cacheable else None
             for row in stored:

@@ -16,13 +16,14 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.schema import CreateTable
 
 from ...domain.errors import InvalidInput
-from ...projections.projection import Projection, Row
+from ...projections.projection import Change, PoisonEvent, Projection, Row, describe
 from ..event_store.codec import Codec
 from ..event_store.event_log import EventLog
 from ..event_store.sqlite.view_store import SqliteViewStore
+from ..event_store.view_store import is_unavailability
 from ..runtime.progress import ReportProgress
 from .apply_batch import View, fold
-from .event_batch import EventBatchReader
+from .event_batch import EventBatch, EventBatchReader
 from .filter import Filter, select_rows
 from .row_store import RowStore
 from .tables import create, generation_table
@@ -60,10 +61,20 @@ class ScratchView:
                 folded = fold(connection, view, batch)
                 if folded.poison is not None:
                     raise folded.poison
-                self.table.write(connection, folded.change)
+                self._write(connection, folded.change, batch)
             self.position = batch.upto
             if progress is not None:
                 progress(self.position, position)
+
+    def _write(self, connection: Connection, change: Change, batch: EventBatch) -> None:
+        """Write the rows of a batch. Raises `PoisonEvent` if they cannot be written: the view is of no use then."""
+        try:
+            self.table.write(connection, change)
+        except Exception as error:
+            if is_unavailability(error):
+                raise
+            events = f"or one of the {batch.upto - batch.after:,} events up to it"
+            raise PoisonEvent(self._projection.name, batch.upto, events, describe(error)) from error
 
     def reading(self) -> AbstractContextManager[Connection]:
         """Open a snapshot of the view."""
