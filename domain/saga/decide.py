@@ -31,6 +31,7 @@ from .events import (
     WaitKind,
 )
 from .evolve import evolve
+from .signals import first_for, is_first_in_line
 from .state import DONE, FAILED, RUNNING, SKIPPED, UNTOUCHED, WAITING, SagaState, StepProgress
 from .step import Step
 from .step_kind import LOCAL, WAIT
@@ -236,8 +237,11 @@ def _end_wait(state: SagaState, step: Step, progress: StepProgress, now: datetim
     wait = progress.wait
     if wait is None or wait.kind is WaitKind.SAGA:
         return ()
-    signal = state.signals.get(wait.target or "")
-    if wait.kind is WaitKind.SIGNAL and signal is not None:
+    name = wait.target or ""
+    signal = first_for(state.signals.get(name, ()), step.name, wait) if wait.kind is WaitKind.SIGNAL else None
+    if signal is not None:
+        if not is_first_in_line(state, step.name, name, signal):
+            return ()  # the first in line takes it, and then this step is decided again
         if not signal.refused:
             return (StepSucceeded(now, step.name, progress.attempt, signal.payload),)
         return (_wait_failed(step, progress, Failure("Refused", f"{wait.target} was refused"), now),)

@@ -178,6 +178,8 @@ class SignalReceived(Event, frozen=True):
     actor: str
     reason: str | None = None
     refused: bool = False
+    step: str | None = None
+    """The one step that it is for; None: the first step that waits for a signal of this name."""
 
 
 @event("TimerFired")

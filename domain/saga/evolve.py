@@ -7,7 +7,7 @@ along unread.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import replace
 
@@ -32,7 +32,10 @@ from .events import (
     StepOutcomeUnknown,
     StepStarted,
     StepSucceeded,
+    Wait,
+    WaitKind,
 )
+from .signals import OpenSignals
 from .state import (
     DONE,
     FAILED,
@@ -43,7 +46,6 @@ from .state import (
     UNTOUCHED,
     WAITING,
     Intervention,
-    ReceivedSignal,
     SagaState,
     Status,
     StepProgress,
@@ -61,33 +63,72 @@ def evolve(state: SagaState, event: Event) -> SagaState:
     change_steps = _STEP_CHANGES.get(type(event))
     if change_steps is None or (isinstance(event, StepSucceeded) and event.pivot):
         return _evolve_saga(state, event)
+    wait = _ended_wait(state.steps, event) if state.signals else None
     steps = {**state.steps}
     change_steps(steps, event)
-    return replace(state, version=state.version + 1, updated_at=event.at, steps=steps)
+    if wait is None:
+        return replace(state, version=state.version + 1, updated_at=event.at, steps=steps)
+    signals = OpenSignals(state.signals)
+    signals.take(cast("StepSucceeded | StepFailed", event).step, wait)
+    return replace(state, version=state.version + 1, updated_at=event.at, steps=steps, signals=signals.folded())
 
 
 def fold_all(state: SagaState, events: Iterable[Event]) -> SagaState:
     """Returns the state after several more events.
 
-    Most events are about steps. Each uninterrupted run of those is folded into one new state, not one for each event.
+    Most events are about steps and signals. Each uninterrupted run of those is folded into one new state, not one for
+    each event, so that a saga with very many signals is not copied as many times.
     """
-    count = 0
-    at = state.updated_at
-    steps: dict[str, StepState] = {}
+    run: _Run | None = None
     for event in events:
         change_steps = _STEP_CHANGES.get(type(event))
-        if change_steps is None or (isinstance(event, StepSucceeded) and event.pivot):
-            if count:
-                state = replace(state, version=state.version + count, updated_at=at, steps=steps)
-                count = 0
-            state = _evolve_saga(state, event)
+        if change_steps is None:
+            if isinstance(event, SignalReceived):
+                run = run or _Run(state)
+                run.receive(event)
+                continue
+        elif not (isinstance(event, StepSucceeded) and event.pivot):
+            run = run or _Run(state)
+            run.change_steps(change_steps, event)
             continue
-        if not count:
-            steps = {**state.steps}
-        change_steps(steps, event)
-        count += 1
-        at = event.at
-    return replace(state, version=state.version + count, updated_at=at, steps=steps) if count else state
+        state = _evolve_saga(state if run is None else run.folded(), event)
+        run = None
+    return state if run is None else run.folded()
+
+
+class _Run:
+    """Events about steps and signals that follow each other, folded into copies that nothing else has seen yet."""
+
+    __slots__ = ("_at", "_count", "_signals", "_state", "_steps")
+
+    def __init__(self, state: SagaState) -> None:
+        self._state = state
+        self._at = state.updated_at
+        self._count = 0
+        self._steps = {**state.steps}
+        self._signals = OpenSignals(state.signals) if state.signals else None
+
+    def change_steps(self, change: Callable[[Steps, Any], None], event: Event) -> None:
+        if self._signals is not None:
+            wait = _ended_wait(self._steps, event)
+            if wait is not None:
+                self._signals.take(cast("StepSucceeded | StepFailed", event).step, wait)
+        change(self._steps, event)
+        self._count += 1
+        self._at = event.at
+
+    def receive(self, event: SignalReceived) -> None:
+        if self._signals is None:
+            self._signals = OpenSignals(self._state.signals)
+        self._signals.add(event)
+        self._count += 1
+        self._at = event.at
+
+    def folded(self) -> SagaState:
+        state = self._state
+        signals = state.signals if self._signals is None else self._signals.folded()
+        version = state.version + self._count
+        return replace(state, version=version, updated_at=self._at, steps=self._steps, signals=signals)
 
 
 # Events about one direction of one step change the steps alone
@@ -97,8 +138,10 @@ Steps = dict[str, StepState]
 
 def _step_started(steps: Steps, event: StepStarted) -> None:
     step = steps.get(event.step, UNTOUCHED)
-    progress = RUNNING if event.wait is None else WAITING
-    forward = replace(step.forward, progress=progress, attempt=event.attempt, retry_at=None, wait=event.wait)
+    progress, since = (RUNNING, None) if event.wait is None else (WAITING, event.at)
+    forward = replace(
+        step.forward, progress=progress, attempt=event.attempt, retry_at=None, wait=event.wait, waits_since=since
+    )
     steps[event.step] = StepState(forward, step.compensation)
 
 
@@ -141,6 +184,16 @@ def _failed(progress: StepProgress, event: StepFailed | CompensationFailed) -> S
         retry_at=event.retry_at,
         error=event.error,
     )
+
+
+def _ended_wait(steps: Mapping[str, StepState], event: Event) -> Wait | None:
+    """Returns what a step waited for if this event ends its waiting for a signal."""
+    if not isinstance(event, (StepSucceeded, StepFailed)):
+        return None
+    progress = steps.get(event.step, UNTOUCHED).forward
+    wait = progress.wait
+    ends = progress.progress is WAITING and wait is not None and wait.kind is WaitKind.SIGNAL
+    return wait if ends else None
 
 
 _STEP_CHANGES: dict[type[Event], Callable[[Steps, Any], None]] = {
@@ -209,7 +262,9 @@ def _outcome_unknown(state: SagaState, event: StepOutcomeUnknown) -> SagaState:
 
 
 def _signal_received(state: SagaState, event: SignalReceived) -> SagaState:
-    return _next(state, event, signals={**state.signals, event.name: ReceivedSignal(event.payload, event.refused)})
+    signals = OpenSignals(state.signals)
+    signals.add(event)
+    return _next(state, event, signals=signals.folded())
 
 
 def _intervention_required(state: SagaState, event: InterventionRequired) -> SagaState:

@@ -62,6 +62,8 @@ class StepProgress(Struct, frozen=True, gc=False):
     """An attempt that was not recorded as a success may have had its effect."""
     retry_at: datetime | None = None
     wait: Wait | None = None
+    waits_since: datetime | None = None
+    """When it began to wait: of the steps that wait for one signal, the first takes it."""
     result: Raw | None = None
     error: Failure | None = None
 
@@ -72,10 +74,21 @@ class StepProgress(Struct, frozen=True, gc=False):
 
 
 class ReceivedSignal(Struct, frozen=True, gc=False):
-    """A signal that the saga received."""
+    """A signal that the saga received, and that no step has taken yet."""
 
     payload: Raw
     refused: bool
+    at: datetime
+    step: str | None = None
+    """The one step that it is for; None: any step that waits for a signal of this name."""
+
+    def counts_for(self, step: str, wait: Wait | None) -> bool:
+        """Whether the step may take it: it is not for another step, and came before the waiting ended.
+
+        Only the times that were recorded matter, not when a worker looks. `wait` is None before the step waits.
+        """
+        in_time = wait is None or wait.due_at is None or self.at <= wait.due_at
+        return in_time and self.step in (None, step)
 
 
 class StepState(Struct, frozen=True, gc=False):
@@ -118,7 +131,8 @@ class SagaState(Struct, frozen=True, gc=False):
     past_pivot: bool = False
     steps: Mapping[str, StepState] = {}
     interventions: tuple[Intervention, ...] = ()
-    signals: Mapping[str, ReceivedSignal] = {}
+    signals: Mapping[str, tuple[ReceivedSignal, ...]] = {}
+    """The signals that no step has taken yet, by name, in the order in which they came."""
     end: Status | None = None
     result: Raw | None = None
     cause: str | None = None

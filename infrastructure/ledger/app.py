@@ -77,7 +77,7 @@ class App:
         Raises `UnknownDefinition`, which says what there is.
         """
         wanted = self._newest.get(name, 0) if version is None else version
-        definition = self._definitions.get((name, wanted))
+        definition = self.find_definition(name, wanted)
         if definition is not None:
             return definition
         versions = sorted(v for n, v in self._definitions if n == name)
@@ -89,6 +89,10 @@ class App:
                 "--app module:object (--app shop is the online shop)"
             )
         raise UnknownDefinition(f"saga {name!r} has no version {wanted} registered: it has {versions}")
+
+    def find_definition(self, name: str, version: int) -> Definition | None:
+        """The definition of this version of a saga; None if the app has none."""
+        return self._definitions.get((name, version))
 
     @property
     def choreographies(self) -> Sequence[Choreography]:

@@ -17,7 +17,8 @@ from ...domain.event import Event
 from ...domain.saga.decide import NULL
 from ...domain.saga.definition import Definition
 from ...domain.saga.events import Action, CancelRequested, Direction, InterventionResolved, SignalReceived, WaitKind
-from ...domain.saga.state import Intervention, SagaState
+from ...domain.saga.signals import SIGNAL_BYTES_OPEN_MAX, SIGNALS_OPEN_MAX, has_signal
+from ...domain.saga.state import Intervention, Progress, SagaState
 from ..errors import WrongState
 from .app import App
 
@@ -61,23 +62,24 @@ def signal_rule(name: str, payload: Any, actor: str, reason: str | None, *, refu
     raw = write_json(f"the payload of signal {name!r}", payload)
 
     def decide(state: SagaState, at: datetime) -> Event:
-        if state.end is not None:
-            raise WrongState(f"saga {state.saga_id!r} takes no signal: it is {state.status}")
-        return SignalReceived(at, name, raw, actor, reason, refused)
+        return _received(state, SignalReceived(at, name, raw, actor, reason, refused))
 
     return decide
 
 
 def approval_rule(app: App, step: str, payload: Any, actor: str, reason: str, *, refused: bool) -> Rule:
-    """The saga receives the signal that one of its steps waits for, or will wait for: once, and not after its wait."""
+    """The saga receives the signal that one of its steps waits for, or will wait for: once, and not after its wait.
+
+    The signal is for that step alone, even if another step waits for a signal of the same name.
+    """
+    raw = write_json(f"the payload for step {step!r}", payload)
 
     def decide(state: SagaState, at: datetime) -> Event:
         name = _signal_of(app, state, step)
-        received = state.signals.get(name)
-        if state.step(step).forward.finished or state.compensating or received is not None:
-            how = f"signal {name!r} came before" if received is not None else f"the saga is {state.status}"
-            raise WrongState(f"step {step!r} of saga {state.saga_id!r} does not wait any more: {how}")
-        return signal_rule(name, payload, actor, reason, refused=refused)(state, at)
+        why_not = _why_not_awaited(app, state, step, name, at)
+        if why_not is not None:
+            raise WrongState(f"step {step!r} of saga {state.saga_id!r} does not wait any more: {why_not}")
+        return _received(state, SignalReceived(at, name, raw, actor, reason, refused, step))
 
     return decide
 
@@ -88,6 +90,34 @@ def write_json(what: str, value: Any) -> Raw:
         return Raw(msgspec.json.encode(value))
     except (TypeError, ValueError, OverflowError) as error:
         raise NotSerialisable(f"{what} is a {type(value).__name__} that is not JSON: {error}") from error
+
+
+def _received(state: SagaState, event: SignalReceived) -> SignalReceived:
+    """Return the event, unless the saga has ended or keeps too many signals that no step has taken."""
+    if state.end is not None:
+        raise WrongState(f"saga {state.saga_id!r} takes no signal: it is {state.status}")
+    open_signals = [signal for queue in state.signals.values() for signal in queue]
+    size_bytes = len(event.payload) + sum(len(signal.payload) for signal in open_signals)
+    if len(open_signals) >= SIGNALS_OPEN_MAX or size_bytes > SIGNAL_BYTES_OPEN_MAX:
+        raise WrongState(
+            f"saga {state.saga_id!r} takes no signal: it keeps {len(open_signals):,} that no step has taken, of "
+            f"{SIGNALS_OPEN_MAX:,} (and {SIGNAL_BYTES_OPEN_MAX:,} bytes) that it may; send one when a step waits for it"
+        )
+    return event
+
+
+def _why_not_awaited(app: App, state: SagaState, step: str, name: str, at: datetime) -> str | None:
+    """Return why a step takes no signal of this name any more; None if it waits for one, or will."""
+    progress = state.step(step).forward
+    wait = progress.wait if progress.progress is Progress.WAITING else None
+    if wait is not None and wait.due_at is not None and wait.due_at < at:
+        return f"its time ended at {wait.due_at.isoformat()}"
+    definition = app.find_definition(state.definition, state.definition_version)
+    if has_signal(state, step, name, {} if definition is None else definition.signals):
+        return f"signal {name!r} came before"
+    if progress.finished or progress.progress is Progress.FAILED or state.compensating or state.end is not None:
+        return f"the saga is {state.status}"
+    return None
 
 
 def _signal_of(app: App, state: SagaState, step: str) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from time import sleep
+from typing import Any
+
 import pytest
 
 from sagaledger import App, Ledger, Saga, Status, WrongState
 from sagaledger.domain.saga.events import SignalReceived
+from sagaledger.infrastructure.ledger import operation_rules
 
 from ..worker.conftest import play, worker_on
 
@@ -60,3 +64,76 @@ def test_a_step_that_waits_for_nobody_cannot_be_approved(url: str) -> None:
         ledger.start(payment, 1, key="1")
         with pytest.raises(WrongState, match=r"'pay'.*those that do are \['second_signature'\]"):
             ledger.approve("payment-1", "pay", actor="ann", reason="why not")
+
+
+def four_eyes(**options: Any) -> Saga[int]:
+    """Two steps that wait for signals of one name."""
+    saga = Saga("four_eyes", input=int)
+    saga.wait_for("first", signal="signed", **options)
+    saga.wait_for("second", signal="signed", **options)
+    return saga
+
+
+@pytest.mark.parametrize("order", [("first", "second"), ("second", "first")])
+def test_an_approval_is_for_its_step_alone(url: str, order: tuple[str, str]) -> None:
+    """Even if another step waits for the same signal; the state shows which approvals are kept."""
+    saga = four_eyes()
+    with Ledger.open(url, App(sagas=[saga]), create=True) as ledger:
+        ledger.start(saga, 1, key="1")
+        work(ledger)
+        ledger.approve("four_eyes-1", order[0], order[0], actor="ann", reason="checked")
+        with pytest.raises(WrongState, match="came before"):
+            ledger.approve("four_eyes-1", order[0], "again", actor="ann", reason="checked")
+        work(ledger)
+        assert ledger.state("four_eyes-1").end is None
+        ledger.approve("four_eyes-1", order[1], order[1], actor="bob", reason="checked")
+        work(ledger)
+
+        state = ledger.state("four_eyes-1")
+        assert state.status is Status.COMPLETED
+        assert [bytes(state.step(name).forward.result or b"") for name in ("first", "second")] == [
+            b'"first"', b'"second"',
+        ]  # fmt: skip
+
+
+def test_an_approval_after_the_time_of_its_step_is_refused(url: str) -> None:
+    """Whether or not a worker has looked since."""
+    saga = four_eyes(timeout=0.2)
+    with Ledger.open(url, App(sagas=[saga]), create=True) as ledger:
+        ledger.start(saga, 1, key="1")
+        work(ledger)
+        sleep(0.4)
+        if ledger.state("four_eyes-1").end is None:
+            with pytest.raises(WrongState, match="its time ended"):
+                ledger.approve("four_eyes-1", "first", actor="ann", reason="checked")
+        work(ledger)
+        with pytest.raises(WrongState, match="compensated"):
+            ledger.approve("four_eyes-1", "first", actor="ann", reason="checked")
+
+
+def test_a_saga_keeps_a_bounded_number_of_signals(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that no step has taken: the next is refused, until one is taken."""
+    monkeypatch.setattr(operation_rules, "SIGNALS_OPEN_MAX", 3)
+    saga = four_eyes()
+    with Ledger.open(url, App(sagas=[saga]), create=True) as ledger:
+        ledger.start(saga, 1, key="1")
+        for name in ("signed", "a", "b"):
+            ledger.signal("four_eyes-1", name, actor="ann")
+        with pytest.raises(WrongState, match="it keeps 3 that no step has taken, of 3"):
+            ledger.signal("four_eyes-1", "c", actor="ann")
+        work(ledger)
+
+        ledger.signal("four_eyes-1", "c", actor="ann")
+
+
+def test_an_ended_saga_takes_no_signal(url: str) -> None:
+    """It would be recorded behind the saga's end."""
+    saga = four_eyes()
+    with Ledger.open(url, App(sagas=[saga]), create=True) as ledger:
+        ledger.start(saga, 1, key="1")
+        ledger.cancel("four_eyes-1", actor="ann", reason="a mistake")
+        work(ledger)
+
+        with pytest.raises(WrongState, match="takes no signal: it is compensated"):
+            ledger.signal("four_eyes-1", "signed", actor="ann")
+        assert ledger.history("four_eyes-1")[-1].version == ledger.state("four_eyes-1").version == 3

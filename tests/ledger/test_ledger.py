@@ -71,7 +71,7 @@ def test_the_same_key_with_another_input_is_a_conflict(ledger: Ledger) -> None:
         (lambda ledger: ledger.start(trip, ROME, key=""), InvalidInput, "key"),
         (lambda ledger: ledger.start(trip, ROME, key="a\nb"), InvalidInput, "printable"),
         (lambda ledger: ledger.start(trip, Trip("R" * 300_000, 1), key="1"), PayloadTooLarge, "300,"),
-        (lambda ledger: ledger.start("tripp", ROME), UnknownDefinition, "it has trip"),
+        (lambda ledger: ledger.start("tripp", ROME), UnknownDefinition, r"no saga 'tripp' .* it has trip"),
         (lambda ledger: ledger.start("trip", ROME, version=2), UnknownDefinition, r"it has \[1\]"),
     ],
 )
