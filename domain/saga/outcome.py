@@ -55,13 +55,22 @@ AttemptOutcome = Success | Failed
 
 def failure_of(error: BaseException, *, local: bool = False) -> Failed:
     """Returns what an exception proves: a refusal had no effect and is final; a local step that raised rolled back."""
-    message = str(error).encode("utf-8", "backslashreplace").decode()  # file names may hold what is not Unicode
+    message = _text_of(error).encode("utf-8", "backslashreplace").decode()  # file names may hold what is not Unicode
+    message = message.replace("\0", "\\x00")  # PostgreSQL stores no NUL in a text
     if len(message) > ERROR_CHARACTERS_MAX:
         message = f"{message[:ERROR_CHARACTERS_MAX]} … ({len(message):,} characters)"
     rejected = isinstance(error, StepRejected)
     effect = Effect.NONE if rejected or local else Effect.UNKNOWN
     kind = StepRejected if rejected else type(error)
     return Failed(Failure(kind.__name__, message), effect, retryable=not isinstance(error, FINAL))
+
+
+def _text_of(error: BaseException) -> str:
+    """Returns the text of an exception; its `__str__` may raise anything itself."""
+    try:
+        return str(error)
+    except BaseException as failure:  # noqa: BLE001 -- the text of a step's error must not hide that it failed
+        return f"its text cannot be shown: __str__ raised {type(failure).__name__}"
 
 
 def outcome_event(

@@ -118,6 +118,7 @@ class Delivery:
                 if new.topic in DEAD_LETTER_TOPICS:
                     self.read_dead_letter(new.stored(position, receipt.recorded_at))
         if receipt.outcomes:
+            self._stream_cache.confirm_staged()
             self._stream_cache.trim()
             self._stream_cache.snapshot()
         return receipt

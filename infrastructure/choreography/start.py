@@ -9,6 +9,7 @@ from ...domain.participant import Command, Refused
 from ...domain.recorded_event import Meta
 from ..errors import SagaConflict
 from ..event_store.append_call import AppendCall
+from ..event_store.stream_id import check_stream_id
 from ..ledger.append_builder import AppendBuilder
 from ..ledger.context import HasContext, LedgerContext
 from ..ledger.stream_cache import StreamCache
@@ -20,10 +21,12 @@ BATCH_PROCESSES_MAX = 500
 def start_processes(ledger: HasContext, starts: Sequence[tuple[str, Command]], *, actor: str) -> int:
     """Start processes, each given by its id and its first command; returns how many had not begun before.
 
-    Raises `SagaConflict` when a participant refuses because the command creates what another process created, and
-    `TooContended`.
+    Raises `InvalidInput` for an id that no backend can store, `SagaConflict` when a participant refuses because the
+    command creates what another process created, and `TooContended`.
     """
     context = ledger.context
+    for process_id, _ in starts:
+        check_stream_id(process_id, "the id of process")
     new = 0
     for begin in range(0, len(starts), BATCH_PROCESSES_MAX):
         new += _start_batch(context, starts[begin : begin + BATCH_PROCESSES_MAX], Meta(actor=actor))

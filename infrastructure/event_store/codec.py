@@ -20,6 +20,7 @@ from ...domain.choreography.choreography import Choreography
 from ...domain.errors import CorruptEvent, PayloadTooLarge, SagaledgerError, UnknownEvent
 from ...domain.event import Event
 from ...domain.recorded_event import Meta, RecordedEvent
+from ..runtime.user_code import contained, is_interruption, shown
 from .event_row import STATE_BYTES_MAX, NewEvent, StoredRow
 from .hash_chain import context_columns, digest_of_encoded, text_column, type_columns
 
@@ -53,10 +54,14 @@ class PayloadCodec(Protocol):
 
 
 class UnreadableEvent(SagaledgerError):
-    """A stored event cannot be read; the message says which and where, and its cause says why."""
+    """A stored event cannot be read or folded; the message says which and where, and its cause says why.
 
-    def __init__(self, row: StoredRow, cause: UnknownEvent | CorruptEvent) -> None:
-        super().__init__(f"position {row.position}, {row.stream_id} version {row.version}: {cause}")
+    The cause may be an error of the app's own code: of an upcaster, a payload codec or a participant's `evolve`.
+    """
+
+    def __init__(self, row: StoredRow, cause: Exception) -> None:
+        why = shown(cause) if isinstance(cause, SagaledgerError) else f"{type(cause).__name__}: {shown(cause)}"
+        super().__init__(f"position {row.position}, {row.stream_id} version {row.version}: {why}")
         self.position = row.position
         self.stream_id = row.stream_id
         self.version = row.version
@@ -166,3 +171,7 @@ class Codec:
         except msgspec.MsgspecError as error:
             corrupt = CorruptEvent(topic, f"its meta: {error}")
             raise UnreadableEvent(row, corrupt) from corrupt
+        except BaseException as error:
+            if is_interruption(error):
+                raise
+            raise UnreadableEvent(row, contained(error)) from error

@@ -15,6 +15,7 @@ from ...domain.participant import Command, Participant
 from ...domain.saga.definition import Definition
 from ...domain.saga.events import SAGA_EVENTS
 from ...domain.saga.saga import Saga
+from ...domain.saga.step_kind import SubSaga
 from ...projections.choreography import CHOREOGRAPHY_PROJECTIONS
 from ...projections.projection import Projection
 from ...projections.saga import SAGA_PROJECTIONS
@@ -23,6 +24,8 @@ from ..errors import UnknownDefinition
 
 class App:
     """What a ledger can run, decide and project; the views of sagas are always among the projections.
+
+    Sagas that are steps of the given ones are registered with them.
 
     Raises `DefinitionError` if two parts claim the same name, or a saga cannot work as defined.
     """
@@ -47,6 +50,8 @@ class App:
         self.services: dict[str, Service] = {}
         for saga in sagas:
             self._add_saga(saga.definition)
+        for definition in self.definitions:
+            self._add_sub_sagas(definition)
         for participant in participants:
             self._add_participant(participant)
         for service in services:
@@ -122,6 +127,22 @@ class App:
             raise DefinitionError(f"saga {key[0]!r} version {key[1]} is registered twice: raise one's version")
         self._definitions[key] = definition
         self._newest[definition.name] = max(definition.version, self._newest.get(definition.name, 0))
+
+    def _add_sub_sagas(self, definition: Definition) -> None:
+        """Register the sagas that are steps of a saga, and theirs, unless the app registers them itself."""
+        for step in definition.steps:
+            if not isinstance(step.kind, SubSaga):
+                continue
+            nested = definition.sub_saga(step.name)
+            registered = self._definitions.get((nested.name, nested.version))
+            if registered is None:
+                self._add_saga(nested)
+                self._add_sub_sagas(nested)
+            elif registered is not nested:
+                raise DefinitionError(
+                    f"step {step.name!r} of saga {definition.name!r} is saga {nested.name!r} version {nested.version}, "
+                    "and another saga is registered under that name and version: raise one's version"
+                )
 
     def _add_participant(self, participant: Participant[Any]) -> None:
         category = participant.category

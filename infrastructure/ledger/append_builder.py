@@ -17,6 +17,7 @@ from ...domain.participant import Command, Participant, Refused
 from ..event_store.append_call import Append
 from ..event_store.codec import Codec, Envelope
 from ..event_store.event_row import NewEvent
+from ..event_store.stream_id import check_stream_id
 from ..event_store.work_queue import QueueEntry
 from .app import App
 
@@ -87,7 +88,8 @@ class AppendBuilder(Struct, eq=False):
         """Decide commands one after the other and add their events; returns how many.
 
         All or nothing: when a participant raises `Refused`, only the events of the refusal are added; with `beginning`
-        not even those, because nothing begins. Raises `StreamsMissing` when a stream has to be read first.
+        not even those, because nothing begins. Raises `StreamsMissing` when a stream has to be read first, and
+        `InvalidInput` for a key that no backend can store.
         """
         if not commands:
             return 0
@@ -155,5 +157,7 @@ class AppendBuilder(Struct, eq=False):
         app = self.streams.app
         streams = {app.participant_for(command).stream_of(command) for command in commands}
         missing = {s for s in streams if s not in self.overlay and self.streams.known(s) is None}
+        for stream_id in missing:
+            check_stream_id(stream_id, "the participant's stream")
         if missing:
             raise StreamsMissing(missing)

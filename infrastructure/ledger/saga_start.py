@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -18,6 +18,7 @@ from ...domain.saga.events import Parent, SagaStarted
 from ..errors import NotSupported, SagaConflict
 from ..event_store.append_call import Append, AppendCall
 from ..event_store.start_requests import NewStartRequest
+from ..event_store.stream_id import check_stream_id
 from ..event_store.work_queue import QueueEntry
 from .context import LedgerContext
 from .state_reader import saga_events
@@ -63,7 +64,8 @@ class SagaStart(NamedTuple):
             key = definition.key(definition.read_input(raw)) if definition.key is not None else uuid4().hex
         if not key or not key.isprintable() or len(key) > 200:
             raise InvalidInput(f"saga {definition.name!r}: the key {key!r} must be 1 to 200 printable characters")
-        return cls(definition.saga_id(key), definition, raw, begins_at, parent)
+        check_stream_id(definition.saga_id(key), "the id of saga")
+        return cls(definition.saga_id(key), definition, raw, _in_utc(begins_at, definition), parent)
 
     def draft(self, stream_cache: StreamCache, meta: Meta, at: datetime) -> Append:
         """The append that starts it, with what its participants record at that moment; no worker holds it yet."""
@@ -162,3 +164,16 @@ def request_start(context: LedgerContext, connection: Any, saga_start: SagaStart
         actor,
     )
     requests.put(connection, request)
+
+
+def _in_utc(begins_at: datetime | None, definition: Definition) -> datetime | None:
+    """Check that UTC has the instant at which a saga begins, with room for its deadline. Raises `InvalidInput`."""
+    try:
+        if begins_at is not None and begins_at.tzinfo is not None:
+            begins_at.astimezone(UTC) + timedelta(seconds=definition.deadline or 0.0)
+    except OverflowError as error:
+        raise InvalidInput(
+            f"saga {definition.name!r} cannot begin at {begins_at}: that, or its deadline, is outside of the years 1 "
+            "to 9999 in UTC"
+        ) from error
+    return begins_at

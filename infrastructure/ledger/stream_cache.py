@@ -7,20 +7,25 @@ are decided again.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Container, Iterable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from ...domain.errors import SagaledgerError
 from ...domain.recorded_event import Meta
+from ..errors import Unavailable
 from ..event_store.append_call import Conflict
 from ..event_store.codec import Codec, UnreadableEvent
 from ..event_store.event_row import StoredRow
+from ..runtime.user_code import contained, is_interruption
 from .app import App
 from .append_builder import AppendBuilder, CachedState, NotDecidableYet, StreamsMissing, StreamsUnsettled
 from .participant_snapshots import ParticipantSnapshots, SnapshotStore, participant_of
 
 __all__ = ["AppendBuilder", "NotDecidableYet", "StreamCache", "StreamsMissing", "StreamsUnsettled"]
+
+_log = logging.getLogger(__name__)
 
 READ_STREAMS_MAX = 50
 """The most streams of one query: each may have hundreds of events beyond its snapshot."""
@@ -119,19 +124,19 @@ class StreamCache:
         """Take a draft as written: `confirm` it once it is acknowledged, `evict` its streams if it was not written."""
         for stream_id, known in overlay.items():
             before = self._believed.get(stream_id)
-            if before is not None and before.version // SNAPSHOT_EVERY_EVENTS != known.version // SNAPSHOT_EVERY_EVENTS:
-                self._snapshots_due[stream_id] = known
             if before is None or before.version != known.version:
                 self.written.add(stream_id)
             self._believed[stream_id] = known
             self._certain.move_to_end(stream_id)
 
-    def confirm(self, overlay: dict[str, CachedState]) -> None:
-        """A staged draft is acknowledged: its states are certain."""
+    def confirm(self, overlay: Mapping[str, CachedState]) -> None:
+        """A staged draft is acknowledged: its states are certain, and a snapshot of such a state may be due."""
         for stream_id, known in overlay.items():
             certain = self._certain.get(stream_id)
             if certain is not None and certain.version < known.version:
                 self._certain[stream_id] = known
+                if certain.version // SNAPSHOT_EVERY_EVENTS != known.version // SNAPSHOT_EVERY_EVENTS:
+                    self._snapshots_due[stream_id] = known
 
     def trim(self) -> None:
         """Drop the streams that were not used for the longest time. Call it between batches only."""
@@ -146,7 +151,6 @@ class StreamCache:
         """
         for stream_id in stream_ids:
             self._believed.pop(stream_id, None)
-            self._snapshots_due.pop(stream_id, None)
         if conflict is not None:
             certain = self._certain.get(conflict.stream_id)
             if certain is not None and certain.version > conflict.actual_version:
@@ -160,13 +164,21 @@ class StreamCache:
         self._believed.clear()
         self._snapshots_due.clear()
 
-    def snapshot(self, *, unsent: Collection[Container[str]] = ()) -> None:
-        """Write the snapshots that are due, except those of streams that unacknowledged drafts write to."""
-        due = {id_: known for id_, known in self._snapshots_due.items() if not any(id_ in draft for draft in unsent)}
-        if due:
-            for stream_id in due:
-                del self._snapshots_due[stream_id]
-            self._snapshots.save(due)
+    def confirm_staged(self) -> None:
+        """Every staged draft is acknowledged."""
+        self.confirm(self._believed)
+
+    def snapshot(self) -> None:
+        """Write the snapshots that are due, which are of acknowledged states only. Raises `Unavailable`."""
+        while self._snapshots_due:
+            stream_id, known = next(iter(self._snapshots_due.items()))
+            try:
+                self._snapshots.save({stream_id: known})
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 -- a state that cannot be written costs reading, and nothing else
+                _log.warning("no snapshot of %s is kept: %s", stream_id, error)
+            del self._snapshots_due[stream_id]
 
     def _load(self, stream_ids: Sequence[str]) -> None:
         """Read these streams, some at a time, and call `between_reads` after each part."""
@@ -177,19 +189,37 @@ class StreamCache:
     def _read(self, stream_ids: Sequence[str]) -> None:
         """Read these streams on from their certain state; one that cannot be read raises when it is asked for."""
         loaded = {stream_id: self._certain[stream_id] for stream_id in stream_ids if stream_id in self._certain}
-        loaded |= self._snapshots.load([stream_id for stream_id in stream_ids if stream_id not in loaded])
+        loaded |= self._from_snapshots([stream_id for stream_id in stream_ids if stream_id not in loaded])
         for stream_id in stream_ids:
             loaded.setdefault(stream_id, CachedState(0, participant_of(self.app, stream_id).initial))
         for row in self._log.streams([(stream_id, loaded[stream_id].version) for stream_id in stream_ids]):
             if row.stream_id not in self._unreadable:
                 try:
-                    event = self.codec.decode(row).event
+                    state = self._evolved(row, loaded[row.stream_id].state)
                 except UnreadableEvent as error:
                     self._unreadable[row.stream_id] = error
                 else:
-                    state = participant_of(self.app, row.stream_id).evolve(loaded[row.stream_id].state, event)
                     loaded[row.stream_id] = CachedState(row.version, state)
         read = {stream_id: known for stream_id, known in loaded.items() if stream_id not in self._unreadable}
         self._certain.update(read)
         self._believed.update(read)
         self._fresh.update(loaded)
+
+    def _from_snapshots(self, stream_ids: Sequence[str]) -> dict[str, CachedState]:
+        try:
+            return self._snapshots.load(stream_ids)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 -- without snapshots the streams are read from their start
+            _log.warning("the snapshots of %d streams are ignored: %s", len(stream_ids), error)
+            return {}
+
+    def _evolved(self, row: StoredRow, state: Any) -> Any:
+        """Returns a participant's state after a stored event. Raises `UnreadableEvent`, whatever `evolve` raises."""
+        event = self.codec.decode(row).event
+        try:
+            return participant_of(self.app, row.stream_id).evolve(state, event)
+        except BaseException as error:
+            if is_interruption(error):
+                raise
+            raise UnreadableEvent(row, contained(error)) from error

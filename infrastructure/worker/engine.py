@@ -15,6 +15,7 @@ from ..errors import OutcomeUnknown, SupersededWorker, Unavailable
 from ..ledger.context import LedgerContext
 from .coordination.contention import Contention
 from .coordination.lease import Lease
+from .coordination.put_backs import PutBacks
 from .group_commit.batch import BATCH_SAGAS_MAX
 from .group_commit.group_commit import GroupCommit
 from .held_sagas import HeldSagas
@@ -57,6 +58,7 @@ class Engine:
         self._starts = StartQueue(context, self._result.replies, self._wake_parent)
         self._sub_sagas = SubSagas(context, self._starts.add_sub_saga)
         self._contention = Contention(context.backend, context.codec, self._lease, self._monotonic)
+        self._put_backs = PutBacks(context.backend, self._lease)
         self._group_commit = GroupCommit(
             context,
             self._lease,
@@ -65,10 +67,11 @@ class Engine:
             self._sub_sagas,
             self._waiters,
             self._contention,
+            self._put_backs,
             self._result,
         )
         self._refresher = self._group_commit.refresher
-        self._claims = SagaClaims(context, self._lease, self._held, self._contention, self._refresher)
+        self._claims = SagaClaims(context, self._lease, self._held, self._contention, self._refresher, self._put_backs)
 
     def turn(self, messages: Sequence[EngineMessage]) -> TurnResult:
         """Take in messages, commit what follows, and return the attempts to make and the replies to give.
@@ -115,19 +118,22 @@ class Engine:
         self._group_commit.give_up()
 
     def finish(self, *, record: bool = True) -> None:
-        """Record the outcomes there are, and release everything."""
-        self._group_commit.drain()
+        """Record the outcomes there are, and release everything, whatever fails."""
         try:
             try:
+                self._group_commit.drain()
                 rounds = 2 * len(self._held) + 2 if record else 0
                 for _ in range(rounds):
                     if self._group_commit.idle:
                         break
                     self._group_commit.settle()
                     self._commit()
+                self._group_commit.write_snapshots()
             finally:
-                self._group_commit.abandon()
-            self._lease.retire()
+                try:
+                    self._group_commit.abandon()
+                finally:
+                    self._lease.retire()
         except (Unavailable, OutcomeUnknown, SupersededWorker) as error:
             log.warning("%s: the next worker takes attempts without a recorded outcome as unknown", error)
 

@@ -11,6 +11,7 @@ from ...domain.saga.definition import Definition
 from ...domain.saga.evolve import fold_all
 from ...domain.saga.outcome import AttemptOutcome
 from ...domain.saga.state import SagaState
+from ..event_store.codec import UnreadableEvent
 from ..event_store.event_row import STATE_BYTES_MAX
 from ..ledger.saga_start import SagaStart
 from .timers import Timers
@@ -27,6 +28,7 @@ class HeldSaga:
     __slots__ = (
         "children",
         "definition",
+        "fault",
         "lost",
         "outcomes",
         "position",
@@ -35,6 +37,7 @@ class HeldSaga:
         "saga_start",
         "size_bytes",
         "state",
+        "unread",
     )
 
     def __init__(
@@ -56,6 +59,10 @@ class HeldSaga:
         """Outcomes of attempts that are not recorded yet."""
         self.lost = bool(state.in_flight)
         """Whether it was taken over with attempts in flight whose worker is gone."""
+        self.fault: Exception | None = None
+        """Why the saga cannot be decided on or written: its next transition only asks for a person."""
+        self.unread: UnreadableEvent | None = None
+        """Which event of a participant keeps this worker from deciding: it records outcomes, and then puts it back."""
         self.previous_worker = previous_worker
         self.size_bytes = len(state.input) + sum(len(step.forward.result or b"") for step in state.steps.values())
         """How much memory the values of users took when this worker took the saga."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
 from ...domain.saga.evolve import rebuild
@@ -10,11 +9,10 @@ from ..event_store.work_queue import Claim
 from ..ledger.context import LedgerContext
 from .coordination.contention import Contention
 from .coordination.lease import Lease
+from .coordination.put_backs import PutBacks
 from .group_commit.refreshing import Refresher
 from .held_sagas import HeldSaga, HeldSagas
 from .stream_reader import read_streams
-
-log = logging.getLogger(__name__)
 
 
 class SagaClaims:
@@ -24,7 +22,13 @@ class SagaClaims:
     """
 
     def __init__(
-        self, context: LedgerContext, lease: Lease, held: HeldSagas, contention: Contention, refresher: Refresher
+        self,
+        context: LedgerContext,
+        lease: Lease,
+        held: HeldSagas,
+        contention: Contention,
+        refresher: Refresher,
+        put_backs: PutBacks,
     ) -> None:
         self._context = context
         self._log = context.backend
@@ -32,6 +36,7 @@ class SagaClaims:
         self._held = held
         self._contention = contention
         self._refresher = refresher
+        self._put_backs = put_backs
         self._all = [(d.name, d.version) for d in context.app.definitions]
         self._without_local_steps = [(d.name, d.version) for d in context.app.definitions if not d.has_local_steps]
 
@@ -46,7 +51,7 @@ class SagaClaims:
         return len(claims)
 
     def refresh_notified(self) -> None:
-        """Decide again on the sagas to which others wrote; one that was left alone may be readable now."""
+        """Decide again on the sagas to which others wrote."""
         notified = self._log.notified(self._lease.token)
         self._refresher.refresh([saga for saga_id in notified if (saga := self._held.get(saga_id)) is not None])
         elsewhere = {saga_id for saga_id in notified if saga_id not in self._held}
@@ -87,14 +92,15 @@ class SagaClaims:
         return [Claim(row.saga_id, row.definition, row.definition_version) for row in mine if wanted(row.saga_id)]
 
     def _adopt(self, claims: Sequence[Claim]) -> None:
-        """Rebuild claimed sagas from their events, in one query, and hold them."""
+        """Rebuild claimed sagas from their events, in one query, and hold them; put back those that cannot be read."""
         reads = read_streams(self._log, self._context.codec, [(claim.saga_id, 0) for claim in claims])
         for claim in claims:
             history = reads.readable.get(claim.saga_id)
             if history is None:
                 why = reads.unreadable.get(claim.saga_id, "it is due and has no events: run `sagaledger verify`")
-                log.error("saga %s is left alone: %s", claim.saga_id, why)
+                self._put_backs.add(*claim, why)
                 continue
+            self._put_backs.readable(claim.saga_id)
             definition = self._context.app.definition(claim.definition, claim.definition_version)
             state = rebuild(claim.saga_id, (recorded.event for recorded in history))
             previous = next((recorded.meta.worker for recorded in reversed(history) if recorded.meta.worker), None)

@@ -133,7 +133,7 @@ class StartQueue:
         self._forget(start)
         self._answered(start.saga_start.saga_id, error)
         if start.request_id is not None:
-            self._requests.answer(start.request_id, None if error is None else str(error))
+            self._requests.answer(start.request_id, error)
         if start.reply is not None:
             self._replies.append(partial(start.reply.answer, answer))
 

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 from msgspec import Raw
 
+from ...domain.errors import InvalidInput
 from ...domain.recorded_event import Meta
-from ..errors import DefinitionChanged
+from ...domain.saga.outcome import failure_of
+from ..errors import DefinitionChanged, Unavailable
 from ..event_store.start_requests import StartRequest, StartRequestOutcome
 from ..event_store.work_queue import FencingToken
 from ..ledger.context import LedgerContext
 from ..ledger.saga_start import SagaStart
+from ..runtime.user_code import is_interruption
 from .messages import StartSaga
 
 REQUESTS_OPEN_MAX = 500
@@ -38,13 +41,18 @@ class StartRequestHandler:
             self._open += 1
             try:
                 starts.append(self._start(request))
-            except DefinitionChanged as error:
-                self.answer(request.request_id, str(error))
+            except Unavailable:
+                raise
+            except BaseException as error:
+                if is_interruption(error):
+                    raise
+                self.answer(request.request_id, error)
         return starts
 
-    def answer(self, request_id: int, refusal: str | None) -> None:
-        """Note what became of a request: its saga exists, or the reason why it does not."""
+    def answer(self, request_id: int, error: BaseException | None) -> None:
+        """Note what became of a request: its saga exists, or the error because of which it does not."""
         self._open -= 1
+        refusal = None if error is None else failure_of(error).error.message  # a text that every database stores
         self._outcomes.append(StartRequestOutcome(request_id, refusal))
 
     def release(self, token: FencingToken) -> None:
@@ -66,5 +74,10 @@ class StartRequestHandler:
         if request.fingerprint != definition.fingerprint:
             raise DefinitionChanged(definition.name, definition.version, request.fingerprint, definition.fingerprint)
         self._context.definition_versions.pin_fingerprint(definition)
-        saga_start = SagaStart(request.saga_id, definition, Raw(request.input), request.begins_at)
+        prefix = definition.saga_id("")
+        if not request.saga_id.startswith(prefix):
+            raise InvalidInput(f"the id {request.saga_id!r} is none of saga {definition.name!r}: use {prefix}KEY")
+        value = definition.read_input(Raw(request.input))
+        key = request.saga_id.removeprefix(prefix)
+        saga_start = SagaStart.of(definition, value, key, begins_at=request.begins_at)
         return StartSaga(saga_start, Meta(actor=request.actor), None, request.request_id)

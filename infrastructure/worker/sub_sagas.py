@@ -22,6 +22,7 @@ from ..errors import SagaNotFound, Unavailable, WrongState
 from ..ledger.context import LedgerContext
 from ..ledger.operations import cancel
 from ..ledger.saga_start import SagaStart
+from ..runtime.user_code import is_interruption
 from .group_commit.transition import Transition, context_of
 from .held_sagas import HeldSaga
 from .stream_reader import read_streams
@@ -111,7 +112,9 @@ class SubSagas:
             saga_start = SagaStart.of(child, value, saga_id.removeprefix(f"{child.name}-"), parent=parent)
         except Unavailable:
             raise
-        except Exception as error:  # noqa: BLE001 -- an exception of a step is its outcome, and is recorded
+        except BaseException as error:
+            if is_interruption(error):
+                raise
             held.outcomes.append((attempt, failure_of(error, local=True)))
         else:
             self._expecting[saga_id] = held

@@ -9,18 +9,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from ...domain.errors import InvalidInput
 from ...domain.recorded_event import Meta
 from ...domain.saga.definition import Definition
 from ...domain.saga.saga import Saga
 from ...domain.saga.state import SagaState
-from ..errors import Unavailable
+from ..errors import SagaNotFound, Unavailable
+from ..event_store.stream_id import check_stream_id
 from ..ledger.context import HasContext
 from ..ledger.saga_start import SagaStart, Started
+from ..runtime.user_code import contained
 from .coordination.reconciler import Reconciler
 from .engine import Engine
 from .mailbox import Mailbox
@@ -116,6 +120,9 @@ class Worker:
         except TimeoutError:
             late = "%d steps still ran after %g seconds: their outcome counts as unknown"
             log.warning(late, len(self._steps), self._drain_seconds)
+        except Exception:
+            if not self._ended.done():  # otherwise it is the error that ended the engine, which is raised at the end
+                raise
         self._steps.cancel()
         self._engine.give_up()
         self._send()  # the engine takes no message after the last one
@@ -158,8 +165,12 @@ class Worker:
     async def outcome(self, saga_id: str) -> SagaState:
         """Wait until a saga has ended or needs a person, and return its state then.
 
-        Raises `SagaNotFound`, and the error that makes a saga impossible to read or to decide on.
+        Raises `SagaNotFound`, and the error that keeps this worker from reading a saga.
         """
+        try:
+            check_stream_id(saga_id, "the id of saga")
+        except InvalidInput as error:
+            raise SagaNotFound(saga_id) from error
         return await self._ask(lambda reply: AwaitOutcome(saga_id, reply))
 
     async def idle(self) -> None:
@@ -212,17 +223,20 @@ class Worker:
     # On the engine's thread
 
     def _drive(self) -> None:
-        """Turn the engine until the last message; an error that ends it reaches the event loop through `_end`."""
-        error: Exception | None = None
+        """Turn the engine until the last message; whatever ends it reaches the event loop through `_end`."""
+        error: BaseException | None = None
         try:
             self._turn_until_closed()
-        except Exception as failure:
+        except BaseException as failure:
             log.exception("the worker's engine ended")
             error = failure
         try:
             self._engine.finish(record=error is None)
-        finally:
-            self._loop.call_soon_threadsafe(self._end, error)
+        except BaseException as failure:
+            log.exception("the worker's engine did not release everything")
+            error = error or failure
+        with suppress(RuntimeError):  # the event loop is closed: nothing waits for the engine
+            self._loop.call_soon_threadsafe(self._end, None if error is None else contained(error))
 
     def _turn_until_closed(self) -> None:
         messages: Sequence[EngineMessage] = ()

@@ -36,7 +36,7 @@ def explain(error: psycopg.Error, *, place: str, url: str) -> SagaledgerError:
     detail = first_line(error)
     if isinstance(error, psycopg.IntegrityError):
         return DamagedLedger(f"{place} refuses what was to be written: {detail}")
-    if isinstance(error, psycopg.DataError) or error.sqlstate == "54000":
+    if isinstance(error, psycopg.DataError) or (error.sqlstate or "").startswith("54"):  # 54: a limit of the server
         return InvalidInput(f"a value cannot be stored in {place}: {detail}")
     match error.sqlstate:
         case None if _REFUSED_LOGIN.search(detail):

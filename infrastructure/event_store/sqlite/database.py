@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any, Final
 from uuid import UUID
 
-from ....domain.errors import SagaledgerError
+from ....domain.errors import InvalidInput, SagaledgerError
 from ...errors import DamagedLedger, NotALedger, OutcomeUnknown, PermanentlyUnavailable, Unavailable
 from ..forking import leave_to_parent, on_fork
 from ..schema_version import check_version
@@ -234,6 +234,10 @@ class SqliteDatabase:
                 return DamagedLedger(f"{self.path} refuses what was to be written: {error}")
             case sqlite3.SQLITE_ERROR if str(error).startswith("no such "):
                 return NotALedger(f"{self.path} lost a part of its schema ({error}): restore it from a backup")
+            case sqlite3.SQLITE_TOOBIG | sqlite3.SQLITE_MISMATCH:
+                return InvalidInput(f"a value cannot be stored in {self.path}: {error}")
+            case None if "binding parameter" in str(error):
+                return InvalidInput(f"a value cannot be stored in {self.path}: {error}")
             case code if code in _OUTAGES:
                 return Unavailable(f"{self.path} cannot be used: {error}")
             case _:

@@ -52,10 +52,12 @@ class SqliteWorkQueue:
                 raise SupersededWorker(*token)
 
     def retire(self, token: FencingToken) -> None:
-        with self._file.writing() as connection:
-            _release_all(connection, token.worker_id, microseconds_now())
-            connection.execute(SQL["retire"], token)
-        self._lock.release()
+        try:
+            with self._file.writing() as connection:
+                _release_all(connection, token.worker_id, microseconds_now())
+                connection.execute(SQL["retire"], token)
+        finally:
+            self._lock.release()  # the next worker releases what this one could not
 
     def take_over(self) -> list[str]:
         """Return no worker: the lock admits one, and `register` ended the leases of the dead."""

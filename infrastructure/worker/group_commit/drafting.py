@@ -9,6 +9,7 @@ from itertools import islice
 from msgspec.structs import replace
 
 from ...ledger.stream_cache import NotDecidableYet, StreamCache, StreamsUnsettled
+from ...runtime.user_code import contained, is_interruption
 from ..coordination.lease import Lease
 from ..held_sagas import HeldSaga, HeldSagas
 from ..start_queue import StartQueue
@@ -67,16 +68,18 @@ class Drafter:
         """Draft one transition, unless the batch is full; a saga that cannot be decided on is let go of."""
         if batch.is_full:
             return
-        transition = self._transition(saga, now)
         try:
-            transition.build()
+            transition = self._transition(saga, now).build()
         except StreamsUnsettled:
             self._undecided.add(saga.saga_id)
             raise
         except NotDecidableYet:
             raise
-        except Exception as error:  # noqa: BLE001 -- the failure of one saga must not stop the others
-            self._settler.leave_alone(saga, error)
+        except BaseException as error:
+            if is_interruption(error):
+                raise
+            self._held.mark_decided(saga.saga_id)
+            self._settler.leave_alone(saga, contained(error))
             return
         self._held.mark_decided(saga.saga_id)
         if not transition.writes:
@@ -91,4 +94,5 @@ class Drafter:
         meta = self._lease.meta if start is None else replace(self._lease.meta, actor=start.meta.actor)
         draft = self._stream_cache.draft(saga.saga_id, meta, causation_position=saga.position)
         worker_id = self._lease.token.worker_id
-        return Transition(saga, saga.definition, saga.state, draft, worker_id, now, draining=self._held.draining)
+        draining = self._held.draining or saga.unread is not None
+        return Transition(saga, saga.definition, saga.state, draft, worker_id, now, draining=draining)

@@ -13,6 +13,7 @@ from ...ledger.context import LedgerContext
 from ...ledger.stream_cache import StreamCache
 from ..coordination.contention import Contention
 from ..coordination.lease import Lease
+from ..coordination.put_backs import PutBacks
 from ..held_sagas import HeldSaga, HeldSagas
 from ..messages import TurnResult
 from ..start_queue import StartQueue
@@ -37,6 +38,7 @@ class GroupCommit:
         sub_sagas: SubSagas,
         waiters: Waiters,
         contention: Contention,
+        put_backs: PutBacks,
         result: TurnResult,
     ) -> None:
         self._log = context.backend
@@ -45,11 +47,12 @@ class GroupCommit:
         self._starts = starts
         self._sub_sagas = sub_sagas
         self._contention = contention
+        self._put_backs = put_backs
         self._result = result
         cache = StreamCache(context.app, context.backend, context.codec, between_reads=lease.keep)
         pipeline = Pipeline(context.backend, lease, context.clock)
         redrafting = Redrafting(pipeline, cache, held)
-        settler = Settler(held, starts, sub_sagas, waiters, cache, redrafting, contention, result.dispatch)
+        settler = Settler(held, starts, sub_sagas, waiters, cache, redrafting, contention, put_backs, result.dispatch)
         self._stream_cache = cache
         self._pipeline = pipeline
         self._redrafting = redrafting
@@ -70,6 +73,7 @@ class GroupCommit:
             return
         stale = self._settle_sent()
         self._sub_sagas.ask_to_turn_back()  # it appends: not while an append of this worker is under way
+        self._put_backs.flush()
         self._pipeline.send()
         self.refresher.refresh(stale)
         self._stream_cache.trim()
@@ -111,6 +115,10 @@ class GroupCommit:
         self._held.draining = True
         self._redrafting.withdraw_all()
 
+    def write_snapshots(self) -> None:
+        """Write the snapshots that are due. Raises `Unavailable`."""
+        self._stream_cache.snapshot()
+
     def give_up(self) -> None:
         """Stop trying to append to a database that does not answer; safe to call from another thread."""
         self._pipeline.giving_up = True
@@ -131,6 +139,7 @@ class GroupCommit:
         self._result.dispatch.clear()
         self._pipeline.clear()
         self._sub_sagas.forget()
+        self._put_backs.clear()
         self.forget_reads()
 
     @property
@@ -146,8 +155,7 @@ class GroupCommit:
         unwritten = self._settler.settle_batch(answered)
         if unwritten:
             self._redrafting.withdraw_with(unwritten)
-        else:
-            self._stream_cache.snapshot(unsent=[transition.draft.overlay for transition in self._pipeline.drafted])
+        self._stream_cache.snapshot()
         return [transition.saga for transition in unwritten]
 
     def _hand_back(self) -> None:

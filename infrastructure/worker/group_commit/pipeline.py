@@ -7,12 +7,11 @@ from collections.abc import Container, Iterator, Mapping
 from typing import TypeVar
 
 from ...errors import OutcomeUnknown, Unavailable
-from ...event_store.append_call import AppendOutcome
 from ...event_store.event_log import EventLog
 from ...runtime.clock import Clock
 from ..coordination.lease import Lease
 from .batch import BATCH_SAGAS_MAX, TransitionBatch
-from .in_flight import InFlightBatch
+from .in_flight import InFlightBatch, TransitionOutcome
 from .transition import Transition
 
 log = logging.getLogger(__name__)
@@ -86,7 +85,7 @@ class Pipeline:
             self._sent_at = self._clock.monotonic()
             self._sent = InFlightBatch(self._log, self._lease.token, list(batch), batch.stream_ids)
 
-    def receive(self) -> list[tuple[Transition, AppendOutcome]]:
+    def receive(self) -> list[tuple[Transition, TransitionOutcome]]:
         """Wait for the log's answer, appending the same call again while it does not come.
 
         Returns the outcome of each transition; nothing if no batch was sent. Raises `SupersededWorker`, and
@@ -98,7 +97,7 @@ class Pipeline:
         wait_seconds = RETRY_SECONDS_MIN
         while True:
             try:
-                outcomes = sent.receipt().outcomes
+                outcomes = sent.outcomes()
             except (Unavailable, OutcomeUnknown) as error:
                 if self.giving_up:
                     raise
@@ -107,7 +106,7 @@ class Pipeline:
                 wait_seconds = min(2 * wait_seconds, RETRY_SECONDS_MAX)
             else:
                 self._sent = None
-                return list(zip(sent.transitions, outcomes, strict=True))
+                return outcomes
 
     def abandon(self) -> None:
         """Wait no longer for the batch that was sent."""

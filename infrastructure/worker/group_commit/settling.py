@@ -5,14 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from ...event_store.append_call import Appended, AppendOutcome, Conflict
+from ....domain.errors import UnknownEvent
+from ...event_store.append_call import Appended, Conflict
+from ...event_store.codec import UnreadableEvent
 from ...ledger.stream_cache import StreamCache
+from ...runtime.user_code import shown
 from ..coordination.contention import Contention
+from ..coordination.put_backs import PutBacks
 from ..held_sagas import HeldSaga, HeldSagas
 from ..messages import Dispatch
 from ..start_queue import StartQueue
 from ..sub_sagas import SubSagas
 from ..waiters import Waiters
+from .in_flight import Rejected, TransitionOutcome
 from .redrafting import Redrafting
 from .transition import Transition, context_of
 
@@ -31,6 +36,7 @@ class Settler:
         stream_cache: StreamCache,
         redrafting: Redrafting,
         contention: Contention,
+        put_backs: PutBacks,
         dispatches: list[Dispatch],
     ) -> None:
         self._held = held
@@ -40,10 +46,11 @@ class Settler:
         self._stream_cache = stream_cache
         self._redrafting = redrafting
         self._contention = contention
+        self._put_backs = put_backs
         self._dispatches = dispatches
 
-    def settle_batch(self, answered: Sequence[tuple[Transition, AppendOutcome]]) -> list[Transition]:
-        """Settle a batch that the log has answered; returns the transitions that conflicted and were not written."""
+    def settle_batch(self, answered: Sequence[tuple[Transition, TransitionOutcome]]) -> list[Transition]:
+        """Settle a batch that the log has answered; returns the transitions that were not written."""
         unwritten: list[Transition] = []
         contested: list[Conflict] = []
         for transition, outcome in answered:
@@ -52,6 +59,11 @@ class Settler:
                 unwritten.append(transition)
                 if outcome.stream_id != transition.saga.saga_id:
                     contested.append(outcome)
+            elif isinstance(outcome, Rejected):
+                self._stream_cache.evict(transition.draft.overlay)
+                unwritten.append(transition)
+                if outcome.error is not None:
+                    self.leave_alone(transition.saga, outcome.error)
             else:
                 self.settle(transition, outcome)
         self._contention.note_conflicts(contested, len(answered))
@@ -74,22 +86,41 @@ class Settler:
             self._held.release(saga.saga_id)
             self._waiters.notify(saga.state)
             return
+        if saga.unread is not None and not (saga.outcomes or saga.state.in_flight):
+            self._put_back(saga, saga.unread)
+            return
         self._held.wake_at(saga.saga_id, transition.wake_at)
         if transition.more or self._sub_sagas.unseen(transition):
             self._held.wake(saga.saga_id)
 
     def leave_alone(self, saga: HeldSaga, error: Exception) -> None:
-        """Let go of a saga that cannot be decided on, until someone writes to it or another worker tries.
+        """Deal with a saga that cannot be read, decided on or written, for whatever reason.
 
-        Raises `Unavailable`.
+        A start is rejected. A saga that this worker cannot read, and another one may, is put back for others. Any other
+        saga asks for a person in its next transition. Raises `Unavailable`, and the error itself if that transition
+        fails as well: then the saga is not the reason.
         """
         start = self._starts.starting(saga.saga_id)
         if start is not None:
             self._starts.reject(start, error)
             self._held.release(saga.saga_id)
-            return
+        elif isinstance(error, UnreadableEvent) and _others_may_read(saga, error):
+            is_recordable = error.stream_id != saga.saga_id and saga.unread is None
+            if is_recordable and (saga.outcomes or saga.state.in_flight):
+                saga.unread = error
+                self._held.wake(saga.saga_id)
+            else:
+                self._put_back(saga, error)
+        elif saga.fault is not None:
+            raise error
+        else:
+            log.error("saga %s needs a person, because of an error: %s", saga.saga_id, shown(error), exc_info=error)
+            saga.fault = error
+            self._held.wake(saga.saga_id)
+
+    def _put_back(self, saga: HeldSaga, error: UnreadableEvent) -> None:
         self._held.release(saga.saga_id)
-        log.error("saga %s is left alone until someone writes to it: %s", saga.saga_id, error, exc_info=error)
+        self._put_backs.add(saga.saga_id, saga.definition.name, saga.definition.version, error)
         self._waiters.answer(saga.saga_id, error)
 
     def _discard(self, transition: Transition, conflict: Conflict) -> None:
@@ -101,3 +132,12 @@ class Settler:
         if start is not None and conflict.stream_id == saga_id:
             self._held.release(saga_id)
             self._starts.answer_existing(start)
+
+
+def _others_may_read(saga: HeldSaga, error: UnreadableEvent) -> bool:
+    """Whether nothing can be recorded for a saga, or a newer worker can go on with it.
+
+    Without reading all of a saga's own stream nothing can be written to it. An event of a participant that this worker
+    does not know is no one's fault, and newer workers know it.
+    """
+    return error.stream_id == saga.saga_id or isinstance(error.__cause__, UnknownEvent)

@@ -24,9 +24,12 @@ from ....domain.saga.state import RUNNING, WAITING, SagaState
 from ....domain.saga.step import Step, StepContext
 from ....domain.saga.step_kind import LocalResult
 from ...event_store.append_call import Append, Appended
+from ...event_store.codec import UnreadableEvent
 from ...event_store.work_queue import QueueEntry
 from ...ledger.append_builder import AppendBuilder, NotDecidableYet
+from ...runtime.user_code import is_interruption
 from ..held_sagas import HeldSaga
+from .parking import parking_events
 
 HOLD_SECONDS = 5.0
 """A saga that waits longer than this goes back to the work queue, so that it occupies no memory here."""
@@ -60,6 +63,12 @@ class Transition(Struct, eq=False):
     def build(self) -> Transition:
         """Draft everything. Raises `NotDecidableYet` when streams of participants have to be read first."""
         saga = self.saga
+        if saga.fault is not None:
+            for event in parking_events(saga, self.definition, saga.fault, self.now):
+                self._record(event)
+            self.dealt_with = len(saga.outcomes)
+            self.leaves = self._may_leave
+            return self
         if saga.saga_start is not None:
             self._record(saga.saga_start.fact(self.now))
             self.draft.handle(saga.saga_start.commands(), self.now, beginning=True)
@@ -89,6 +98,7 @@ class Transition(Struct, eq=False):
             saga.position = appended.first_position + self.draft.last_own
         saga.saga_start = None
         saga.lost = False
+        saga.fault = None
         saga.state = self.state
         del saga.outcomes[: self.dealt_with]
 
@@ -174,9 +184,11 @@ class Transition(Struct, eq=False):
             commands = self.invoke(step, context, self.definition.read_input(self.state.input))
             count = self.draft.handle(commands, self.now)
             outcome: AttemptOutcome = Success(Raw(msgspec.json.encode(LocalResult(count))))
-        except NotDecidableYet:
+        except (NotDecidableYet, UnreadableEvent):
             raise
-        except Exception as error:  # noqa: BLE001 -- an exception of a step is its outcome, and is recorded
+        except BaseException as error:
+            if is_interruption(error):
+                raise
             outcome = failure_of(error, local=True)
         self._record(outcome_event(self.definition, self.state, attempt, outcome, self.now))
 
@@ -196,9 +208,11 @@ class Transition(Struct, eq=False):
         try:
             commands = hook(self.definition.read_input(self.state.input), *arguments)
             self.draft.handle(commands, self.now)
-        except NotDecidableYet:
+        except (NotDecidableYet, UnreadableEvent):
             raise
-        except Exception as error:  # noqa: BLE001 -- a failing hook must not lose the end of the saga
+        except BaseException as error:
+            if is_interruption(error):
+                raise
             cause = f"{name} gave up ({type(error).__name__})"
             self._record(InterventionRequired(self.now, name, FORWARD, cause))
             return False

@@ -16,7 +16,7 @@ from ....domain.saga.step import Step, StepContext
 from ...event_store.event_row import STATE_BYTES_MAX
 from ...runtime.failpoints import failpoint
 from ..messages import AttemptEnded, Dispatch
-from .thread_runner import ThreadRunner
+from .thread_runner import NoThreadFree, ThreadRunner
 
 RESULT_BYTES_MAX = STATE_BYTES_MAX - 4096
 """The most bytes of one result: its event has a few other fields as well."""
@@ -25,7 +25,8 @@ RESULT_BYTES_MAX = STATE_BYTES_MAX - 4096
 async def attempt(dispatch: Dispatch, threads: ThreadRunner) -> AttemptEnded:
     """Make an attempt: coroutines run on the event loop, plain functions on a thread.
 
-    An exception of the step is its outcome, and so is the cancellation of its task. Raises what ends the program.
+    Whatever the step raises is its outcome, also `KeyboardInterrupt` and `SystemExit`, and so is the cancellation of
+    its task. Ctrl-C reaches the program by its signal handler, which `asyncio.run` sets.
     """
     saga, step, context = dispatch.saga, dispatch.step, dispatch.context
     outcome: AttemptOutcome
@@ -36,12 +37,14 @@ async def attempt(dispatch: Dispatch, threads: ThreadRunner) -> AttemptEnded:
         with failpoint("call", step.name, context.direction):
             result = await _call(step, context, value, threads)
         outcome = Success(write_result(step.name, result))
-    except (KeyboardInterrupt, GeneratorExit):  # the program ends, or the event loop
-        raise
+    except NoThreadFree as error:
+        outcome = failure_of(error, local=True)
     except TimeoutError as error:
         seconds = step.timeout_of(context.direction)
         outcome = failure_of(error if str(error) or seconds is None else TimeoutError(f"no outcome in {seconds:g} s"))
-    except BaseException as error:  # noqa: BLE001 -- it is recorded; a step must neither end the worker nor lose its outcome
+    except BaseException as error:
+        if isinstance(error, GeneratorExit) and not _on_running_loop():  # this coroutine is closed: nobody listens
+            raise
         outcome = failure_of(error, local=not called)  # a step that was not called had no effect
     return AttemptEnded(saga, dispatch.attempt, outcome)
 
@@ -69,3 +72,11 @@ def write_result(step: str, result: Any) -> Raw:
     if len(written) > RESULT_BYTES_MAX:
         raise PayloadTooLarge(f"the result of step {step!r}", len(written), RESULT_BYTES_MAX)
     return Raw(written)
+
+
+def _on_running_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

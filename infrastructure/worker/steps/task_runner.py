@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 
+from ....domain.saga.events import Effect, Failure
+from ....domain.saga.outcome import Failed
 from ..messages import AttemptEnded, Dispatch
 from .attempt import attempt
 from .thread_runner import ThreadRunner
+
+log = logging.getLogger(__name__)
 
 
 class TaskRunner:
@@ -47,4 +52,10 @@ class TaskRunner:
             await asyncio.wait(self._tasks)
 
     async def _make(self, dispatch: Dispatch) -> None:
-        self._notify(await attempt(dispatch, self._threads))
+        try:
+            ended = await attempt(dispatch, self._threads)
+        except Exception as error:  # an error of this program: the attempt has an outcome all the same
+            log.exception("an attempt at step %s of saga %s broke off", dispatch.step.name, dispatch.saga.saga_id)
+            failure = Failure(type(error).__name__, "the attempt broke off: the log of the worker says why")
+            ended = AttemptEnded(dispatch.saga, dispatch.attempt, Failed(failure, Effect.UNKNOWN, retryable=True))
+        self._notify(ended)

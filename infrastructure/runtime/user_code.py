@@ -1,0 +1,33 @@
+"""What the code of an app raises, kept from ending the program or the thread that called it.
+
+Steps, participants, upcasters and hooks are the app's. Whatever they raise concerns the saga or the stream for which
+they were called, and nothing else, even `SystemExit`, `GeneratorExit` or `asyncio.CancelledError`.
+"""
+
+from __future__ import annotations
+
+from threading import current_thread, main_thread
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Returns whether an error may be Ctrl-C, which Python raises in the main thread wherever that is."""
+    return isinstance(error, KeyboardInterrupt) and current_thread() is main_thread()
+
+
+def shown(error: BaseException) -> str:
+    """Returns the text of an error, or what there is to say of one that cannot be shown."""
+    try:
+        return str(error)
+    except BaseException as failure:
+        if is_interruption(failure):
+            raise
+        return f"its text cannot be shown: __str__ raised {type(failure).__name__}"
+
+
+def contained(error: BaseException) -> Exception:
+    """Returns an error that can be raised and handled anywhere: itself, or a `RuntimeError` that it caused."""
+    if isinstance(error, Exception):
+        return error
+    standing_in = RuntimeError(f"code of the app raised {type(error).__name__} ({shown(error)})")
+    standing_in.__cause__ = error
+    return standing_in
