@@ -16,24 +16,17 @@ from .events import (
     FORWARD,
     Action,
     CancelRequested,
-    CompensationFailed,
-    CompensationStarted,
     DeadlineExceeded,
     Direction,
-    Effect,
     InterventionRequired,
     InterventionResolved,
     SagaCompensated,
     SagaCompleted,
     SagaStarted,
     SignalReceived,
-    StepCompensated,
     StepFailed,
     StepOutcomeUnknown,
-    StepStarted,
     StepSucceeded,
-    Wait,
-    WaitKind,
 )
 from .signals import OpenSignals
 from .state import (
@@ -41,16 +34,14 @@ from .state import (
     FAILED,
     PENDING,
     RETRYING,
-    RUNNING,
     SKIPPED,
-    UNTOUCHED,
-    WAITING,
     Intervention,
     SagaState,
     Status,
     StepProgress,
     StepState,
 )
+from .step_changes import STEP_CHANGES, Steps, ended_wait, step_succeeded
 
 
 def rebuild(saga_id: str, events: Iterable[Event]) -> SagaState:
@@ -60,10 +51,10 @@ def rebuild(saga_id: str, events: Iterable[Event]) -> SagaState:
 
 def evolve(state: SagaState, event: Event) -> SagaState:
     """Returns the state after one more event. An event of an unknown type only raises the version."""
-    change_steps = _STEP_CHANGES.get(type(event))
+    change_steps = STEP_CHANGES.get(type(event))
     if change_steps is None or (isinstance(event, StepSucceeded) and event.pivot):
         return _evolve_saga(state, event)
-    wait = _ended_wait(state.steps, event) if state.signals else None
+    wait = ended_wait(state.steps, event) if state.signals else None
     steps = {**state.steps}
     change_steps(steps, event)
     if wait is None:
@@ -81,7 +72,7 @@ def fold_all(state: SagaState, events: Iterable[Event]) -> SagaState:
     """
     run: _Run | None = None
     for event in events:
-        change_steps = _STEP_CHANGES.get(type(event))
+        change_steps = STEP_CHANGES.get(type(event))
         if change_steps is None:
             if isinstance(event, SignalReceived):
                 run = run or _Run(state)
@@ -110,7 +101,7 @@ class _Run:
 
     def change_steps(self, change: Callable[[Steps, Any], None], event: Event) -> None:
         if self._signals is not None:
-            wait = _ended_wait(self._steps, event)
+            wait = ended_wait(self._steps, event)
             if wait is not None:
                 self._signals.take(cast("StepSucceeded | StepFailed", event).step, wait)
         change(self._steps, event)
@@ -129,84 +120,6 @@ class _Run:
         signals = state.signals if self._signals is None else self._signals.folded()
         version = state.version + self._count
         return replace(state, version=version, updated_at=self._at, steps=self._steps, signals=signals)
-
-
-# Events about one direction of one step change the steps alone
-
-Steps = dict[str, StepState]
-
-
-def _step_started(steps: Steps, event: StepStarted) -> None:
-    step = steps.get(event.step, UNTOUCHED)
-    progress, since = (RUNNING, None) if event.wait is None else (WAITING, event.at)
-    forward = replace(
-        step.forward, progress=progress, attempt=event.attempt, retry_at=None, wait=event.wait, waits_since=since
-    )
-    steps[event.step] = StepState(forward, step.compensation)
-
-
-def _step_succeeded(steps: Steps, event: StepSucceeded) -> None:
-    step = steps.get(event.step, UNTOUCHED)
-    steps[event.step] = StepState(_done(step.forward, event), step.compensation)
-
-
-def _step_failed(steps: Steps, event: StepFailed) -> None:
-    step = steps.get(event.step, UNTOUCHED)
-    steps[event.step] = StepState(_failed(step.forward, event), step.compensation)
-
-
-def _compensation_started(steps: Steps, event: CompensationStarted) -> None:
-    step = steps.get(event.step, UNTOUCHED)
-    compensation = replace(step.compensation, progress=RUNNING, attempt=event.attempt, retry_at=None)
-    steps[event.step] = StepState(step.forward, compensation)
-
-
-def _step_compensated(steps: Steps, event: StepCompensated) -> None:
-    step = steps.get(event.step, UNTOUCHED)
-    steps[event.step] = StepState(step.forward, _done(step.compensation, event))
-
-
-def _compensation_failed(steps: Steps, event: CompensationFailed) -> None:
-    step = steps.get(event.step, UNTOUCHED)
-    steps[event.step] = StepState(step.forward, _failed(step.compensation, event))
-
-
-def _done(progress: StepProgress, event: StepSucceeded | StepCompensated) -> StepProgress:
-    return replace(progress, progress=DONE, result=event.result, error=None)
-
-
-def _failed(progress: StepProgress, event: StepFailed | CompensationFailed) -> StepProgress:
-    return replace(
-        progress,
-        progress=FAILED if event.retry_at is None else RETRYING,
-        failures=progress.failures + 1,
-        possibly_executed=progress.possibly_executed or event.effect is Effect.UNKNOWN,
-        retry_at=event.retry_at,
-        error=event.error,
-    )
-
-
-def _ended_wait(steps: Mapping[str, StepState], event: Event) -> Wait | None:
-    """Returns what a step waited for if this event ends its waiting for a signal."""
-    if not isinstance(event, (StepSucceeded, StepFailed)):
-        return None
-    progress = steps.get(event.step, UNTOUCHED).forward
-    wait = progress.wait
-    ends = progress.progress is WAITING and wait is not None and wait.kind is WaitKind.SIGNAL
-    return wait if ends else None
-
-
-_STEP_CHANGES: dict[type[Event], Callable[[Steps, Any], None]] = {
-    StepStarted: _step_started,
-    StepSucceeded: _step_succeeded,
-    StepFailed: _step_failed,
-    CompensationStarted: _compensation_started,
-    StepCompensated: _step_compensated,
-    CompensationFailed: _compensation_failed,
-}
-
-
-# Every other event changes more of the saga than its steps
 
 
 def _evolve_saga(state: SagaState, event: Event) -> SagaState:
@@ -245,7 +158,7 @@ def _with_progress(
 
 def _pivot_succeeded(state: SagaState, event: StepSucceeded) -> SagaState:
     steps = {**state.steps}
-    _step_succeeded(steps, event)
+    step_succeeded(steps, event)
     return _next(state, event, steps=steps, past_pivot=True)
 
 

@@ -1,0 +1,103 @@
+"""Folds the events about one step in one direction: they change the saga's steps alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from ..event import Event
+from .events import (
+    CompensationFailed,
+    CompensationStarted,
+    Effect,
+    StepCompensated,
+    StepFailed,
+    StepStarted,
+    StepSucceeded,
+    Wait,
+    WaitKind,
+)
+from .state import (
+    DONE,
+    FAILED,
+    RETRYING,
+    RUNNING,
+    UNTOUCHED,
+    WAITING,
+    StepProgress,
+    StepState,
+)
+
+Steps = dict[str, StepState]
+
+
+def _step_started(steps: Steps, event: StepStarted) -> None:
+    step = steps.get(event.step, UNTOUCHED)
+    progress, since = (RUNNING, None) if event.wait is None else (WAITING, event.at)
+    forward = replace(
+        step.forward, progress=progress, attempt=event.attempt, retry_at=None, wait=event.wait, waits_since=since
+    )
+    steps[event.step] = StepState(forward, step.compensation)
+
+
+def step_succeeded(steps: Steps, event: StepSucceeded) -> None:
+    step = steps.get(event.step, UNTOUCHED)
+    steps[event.step] = StepState(_done(step.forward, event), step.compensation)
+
+
+def _step_failed(steps: Steps, event: StepFailed) -> None:
+    step = steps.get(event.step, UNTOUCHED)
+    steps[event.step] = StepState(_failed(step.forward, event), step.compensation)
+
+
+def _compensation_started(steps: Steps, event: CompensationStarted) -> None:
+    step = steps.get(event.step, UNTOUCHED)
+    compensation = replace(step.compensation, progress=RUNNING, attempt=event.attempt, retry_at=None)
+    steps[event.step] = StepState(step.forward, compensation)
+
+
+def _step_compensated(steps: Steps, event: StepCompensated) -> None:
+    step = steps.get(event.step, UNTOUCHED)
+    steps[event.step] = StepState(step.forward, _done(step.compensation, event))
+
+
+def _compensation_failed(steps: Steps, event: CompensationFailed) -> None:
+    step = steps.get(event.step, UNTOUCHED)
+    steps[event.step] = StepState(step.forward, _failed(step.compensation, event))
+
+
+def _done(progress: StepProgress, event: StepSucceeded | StepCompensated) -> StepProgress:
+    return replace(progress, progress=DONE, result=event.result, error=None)
+
+
+def _failed(progress: StepProgress, event: StepFailed | CompensationFailed) -> StepProgress:
+    return replace(
+        progress,
+        progress=FAILED if event.retry_at is None else RETRYING,
+        failures=progress.failures + 1,
+        possibly_executed=progress.possibly_executed or event.effect is Effect.UNKNOWN,
+        retry_at=event.retry_at,
+        error=event.error,
+    )
+
+
+def ended_wait(steps: Mapping[str, StepState], event: Event) -> Wait | None:
+    """Returns what a step waited for if this event ends its waiting for a signal."""
+    if not isinstance(event, (StepSucceeded, StepFailed)):
+        return None
+    progress = steps.get(event.step, UNTOUCHED).forward
+    wait = progress.wait
+    ends = progress.progress is WAITING and wait is not None and wait.kind is WaitKind.SIGNAL
+    return wait if ends else None
+
+
+STEP_CHANGES: dict[type[Event], Callable[[Steps, Any], None]] = {
+    StepStarted: _step_started,
+    StepSucceeded: step_succeeded,
+    StepFailed: _step_failed,
+    CompensationStarted: _compensation_started,
+    StepCompensated: _step_compensated,
+    CompensationFailed: _compensation_failed,
+}
