@@ -61,7 +61,7 @@ def _attribute(name: str, module_name: str, attribute: str) -> object:
                 "installed packages"
             ) from error
         raise AppNotLoaded(f"--app {name!r}: {module_name} imports {error.name!r}, which is not installed") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise AppNotLoaded(
             f"--app {name!r}: importing {module_name} failed: {type(error).__name__}: {error}"
         ) from error

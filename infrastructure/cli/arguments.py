@@ -1,7 +1,8 @@
-"""Arguments that several commands share: an actor, a reason, a JSON value."""
+"""Arguments that several commands share: an actor, a reason, a JSON value, a number within bounds."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -9,8 +10,29 @@ from cyclopts import Parameter
 
 from .usage import UsageError
 
+INTEGER_MAX = 2**63 - 1
+"""The largest integer that a database stores."""
+SECONDS_MAX = 10.0**9
+"""The longest wait, in seconds: 31 years."""
+UTF8_MARK = b"\xef\xbb\xbf"
+
 Reason: TypeAlias = Annotated[str, Parameter(help="Why; it stays on record.")]
 Actor: TypeAlias = Annotated[str | None, Parameter(help="Who decides it [default: the user of this shell].")]
+
+
+def between(least: float, most: float) -> Callable[[Any, Any], None]:
+    """Return a validator of an option: a number from `least` to `most`, so neither NaN nor infinite."""
+
+    def validate(_: Any, value: Any) -> None:
+        if value is not None and not least <= value <= most:
+            raise ValueError(f"Must be from {least:,} to {most:,}.")
+
+    return validate
+
+
+POSITION = between(0, INTEGER_MAX)
+"""The bounds of a position of the log, or of a version."""
+WAIT_SECONDS = between(0, SECONDS_MAX)
 
 
 def stated(reason: str) -> str:
@@ -22,7 +44,21 @@ def stated(reason: str) -> str:
 
 def read_json(option: str, text: str | None) -> Any:
     """Return the JSON value of an option; None without one. Raises `UsageError` for any other text."""
+    return None if text is None else decode_json(option, text.encode())
+
+
+def decode_json(source: str, content: bytes) -> Any:
+    """Return the JSON value of some bytes, which may begin with a byte order mark.
+
+    `source` names where they are from. Raises `UsageError` for bytes that are no JSON in UTF-8, or nest too deeply.
+    """
     try:
-        return None if text is None else msgspec.json.decode(text)
+        return msgspec.json.decode(content.removeprefix(UTF8_MARK))
     except msgspec.DecodeError as error:
-        raise UsageError(f"{option} is not JSON: {error}") from error
+        raise UsageError(f"{source} is not JSON: {error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{source} is not UTF-8 ({error.reason}): convert it, for example with iconv -f ISO-8859-1 -t UTF-8"
+        ) from error
+    except RecursionError as error:
+        raise UsageError(f"{source} nests too deeply: store it elsewhere and pass a reference") from error

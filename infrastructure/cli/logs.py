@@ -7,6 +7,8 @@ import os
 import traceback
 
 from .output.answer import say
+from .output.streams import write_message
+from .output.text import error_text
 
 
 class _OneLineHandler(logging.Handler):
@@ -16,10 +18,11 @@ class _OneLineHandler(logging.Handler):
         text = record.getMessage()
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
-            text = f"{text}: {type(error).__name__}: {error}"
+            text = f"{text}: {type(error).__name__}: {error_text(error)}"
         say(f"sagaledger: {record.levelname.lower()}: {text}")
         if error is not None and os.environ.get("SAGALEDGER_DEBUG") == "1":
-            traceback.print_exception(error)
+            for line in "".join(traceback.format_exception(error)).splitlines():
+                write_message(line)
 
 
 def show_warnings() -> None:

@@ -7,15 +7,19 @@ import sys
 from typing import NoReturn
 
 from .exit_codes import ExitCode
+from .output.streams import AnswerNotWritten, discard_answer, flush_answer, prepare_streams, write_message
+from .output.text import error_text, one_line
+from .usage import require_unicode
 
 
 def main() -> NoReturn:
     """Run the command line of this process."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a character must not fail a command
+    prepare_streams()
     code = run(sys.argv[1:])
-    _flush()
+    try:
+        flush_answer()
+    except (AnswerNotWritten, BrokenPipeError):  # `run` has said so, or has ended with another error
+        discard_answer()
     raise SystemExit(int(code))
 
 
@@ -26,14 +30,20 @@ def run(words: list[str]) -> ExitCode:
     from .registry import build
 
     try:
+        for number, word in enumerate(words, start=1):
+            require_unicode(f"argument {number}", word)
         result = build()(_command_first(words))
-        sys.stdout.flush()
+        flush_answer()
     except CycloptsError as error:
         return _fail(_usage(error), ExitCode.USAGE)
     except KeyboardInterrupt:
         return _fail("interrupted", ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        return _reader_left()
+    except BrokenPipeError:  # the reader of stdout has closed it, as `| head` does: that is no error
+        discard_answer()
+        return ExitCode.OK
+    except AnswerNotWritten as error:
+        discard_answer()
+        return _explain(error)
     except Exception as error:  # noqa: BLE001 -- the last boundary: a person reads what follows
         return _explain(error)
     return result if isinstance(result, ExitCode) else ExitCode.OK
@@ -54,41 +64,30 @@ def _explain(error: Exception) -> ExitCode:
     from ...domain.errors import SagaledgerError
 
     if os.environ.get("SAGALEDGER_DEBUG") == "1":
-        import traceback
-
-        traceback.print_exc()
+        _write_traceback(error)
     if isinstance(error, SagaledgerError):
         from .exit_codes import exit_code_of
 
-        return _fail(str(error), exit_code_of(error))
+        return _fail(error_text(error), exit_code_of(error))
     return _fail(
-        f"unexpected {type(error).__name__}: {error}; this is a bug: run it again with SAGALEDGER_DEBUG=1 "
+        f"unexpected {type(error).__name__}: {error_text(error)}; this is a bug: run it again with SAGALEDGER_DEBUG=1 "
         "and report the traceback",
         ExitCode.INTERNAL,
     )
 
 
+def _write_traceback(error: Exception) -> None:
+    import traceback
+
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        write_message(line)
+
+
 def _usage(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = " ".join(error_text(error).split())
     return f"{text} (see `sagaledger --help` and `sagaledger COMMAND --help`)"
 
 
 def _fail(message: str, code: ExitCode) -> ExitCode:
-    from .output.text import one_line
-
-    sys.stderr.write(f"sagaledger: {one_line(message)}\n")
+    write_message(f"sagaledger: {one_line(message)}")
     return code
-
-
-def _reader_left() -> ExitCode:
-    """End without an error when the reader of stdout has closed it, as `| head` does."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    return ExitCode.OK
-
-
-def _flush() -> None:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _reader_left()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import sys
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Group, Parameter
+
+from .output.text import shell_word
 
 EVERYWHERE = Group("Options of every command", sort_key=100)
 
@@ -39,7 +40,7 @@ class Options:
             line += ["--db", self.db]
         if self.app is not None:
             line += ["--app", self.app]
-        return shlex.join(line)
+        return " ".join(map(shell_word, line))
 
 
 DEFAULTS = Options()

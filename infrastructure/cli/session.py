@@ -66,7 +66,7 @@ def actor_or_user(actor: str | None) -> str:
     if actor:
         return actor
     try:
-        return getpass.getuser()
+        return getpass.getuser().encode("utf-8", "backslashreplace").decode()  # the name may not be Unicode
     except (KeyError, OSError):  # a container may run as a user that has no name
         return f"uid {os.getuid()}"
 

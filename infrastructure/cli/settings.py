@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 
+from .usage import require_unicode
+
 DEFAULT_DB = "sqlite:///sagaledger.db"
 
 
 def database() -> str:
-    """Return the URL of the ledger that `SAGALEDGER_DB` names."""
-    return os.environ.get("SAGALEDGER_DB") or DEFAULT_DB
+    """Return the URL of the ledger that `SAGALEDGER_DB` names. Raises `UsageError` if it is not Unicode."""
+    return _variable("SAGALEDGER_DB") or DEFAULT_DB
 
 
 def app() -> str | None:
-    """Return the name of the app in `SAGALEDGER_APP`; None without one."""
-    return os.environ.get("SAGALEDGER_APP") or None
+    """Return the name of the app in `SAGALEDGER_APP`; None without one. Raises `UsageError` if it is not Unicode."""
+    return _variable("SAGALEDGER_APP")
+
+
+def _variable(name: str) -> str | None:
+    value = os.environ.get(name)
+    return require_unicode(name, value) if value else None

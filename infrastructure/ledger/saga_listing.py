@@ -41,11 +41,12 @@ class SagaCursor(NamedTuple):
         started_at, _, saga_id = text.partition(",")
         try:
             instant = datetime.fromisoformat(started_at if saga_id else "")
-        except ValueError as error:
+            instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+        except (ValueError, OverflowError) as error:
             raise InvalidInput(
                 f"{text!r} is no cursor of a page of sagas: pass the one that the page before ended with"
             ) from error
-        return cls(instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant, saga_id)
+        return cls(instant, saga_id)
 
 
 class SagaPage(NamedTuple):

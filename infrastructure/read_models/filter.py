@@ -118,7 +118,10 @@ def _value(table: Table, column: Column[Any], value: Any) -> Any:
             return _BOOLEANS[str(value).lower()]
         if type_ is str:
             return storable_text(str(value))
-        return value if type_ is object else type_(value)
+        read = value if type_ is object else type_(value)
+        if type_ is int and not -(2**63) <= read < 2**63:
+            raise OverflowError("beyond the integers of a database")
+        return read
     except (ArithmeticError, ValueError, TypeError, KeyError) as error:
         raise InvalidInput(
             f"column {column.name!r} of view {table.name!r} takes {_KINDS.get(type_, type_.__name__)}, not {value!r}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
@@ -26,6 +27,8 @@ from ..output.table import Table
 from ..output.text import counted
 from ..usage import UsageError
 
+LIMIT_MAX = 10_000_000
+PER_SECOND_MIN = 1e-6
 MANY = Group("Options for many sagas at once, instead of an id", sort_key=90)
 COLUMNS = ("saga_id", "step", "outcome", "position", "cause", "error")
 
@@ -44,8 +47,10 @@ class BulkOptions:
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for numbers that cannot be used."""
-        if self.limit < 1 or self.per_second <= 0:
-            raise UsageError("--limit must be 1 or more, and --per-second is more than 0")
+        if not (1 <= self.limit <= LIMIT_MAX and PER_SECOND_MIN <= self.per_second < inf):
+            raise UsageError(
+                f"--limit must be from 1 to {LIMIT_MAX:,}, and --per-second a finite number of at least {PER_SECOND_MIN:g}"
+            )
 
     @property
     def filter(self) -> BulkFilter:

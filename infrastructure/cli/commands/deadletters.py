@@ -10,7 +10,7 @@ from ....projections.projection import Row
 from ...choreography.replay import replay as replay_delivery
 from ...errors import AppPartMissing
 from ...ledger.dead_letter_listing import list_dead_letters
-from ..arguments import Actor, stated
+from ..arguments import POSITION, Actor, stated
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.answer import answer, jsonable_row, say
@@ -61,7 +61,7 @@ def _cells(row: Row) -> list[Any]:
 @app.command
 def replay(
     service: str,
-    position: int,
+    position: Annotated[int, Parameter(validator=POSITION)],
     /,
     *,
     reason: Annotated[str, Parameter(help="Why it should succeed now; it stays on record.")],

@@ -73,13 +73,13 @@ def demo(
 
 
 def _tour(ledger: Ledger, saga_id: str, commands: list[str]) -> Iterable[Block]:
-    yield f"\nA declined order, undone: {saga_id}\n"
+    yield from ("", f"A declined order, undone: {saga_id}", "")
     yield timeline(saga_id, read_history(ledger.context, saga_id).entries)
     for view, columns, order in VIEWS:
         found = ledger.query(view, order=order, limit=ROWS)
-        yield f"\nThe view {view}, as of position {found.as_of_position}\n"
+        yield from ("", f"The view {view}, as of position {found.as_of_position}", "")
         yield Table(columns, [[row[name] for name in columns] for row in found.rows])
-    yield "\nLook closer\n"
+    yield from ("", "Look closer", "")
     yield from (f"  {command}" for command in commands)
 
 

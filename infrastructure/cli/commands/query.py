@@ -10,6 +10,7 @@ from ....projections.projection import Row
 from ...ledger.freshness import freshness, head_position
 from ...ledger.ledger import Ledger
 from ...ledger.view_operations import query_at, view_columns
+from ..arguments import POSITION, WAIT_SECONDS
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.answer import answer, jsonable_row, say
@@ -37,8 +38,10 @@ def query(
         Parameter(negative="", help="Order by this column; descending with - before it.", allow_leading_hyphen=True),
     ] = None,
     limit: Annotated[int, Parameter(help="The most rows.")] = 100,
-    wait_for: Annotated[int | None, Parameter(help="Answer only when the view has reached this position.")] = None,
-    timeout: Annotated[float, Parameter(help="How many seconds to wait for it.")] = 10.0,
+    wait_for: Annotated[
+        int | None, Parameter(help="Answer only when the view has reached this position.", validator=POSITION)
+    ] = None,
+    timeout: Annotated[float, Parameter(help="How many seconds to wait for it.", validator=WAIT_SECONDS)] = 10.0,
     at: Annotated[
         str | None,
         Parameter(

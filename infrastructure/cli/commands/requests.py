@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from ...event_store.start_requests import StartRequest
 from ...ledger.saga_listing import list_start_requests
+from ..arguments import between
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.answer import answer, jsonable_row, say
@@ -15,12 +16,15 @@ from ..output.remarks import worker_remark
 from ..output.table import Table
 from ..session import open_ledger
 
+ROWS_MAX = 10_000
 COLUMNS = ("saga_id", "status", "requested_at", "begins_at", "actor", "reason")
 
 
 def requests(
     *,
-    limit: Annotated[int, Parameter(help="The most requests to show; the oldest first.")] = 100,
+    limit: Annotated[
+        int, Parameter(help="The most requests to show; the oldest first.", validator=between(1, ROWS_MAX))
+    ] = 100,
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Sagas that programs asked for in their own transactions and that are not started: open, or refused and why."""

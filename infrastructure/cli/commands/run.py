@@ -16,6 +16,7 @@ from ...shop.order_import import read_file, write_rejects
 from ...shop.run_options import BrokerOptions, RunOptions, Style
 from ...shop.run_orders import run_orders
 from ..app_loader import SHOP
+from ..arguments import INTEGER_MAX
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.answer import answer, say
@@ -25,7 +26,8 @@ from ..output.text import counted
 from ..session import actor_or_user, app_name, database_url, open_or_create
 from ..usage import UsageError
 
-INTEGER_MAX = 2**63 - 1
+OPENING_STOCK_MAX = 10**12
+CONCURRENCY_MAX = 1_000_000
 PARTICIPANT = "from sagaledger.infrastructure.cli.main import main; main()"
 """The command line itself, for a process of each service."""
 StyleName: TypeAlias = Literal["orchestration", "choreography"]
@@ -91,10 +93,10 @@ def run(
 def _check(stock: int | None, seed: int, concurrency: int, style: StyleName, broker: str | None) -> None:
     if abs(seed) > INTEGER_MAX:
         raise UsageError(f"--seed {seed} is too large: use one of at most 63 bits")
-    if stock is not None and not 0 <= stock <= INTEGER_MAX:
-        raise UsageError(f"--opening-stock {stock} must be 0 or more pieces of each article")
-    if concurrency < 1:
-        raise UsageError(f"--concurrency {concurrency} must be 1 or more")
+    if stock is not None and not 0 <= stock <= OPENING_STOCK_MAX:
+        raise UsageError(f"--opening-stock {stock} must be from 0 to {OPENING_STOCK_MAX:,} pieces of each article")
+    if not 1 <= concurrency <= CONCURRENCY_MAX:
+        raise UsageError(f"--concurrency {concurrency} must be from 1 to {CONCURRENCY_MAX:,}")
     if broker is not None and style != "choreography":
         raise UsageError("--broker carries the events of services: add --style choreography")
 

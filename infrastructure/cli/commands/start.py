@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 from cyclopts import Parameter
 
 from ....domain.saga.state import SagaState, Status
@@ -15,6 +14,7 @@ from ...event_store.event_row import STATE_BYTES_MAX
 from ...ledger.ledger import Ledger
 from ...ledger.saga_start import Started
 from ...ledger.view_operations import create_views
+from ..arguments import WAIT_SECONDS, decode_json
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.answer import answer, say
@@ -36,7 +36,7 @@ def start(
     input: Annotated[str, Parameter(help="The saga's input: JSON, @FILE, or - for stdin.", allow_leading_hyphen=True)],  # noqa: A002 -- --input
     id: Annotated[str | None, Parameter(help="Its key: the saga's id is DEFINITION-KEY.")] = None,  # noqa: A002 -- --id
     wait: Annotated[bool, Parameter(negative="", help="Wait for its end; exits 1 unless it completed.")] = False,
-    timeout: Annotated[float, Parameter(help="How many seconds to wait.")] = 60.0,
+    timeout: Annotated[float, Parameter(help="How many seconds to wait.", validator=WAIT_SECONDS)] = 60.0,
     actor: Annotated[str | None, Parameter(help="Who starts it [default: the user of this shell].")] = None,
     at: Annotated[str | None, Parameter(help="Not before this time, UTC unless it has an offset.")] = None,
     options: Options = DEFAULTS,
@@ -102,15 +102,12 @@ def _read_input(given: str) -> Any:
         source, content = "--input", given.encode()
     if len(content) > INPUT_BYTES_MAX:
         raise UsageError(f"{source} is longer than {INPUT_BYTES_MAX:,} bytes: store it elsewhere and pass a reference")
-    try:
-        return msgspec.json.decode(content)
-    except msgspec.DecodeError as error:
-        raise UsageError(f"{source} is not JSON: {error}") from error
+    return decode_json(source, content)
 
 
 def _read_file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(INPUT_BYTES_MAX + 1)
-    except OSError as error:
-        raise UsageError(f"the input {path} cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+        raise UsageError(f"the input {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error

@@ -10,12 +10,14 @@ from cyclopts import Parameter
 
 from ...ledger.verification import LedgerVerification
 from ...ledger.verification import verify_ledger as verify_log_and_views
+from ..arguments import INTEGER_MAX
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.answer import Block, answer, say
 from ..output.progress import progress
 from ..output.table import Table
 from ..output.text import counted
+from ..output.timestamps import DIGITS_MAX
 from ..session import open_ledger, shown_database
 from ..usage import UsageError
 
@@ -77,4 +79,6 @@ def _read_head(text: str) -> tuple[int, bytes]:
     match = HEAD.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"--expect {text!r} is not POSITION:HASH as `sagaledger verify` prints it")
+    if len(match[1]) > DIGITS_MAX or int(match[1]) > INTEGER_MAX:
+        raise UsageError(f"--expect {text[:40]}… has a position beyond the end of every log")
     return int(match[1]), bytes.fromhex(match[2])

@@ -20,6 +20,7 @@ from ..session import open_or_create, shown_database
 from ..signals import StopRequest
 from ..usage import UsageError
 
+CONCURRENCY_MAX, THREADS_MAX = 1_000_000, 10_000
 LEASE_SECONDS_MIN, LEASE_SECONDS_MAX = 1.0, 3600.0
 
 
@@ -34,8 +35,10 @@ def worker(
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Drive the app's sagas until stopped. On Ctrl-C or SIGTERM it ends the running steps and releases its sagas."""
-    if concurrency < 1 or threads < 1:
-        raise UsageError("--concurrency and --threads must be 1 or more")
+    if not (1 <= concurrency <= CONCURRENCY_MAX and 1 <= threads <= THREADS_MAX):
+        raise UsageError(
+            f"--concurrency must be from 1 to {CONCURRENCY_MAX:,}, and --threads from 1 to {THREADS_MAX:,}"
+        )
     if not LEASE_SECONDS_MIN <= lease_seconds <= LEASE_SECONDS_MAX:
         raise UsageError(f"--lease-seconds {lease_seconds:g}: from {LEASE_SECONDS_MIN:g} to {LEASE_SECONDS_MAX:g}")
     tune_gc()

@@ -5,6 +5,7 @@ On a terminal, tables fit its width and have colours; piped, nothing is cut, col
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -13,8 +14,9 @@ from typing import Any
 import msgspec
 
 from ..options import Options
+from .streams import flush_answer, write_json, write_line, write_message
 from .table import Table, lines
-from .text import one_line
+from .text import one_line, visible, visible_json
 from .timestamps import json_instant
 
 STATUS_STYLES = {
@@ -35,7 +37,7 @@ Block = str | Table
 def answer(options: Options, document: dict[str, Any], text: Callable[[], Iterable[Block]]) -> None:
     """Write the answer of a command: the document with `--json`, otherwise its text."""
     if options.json:
-        sys.stdout.write(msgspec.json.encode(document, enc_hook=str).decode() + "\n")
+        write_json(visible_json(_encoded(document)))
         return
     for block in text():
         _write(block)
@@ -43,9 +45,8 @@ def answer(options: Options, document: dict[str, Any], text: Callable[[], Iterab
 
 def say(message: str) -> None:
     """Write a message that is not part of the answer: one line on stderr."""
-    sys.stdout.flush()
-    sys.stderr.write(f"{one_line(message)}\n")
-    sys.stderr.flush()
+    flush_answer()
+    write_message(one_line(message))
 
 
 def jsonable(value: Any) -> Any:
@@ -60,11 +61,19 @@ def jsonable_row(row: dict[str, Any]) -> dict[str, Any]:
 
 def _write(block: Block) -> None:
     if isinstance(block, str):
-        sys.stdout.write(f"{block}\n")
+        write_line(block)
     elif sys.stdout.isatty():
         _write_on_terminal(block)
     else:
-        sys.stdout.writelines(f"{line.text}\n" for line in lines(block))
+        for line in lines(block):
+            write_line(line.text)
+
+
+def _encoded(document: dict[str, Any]) -> str:
+    try:
+        return msgspec.json.encode(document, enc_hook=str).decode()
+    except UnicodeEncodeError:  # a lone surrogate, such as in the name of a file that is not UTF-8
+        return json.dumps(msgspec.to_builtins(document, enc_hook=str), ensure_ascii=False, separators=(",", ":"))
 
 
 def _write_on_terminal(table: Table) -> None:
@@ -73,7 +82,7 @@ def _write_on_terminal(table: Table) -> None:
 
     console = Console(file=sys.stdout, highlight=False)
     for line in lines(table, console.width):
-        text = Text(line.text, style="bold" if line.row is None else table.styles.get(line.row, ""))
+        text = Text(visible(line.text), style="bold" if line.row is None else table.styles.get(line.row, ""))
         for status, style in STATUS_STYLES.items() if line.row is not None else ():
             text.highlight_words([status], style)
         console.print(text, soft_wrap=True)

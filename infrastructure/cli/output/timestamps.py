@@ -4,37 +4,49 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from ..arguments import INTEGER_MAX
 from ..usage import UsageError
+
+DIGITS_MAX = len(str(INTEGER_MAX))
 
 
 def show_instant(instant: datetime | None) -> str:
     """Return an instant to the millisecond, such as `2026-03-01T02:17:05.120Z`; empty for none."""
     if instant is None:
         return ""
-    return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+    return _iso(instant, "milliseconds")
 
 
 def json_instant(instant: datetime | None) -> str | None:
     """Return an instant to the microsecond; None for none."""
     if instant is None:
         return None
-    return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    return _iso(instant, "microseconds")
 
 
 def read_instant(text: str) -> datetime:
     """Read a date, or a date and time, UTC unless it has an offset. Raises `UsageError`."""
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError as error:
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # OverflowError: an offset leads out of the years 1 to 9999
         raise UsageError(f"{text!r} is not a time: write it as 2026-03-01 or 2026-03-01T02:17:05Z") from error
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
 def read_moment(text: str) -> int | datetime:
     """Read a version or position (a whole number) or an instant. Raises `UsageError`."""
     if text.isascii() and text.isdigit():
+        if len(text) > DIGITS_MAX or int(text) > INTEGER_MAX:
+            raise UsageError(f"{text[:40]} is beyond every version and position: give one of up to {INTEGER_MAX}")
         return int(text)
     try:
         return read_instant(text)
     except UsageError as error:
         raise UsageError(f"{text!r} is neither a version such as 4 nor a time such as 2026-03-01T02:17:05Z") from error
+
+
+def _iso(instant: datetime, timespec: str) -> str:
+    try:
+        return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=timespec)}Z"
+    except OverflowError:  # in UTC it is before the year 1 or after 9999: shown with its own offset
+        return instant.isoformat(timespec=timespec)
