@@ -118,14 +118,19 @@ def _value(table: Table, column: Column[Any], value: Any) -> Any:
             return _BOOLEANS[str(value).lower()]
         if type_ is str:
             return storable_text(str(value))
-        read = value if type_ is object else type_(value)
-        if type_ is int and not -(2**63) <= read < 2**63:
-            raise OverflowError("beyond the integers of a database")
-        return read
+        return _integer(value) if type_ is int else value if type_ is object else type_(value)
     except (ArithmeticError, ValueError, TypeError, KeyError) as error:
         raise InvalidInput(
             f"column {column.name!r} of view {table.name!r} takes {_KINDS.get(type_, type_.__name__)}, not {value!r}"
         ) from error
+
+
+def _integer(value: Any) -> int:
+    """Return a value as an integer that a database has. Raises `ValueError`."""
+    number = int(value)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("beyond the integers of a database")
+    return number
 
 
 def _python_type(column: Column[Any]) -> type[Any]:

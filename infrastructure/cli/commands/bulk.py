@@ -49,7 +49,7 @@ class BulkOptions:
         """Raise `UsageError` for numbers that cannot be used."""
         if not (1 <= self.limit <= LIMIT_MAX and PER_SECOND_MIN <= self.per_second < inf):
             raise UsageError(
-                f"--limit must be from 1 to {LIMIT_MAX:,}, and --per-second a finite number of at least {PER_SECOND_MIN:g}"
+                f"--limit must be from 1 to {LIMIT_MAX:,}, and --per-second a number of at least {PER_SECOND_MIN:g}"
             )
 
     @property

@@ -64,7 +64,7 @@ def _visible(character: str) -> str:
 
 def _json_escape(found: re.Match[str]) -> str:
     units = found[0].encode("utf-16-be", "surrogatepass")
-    if 0xD8 <= units[0] <= 0xDF and len(units) == 2:  # noqa: PLR2004 -- a lone surrogate, which no reader of JSON takes
+    if 0xD8 <= units[0] <= 0xDF and len(units) == 2:  # a lone surrogate, which no reader of JSON takes
         return f"\\\\u{units.hex()}"
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
