@@ -21,8 +21,8 @@ BATCH_PROCESSES_MAX = 500
 def start_processes(ledger: HasContext, starts: Sequence[tuple[str, Command]], *, actor: str) -> int:
     """Start processes, each given by its id and its first command; returns how many had not begun before.
 
-    Raises `InvalidInput` for an id that no backend can store, `SagaConflict` when a participant refuses because the
-    command creates what another process created, and `TooContended`.
+    Raises `InvalidInput` for an id that no backend can store, `SagaConflict` when a process began with another command
+    or a participant refuses because the command creates what another process created, and `TooContended`.
     """
     context = ledger.context
     for process_id, _ in starts:
@@ -35,11 +35,11 @@ def start_processes(ledger: HasContext, starts: Sequence[tuple[str, Command]], *
 
 def _start_batch(context: LedgerContext, starts: Sequence[tuple[str, Command]], meta: Meta) -> int:
     stream_cache = StreamCache(context.app, context.backend, context.codec)
-    left = [start for start in starts if not _has_begun(context, start[0])]
+    left = [start for start in starts if not _has_begun_so(context, *start)]
     new = len(left)
 
     def decide(attempt: int) -> AppendCall | None:
-        wanted = [start for start in left if not (attempt and _has_begun(context, start[0]))]
+        wanted = [start for start in left if not (attempt and _has_begun_so(context, *start))]
         if not wanted:
             return None
         builders: list[Callable[[], AppendBuilder]] = [
@@ -51,8 +51,21 @@ def _start_batch(context: LedgerContext, starts: Sequence[tuple[str, Command]], 
     return new
 
 
-def _has_begun(context: LedgerContext, process_id: str) -> bool:
-    return bool(context.backend.correlated(process_id, limit=1))
+def _has_begun_so(context: LedgerContext, process_id: str, command: Command) -> bool:
+    """Whether a process has begun with this command. Raises `SagaConflict` if it began with another."""
+    rows = context.backend.correlated(process_id, limit=1)
+    if not rows:
+        return False
+    first = context.codec.decode(rows[0])
+    participant = context.app.participant_for(command)
+    if first.version == 1 and first.stream_id == participant.stream_of(command):
+        decided = participant.decide(participant.initial, command, first.event.at)
+        if decided and decided[0] != first.event:
+            raise SagaConflict(
+                f"{process_id!r} began with another {type(first.event).schema.name} at "
+                f"{first.recorded_at.isoformat()}: use another key, or see `sagaledger show {process_id}`"
+            )
+    return True
 
 
 def _draft(

@@ -9,9 +9,9 @@ from time import monotonic
 
 from ...domain.shop.services import place
 from ..choreography.in_process_bus import InProcessBus
-from ..choreography.start import start_processes
 from ..ledger.ledger import Ledger
 from ..runtime.progress import ReportProgress
+from .invoices_in_conflict import InvoiceInConflict, start_each
 from .order_import import OrderFile, as_placed
 from .run_on_broker import run_on_broker
 from .run_options import RunOptions
@@ -23,27 +23,31 @@ LOOK_SECONDS = 0.3
 
 def run_choreographed(
     ledger: Ledger, orders: OrderFile, options: RunOptions, report: ReportProgress, say: Callable[[str], None]
-) -> None:
+) -> list[InvoiceInConflict]:
     """Place the orders, and let the services drive every process of the file to its end.
 
-    Raises `BrokerUnavailable` when the broker cannot be reached, `TimedOut` when the services make no progress.
+    Returns the invoices whose processes could not be started. Raises `BrokerUnavailable` when the broker cannot be
+    reached, `TimedOut` when the services make no progress.
     """
     invoices = [as_placed(invoice, seed=options.seed, rate=options.decline_rate) for invoice in orders.invoices]
     starts = [place(invoice) for invoice in invoices]
     since = datetime.now(UTC)
+    conflicts: list[InvoiceInConflict] = []
 
     def quiescent() -> int:
-        return run_result(ledger, orders, options.style, since, seconds=0.0).quiescent
+        return run_result(ledger, orders, options.style, since, conflicts, seconds=0.0).quiescent + len(conflicts)
 
     with _views_followed(ledger):
         if options.broker is not None:
-            run_on_broker(ledger, starts, options.broker, options.actor, quiescent, report, say)
-            return
+            run_on_broker(ledger, starts, options.broker, options.actor, quiescent, conflicts.append, report, say)
+            return conflicts
         bus = InProcessBus(ledger)
         reporter = _Reporter(quiescent, len(starts), report)
         for first in range(0, len(starts), options.concurrency):
-            start_processes(ledger, starts[first : first + options.concurrency], actor=options.actor)
+            batch = starts[first : first + options.concurrency]
+            start_each(ledger, batch, actor=options.actor, conflict=conflicts.append)
             bus.drain(each=reporter)
+    return conflicts
 
 
 class _Reporter:

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from time import monotonic
 
 from ...domain.participant import Command
-from ..choreography.start import start_processes
 from ..errors import TimedOut
 from ..ledger.ledger import Ledger
 from ..runtime.interruption import run_to_end
 from ..runtime.progress import ReportProgress
+from .invoices_in_conflict import InvoiceInConflict, start_each
 from .run_options import BrokerOptions
 from .service_processes import ServiceProcesses
 
@@ -27,10 +27,12 @@ def run_on_broker(
     broker: BrokerOptions,
     actor: str,
     quiescent: Callable[[], int],
+    conflict: Callable[[InvoiceInConflict], None],
     report: ReportProgress,
     say: Callable[[str], None],
 ) -> None:
     """Start processes, relay the log to a broker, and run every service until `quiescent` returns their number.
+    `conflict` is called with each that could not be started.
 
     Raises `BrokerUnavailable` when the broker cannot be reached, `TimedOut` when the services make no progress, and
     `Unavailable` when a service ends again and again.
@@ -38,7 +40,7 @@ def run_on_broker(
     from ..choreography.nats.connection import check  # noqa: PLC0415  # the extra `broker`
 
     run_to_end(check(broker.url))
-    start_processes(ledger, starts, actor=actor)
+    start_each(ledger, starts, actor=actor, conflict=conflict)
     with _services(ledger, broker, say) as services:
         run_to_end(_relay_until_quiescent(ledger, broker.url, len(starts), quiescent, report, services))
 

@@ -14,8 +14,10 @@ from ..ledger.ledger import Ledger
 from ..runtime.interruption import run_to_end
 from ..runtime.progress import ReportProgress
 from ..worker.worker import Worker
+from .invoices_in_conflict import INVOICE_ERRORS, InvoiceInConflict
 from .order_import import OrderFile, as_placed
 from .run_options import RunOptions
+from .run_result import saga_id_of
 
 PROGRESS_SECONDS_MAX = 60.0
 """How long to wait for another worker to end one saga."""
@@ -26,17 +28,20 @@ SagaInput: TypeAlias = tuple[Saga[Any], Order | Return]
 
 def run_orchestrated(
     ledger: Ledger, orders: OrderFile, options: RunOptions, report: ReportProgress, say: Callable[[str], None]
-) -> None:
+) -> list[InvoiceInConflict]:
     """Drive every saga of the file to its end, here or in the worker that has the ledger.
 
-    Raises `TimedOut` when that worker makes no progress, and `KeyboardInterrupt` after the running steps have ended.
+    Returns the invoices whose sagas could not be started. Raises `TimedOut` when that worker makes no progress, and
+    `KeyboardInterrupt` after the running steps have ended.
     """
     inputs = [_saga_input(invoice, options) for invoice in orders.invoices]
+    conflicts: list[InvoiceInConflict] = []
     try:
-        run_to_end(_run_here(ledger, inputs, options, report))
+        run_to_end(_run_here(ledger, inputs, options, report, conflicts))
     except WorkerRunning as running:
         say(f"{running}; the sagas are left to that worker")
-        _wait_for_worker(ledger, inputs, options, report)
+        _wait_for_worker(ledger, inputs, options, report, conflicts)
+    return conflicts
 
 
 def _saga_input(invoice: Order | Return, options: RunOptions) -> SagaInput:
@@ -44,14 +49,24 @@ def _saga_input(invoice: Order | Return, options: RunOptions) -> SagaInput:
     return (return_goods, placed) if isinstance(placed, Return) else (fulfil_order, placed)
 
 
-async def _run_here(ledger: Ledger, inputs: Sequence[SagaInput], options: RunOptions, report: ReportProgress) -> None:
+async def _run_here(
+    ledger: Ledger,
+    inputs: Sequence[SagaInput],
+    options: RunOptions,
+    report: ReportProgress,
+    conflicts: list[InvoiceInConflict],
+) -> None:
     """Start the sagas in the order of the file, so many at once, and wait for the end of each."""
     waiting, done = iter(inputs), count(1)
 
     async def lane(worker: Worker) -> None:
         for saga, value in waiting:
-            started = await worker.start(saga, value, actor=options.actor)
-            await worker.outcome(started.saga_id)
+            try:
+                started = await worker.start(saga, value, actor=options.actor)
+            except INVOICE_ERRORS as error:
+                conflicts.append(_conflict(value, error))
+            else:
+                await worker.outcome(started.saga_id)
             report(next(done), len(inputs))
 
     async with Worker(ledger, concurrency=options.concurrency) as worker:
@@ -63,12 +78,27 @@ async def _run_here(ledger: Ledger, inputs: Sequence[SagaInput], options: RunOpt
                 each.cancel()
 
 
-def _wait_for_worker(ledger: Ledger, inputs: Sequence[SagaInput], options: RunOptions, report: ReportProgress) -> None:
+def _wait_for_worker(
+    ledger: Ledger,
+    inputs: Sequence[SagaInput],
+    options: RunOptions,
+    report: ReportProgress,
+    conflicts: list[InvoiceInConflict],
+) -> None:
     """Start every saga for the worker that has the ledger, and wait for the end of each."""
-    started = [ledger.start(saga, value, actor=options.actor).saga_id for saga, value in inputs]
+    started: list[str] = []
+    for saga, value in inputs:
+        try:
+            started.append(ledger.start(saga, value, actor=options.actor).saga_id)
+        except INVOICE_ERRORS as error:
+            conflicts.append(_conflict(value, error))
     for done, saga_id in enumerate(started, start=1):
         try:
             ledger.wait(saga_id, PROGRESS_SECONDS_MAX)
         except TimedOut as error:
             raise TimedOut(f"{error}: stop the other worker, and run this again to go on") from error
         report(done, len(started))
+
+
+def _conflict(invoice: Order | Return, error: Exception) -> InvoiceInConflict:
+    return InvoiceInConflict(saga_id_of(invoice, "orchestrated"), str(error))

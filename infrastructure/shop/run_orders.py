@@ -41,6 +41,8 @@ def run_orders(
 ) -> RunResult:
     """Drive every saga of a file to its end, bring every view to the head, and return what became of the sagas.
 
+    An invoice that contradicts what the ledger has under its number is left out and listed; the others go on.
+
     `report` is called with how many sagas have ended, `say` with incidents on the way.
     Raises `Refused` when the file was begun with other parameters, `TimedOut` when a worker or a service that it waits
     for makes no progress, `Unavailable` when a view cannot reach the head, and `KeyboardInterrupt` after the running
@@ -49,9 +51,9 @@ def run_orders(
     started, since = monotonic(), datetime.now(UTC)
     begin(ledger, orders, options)
     run_sagas = run_choreographed if options.style == "choreographed" else run_orchestrated
-    run_sagas(ledger, orders, options, report, say)
+    conflicts = run_sagas(ledger, orders, options, report, say)
     _bring_views_up(ledger)
-    return run_result(ledger, orders, options.style, since, seconds=monotonic() - started)
+    return run_result(ledger, orders, options.style, since, conflicts, seconds=monotonic() - started)
 
 
 def begin(ledger: Ledger, orders: OrderFile, options: RunOptions) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from ...domain.saga.state import Status
 from ...domain.shop import IMPORT_JOB, Order, Return, fulfil_order, import_key, return_goods
 from ...domain.shop.services import place
 from ..ledger.ledger import Ledger
+from .invoices_in_conflict import InvoiceInConflict
 from .order_import import OrderFile
 from .run_options import Style
 
@@ -26,13 +27,15 @@ class RunResult(NamedTuple):
     """What became of the sagas of a file."""
 
     statuses: dict[str, int]
-    """How many sagas have each status."""
+    """How many sagas have each status, without those of invoices in conflict."""
     ended_since: int
     """How many of them ended after the run began."""
     events: int
     """How many events were recorded since the file was begun."""
     head_position: int
     seconds: float
+    conflicts: Sequence[InvoiceInConflict] = ()
+    """The invoices whose sagas could not be started."""
 
     @property
     def quiescent(self) -> int:
@@ -40,18 +43,30 @@ class RunResult(NamedTuple):
         return sum(self.statuses.get(status, 0) for status in QUIESCENT)
 
 
-def run_result(ledger: Ledger, orders: OrderFile, style: Style, since: datetime, *, seconds: float) -> RunResult:
+def run_result(
+    ledger: Ledger,
+    orders: OrderFile,
+    style: Style,
+    since: datetime,
+    conflicts: Sequence[InvoiceInConflict],
+    *,
+    seconds: float,
+) -> RunResult:
     """Return what became of the sagas of a file that was begun, by the view `sagas` as it is."""
     sagas = ledger.context.queries.projection("sagas")
+    left_out = {each.saga_id for each in conflicts}
+    wanted = [id_ for each in orders.invoices if (id_ := saga_id_of(each, style)) not in left_out]
     statuses: Counter[str] = Counter()
     ended_since = 0
     with ledger.context.queries.snapshot(sagas) as (connection, checkpoint):
-        for status, ended_at in _rows(connection, sagas.table, [saga_id_of(each, style) for each in orders.invoices]):
+        for status, ended_at in _rows(connection, sagas.table, wanted):
             statuses[status] += 1
             ended_since += ended_at is not None and ended_at >= since
     begun_at = ledger.backend.stream(f"{IMPORT_JOB.category}-{import_key(orders.sha256)}")[0].position
     events = checkpoint.position - begun_at + 1
-    return RunResult(dict(sorted(statuses.items())), ended_since, events, checkpoint.position, seconds)
+    return RunResult(
+        dict(sorted(statuses.items())), ended_since, events, checkpoint.position, seconds, tuple(conflicts)
+    )
 
 
 def saga_id_of(invoice: Order | Return, style: Style) -> str:

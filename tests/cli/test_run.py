@@ -15,8 +15,8 @@ from .shell import Shell, until
 
 TERMS = ("--decline-rate", "0.1", "--seed", "7")
 KEYS = [
-    "lines_in", "lines_in_orders", "lines_in_returns", "lines_rejected", "orders", "returns", "sagas", "events",
-    "seconds", "sagas_per_second", "head_position", "rejects",
+    "lines_in", "lines_in_orders", "lines_in_returns", "lines_rejected", "orders", "returns", "invoices_in_conflict",
+    "sagas", "events", "seconds", "sagas_per_second", "head_position", "rejects",
 ]  # fmt: skip
 
 

@@ -81,12 +81,18 @@ def run(
             raise
     document = report_document(orders, result, rejects_file)
     answer(options, document, lambda: report_text(document))
-    unfinished = len(orders.invoices) - result.quiescent
+    unfinished = len(orders.invoices) - result.quiescent - len(result.conflicts)
     if unfinished:
         say(f"{counted(unfinished, 'saga')} did not come to an end: run it again to go on")
         return ExitCode.FAILED
     if parked := result.statuses.get(Status.NEEDS_INTERVENTION):
         say(f"{counted(parked, 'saga')} for a person: {options.again('list', '--status', 'needs_intervention')}")
+    if result.conflicts:
+        say(
+            f"{counted(len(result.conflicts), 'invoice')} in conflict with what the ledger has, and left out: "
+            "all others are done"
+        )
+        return ExitCode.CONFLICT
     return ExitCode.OK
 
 

@@ -11,6 +11,10 @@ from ...shop.run_result import RunResult
 from .answer import Block
 from .table import Table
 
+LISTED = ("sagas", "rejects", "invoices_in_conflict")
+CONFLICTS_SHOWN_MAX = 100
+"""How many invoices in conflict the report for a person lists; `--json` has all of them."""
+
 
 def report_document(orders: OrderFile, result: RunResult, rejects: Path) -> dict[str, Any]:
     """Return the report as JSON. Every line of the file is in an order, in a return, or rejected."""
@@ -21,6 +25,7 @@ def report_document(orders: OrderFile, result: RunResult, rejects: Path) -> dict
         "lines_rejected": orders.lines_rejected,
         "orders": len(orders.orders),
         "returns": len(orders.returns),
+        "invoices_in_conflict": [each._asdict() for each in result.conflicts],
         "sagas": result.statuses,
         "events": result.events,
         "seconds": round(result.seconds, 3),
@@ -32,8 +37,12 @@ def report_document(orders: OrderFile, result: RunResult, rejects: Path) -> dict
 
 def report_text(document: dict[str, Any]) -> Iterable[Block]:
     """Yield the report for a person."""
-    rows = [(name.replace("_", " "), value) for name, value in document.items() if name not in ("sagas", "rejects")]
+    rows = [(name.replace("_", " "), value) for name, value in document.items() if name not in LISTED]
+    conflicts = document["invoices_in_conflict"]
     statuses = [(f"sagas {status.replace('_', ' ')}", number) for status, number in document["sagas"].items()]
     at = next(index for index, (name, _) in enumerate(rows) if name == "returns") + 1
-    yield Table(("", "run"), [*rows[:at], *statuses, *rows[at:]])
+    yield Table(("", "run"), [*rows[:at], ("invoices in conflict", len(conflicts)), *statuses, *rows[at:]])
+    if conflicts:
+        shown = [(each["saga_id"], each["reason"]) for each in conflicts[:CONFLICTS_SHOWN_MAX]]
+        yield Table(("invoice in conflict", "reason"), shown, flexible=("reason",))
     yield f"rejected lines, each with its reason: {document['rejects']}"
