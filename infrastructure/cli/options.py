@@ -11,6 +11,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
+from ..event_store.redaction import has_secret
 from .output.text import shell_word
 
 EVERYWHERE = Group("Options of every command", sort_key=100)
@@ -36,7 +37,7 @@ class Options:
     def again(self, *words: str) -> str:
         """Return a command line to copy, for the same ledger and app. It never contains a password."""
         line = [_program(), *words]
-        if self.db is not None and not _has_password(self.db):
+        if self.db is not None and not has_secret(self.db):
             line += ["--db", self.db]
         if self.app is not None:
             line += ["--app", self.app]
@@ -53,13 +54,3 @@ def _program() -> str:
     if called.name != "sagaledger" or (found is not None and Path(found).resolve() == called.resolve()):
         return "sagaledger"
     return os.path.relpath(called) if called.is_absolute() and called.is_relative_to(Path.cwd()) else str(called)
-
-
-def _has_password(url: str) -> bool:
-    from urllib.parse import urlsplit
-
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return True
-    return parts.password is not None or "password=" in parts.query

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 
+from ..event_store.redaction import redacted
 from ..ledger.ledger import Ledger
 from . import settings
 from .app_loader import load_app
@@ -55,10 +56,8 @@ def database_url(options: Options) -> str:
 
 
 def shown_database(options: Options) -> str:
-    """Return the URL of the ledger without its password."""
-    from sqlalchemy import make_url
-
-    return make_url(database_url(options)).render_as_string(hide_password=True)
+    """Return the URL of the ledger without its secrets."""
+    return redacted(database_url(options))
 
 
 def actor_or_user(actor: str | None) -> str:

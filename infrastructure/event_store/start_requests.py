@@ -7,10 +7,13 @@ that happen once, however many workers try. A request that cannot be granted sta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple, Protocol
 
 from .work_queue import FencingToken
+
+UNBOUNDED: Final = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+"""What stands for a stored time before and after every time of the calendar, such as an infinity of PostgreSQL."""
 
 
 class NewStartRequest(NamedTuple):

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Dialect, Engine, Table
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from ..errors import Unavailable
+from ..errors import PermanentlyUnavailable, Unavailable
 
 CONNECTIONS_KEPT: Final = 5
 """How many idle connections a view store keeps open."""
@@ -24,8 +24,10 @@ CONNECTIONS_MAX: Final = 15
 """How many connections a view store opens at once; further threads wait."""
 CONNECTION_WAIT_SECONDS: Final = 30.0
 
-_READ_ONLY: Final = frozenset({"25006", "42501"})
-"""PostgreSQL's codes for a transaction or a role that may not write."""
+_MAY_NOT_WRITE: Final = "25006"
+"""PostgreSQL's code for a transaction that may not write."""
+_MAY_NOT: Final = "42501"
+"""PostgreSQL's code for a role that may not do something."""
 
 
 class ViewStore(Protocol):
@@ -73,7 +75,8 @@ def transaction(engine: Engine, place: str) -> Iterator[Connection]:
     except DBAPIError as error:
         if not is_unavailability(error):
             raise
-        raise Unavailable(f"the views in {place} cannot be used now: {first_line(error)}") from error
+        kind = PermanentlyUnavailable if _is_permanent(error) else Unavailable
+        raise kind(f"the views in {place} cannot be used now: {first_line(error)}") from error
     except PoolTimeout as error:
         raise Unavailable(
             f"every connection of this process to the views in {place} was in use for "
@@ -88,9 +91,16 @@ def is_unavailability(error: BaseException) -> bool:
     if isinstance(error.orig, sqlite3.Error):  # SQLite reports a missing table, too, as an OperationalError
         code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         return code & 0xFF not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)
-    if getattr(error.orig, "sqlstate", None) in _READ_ONLY:
+    if getattr(error.orig, "sqlstate", None) in (_MAY_NOT_WRITE, _MAY_NOT):
         return True
     return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+
+
+def _is_permanent(error: DBAPIError) -> bool:
+    """Whether an unavailability lasts until a person changes a permission."""
+    if isinstance(error.orig, sqlite3.Error):
+        return getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF == sqlite3.SQLITE_READONLY
+    return getattr(error.orig, "sqlstate", None) == _MAY_NOT
 
 
 def first_line(error: BaseException) -> str:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from ..errors import OutcomeUnknown, SupersededWorker, Unavailable
+from ..errors import OutcomeUnknown, PermanentlyUnavailable, SupersededWorker, Unavailable
 from ..ledger.context import LedgerContext
 from .coordination.contention import Contention
 from .coordination.lease import Lease
@@ -91,6 +91,8 @@ class Engine:
             log.warning("%s: it takes a new lease and starts afresh", superseded)
             self._lease.lose()
             self._group_commit.start_afresh()
+        except PermanentlyUnavailable:
+            raise
         except (Unavailable, OutcomeUnknown) as away:
             log.warning("%s (trying again)", away)
             self._wait_for_the_database()

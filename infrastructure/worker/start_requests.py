@@ -10,7 +10,7 @@ from ...domain.errors import InvalidInput
 from ...domain.recorded_event import Meta
 from ...domain.saga.outcome import failure_of
 from ..errors import DefinitionChanged, Unavailable
-from ..event_store.start_requests import StartRequest, StartRequestOutcome
+from ..event_store.start_requests import UNBOUNDED, StartRequest, StartRequestOutcome
 from ..event_store.work_queue import FencingToken
 from ..ledger.context import LedgerContext
 from ..ledger.saga_start import SagaStart
@@ -70,14 +70,19 @@ class StartRequestHandler:
             self._outcomes.clear()
 
     def _start(self, request: StartRequest) -> StartSaga:
+        """Return the start that a request asks for, checked as if its writer had called `start`: rows can be forged."""
         definition = self._context.app.definition(request.definition, request.definition_version)
         if request.fingerprint != definition.fingerprint:
             raise DefinitionChanged(definition.name, definition.version, request.fingerprint, definition.fingerprint)
-        self._context.definition_versions.pin_fingerprint(definition)
+        if request.begins_at in UNBOUNDED:
+            raise InvalidInput("it begins at a time that no calendar has: use one between the years 1 and 9999")
         prefix = definition.saga_id("")
-        if not request.saga_id.startswith(prefix):
-            raise InvalidInput(f"the id {request.saga_id!r} is none of saga {definition.name!r}: use {prefix}KEY")
-        value = definition.read_input(Raw(request.input))
         key = request.saga_id.removeprefix(prefix)
+        value = definition.read_input(Raw(request.input))
         saga_start = SagaStart.of(definition, value, key, begins_at=request.begins_at)
+        if saga_start.saga_id != request.saga_id:
+            raise InvalidInput(
+                f"the id {request.saga_id!r} is none of a saga {definition.name!r}: they begin with {prefix!r}"
+            )
+        self._context.definition_versions.pin_fingerprint(definition)
         return StartSaga(saga_start, Meta(actor=request.actor), None, request.request_id)

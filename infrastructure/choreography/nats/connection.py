@@ -15,6 +15,7 @@ from nats.js.client import JetStreamContext
 from nats.js.errors import BadRequestError
 
 from ...errors import Unavailable
+from ...event_store.redaction import redacted
 from ...ledger.context import LedgerContext
 from ...runtime.failpoints import awaiting_failpoint
 from .errors import BrokerUnavailable
@@ -72,7 +73,7 @@ async def connected_stream(url: str, name: str) -> AsyncIterator[LedgerStream]:
 async def connected(url: str) -> AsyncIterator[Client]:
     """Connects to a broker. Raises `BrokerUnavailable` when it cannot be reached."""
     if not url.startswith(("nats://", "tls://")):
-        raise BrokerUnavailable(f"{url!r} names no NATS server: use nats://HOST:4222")
+        raise BrokerUnavailable(f"{redacted(url)!r} names no NATS server: use nats://HOST:4222")
     options: dict[str, Any] = {
         "error_cb": _log_error,
         "connect_timeout": CONNECT_SECONDS_MAX,
@@ -82,7 +83,7 @@ async def connected(url: str) -> AsyncIterator[Client]:
     client = Client()
     try:
         with broker_errors(
-            f"the broker at {_without_password(url)} cannot be used: start nats-server with JetStream (-js); nothing "
+            f"the broker at {redacted(url)} cannot be used: start nats-server with JetStream (-js); nothing "
             "is lost, the log has every event"
         ):
             await awaiting_failpoint(
@@ -112,8 +113,3 @@ async def check(url: str) -> None:
 async def _log_error(error: Exception) -> None:
     """Replaces the client's own logging: what an error means for the work is logged where it is met."""
     _log.debug("NATS client: %r", error)
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

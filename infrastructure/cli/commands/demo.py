@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ...event_store.redaction import redacted
 from ...ledger.ledger import Ledger
 from ...ledger.saga_history import read_history
 from ...runtime.gc_tuning import tune_gc
@@ -51,7 +52,7 @@ def demo(
         raise UsageError("the demo is the online shop's: leave out --app")
     url = options.db or f"sqlite:///{FILE}"
     if not url.startswith("sqlite:///"):
-        raise UsageError(f"the demo makes a SQLite file, and {url!r} names none: use --db sqlite:///FILE")
+        raise UsageError(f"the demo makes a SQLite file, and {redacted(url)!r} names none: use --db sqlite:///FILE")
     orders = read_file(SLICE)
     path = Path(url.removeprefix("sqlite:///"))
     remove_earlier_demo(path, url, orders)

@@ -45,7 +45,10 @@ def participants(*, options: Options = DEFAULTS) -> ExitCode:
 @app.command
 def run(
     *names: str,
-    broker: Annotated[str | None, Parameter(help="A NATS server with JetStream: nats://HOST:4222.")] = None,
+    broker: Annotated[
+        str | None,
+        Parameter(help="A NATS server with JetStream: nats://HOST:4222.", env_var="SAGALEDGER_BROKER"),
+    ] = None,
     quiet: Annotated[bool, Parameter(negative="", help="Print warnings and errors only.")] = False,
     options: Options = DEFAULTS,
 ) -> ExitCode:

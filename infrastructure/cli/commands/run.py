@@ -108,13 +108,12 @@ def _check(stock: int | None, seed: int, concurrency: int, style: StyleName, bro
 
 
 def _broker_options(url: str, options: Options) -> BrokerOptions:
-    words = ("participants", "run", "--quiet", "--broker", url)
-    environment = {
+    words = ("participants", "run", "--quiet")
+    environment = {  # not on the command line, which others can read: a URL may have a password
         **os.environ,
-        "SAGALEDGER_DB": database_url(
-            options
-        ),  # not on the command line, which others can read: it may have a password
+        "SAGALEDGER_DB": database_url(options),
         "SAGALEDGER_APP": app_name(options) or SHOP,
+        "SAGALEDGER_BROKER": url,
     }
     return BrokerOptions(url, (sys.executable, "-c", PARTICIPANT, *words), environment)
 

@@ -6,13 +6,17 @@ parameters there that it does not know. Only `client_encoding` is in both, as ps
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
-from psycopg import IsolationLevel, sql
+from psycopg import DataError, IsolationLevel, sql
+from psycopg.abc import Buffer
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.datetime import TimestamptzBinaryLoader
 
 from ...errors import PermanentlyUnavailable
 from ..sql_files import queries
+from ..start_requests import UNBOUNDED
 from .connection import PostgresConnection
 
 SQL: Final = queries("postgres")
@@ -57,7 +61,19 @@ _WRITABLE: Final = (
     "SELECT set_config('default_transaction_read_only', 'off', false) FROM pg_catalog.pg_settings "
     "WHERE name = 'default_transaction_read_only' AND source NOT IN ('configuration file', 'command line')"
 )
+_NEGATIVE: Final = 0x80
+"""The first byte from which on a signed big-endian integer is negative."""
 _SEARCH_PATH: Final = "SELECT set_config('search_path', %s, false)"
+
+
+class BoundedTimestamptzLoader(TimestamptzBinaryLoader):
+    """Loads a time that Python cannot hold as the one of `UNBOUNDED` on its side: one bad row must not hide the rest."""
+
+    def load(self, data: Buffer) -> datetime:
+        try:
+            return super().load(data)
+        except DataError:
+            return UNBOUNDED[bytes(data)[0] < _NEGATIVE]
 
 
 def connection_parameters(url: str) -> str:
@@ -82,6 +98,7 @@ def prepare_session(connection: PostgresConnection, *, schema: str | None, place
             f"{place} stores text in the encoding {encoding}, which lacks characters that ids and errors may have: "
             "create a database with ENCODING 'UTF8' (CREATE DATABASE ledger TEMPLATE template0 ENCODING 'UTF8')"
         )
+    connection.adapters.register_loader("timestamptz", BoundedTimestamptzLoader)
     connection.isolation_level = IsolationLevel.READ_COMMITTED
     # No SELECT before this: it would take a snapshot, which a serializable default forbids on a standby.
     connection.execute(_SETTINGS)

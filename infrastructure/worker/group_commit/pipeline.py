@@ -6,7 +6,7 @@ import logging
 from collections.abc import Container, Iterator, Mapping
 from typing import TypeVar
 
-from ...errors import OutcomeUnknown, Unavailable
+from ...errors import OutcomeUnknown, PermanentlyUnavailable, Unavailable
 from ...event_store.event_log import EventLog
 from ...runtime.clock import Clock
 from ..coordination.lease import Lease
@@ -88,8 +88,8 @@ class Pipeline:
     def receive(self) -> list[tuple[Transition, TransitionOutcome]]:
         """Wait for the log's answer, appending the same call again while it does not come.
 
-        Returns the outcome of each transition; nothing if no batch was sent. Raises `SupersededWorker`, and
-        `Unavailable` and `OutcomeUnknown` once it is giving up.
+        Returns the outcome of each transition; nothing if no batch was sent. Raises `SupersededWorker`,
+        `PermanentlyUnavailable`, and `Unavailable` and `OutcomeUnknown` once it is giving up.
         """
         sent = self._sent
         if sent is None:
@@ -99,7 +99,7 @@ class Pipeline:
             try:
                 outcomes = sent.outcomes()
             except (Unavailable, OutcomeUnknown) as error:
-                if self.giving_up:
+                if self.giving_up or isinstance(error, PermanentlyUnavailable):
                     raise
                 log.warning("%s (trying again)", error)
                 self._clock.sleep(wait_seconds)
