@@ -5,7 +5,7 @@ The retry policy decides here, once, and the event records the decision.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec import Raw, Struct
 
@@ -13,6 +13,8 @@ from ..errors import DefinitionError, InvalidInput, NotSerialisable, PayloadTooL
 from ..event import Event
 from .decide import Attempt
 from .definition import Definition
+from .duration import instant_after
+from .error_text import error_text, parts_of, type_name
 from .events import (
     FORWARD,
     CompensationFailed,
@@ -29,9 +31,6 @@ from .state import SagaState
 
 UNKNOWN_OUTCOMES_MAX = 5
 """After this many attempts whose worker died, a step is given up: it may be what kills the workers."""
-ERROR_CHARACTERS_MAX = 4_000
-"""A longer error text is cut."""
-
 FINAL = (StepRejected, DefinitionError, InvalidInput, NotSerialisable, PayloadTooLarge)
 """Errors after which another attempt would not help."""
 
@@ -54,23 +53,17 @@ AttemptOutcome = Success | Failed
 
 
 def failure_of(error: BaseException, *, local: bool = False) -> Failed:
-    """Returns what an exception proves: a refusal had no effect and is final; a local step that raised rolled back."""
-    message = _text_of(error).encode("utf-8", "backslashreplace").decode()  # file names may hold what is not Unicode
-    message = message.replace("\0", "\\x00")  # PostgreSQL stores no NUL in a text
-    if len(message) > ERROR_CHARACTERS_MAX:
-        message = f"{message[:ERROR_CHARACTERS_MAX]} … ({len(message):,} characters)"
-    rejected = isinstance(error, StepRejected)
+    """Returns what an exception proves: a refusal had no effect and is final; a local step that raised rolled back.
+
+    A group of exceptions proves what each of them does: one that holds nothing but refusals is a refusal. Never raises,
+    whatever the exception's own code does.
+    """
+    parts = parts_of(error)
+    rejected = all(issubclass(type(part), StepRejected) for part in parts)
+    final = all(issubclass(type(part), FINAL) for part in parts)
     effect = Effect.NONE if rejected or local else Effect.UNKNOWN
-    kind = StepRejected if rejected else type(error)
-    return Failed(Failure(kind.__name__, message), effect, retryable=not isinstance(error, FINAL))
-
-
-def _text_of(error: BaseException) -> str:
-    """Returns the text of an exception; its `__str__` may raise anything itself."""
-    try:
-        return str(error)
-    except BaseException as failure:  # noqa: BLE001 -- the text of a step's error must not hide that it failed
-        return f"its text cannot be shown: __str__ raised {type(failure).__name__}"
+    kind = StepRejected.__name__ if rejected else type_name(error)
+    return Failed(Failure(kind, error_text(error, parts)), effect, retryable=not final)
 
 
 def outcome_event(
@@ -111,7 +104,7 @@ def _retry_at(
     given_up = attempt.direction is FORWARD and state.compensating and attempt.step != definition.pivot
     if not outcome.retryable or spent or given_up:
         return None
-    return now + timedelta(seconds=policy.delay_seconds(attempt.key, attempt.attempt))
+    return instant_after(now, policy.delay_seconds(attempt.key, attempt.attempt))
 
 
 def _retry_unknown_at(
@@ -121,7 +114,7 @@ def _retry_unknown_at(
     if state.progress_of(step, direction).unknowns + 1 >= UNKNOWN_OUTCOMES_MAX:
         return None
     if direction is FORWARD:
-        given_up = state.compensating or definition.step(step).on_unknown is OnUnknown.COMPENSATE
-        if given_up and step != definition.pivot:
+        compensates = definition.step(step).on_unknown is OnUnknown.COMPENSATE and not state.past_pivot
+        if (state.compensating or compensates) and step != definition.pivot:
             return None
     return now
