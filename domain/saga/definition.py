@@ -9,10 +9,12 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Raw
 
-from ..errors import DefinitionError, InvalidInput
+from ..errors import DefinitionError, InvalidInput, NotSerialisable
 from ..participant import Command
+from .payload import same_value, write_payload
 from .step import Step
 from .step_kind import Local, Signal, saga_id_of
+from .stored_type import decoder_of
 from .validation import check_compensations, closure, dependencies, ordered
 
 DefinitionSupplier: TypeAlias = "Callable[[], Definition]"
@@ -59,6 +61,9 @@ class Definition:
         self.order = tuple((step, step.name, frozenset(self.after[step.name])) for step in steps)
         """Each step, its name, and the steps that come directly before it; all of these come earlier in the order."""
         self._by_name = {step.name: step for step in steps}
+        self.completed_name = self._free_name("on_completed")
+        """The name under which a person decides about `completed` if it fails; no step has it."""
+        self.compensated_name = self._free_name("on_compensated")
         self.pivot = next((step.name for step in steps if step.pivot), None)
         self.dependents = closure(self.after)
         self.signals = {step.name: step.kind.name for step in steps if isinstance(step.kind, Signal)}
@@ -66,7 +71,7 @@ class Definition:
         self.has_local_steps = any(isinstance(step.kind, Local) for step in steps)
         self._sub_sagas = dict(sub_sagas or {})
         self.has_sub_sagas = bool(self._sub_sagas)
-        self._decoder = msgspec.json.Decoder(self.input_type)
+        self._read_input = decoder_of(self.input_type, f"the input of saga {name!r} version {version}").decode
         self.fingerprint = self._fingerprint()
 
     def step(self, name: str) -> Step:
@@ -90,26 +95,44 @@ class Definition:
         return saga_id_of(self.name, key)
 
     def write_input(self, value: Any) -> Raw:
-        """Returns an input as canonical JSON. Raises `InvalidInput` if it does not fit the declared type."""
+        """Returns an input as JSON that reads as the declared type.
+
+        Raises `InvalidInput` if it does not fit that type, and `PayloadTooLarge`.
+        """
+        what = f"the input of saga {self.name!r} version {self.version}"
         try:
-            return Raw(msgspec.json.encode(self._decoder.decode(msgspec.json.encode(value))))
-        except (msgspec.ValidationError, msgspec.MsgspecError, TypeError, ValueError) as error:
-            raise InvalidInput(
-                f"the input of saga {self.name!r} version {self.version} does not fit: {error}"
-            ) from error
+            given = self._read_input(write_payload(what, value))
+            return write_payload(what, given, self._read_input)
+        except (msgspec.MsgspecError, NotSerialisable, TypeError, ValueError) as error:
+            raise InvalidInput(f"{what} does not fit: {error}") from error
 
     def read_input(self, raw: Raw) -> Any:
         """Returns a recorded input, as its type. Raises `InvalidInput` if it does not fit the declared type."""
         try:
-            return self._decoder.decode(raw)
+            return self._read_input(raw)
         except msgspec.DecodeError as error:
             raise InvalidInput(
                 f"the input of saga {self.name!r} version {self.version} does not fit: {error}"
             ) from error
 
+    def same_input(self, one: Raw, other: Raw) -> bool:
+        """Whether two recorded inputs are the same value, in whatever order its sets and objects were written."""
+        if bytes(one) == bytes(other):
+            return True
+        try:
+            return same_value(self._read_input(one), self._read_input(other))
+        except (msgspec.DecodeError, ValueError, TypeError):  # recorded with another version of the type
+            return same_value(msgspec.json.decode(one), msgspec.json.decode(other))
+
     def read_result(self, step: str, raw: Raw) -> Any:
         """Returns the recorded result of a step, as the type that its action declares."""
         return self.step(step).read_result(raw)
+
+    def _free_name(self, name: str) -> str:
+        """Returns a name that no step has: this one, unless a step is named like it."""
+        while name in self._by_name:
+            name += "()"
+        return name
 
     def _fingerprint(self) -> str:
         """Hash the structure and the input's schema; other retries or timeouts give the same fingerprint."""

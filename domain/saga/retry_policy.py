@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
+from math import inf
+from typing import Any, Final
 
 from msgspec import Struct
 
 from ..errors import DefinitionError
+from .duration import SECONDS_MAX
+
+MULTIPLIER_MAX: Final = 1e6
+EXPONENT_MAX: Final = 64
+DELAY_SECONDS_MAX: Final = 365 * 86_400.0
+"""The longest wait between two attempts: without a limit, waits that multiply soon leave the calendar."""
 
 
 class Retry(Struct, frozen=True):
     """How often a step is tried, and how long it waits between attempts.
 
     The wait before attempt n + 1 is `backoff_seconds * multiplier ** (n - 1)`, at most `backoff_seconds_max`, varied
-    by up to the fraction `jitter`. The variation depends on the idempotency key and the attempt alone.
+    by up to the fraction `jitter`. The variation depends on the idempotency key and the attempt alone. Whatever is
+    declared, no wait is longer than a year.
     """
 
     attempts: int = 3
@@ -24,17 +33,27 @@ class Retry(Struct, frozen=True):
     jitter: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise DefinitionError(f"Retry(attempts={self.attempts}): a step runs at least once, so use 1 or more")
-        if self.backoff_seconds < 0 or self.backoff_seconds_max < 0 or self.multiplier < 1:
-            raise DefinitionError("Retry: waits are 0 seconds or more, and the multiplier is 1 or more")
-        if not 0 <= self.jitter <= 1:
-            raise DefinitionError(f"Retry(jitter={self.jitter}): use a fraction from 0 to 1")
+        value: Any
+        for name, value, least, most in (
+            ("attempts", self.attempts, 1, inf),
+            ("backoff_seconds", self.backoff_seconds, 0, SECONDS_MAX),
+            ("multiplier", self.multiplier, 1, MULTIPLIER_MAX),
+            ("backoff_seconds_max", self.backoff_seconds_max, 0, inf),
+            ("jitter", self.jitter, 0, 1),
+        ):
+            if not isinstance(value, (int, float)) or not least <= value <= most:  # NaN is not
+                raise DefinitionError(f"Retry({name}={value!r}): use a number from {least} to {most:g}")
+        if self.attempts % 1:
+            raise DefinitionError(f"Retry(attempts={self.attempts!r}): use a whole number, 1 or more")
 
     def delay_seconds(self, key: str, attempt: int) -> float:
         """Returns how long to wait after this attempt failed: the same for the same key and attempt."""
-        exponent = min(attempt - 1, 64)
-        delay = min(self.backoff_seconds * self.multiplier**exponent, self.backoff_seconds_max)
+        longest = min(self.backoff_seconds_max, DELAY_SECONDS_MAX)
+        exponent = min(attempt - 1, EXPONENT_MAX)
+        try:
+            delay = min(self.backoff_seconds * self.multiplier**exponent, longest)
+        except OverflowError:
+            delay = longest if self.backoff_seconds else 0.0
         drawn = int.from_bytes(hashlib.sha256(f"{key}:{attempt}".encode()).digest()[:8], "big") / 2**64
         return delay * (1 + self.jitter * (2 * drawn - 1))
 

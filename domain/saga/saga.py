@@ -5,16 +5,18 @@ A `Saga` collects steps as they are declared, and seals itself into an immutable
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from ..errors import DefinitionError
 from ..participant import Command
 from .definition import Definition, DefinitionSupplier
+from .duration import check_seconds
+from .functions import must_be_plain, must_return, must_take, name_of
 from .retry_policy import OnUnknown, Retry
-from .step import Invoked, Step, StepContext, must_take
+from .step import Invoked, Step, StepContext
 from .step_kind import Call, Local, Signal, StepKind, SubSaga, Timer
+from .validation import NAME_CHARACTERS_MAX, check_name
 
 I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls it
 
@@ -37,12 +39,14 @@ class Saga(Generic[I]):
         key: Callable[[I], str] | None = None,
         deadline: float | None = None,
     ) -> None:
-        if not name or "-" in name or not name.isprintable():
-            raise DefinitionError(f"saga name {name!r}: use a printable name without '-', which ends it in a saga's id")
+        if not name or "-" in name or not name.isprintable() or len(name) > NAME_CHARACTERS_MAX:
+            raise DefinitionError(
+                f"saga name {name!r}: use a printable name without '-', which ends it in a saga's id, of at most "
+                f"{NAME_CHARACTERS_MAX} characters"
+            )
         if version < 1:
             raise DefinitionError(f"saga {name!r} version {version}: versions count from 1")
-        if deadline is not None and deadline <= 0:
-            raise DefinitionError(f"saga {name!r}: a deadline of {deadline} seconds has passed before it starts")
+        check_seconds(deadline, f"saga {name!r}: the deadline")
         self.name = name
         self.version = version
         self.input_type: type[I] = input
@@ -75,8 +79,7 @@ class Saga(Generic[I]):
         - `compensable=False`: declares that there is nothing to undo;
         - `on_unknown`: what follows when a worker died in the middle of an attempt.
         """
-        if timeout is not None and timeout <= 0:
-            raise DefinitionError(f"saga {self.name!r}: a step timeout of {timeout} seconds leaves no time to run")
+        check_seconds(timeout, f"saga {self.name!r}: the timeout of a step")
         return self._declare(
             Call(), name, after, retry, timeout=timeout, pivot=pivot, compensable=compensable, on_unknown=on_unknown
         )
@@ -99,7 +102,7 @@ class Saga(Generic[I]):
 
     def sleep(self, name: str, *, seconds: float, after: Iterable[Step | str] | None = None) -> Step:
         """Declare a step that waits for this many seconds. The timer is durable: restarts do not change it."""
-        self._check_seconds(name, seconds)
+        check_seconds(seconds, f"saga {self.name!r}: the time of step {name!r}")
         return self._declare(Timer(seconds), name, after, Retry(attempts=1))(_nothing)
 
     def wait_for(
@@ -114,7 +117,8 @@ class Saga(Generic[I]):
 
         Its result is the signal's payload. A refusal, or `timeout` seconds without a signal, fails the step.
         """
-        self._check_seconds(name, timeout)
+        check_seconds(timeout, f"saga {self.name!r}: the timeout of step {name!r}")
+        check_name(signal or name, f"saga {self.name!r}: the signal of step {name!r}")
         return self._declare(Signal(signal or name, timeout), name, after, Retry(attempts=1))(_nothing)
 
     def sub_saga(
@@ -142,19 +146,19 @@ class Saga(Generic[I]):
 
     def on_started(self, commands: Callable[[I], Sequence[Command]]) -> Callable[[I], Sequence[Command]]:
         """Declare commands that are decided in the append that starts a saga."""
-        self._check_open()
+        self._check_hook("on_started", commands, 1, "input")
         self.started = commands
         return commands
 
     def on_completed(self, commands: Callable[[I], Sequence[Command]]) -> Callable[[I], Sequence[Command]]:
         """Declare commands that are decided in the append that completes a saga."""
-        self._check_open()
+        self._check_hook("on_completed", commands, 1, "input")
         self.completed = commands
         return commands
 
     def on_compensated(self, commands: Callable[[I, str], Sequence[Command]]) -> Callable[[I, str], Sequence[Command]]:
         """Declare commands, given the cause, that are decided in the append that ends a saga as compensated."""
-        self._check_open()
+        self._check_hook("on_compensated", commands, 2, "input, cause")
         self.compensated = commands
         return commands
 
@@ -180,9 +184,10 @@ class Saga(Generic[I]):
         if self._definition is not None:
             raise DefinitionError(f"saga {self.name!r} is already in use: declare everything before, or a new version")
 
-    def _check_seconds(self, step: str, seconds: float | None) -> None:
-        if seconds is not None and seconds <= 0:
-            raise DefinitionError(f"saga {self.name!r}: step {step!r} waits {seconds} seconds: use more than 0")
+    def _check_hook(self, name: str, commands: Callable[..., Any], count: int, what: str) -> None:
+        self._check_open()
+        must_take(commands, count, what, f"saga {self.name!r}: {name}")
+        must_be_plain(commands, f"saga {self.name!r}: {name}")
 
     def _declare(
         self,
@@ -200,12 +205,16 @@ class Saga(Generic[I]):
         names = None if after is None else tuple(s if isinstance(s, str) else s.name for s in after)
 
         def declare(action: Callable[..., Invoked]) -> Step:
-            step_name = name or action.__name__
+            must_take(action, 2, "input, context", "a step" if name is None else f"step {name!r}")
+            step_name = name or name_of(action, "the action")
+            where = f"step {step_name!r}"
+            check_name(step_name, f"saga {self.name!r}: {where}")
             if any(step.name == step_name for step in self._steps):
                 raise DefinitionError(f"saga {self.name!r} has two steps named {step_name!r}: rename one")
-            must_take(action, 2, "input, context", f"step {step_name!r}")
-            if kind.plain_functions and inspect.iscoroutinefunction(action):
-                raise DefinitionError(f"local step {step_name!r} is async: it only returns commands, make it plain")
+            if kind.plain_functions:
+                must_be_plain(action, f"local {where}")
+            else:
+                must_return(action, where)
             step = Step(
                 step_name,
                 action,

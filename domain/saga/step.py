@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -11,10 +10,14 @@ import msgspec
 from msgspec import Raw, Struct
 
 from ..errors import DefinitionError
+from .duration import check_seconds
 from .events import FORWARD, Direction, Wait
+from .functions import is_async, must_return, must_take
+from .payload import write_payload
 from .retry_policy import OnUnknown, Retry
 from .state import StepState
 from .step_kind import AttemptMode, StepKind
+from .stored_type import decoder_of
 
 Invoked = Any | Awaitable[Any]
 """What an action or a compensation returns: a value, or an awaitable of one."""
@@ -71,7 +74,8 @@ class Step:
         self.undo_retry = Retry(attempts=10, backoff_seconds_max=30.0)
         self.undo_timeout = timeout
         self.result_type: Any = Any
-        self._action_is_async = inspect.iscoroutinefunction(action)
+        self._read_result: Callable[[Raw], Any] = msgspec.json.Decoder().decode
+        self._action_is_async = is_async(action)
         self._undo_is_async = False
         self._sealed = False
 
@@ -92,9 +96,13 @@ class Step:
                 raise DefinitionError(f"step {self.name!r}: its saga is already in use; declare compensations before")
             if self.undo is not None:
                 raise DefinitionError(f"step {self.name!r} has two compensations: keep one")
-            must_take(undo, 3, "input, result, context", f"the compensation of step {self.name!r}")
+            where = f"the compensation of step {self.name!r}"
+            must_take(undo, 3, "input, result, context", where)
+            if not self.kind.plain_functions:
+                must_return(undo, where)
+            check_seconds(timeout, f"the timeout of {where}")
             self.undo = undo
-            self._undo_is_async = inspect.iscoroutinefunction(undo)
+            self._undo_is_async = is_async(undo)
             self.undo_retry = retry or self.undo_retry
             self.undo_timeout = timeout if timeout is not None else self.timeout
             return undo
@@ -131,19 +139,24 @@ class Step:
 
     def read_result(self, raw: Raw) -> Any:
         """Returns a recorded result, as the type that the action declares."""
-        return msgspec.json.decode(raw, type=self.result_type)
+        return self._read_result(raw)
+
+    def write_result(self, direction: Direction, result: Any) -> Raw:
+        """Returns what the action or the compensation returned as JSON.
+
+        Raises `NotSerialisable` if that is not JSON, or the action's cannot be read as the type that it declares, and
+        `PayloadTooLarge`.
+        """
+        if direction is FORWARD:
+            return write_payload(f"the result of step {self.name!r}", result, self._read_result)
+        return write_payload(f"the result of the compensation of step {self.name!r}", result)
 
     def seal(self) -> None:
-        """Resolve what the action returns. Nothing can be declared on the step after this."""
-        self.result_type = self.kind.result_type(self.action)
+        """Resolve what the action returns. Nothing can be declared on the step after this.
+
+        Raises `DefinitionError` if the action declares a type that cannot be read back.
+        """
+        what = f"the result of step {self.name!r}"
+        self.result_type = self.kind.result_type(self.action, what)
+        self._read_result = decoder_of(self.result_type, what).decode
         self._sealed = True
-
-
-def must_take(function: Callable[..., Any], count: int, what: str, where: str) -> None:
-    """Raise `DefinitionError` unless a function can be called with so many arguments."""
-    try:
-        inspect.signature(function).bind(*range(count))
-    except TypeError:
-        raise DefinitionError(
-            f"{where} must take {count} arguments ({what}): {function.__qualname__} does not"
-        ) from None

@@ -6,13 +6,15 @@ Decisions and the worker never ask which kind a step is. They ask the kind how a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Final, TypeAlias, get_type_hints
+from typing import Any, ClassVar, Final, Optional, TypeAlias
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
+from .duration import instant_after
 from .events import Wait, WaitKind
+from .functions import declared_result
 
 
 class AttemptMode(StrEnum):
@@ -52,13 +54,10 @@ class Call(Struct, frozen=True):
     structure: ClassVar[Mapping[str, Any]] = {"local": False, "waits_for": None}
     """What it adds to a step in the definition's fingerprint. These keys and values are a storage format."""
 
-    def result_type(self, action: Callable[..., Any]) -> Any:
+    def result_type(self, action: Callable[..., Any], where: str) -> Any:
         """Returns the type that the action is annotated to return, or None; Any if the annotation says nothing."""
-        try:
-            declared = get_type_hints(action).get("return", Any)
-        except NameError:  # the annotation names what its module does not define
-            declared = Any
-        return Any if declared in (Any, None, type(None)) else declared | None
+        declared = declared_result(action, where)
+        return declared if declared in (Any, Raw) else Optional[declared]  # noqa: UP045 -- it may be a text
 
     def wait(self, saga_id: str, step: str, now: datetime) -> Wait | None:  # noqa: ARG002 -- the same for every kind
         """Returns None: it calls a function instead of waiting."""
@@ -74,7 +73,7 @@ class Local(Struct, frozen=True):
     plain_functions: ClassVar[bool] = True
     structure: ClassVar[Mapping[str, Any]] = {"local": True, "waits_for": None}
 
-    def result_type(self, _action: Callable[..., Any]) -> Any:
+    def result_type(self, _action: Callable[..., Any], _where: str) -> Any:
         """Returns the type of what the worker records: how many events there were."""
         return LocalResult | None
 
@@ -94,13 +93,13 @@ class Timer(Struct, frozen=True):
 
     seconds: float
 
-    def result_type(self, _action: Callable[..., Any]) -> Any:
+    def result_type(self, _action: Callable[..., Any], _where: str) -> Any:
         """Returns Any: the result is always null."""
         return Any
 
     def wait(self, _saga_id: str, _step: str, now: datetime) -> Wait | None:
         """Returns the timer that comes due after its seconds."""
-        return Wait(WaitKind.TIMER, None, now + timedelta(seconds=self.seconds))
+        return Wait(WaitKind.TIMER, None, instant_after(now, self.seconds))
 
 
 class Signal(Struct, frozen=True):
@@ -115,13 +114,13 @@ class Signal(Struct, frozen=True):
     name: str
     seconds: float | None = None
 
-    def result_type(self, _action: Callable[..., Any]) -> Any:
+    def result_type(self, _action: Callable[..., Any], _where: str) -> Any:
         """Returns Any: the result is the payload, as the sender wrote it."""
         return Any
 
     def wait(self, _saga_id: str, _step: str, now: datetime) -> Wait | None:
         """Returns the signal, and when the waiting for it ends."""
-        due_at = None if self.seconds is None else now + timedelta(seconds=self.seconds)
+        due_at = None if self.seconds is None else instant_after(now, self.seconds)
         return Wait(WaitKind.SIGNAL, self.name, due_at)
 
 
@@ -137,7 +136,7 @@ class SubSaga(Struct, frozen=True):
     saga: str
     """The name of the saga that it starts."""
 
-    def result_type(self, _action: Callable[..., Any]) -> Any:
+    def result_type(self, _action: Callable[..., Any], _where: str) -> Any:
         """Returns Any: the result is that of the other saga."""
         return Any
 

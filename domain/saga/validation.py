@@ -5,18 +5,28 @@ A saga that cannot work is refused at its first use, with an error that says wha
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ..errors import DefinitionError
+from .functions import is_async
 from .step import Step
 
 After: TypeAlias = Mapping[str, tuple[str, ...]]
 """For each step, the steps that come directly before it."""
 Closure: TypeAlias = Mapping[str, frozenset[str]]
 """For each step, every step that comes after it, directly or indirectly."""
+
+
+NAME_CHARACTERS_MAX: Final = 200
+"""The longest name of a saga, a step or a signal: it is part of ids, and of every event of the step."""
+
+
+def check_name(name: str, what: str) -> None:
+    """Raise `DefinitionError` unless a name is printable and not too long."""
+    if not name or not name.isprintable() or len(name) > NAME_CHARACTERS_MAX:
+        raise DefinitionError(f"{what} must have a name of 1 to {NAME_CHARACTERS_MAX} printable characters: {name!r}")
 
 
 def dependencies(saga_name: str, steps: Sequence[Step]) -> dict[str, tuple[str, ...]]:
@@ -70,7 +80,7 @@ def check_compensations(saga_name: str, steps: Sequence[Step], after: After) -> 
             raise DefinitionError(
                 f"{where} has a compensation, but nothing to undo (compensable=False, or it only waits): remove one"
             )
-        if step.kind.plain_functions and inspect.iscoroutinefunction(step.undo):
+        if step.kind.plain_functions and is_async(step.undo):
             raise DefinitionError(f"{where} is local: its compensation only returns commands, make it plain")
         if step.undo is None and step.compensable and not final:
             raise DefinitionError(

@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from ...domain.errors import InvalidInput, NotSerialisable
+from ...domain.errors import InvalidInput
 from ...domain.event import Event
 from ...domain.saga.decide import NULL
 from ...domain.saga.definition import Definition
 from ...domain.saga.events import Action, CancelRequested, Direction, InterventionResolved, SignalReceived, WaitKind
+from ...domain.saga.payload import write_payload
 from ...domain.saga.signals import SIGNAL_BYTES_OPEN_MAX, SIGNALS_OPEN_MAX, has_signal
 from ...domain.saga.state import Intervention, Progress, SagaState
 from ..errors import WrongState
@@ -43,7 +44,7 @@ def cancel_rule(actor: str, reason: str) -> Rule:
 
 def intervention_rule(app: App, action: Action, step: str | None, result: Any, actor: str, reason: str) -> Rule:
     """A step that needs a person goes on as decided. Raises `NotSerialisable` for a result that is not JSON."""
-    given = write_json("the result", result) if action is Action.RESOLVE else NULL
+    given = write_payload("the result", result) if action is Action.RESOLVE else NULL
 
     def decide(state: SagaState, at: datetime) -> Event:
         waiting = _open_intervention(state, step)
@@ -59,7 +60,7 @@ def intervention_rule(app: App, action: Action, step: str | None, result: Any, a
 
 def signal_rule(name: str, payload: Any, actor: str, reason: str | None, *, refused: bool) -> Rule:
     """The saga receives a signal. Raises `NotSerialisable` for a payload that is not JSON."""
-    raw = write_json(f"the payload of signal {name!r}", payload)
+    raw = write_payload(f"the payload of signal {name!r}", payload)
 
     def decide(state: SagaState, at: datetime) -> Event:
         return _received(state, SignalReceived(at, name, raw, actor, reason, refused))
@@ -72,7 +73,7 @@ def approval_rule(app: App, step: str, payload: Any, actor: str, reason: str, *,
 
     The signal is for that step alone, even if another step waits for a signal of the same name.
     """
-    raw = write_json(f"the payload for step {step!r}", payload)
+    raw = write_payload(f"the payload for step {step!r}", payload)
 
     def decide(state: SagaState, at: datetime) -> Event:
         name = _signal_of(app, state, step)
@@ -82,14 +83,6 @@ def approval_rule(app: App, step: str, payload: Any, actor: str, reason: str, *,
         return _received(state, SignalReceived(at, name, raw, actor, reason, refused, step))
 
     return decide
-
-
-def write_json(what: str, value: Any) -> Raw:
-    """A value as JSON. Raises `NotSerialisable`, naming what it is and its type."""
-    try:
-        return Raw(msgspec.json.encode(value))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise NotSerialisable(f"{what} is a {type(value).__name__} that is not JSON: {error}") from error
 
 
 def _received(state: SagaState, event: SignalReceived) -> SignalReceived:

@@ -31,7 +31,6 @@ from ..ledger.saga_start import SagaStart
 from ..ledger.stream_cache import StreamCache
 from ..worker.group_commit.transition import Transition, context_of
 from ..worker.held_sagas import HeldSaga
-from ..worker.steps.attempt import write_result
 
 TRANSITIONS_MAX = 10_000
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
@@ -226,6 +225,6 @@ class _InMemoryRun:
                 result = step.invoke(context, definition.read_input(held.state.input))
                 if inspect.isawaitable(result):
                     result = await result
-            return Success(write_result(attempt.step, result))
+            return Success(step.write_result(attempt.direction, result))
         except Exception as error:  # noqa: BLE001 -- an exception of a step is its outcome
             return failure_of(error)

@@ -183,7 +183,7 @@ def test_a_retry_policy_without_sense_is_refused(options: dict[str, Any]) -> Non
 
 def test_a_timeout_or_deadline_that_leaves_no_time_is_refused() -> None:
     """Both are seconds above zero."""
-    with pytest.raises(DefinitionError, match="leaves no time"):
+    with pytest.raises(DefinitionError, match="timeout of a step is 0 seconds: use a number, more than 0"):
         Saga("book_trip", input=Trip).step(timeout=0)
     with pytest.raises(DefinitionError, match="deadline"):
         Saga("book_trip", input=Trip, deadline=-1)

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from sagaledger.domain.errors import InvalidInput, StepRejected
 from sagaledger.domain.saga.outcome import AttemptOutcome, Success, failure_of
 from sagaledger.infrastructure.worker.messages import AttemptEnded, Dispatch
-from sagaledger.infrastructure.worker.steps.attempt import write_result
 
 from .scheduler import Scheduler
 
@@ -84,7 +83,7 @@ class Courier:
             self._admit()
             value = saga.definition.read_input(saga.state.input)
             result = step.invoke(context, value)
-            return Success(write_result(step.name, result))
+            return Success(step.write_result(context.direction, result))
         except (StepRejected, Overloaded, InvalidInput) as error:
             return failure_of(error)
 

@@ -6,7 +6,7 @@ acknowledged. A local step is decided here: its start, its events and its succes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from ....domain.event import Event
 from ....domain.participant import Command
 from ....domain.saga.decide import Attempt, advance, awaited_sagas, started
 from ....domain.saga.definition import Definition
+from ....domain.saga.error_text import type_name
 from ....domain.saga.events import FORWARD, InterventionRequired, SagaCompensated, SagaCompleted
 from ....domain.saga.evolve import evolve
 from ....domain.saga.outcome import AttemptOutcome, Success, failure_of, orphaned, outcome_event
@@ -104,7 +105,7 @@ class Transition(Struct, eq=False):
 
     def invoke(self, step: Step, context: StepContext, value: Any) -> Sequence[Command]:
         """Call the action or the compensation of a local step; returns its commands."""
-        return cast("Sequence[Command]", step.invoke(context, value))
+        return tuple(cast("Iterable[Command] | None", step.invoke(context, value)) or ())
 
     @property
     def writes(self) -> bool:
@@ -195,25 +196,26 @@ class Transition(Struct, eq=False):
     def _run_end_hook(self, event: SagaCompleted | SagaCompensated) -> bool:
         """Handle the commands of the definition's hook for this end; False if they failed and a person is needed.
 
-        A person who resolves or skips the failed hook marks its name as finished, like that of a step.
+        A person who resolves or skips the failed hook marks its name as finished, like that of a step; the name is one
+        that no step has.
         """
         hook: Callable[..., Sequence[Command]] | None
         arguments: tuple[str, ...]
         if isinstance(event, SagaCompleted):
-            name, hook, arguments = "on_completed", self.definition.completed, ()
+            name, hook, arguments = self.definition.completed_name, self.definition.completed, ()
         else:
-            name, hook, arguments = "on_compensated", self.definition.compensated, (event.cause,)
+            name, hook, arguments = self.definition.compensated_name, self.definition.compensated, (event.cause,)
         if hook is None or self.state.step(name).forward.finished:
             return True
         try:
-            commands = hook(self.definition.read_input(self.state.input), *arguments)
+            commands = tuple(hook(self.definition.read_input(self.state.input), *arguments) or ())
             self.draft.handle(commands, self.now)
         except (NotDecidableYet, UnreadableEvent):
             raise
         except BaseException as error:
             if is_interruption(error):
                 raise
-            cause = f"{name} gave up ({type(error).__name__})"
+            cause = f"{name} gave up ({type_name(error)})"
             self._record(InterventionRequired(self.now, name, FORWARD, cause))
             return False
         return True

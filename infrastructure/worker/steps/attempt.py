@@ -7,19 +7,11 @@ import inspect
 from functools import partial
 from typing import Any
 
-import msgspec
-from msgspec import Raw
-
-from ....domain.errors import NotSerialisable, PayloadTooLarge
 from ....domain.saga.outcome import AttemptOutcome, Success, failure_of
 from ....domain.saga.step import Step, StepContext
-from ...event_store.event_row import STATE_BYTES_MAX
 from ...runtime.failpoints import failpoint
 from ..messages import AttemptEnded, Dispatch
 from .thread_runner import NoThreadFree, ThreadRunner
-
-RESULT_BYTES_MAX = STATE_BYTES_MAX - 4096
-"""The most bytes of one result: its event has a few other fields as well."""
 
 
 async def attempt(dispatch: Dispatch, threads: ThreadRunner) -> AttemptEnded:
@@ -36,7 +28,7 @@ async def attempt(dispatch: Dispatch, threads: ThreadRunner) -> AttemptEnded:
         called = True
         with failpoint("call", step.name, context.direction):
             result = await _call(step, context, value, threads)
-        outcome = Success(write_result(step.name, result))
+        outcome = Success(step.write_result(context.direction, result))
     except NoThreadFree as error:
         outcome = failure_of(error, local=True)
     except TimeoutError as error:
@@ -61,17 +53,6 @@ async def _call(step: Step, context: StepContext, value: Any, threads: ThreadRun
         async with asyncio.timeout(timeout_seconds):
             return await result
     return result
-
-
-def write_result(step: str, result: Any) -> Raw:
-    """Returns a result as JSON. Raises `NotSerialisable` and `PayloadTooLarge`, which name the step and its result."""
-    try:
-        written = msgspec.json.encode(result)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise NotSerialisable(f"step {step!r} returned a {type(result).__name__} that is not JSON: {error}") from error
-    if len(written) > RESULT_BYTES_MAX:
-        raise PayloadTooLarge(f"the result of step {step!r}", len(written), RESULT_BYTES_MAX)
-    return Raw(written)
 
 
 def _on_running_loop() -> bool:

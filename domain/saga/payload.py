@@ -1,0 +1,102 @@
+"""The values of users as the log keeps them: inputs, results and payloads of signals, each as JSON.
+
+A value that is written can be read again as what it was. One bound holds for all of them, so that a payload that is
+accepted as a signal fits into the event that ends the step, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from ..errors import NotSerialisable, PayloadTooLarge
+
+PAYLOAD_BYTES_MAX: Final = 252 * 1024
+"""The most bytes of one value: 4 KB less than the state of an event may have, for the other fields of its event."""
+DEPTH_MAX: Final = 200
+"""The most arrays and objects within each other: a deeper value could be written, and not be read everywhere."""
+
+_TRACES: Final = (b"null", b'nan"', b'inf"')
+"""How a number that JSON lacks is written: as null, or as a text if it is a key. Without these, none is searched."""
+
+_decode_any = msgspec.json.Decoder().decode
+
+
+def write_payload(what: str, value: Any, read: Callable[[Raw], Any] = _decode_any) -> Raw:
+    """Returns a value as JSON that `read` takes.
+
+    Raises `NotSerialisable` for a value that is not JSON or has a number that JSON lacks (NaN, infinity), or that
+    `read` refuses, and `PayloadTooLarge`. Both name `what` it is.
+    """
+    try:
+        written = msgspec.json.encode(value)
+        if any(trace in written for trace in _TRACES) and _has_no_number(msgspec.to_builtins(value, enc_hook=_nothing)):
+            raise NotSerialisable(f"{what} has a number that JSON lacks (NaN or infinity): use null, or a text")
+        if written.count(b"[") + written.count(b"{") > DEPTH_MAX and _depth(_decode_any(written)) > DEPTH_MAX:
+            raise NotSerialisable(f"{what} has more than {DEPTH_MAX} arrays and objects within each other: flatten it")
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise NotSerialisable(f"{what} is a {type(value).__name__} that is not JSON: {error}") from error
+    if len(written) > PAYLOAD_BYTES_MAX:
+        raise PayloadTooLarge(what, len(written), PAYLOAD_BYTES_MAX)
+    raw = Raw(written)
+    try:
+        read(raw)
+    except (msgspec.DecodeError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise NotSerialisable(f"{what} is a {type(value).__name__} that cannot be read back: {error}") from error
+    return raw
+
+
+def same_value(one: Any, other: Any) -> bool:
+    """Whether two values read from JSON are equal: sets and objects have no order, and types may lack `==`."""
+    return _canonical(one) == _canonical(other)
+
+
+def _canonical(value: Any) -> str:
+    """Returns a text that two values have in common if they are equal."""
+    if isinstance(value, msgspec.Struct):
+        value = {"": type(value).__qualname__, **msgspec.structs.asdict(value)}
+    elif is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, dict):
+        return f"{{{','.join(sorted(f'{_canonical(key)}:{_canonical(part)}' for key, part in value.items()))}}}"
+    if isinstance(value, (set, frozenset)):
+        return f"[{','.join(sorted(map(_canonical, value)))}]"
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(_canonical, value))}]"
+    if isinstance(value, datetime) and value.utcoffset() is not None:
+        return repr(value.astimezone(UTC))
+    return repr(msgspec.to_builtins(value, enc_hook=bytes))
+
+
+def _has_no_number(value: Any) -> bool:
+    """Whether a number somewhere in a value is NaN or infinite, which would be written as null."""
+    pending = [value]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, float):
+            if not isfinite(part):
+                return True
+        elif isinstance(part, dict):
+            pending += part.keys()
+            pending += part.values()
+        elif isinstance(part, (list, tuple, set, frozenset)):
+            pending += part
+    return False
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while nests := [part for part in level if isinstance(part, (list, dict))]:
+        level = [inner for nest in nests for inner in (nest.values() if isinstance(nest, dict) else nest)]
+        depth += 1
+    return depth
+
+
+def _nothing(_: Any) -> None:
+    """Stands in for JSON that is written already (`Raw`), which has no such number."""
