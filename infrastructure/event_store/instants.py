@@ -6,10 +6,28 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
+from ...domain.errors import InvalidInput
 from ..errors import DamagedLedger
 
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def checked_in_utc(value: datetime, what: str) -> datetime:
+    """Return the instant that a datetime from outside means: one without a time zone is in UTC, as everywhere here.
+
+    One with a time zone is returned as it is. Raises `InvalidInput` for what is no datetime, and for an instant outside
+    of the years 1 to 9999 in UTC.
+    """
+    if not isinstance(value, datetime):
+        raise InvalidInput(f"{what} must be a datetime, and is a {type(value).__name__}")
+    if value.utcoffset() is None:
+        return value.replace(tzinfo=UTC)
+    try:
+        value.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidInput(f"{what} is {value.isoformat()}, outside of the years 1 to 9999 in UTC") from error
+    return value
 
 
 def microseconds(instant: datetime) -> int:

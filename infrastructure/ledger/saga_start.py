@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -14,9 +14,11 @@ from ...domain.errors import InvalidInput
 from ...domain.participant import Command, Refused
 from ...domain.recorded_event import Meta, RecordedEvent
 from ...domain.saga.definition import Definition
+from ...domain.saga.duration import LATEST, instant_after
 from ...domain.saga.events import Parent, SagaStarted
 from ..errors import NotSupported, SagaConflict
 from ..event_store.append_call import Append, AppendCall
+from ..event_store.instants import checked_in_utc
 from ..event_store.start_requests import NewStartRequest
 from ..event_store.stream_id import check_stream_id
 from ..event_store.work_queue import QueueEntry
@@ -24,6 +26,8 @@ from .context import LedgerContext
 from .state_reader import saga_events
 from .stream_cache import StreamCache
 from .transact import call_of, last_position, transact
+
+KEY_CHARACTERS_MAX = 200
 
 
 class Started(NamedTuple):
@@ -62,10 +66,12 @@ class SagaStart(NamedTuple):
         raw = definition.write_input(value)
         if key is None:
             key = definition.key(definition.read_input(raw)) if definition.key is not None else uuid4().hex
-        if not key or not key.isprintable() or len(key) > 200:
-            raise InvalidInput(f"saga {definition.name!r}: the key {key!r} must be 1 to 200 printable characters")
+        if not key or not key.isprintable() or (len(key) > KEY_CHARACTERS_MAX and parent is None):
+            raise InvalidInput(
+                f"saga {definition.name!r}: the key {key!r} must be 1 to {KEY_CHARACTERS_MAX} printable characters"
+            )
         check_stream_id(definition.saga_id(key), "the id of saga")
-        return cls(definition.saga_id(key), definition, raw, _in_utc(begins_at, definition), parent)
+        return cls(definition.saga_id(key), definition, raw, _checked(begins_at), parent)
 
     def draft(self, stream_cache: StreamCache, meta: Meta, at: datetime) -> Append:
         """The append that starts it, with what its participants record at that moment; no worker holds it yet."""
@@ -78,7 +84,7 @@ class SagaStart(NamedTuple):
         """The event with which it starts."""
         definition = self.definition
         begins_at = at if self.begins_at is None else max(at, self.begins_at)
-        deadline = None if definition.deadline is None else begins_at + timedelta(seconds=definition.deadline)
+        deadline = None if definition.deadline is None else instant_after(begins_at, definition.deadline)
         return SagaStarted(
             at,
             definition.name,
@@ -98,18 +104,43 @@ class SagaStart(NamedTuple):
     def commands(self) -> Sequence[Command]:
         """The commands to its participants when it starts."""
         started = self.definition.started
-        return () if started is None else started(self.definition.read_input(self.input))
+        return () if started is None else tuple(started(self.definition.read_input(self.input)) or ())
 
     def already(self, recorded: Sequence[RecordedEvent]) -> Started:
-        """The saga that exists under this id. Raises `SagaConflict` if it was started with another input."""
+        """The saga that exists under this id.
+
+        Raises `SagaConflict` if it was started with another input, or if this is a sub-saga and that saga is not.
+        """
         first = recorded[0]
         assert isinstance(first.event, SagaStarted)  # noqa: S101 -- every saga's stream begins so
-        if bytes(first.event.input) != bytes(self.input):
+        if self.parent is not None and not is_sub_saga(first.event.parent, self.parent.saga_id):
+            raise SagaConflict(foreign_saga(self.saga_id, self.parent.saga_id))
+        if not self.definition.same_input(first.event.input, self.input):
             raise SagaConflict(
                 f"saga {self.saga_id!r} was started with another input at {first.recorded_at.isoformat()}: "
                 f"use another key, or see `sagaledger show {self.saga_id}`"
             )
         return Started(self.saga_id, first.position, created=False)
+
+
+def is_sub_saga(parent: Parent | None, of: str) -> bool:
+    """Whether the saga that recorded this parent was started by that saga."""
+    return parent is not None and parent.saga_id == of
+
+
+def foreign_saga(saga_id: str, parent_id: str) -> str:
+    """Why a saga under the id of a sub-saga cannot serve as that sub-saga."""
+    return f"saga {saga_id!r} was not started by saga {parent_id!r}: it cannot be a step of it"
+
+
+def _checked(begins_at: datetime | None) -> datetime | None:
+    """Returns when a saga begins; without a time zone it is in UTC. Raises `InvalidInput` beyond the calendar."""
+    if begins_at is None:
+        return None
+    begins_at = checked_in_utc(begins_at, "begins_at")
+    if begins_at > LATEST:
+        raise InvalidInput(f"begins_at is {begins_at.isoformat()}, and must be before {LATEST.isoformat()}")
+    return begins_at
 
 
 def start(context: LedgerContext, saga_start: SagaStart, *, actor: str | None) -> Started:
@@ -164,16 +195,3 @@ def request_start(context: LedgerContext, connection: Any, saga_start: SagaStart
         actor,
     )
     requests.put(connection, request)
-
-
-def _in_utc(begins_at: datetime | None, definition: Definition) -> datetime | None:
-    """Check that UTC has the instant at which a saga begins, with room for its deadline. Raises `InvalidInput`."""
-    try:
-        if begins_at is not None and begins_at.tzinfo is not None:
-            begins_at.astimezone(UTC) + timedelta(seconds=definition.deadline or 0.0)
-    except OverflowError as error:
-        raise InvalidInput(
-            f"saga {definition.name!r} cannot begin at {begins_at}: that, or its deadline, is outside of the years 1 "
-            "to 9999 in UTC"
-        ) from error
-    return begins_at

@@ -15,6 +15,7 @@ from ...domain.saga.evolve import fold_all, rebuild
 from ...domain.saga.state import SagaState
 from ..errors import AppPartMissing, SagaNotFound, TimedOut
 from ..event_store.event_row import EventPayload
+from ..event_store.instants import checked_in_utc
 from ..read_models.saga_deriver import process_history
 from .context import LedgerContext
 
@@ -62,13 +63,14 @@ def state_now(context: LedgerContext, saga_id: str) -> SagaState:
 
 
 def state_at(context: LedgerContext, saga_id: str, at: int | datetime) -> SagaState:
-    """A saga's state at a version of its own, or as recorded at a time.
+    """A saga's state at a version of its own, or as recorded at a time (in UTC if it has no time zone).
 
     Raises `SagaNotFound`, also when the saga had not begun then.
     """
     recorded = saga_events(context, saga_id)
     if isinstance(at, datetime):
-        seen = [each for each in recorded if each.recorded_at <= at]
+        instant = checked_in_utc(at, "at")
+        seen = [each for each in recorded if each.recorded_at <= instant]
     else:
         seen = [each for each in recorded if each.version <= at]
     if not seen:

@@ -20,6 +20,7 @@ from ...domain.errors import InvalidInput
 from ...projections.projection import Projection, Row
 from ..errors import TimedOut, WrongState
 from ..event_store.backend import Backend
+from ..event_store.instants import checked_in_utc
 from . import checkpoints
 from .checkpoints import ABSENT, BUILDING, Checkpoint, absent
 from .filter import Filter, select_rows, visible_columns
@@ -136,6 +137,7 @@ class Queries:
 
     def position_at(self, view: str, instant: datetime) -> int:
         """Return the position that a view had reached at an instant, by its journal. Raises `InvalidInput`."""
+        instant = checked_in_utc(instant, "at")
         with self._backend.views.reading() as connection:
             if self._checkpoint(connection, view).status == ABSENT:
                 return 0

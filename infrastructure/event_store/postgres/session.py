@@ -67,7 +67,7 @@ _SEARCH_PATH: Final = "SELECT set_config('search_path', %s, false)"
 
 
 class BoundedTimestamptzLoader(TimestamptzBinaryLoader):
-    """Loads a time that Python cannot hold as the one of `UNBOUNDED` on its side: one bad row must not hide the rest."""
+    """Loads a time that Python cannot hold as that of `UNBOUNDED` on its side: one bad row must not hide the rest."""
 
     def load(self, data: Buffer) -> datetime:
         try:
