@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -27,14 +27,6 @@ def in_utc(instant: datetime) -> datetime:
         return instant.astimezone(UTC)
     except OverflowError:
         return EARLIEST if instant.year == 1 else LATEST
-
-
-def later(instant: datetime, seconds: float) -> datetime:
-    """Returns the instant so many seconds later, `LATEST` at most."""
-    try:
-        return instant + timedelta(seconds=seconds)
-    except OverflowError:
-        return LATEST
 
 
 def fields_with_instants(type_: type[Struct]) -> tuple[str, ...]:

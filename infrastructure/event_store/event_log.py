@@ -153,6 +153,10 @@ class EventLog(Protocol):
         """Return, for streams that have an event of the version given, the digest of that event."""
         ...
 
+    def consumers(self) -> list[tuple[str, int]]:
+        """Return every consumer that has a checkpoint, with it, by name."""
+        ...
+
     def consumer_position(self, consumer: str) -> int:
         """Return a consumer's checkpoint; 0 if it has none yet."""
         ...

@@ -66,12 +66,13 @@ def verify(
 ) -> Verification:
     """Check the log up to its present head; `expect` is a head (position, hash) noted earlier and kept elsewhere."""
     try:
-        problems = [Problem(0, problem) for problem in log.schema_problems()]
+        unprotected = [Problem(0, problem) for problem in log.schema_problems()]
         head = log.head()
     except DamagedLedger as error:  # without a head, nothing says where the log ends
         return Verification(False, 0, 0, GENESIS, [Problem(0, error.detail)])
     check = _Check(log, head)
-    problems = sorted({*problems, *check.run(expect, progress)})[:PROBLEMS_MAX]
+    edits = sorted(set(check.run(expect, progress)))[:PROBLEMS_MAX]
+    problems = [*edits, *unprotected][:PROBLEMS_MAX]
     return Verification(not problems, check.events, head.position, head.hash, problems)
 
 

@@ -1,4 +1,7 @@
-"""Verifying a ledger: nobody edited its log, and each view equals what its events make of it."""
+"""Verifying a ledger: its log was not edited, and everything beside it is what the log implies.
+
+`docs/storage.md` has a table of what is compared with what, and of what the log says nothing about.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,19 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from ...domain.errors import SagaledgerError
+from ..errors import DamagedLedger
 from ..event_store import verify as log_verification
 from ..event_store.verify import Problem, Verification
 from ..read_models.checkpoints import BUILDING
 from ..read_models.drift import drift
 from ..runtime.progress import ReportProgress
 from .context import LedgerContext
+from .queue_verification import verify_work_queue
+from .record_verification import verify_consumers, verify_definitions
+from .snapshot_verification import verify_snapshots
 from .undeclared_process import find_undeclared_process, folds_sagas
 from .view_operations import view_checkpoints
+from .view_verification import verify_view_records
 
 KEYS_NAMED_MAX = 3
 """How many rows of a view the description of a problem names."""
@@ -28,7 +36,7 @@ class LedgerVerification(NamedTuple):
 
     log: Verification
     problems: list[Problem]
-    """Those of the log, or else those of the views: a view of an edited log proves nothing."""
+    """Those of the log, or else those of all that is beside it: compared with an edited log, that proves nothing."""
     views_not_compared: list[str]
     """The views that need more of an app than the one in use has."""
 
@@ -36,7 +44,7 @@ class LedgerVerification(NamedTuple):
 def verify_ledger(
     context: LedgerContext, *, expect: tuple[int, bytes] | None, progress: OpenProgress
 ) -> LedgerVerification:
-    """Verify the log, and then each view that the app declares.
+    """Verify the log, then what is recorded beside it, and then each view that the app declares.
 
     `expect`: the position and the hash of a head that was kept elsewhere.
     """
@@ -44,9 +52,13 @@ def verify_ledger(
         log = log_verification.verify(context.backend, expect=expect, progress=report)
     if not log.ok:
         return LedgerVerification(log, list(log.problems), [])
+    problems = _problems_beside_the_log(context, progress)
+    try:
+        problems += verify_view_records(context)
+    except DamagedLedger as error:  # nothing says which views there are, and where they stand
+        return LedgerVerification(log, [*problems, Problem(0, error.detail)], [])
     undeclared = find_undeclared_process(context)
     not_compared = _undeclared_views(context)
-    problems: list[Problem] = []
     for projection in context.app.projections:
         if undeclared is not None and folds_sagas(projection):
             not_compared.append(projection.name)
@@ -56,6 +68,22 @@ def verify_ledger(
         if problem is not None:
             problems.append(problem)
     return LedgerVerification(log, problems, sorted(not_compared))
+
+
+def _problems_beside_the_log(context: LedgerContext, progress: OpenProgress) -> list[Problem]:
+    problems: list[Problem] = []
+    for what, verify_part in (
+        ("snapshots", verify_snapshots),
+        ("definitions", verify_definitions),
+        ("consumers", verify_consumers),
+        ("the work queue", verify_work_queue),
+    ):
+        with progress(f"verifying {what}"):
+            try:
+                problems += verify_part(context)
+            except DamagedLedger as error:
+                problems.append(Problem(0, f"{what}: {error.detail}"))
+    return problems
 
 
 def _undeclared_views(context: LedgerContext) -> list[str]:
@@ -71,7 +99,7 @@ def _undeclared_views(context: LedgerContext) -> list[str]:
 def _drift_of(context: LedgerContext, view: str, report: ReportProgress) -> Problem | None:
     try:
         found = drift(context.queries, context.backend, context.codec, view, progress=report)
-    except SagaledgerError as error:
+    except SagaledgerError as error:  # such as rows that cannot be read, or another version of the projection
         position = next((each.position for each in view_checkpoints(context) if each.name == view), 0)
         return Problem(position, str(error))
     if not found.count:

@@ -18,6 +18,7 @@ from ..event_store.backend import Backend
 from ..event_store.codec import Codec
 from ..runtime.progress import ReportProgress
 from .queries import Queries
+from .readable import readable
 from .row_store import RowStore
 from .scratch_view import ScratchView
 
@@ -91,7 +92,8 @@ def _compare(
         for key, row in chunk.items():
             yield None if found.get(key) == row else _difference(projection, key, row, found.get(key))
     for chunk in _chunks(rebuilt, rebuilt_table.table):
-        found = live_table.load(live, chunk)
+        with readable(f"view {projection.name}"):
+            found = live_table.load(live, chunk)
         for key, row in chunk.items():
             if key not in found:
                 yield _difference(projection, key, None, row)
@@ -110,6 +112,11 @@ def _chunks(connection: Connection, table: Table) -> Iterator[dict[Key, Row]]:
     """Read every row of a table, a chunk at a time."""
     ordered = select(table).order_by(*table.primary_key.columns).execution_options(yield_per=CHUNK_ROWS)
     key_columns = [column.name for column in table.primary_key.columns]
-    for partition in connection.execute(ordered).mappings().partitions():
-        rows = [{name: _storable(value) for name, value in row.items()} for row in partition]
+    with readable(f"view {table.name}"):
+        partitions = connection.execute(ordered).mappings().partitions()
+    while True:
+        with readable(f"view {table.name}"):
+            rows = [{name: _storable(value) for name, value in row.items()} for row in next(partitions, ())]
+        if not rows:
+            return
         yield {tuple(row[name] for name in key_columns): row for row in rows}

@@ -26,7 +26,7 @@ def test_an_edited_byte_is_found_with_its_position(sqlite_shell: Shell) -> None:
     """One byte of one event in the file: exit code 6, and the position."""
     sqlite_shell("run", str(SLICE))
     with sqlite3.connect(sqlite_shell.folder / "sagaledger.db") as connection:
-        connection.execute("DROP TRIGGER IF EXISTS events_are_not_updated")
+        connection.execute("DROP TRIGGER events_are_not_updated")
         connection.execute(
             "UPDATE events SET state = CAST(REPLACE(CAST(state AS TEXT), '1', '2') AS BLOB) WHERE position = 500"
         )
@@ -35,4 +35,6 @@ def test_an_edited_byte_is_found_with_its_position(sqlite_shell: Shell) -> None:
     done = sqlite_shell("verify", "--json")
 
     assert done.returncode == 6
-    assert json.loads(done.stdout)["problems"][0]["position"] == 500
+    edit, trigger = json.loads(done.stdout)["problems"]
+    assert edit["position"] == 500
+    assert "events_are_not_updated" in trigger["problem"]

@@ -182,10 +182,16 @@ def dropped(url: str, name: str) -> str:
 
 
 TRIGGERS = {
-    "sqlite": ["events_no_update", "events_no_delete", "appends_no_update", "appends_no_delete", "events_continue",
-               "appends_continue"],
-    "postgresql": ["events_no_change", "appends_no_change", "events_continue", "appends_continue"],
-}  # fmt: skip
+    "sqlite": [
+        "events_are_not_updated",
+        "events_are_not_deleted",
+        "appends_are_not_updated",
+        "appends_are_not_deleted",
+        "events_continue",
+        "appends_continue",
+    ],
+    "postgresql": ["events_are_not_changed", "appends_are_not_changed", "events_continue", "appends_continue"],
+}
 
 
 def test_verify_names_a_dropped_trigger(url: str, written: Backend) -> None:
@@ -206,19 +212,19 @@ def test_verify_names_an_altered_trigger(url: str, written: Backend) -> None:
     if url.startswith("sqlite"):
         edit_openly(
             url,
-            "DROP TRIGGER events_no_update",
-            "CREATE TRIGGER events_no_update BEFORE UPDATE ON events BEGIN SELECT 1; END",
+            "DROP TRIGGER events_are_not_updated",
+            "CREATE TRIGGER events_are_not_updated BEFORE UPDATE ON events BEGIN SELECT 1; END",
         )
-        expected = ["the trigger or function events_no_update, which protects the log, was altered"]
+        expected = ["the trigger or function events_are_not_updated, which protects the log, was altered"]
     else:
         edit_openly(
             url,
-            "ALTER TABLE events DISABLE TRIGGER events_no_change",
+            "ALTER TABLE events DISABLE TRIGGER events_are_not_changed",
             "CREATE OR REPLACE FUNCTION refuse_log_change() RETURNS trigger LANGUAGE plpgsql "
             "AS 'BEGIN RETURN NULL; END'",
         )
         expected = [
-            "the trigger or function events_no_change, which protects the log, is missing or disabled",
+            "the trigger or function events_are_not_changed, which protects the log, is missing or disabled",
             "the trigger or function refuse_log_change, which protects the log, was altered",
         ]
 

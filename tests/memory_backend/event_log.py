@@ -99,6 +99,9 @@ class MemoryEventLog:
     def digests(self, ends: Sequence[tuple[str, int]]) -> dict[str, bytes]:
         return {id_: row.digest for id_, end in ends for row in self._streams.get(id_, ()) if row.version == end}
 
+    def consumers(self) -> list[tuple[str, int]]:
+        return sorted((consumer, position) for consumer, (position, _) in self._checkpoints.items())
+
     def consumer_position(self, consumer: str) -> int:
         return self._checkpoints.get(consumer, (0, NO_APPEND))[0]
 

@@ -186,6 +186,9 @@ class PostgresStore(PostgresWorkQueue):
             connection.execute(SQL["record_fingerprint"], (name, version, fingerprint))
         return self.fingerprints()[name, version]
 
+    def consumers(self) -> list[tuple[str, int]]:
+        return [(consumer, position) for consumer, position in self._database.fetch("consumers")]
+
     def consumer_position(self, consumer: str) -> int:
         found = self._database.fetch("checkpoint", (consumer,))
         return found[0][0] if found else 0

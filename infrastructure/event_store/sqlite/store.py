@@ -187,6 +187,10 @@ class SqliteStore(SqliteWorkQueue):
             recorded = self.fingerprints()[name, version]
         return recorded
 
+    def consumers(self) -> list[tuple[str, int]]:
+        with self._file.reading() as connection:
+            return fetch(connection, SQL["consumers"])
+
     def consumer_position(self, consumer: str) -> int:
         with self._file.reading() as connection:
             found = connection.execute(SQL["checkpoint"], (consumer,)).fetchone()

@@ -14,13 +14,13 @@ from uuid import uuid4
 
 from ....domain.errors import SagaledgerError
 from ....domain.recorded_event import RecordedEvent
-from ....domain.saga.decide import advance, awaited_sagas
 from ....domain.saga.evolve import rebuild
 from ...event_store.append_call import Append, AppendCall
 from ...event_store.work_queue import QueueEntry
 from ...ledger.context import LedgerContext
+from ...ledger.queue_rule import want_of
+from ...ledger.unfinished_sagas import Quiescent, UnfinishedSagas
 from ..stream_reader import read_streams
-from .unfinished_sagas import Quiescent, UnfinishedSagas
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,6 @@ class Reconciler:
     def __init__(self, context: LedgerContext, *, every_seconds: float = SWEEP_SECONDS) -> None:
         self._context = context
         self._log = context.backend
-        self._known = {(definition.name, definition.version) for definition in context.app.definitions}
         self._every_seconds = every_seconds
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="saga-reconciler", daemon=True)
@@ -89,24 +88,13 @@ class Reconciler:
         return [entry.saga_id for entry in missing]
 
     def _judge(self, history: Sequence[RecordedEvent]) -> QueueEntry | Quiescent:
-        """Returns the queue entry that a saga should have, or that it needs none.
-
-        A saga is quiescent when it is over, or waits for someone to write to it. An awaited sub-saga that is not
-        unfinished never will: it did not begin, or it has ended.
-        """
+        """Return the queue entry that a saga should have, or that it needs none."""
         state = rebuild(history[0].stream_id, (recorded.event for recorded in history))
-        name, version = state.definition, state.definition_version
-        if (name, version) not in self._known or state.end is not None or state.interventions:
-            return Quiescent(state.version)
         now = self._context.clock.now()
-        following = advance(self._context.app.definition(name, version), state, now)
-        awaited = awaited_sagas(state)
-        awaits_the_gone = any(saga_id not in self.open_sagas for saga_id in awaited)
-        decision = following.decision
-        wakes = decision.wake_at is not None or awaits_the_gone
-        if state.in_flight or following.events or decision.attempts or wakes:
-            return QueueEntry(state.saga_id, name, version, now, None)
-        return Quiescent(state.version, tuple(awaited))
+        want = want_of(self._context.app, state, now, self.open_sagas.__contains__)
+        if want.due_at is None:
+            return Quiescent(state.version, want.awaits)
+        return QueueEntry(state.saga_id, state.definition, state.definition_version, now, None)
 
     def _run(self) -> None:
         wait_seconds = 0.0

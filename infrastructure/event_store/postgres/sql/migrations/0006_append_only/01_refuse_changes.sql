@@ -6,12 +6,12 @@ BEGIN
 END
 $$;
 
-DROP TRIGGER IF EXISTS events_no_change ON events;
-CREATE TRIGGER events_no_change
+DROP TRIGGER IF EXISTS events_are_not_changed ON events;
+CREATE TRIGGER events_are_not_changed
     BEFORE DELETE OR UPDATE OR TRUNCATE ON events
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_log_change();
 
-DROP TRIGGER IF EXISTS appends_no_change ON appends;
-CREATE TRIGGER appends_no_change
+DROP TRIGGER IF EXISTS appends_are_not_changed ON appends;
+CREATE TRIGGER appends_are_not_changed
     BEFORE DELETE OR UPDATE OR TRUNCATE ON appends
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_log_change();

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable
 from threading import Event
 from typing import NamedTuple
 
-from ....domain.saga.events import Action, InterventionResolved, SagaCompensated, SagaCompleted, SagaStarted
-from ...event_store.codec import Codec, UnreadableEvent
-from ...event_store.event_log import EventLog
-from ...event_store.event_row import STATE_BYTES_MAX, StoredRow
+from ...domain.saga.events import Action, InterventionResolved, SagaCompensated, SagaCompleted, SagaStarted
+from ..event_store.codec import Codec, UnreadableEvent
+from ..event_store.event_log import EventLog
+from ..event_store.event_row import STATE_BYTES_MAX, StoredRow
 
 READ_BYTES_MAX = 16 * 1024 * 1024
 READ_EVENTS_MIN = READ_BYTES_MAX // STATE_BYTES_MAX
