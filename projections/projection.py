@@ -18,6 +18,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
+from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -26,21 +27,18 @@ from sqlalchemy import Integer, String, Table
 from ..domain.errors import DefinitionError, SagaledgerError
 from ..domain.event import Event
 from ..domain.recorded_event import RecordedEvent
-from .column_values import holds_immutable_values, rule_of, storable_text
+from .column_values import holds_immutable_values, storable_text
+from .keys import Key, KeyOf, KeyRules, RowsWhere, keys_by_first_value
 
 Row: TypeAlias = dict[str, Any]
 """A row of a view, by column name. A handler receives one of its own, which it may change and return."""
-Key: TypeAlias = tuple[Any, ...]
-"""The primary key of a row, in the order of the key columns."""
 Handler: TypeAlias = Callable[[Any, Any, RecordedEvent], Row | None]
 """Takes the row (None if there is none), the event, and the event as recorded, which has its position and metadata.
 
 Returns the row after the event, or None to delete it."""
-KeyOf: TypeAlias = Callable[[Any], Any]
-"""Returns the keys of the rows that a recorded event touches: a value, or a tuple for a composite key; a list of these
-for several rows; None for no row."""
-Touch: TypeAlias = tuple[Handler, Key, RecordedEvent]
-"""An event to fold into a row: the handler, the key of the row, the event. A batch makes thousands of these tuples."""
+Touch: TypeAlias = tuple[Handler, Key | RowsWhere, RecordedEvent]
+"""An event to fold into rows: the handler, the key of the row or what finds the rows, the event. A batch makes
+thousands of these tuples."""
 H = TypeVar("H", bound=Handler)
 
 NAME_CHARACTERS_MAX = 40
@@ -128,7 +126,7 @@ class Projection:
         self._validate()
         self._only_key_column = self.key_columns[0] if len(self.key_columns) == 1 else None
         self._key_of: Callable[[Row], Key] = itemgetter(*self.key_columns)
-        self._key_rules = [rule_of(column) for column in table.primary_key.columns]
+        self._keys = KeyRules(table)
         self._copy: Callable[[Row], Row] = dict.copy if all(map(holds_immutable_values, table.columns)) else deepcopy
         self._blank: Row = dict.fromkeys(self.columns)
         self._handlers: dict[type[Event], tuple[Handler, KeyOf]] = {}
@@ -176,9 +174,12 @@ class Projection:
                 if keys is None:
                     continue
                 for returned in keys if isinstance(keys, list) else (keys,):
+                    if isinstance(returned, RowsWhere):
+                        touches.append((handler, self._keys.checked_rows(returned), recorded))
+                        continue
                     key = checked.get(returned) if isinstance(returned, str | int | tuple) else None
                     if key is None:
-                        key = self._checked(returned)
+                        key = self._keys.checked(returned)
                         checked[returned] = key
                     touches.append((handler, key, recorded))
             except BaseException as error:
@@ -192,9 +193,19 @@ class Projection:
         """
         folded: dict[Key, Row | None] = dict(rows)
         after = self._after
+        index = keys_by_first_value(
+            chain(rows, (key for _, key, _ in touches if isinstance(key, tuple))),
+            (key for _, key, _ in touches if isinstance(key, RowsWhere)),
+        )
         for handler, key, recorded in touches:
             try:
-                folded[key] = after(handler, key, folded.get(key), recorded)
+                if isinstance(key, tuple):
+                    folded[key] = after(handler, key, folded.get(key), recorded)
+                    continue
+                for found in index[key.first]:
+                    row = folded.get(found)
+                    if row is not None and row[key.column] == key.value:
+                        folded[found] = after(handler, found, row, recorded)
             except BaseException as error:
                 raise self._poison(recorded, error) from error
         changed = [(key, row) for key, row in folded.items() if row is not None and row is not rows.get(key)]
@@ -225,7 +236,11 @@ class Projection:
                 row = self.finish(row)
             return row if self._is_complete(key, row) else self._complete(key, row)
         except BaseException as error:
-            latest = next(recorded for _, touched, recorded in reversed(touches) if touched == key)
+            latest = next(
+                recorded
+                for _, touched, recorded in reversed(touches)
+                if touched == key or (isinstance(touched, RowsWhere) and touched.first == key[0])
+            )
             raise self._poison(latest, error) from error
 
     def _is_complete(self, key: Key, row: Row) -> bool:
@@ -249,30 +264,12 @@ class Projection:
         key_of_row = tuple([complete[column] for column in self.key_columns])
         if key_of_row == key:
             return complete
-        if self._checked(key_of_row) != key:
+        if self._keys.checked(key_of_row) != key:
             raise DefinitionError(
                 f"its handler returned a row with another key than {key!r}: a row keeps its key, and a dict that "
                 "several rows share is none of theirs"
             )
         return complete | dict(zip(self.key_columns, key, strict=True))
-
-    def _checked(self, key: Any) -> Key:
-        """Returns a key as the table has it. Raises `DefinitionError` for what is none."""
-        parts = key if isinstance(key, tuple) else (key,)
-        if len(parts) != len(self._key_rules):
-            raise DefinitionError(
-                f"its key function returned a key of {len(parts)} values, and the key of view {self.name!r} has "
-                f"{len(self._key_rules)}: {', '.join(self.key_columns)}"
-            )
-        try:
-            return tuple(
-                part if rule is None else rule.convert(part) for part, rule in zip(parts, self._key_rules, strict=True)
-            )
-        except (TypeError, ValueError) as error:
-            raise DefinitionError(
-                f"its key function returned what is no key: {error} (return a value, a tuple for a composite key, "
-                "a list of these, or None)"
-            ) from error
 
     def _poison(self, recorded: RecordedEvent, error: BaseException) -> BaseException:
         """Returns the error to raise instead of one that the projection's own code raised."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from ...projections.keys import RowsWhere
 from ...projections.projection import Change, PoisonEvent, Projection, describe
 from ..event_store.view_store import first_line, is_unavailability
 from . import checkpoints
@@ -85,7 +86,9 @@ def fold(connection: Connection, view: View, batch: EventBatch) -> Folded:
 
 def _change(connection: Connection, view: View, batch: EventBatch) -> Change:
     touches = view.projection.touches(batch.events)
-    rows = view.table.load(connection, {key for _, key, _ in touches}) if touches else {}
+    touched = {key for _, key, _ in touches}
+    rows = view.table.load(connection, [key for key in touched if isinstance(key, tuple)])
+    rows |= view.table.load_where(connection, [key for key in touched if isinstance(key, RowsWhere)])
     return view.projection.fold(touches, rows)
 
 

@@ -13,7 +13,8 @@ from msgspec import Struct
 from sqlalchemy import Connection, Table, select
 
 from ...projections.column_values import storable_text
-from ...projections.projection import Key, Projection, Row
+from ...projections.keys import Key
+from ...projections.projection import Projection, Row
 from ..event_store.backend import Backend
 from ..event_store.codec import Codec
 from ..runtime.progress import ReportProgress

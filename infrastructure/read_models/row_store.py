@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import (
     JSON,
     Column,
+    ColumnElement,
     Connection,
     Dialect,
     Select,
@@ -32,7 +33,8 @@ from sqlalchemy.sql.dml import Insert
 
 from ...projections.column_types import UtcDateTime
 from ...projections.column_values import rule_of
-from ...projections.projection import Change, Key, Row
+from ...projections.keys import Key, RowsWhere
+from ...projections.projection import Change, Row
 
 KEYS_MAX = 5_000
 """The most keys that one statement carries."""
@@ -47,23 +49,38 @@ class RowStore:
         self.table = table
         self.columns = tuple(column.name for column in table.columns)
         self._key = tuple(table.primary_key.columns)
-        self._key_names = tuple(column.name for column in self._key)
         self._key_at = tuple(self.columns.index(column.name) for column in self._key)
         self._as_json = dialect.name == "postgresql"
         self._rules = [rule for rule in map(rule_of, table.columns) if rule is not None]
         self._processors = _processors(table, dialect)
-        wanted = self._wanted()
-        key = tuple_(*self._key) if len(self._key) > 1 else self._key[0]
-        self._select = select(table).where(key.in_(wanted))
-        self._delete = delete(table).where(key.in_(wanted))
+        self._select = select(table).where(self._among(self._key))
+        self._delete = delete(table).where(self._among(self._key))
 
     def load(self, connection: Connection, keys: Iterable[Key]) -> dict[Key, Row]:
         """Return the rows that these keys have, by key."""
         rows: dict[Key, Row] = {}
         for chunk in _chunks(list(keys), KEYS_MAX):
-            for values in connection.execute(self._select, self._key_parameters(chunk)).all():
-                rows[tuple(values[at] for at in self._key_at)] = dict(zip(self.columns, values, strict=True))
+            rows |= self._found(connection, self._select, self._parameters(self._key, chunk))
         return rows
+
+    def load_where(self, connection: Connection, wanted: Iterable[RowsWhere]) -> dict[Key, Row]:
+        """Return the rows that these mean, by key."""
+        by_column: dict[str, list[Key]] = {}
+        for each in wanted:
+            by_column.setdefault(each.column, []).append((each.first, each.value))
+        rows: dict[Key, Row] = {}
+        for name, values in by_column.items():
+            columns = (self._key[0], self.table.columns[name])
+            statement = select(self.table).where(self._among(columns))
+            for chunk in _chunks(values, KEYS_MAX):
+                rows |= self._found(connection, statement, self._parameters(columns, chunk))
+        return rows
+
+    def _found(self, connection: Connection, statement: Select[Any], parameters: dict[str, Any]) -> dict[Key, Row]:
+        return {
+            tuple([values[at] for at in self._key_at]): dict(zip(self.columns, values, strict=True))
+            for values in connection.execute(statement, parameters).all()
+        }
 
     def write(self, connection: Connection, change: Change) -> None:
         """Write the changes of a batch: each changed row whole, whether it is new or not.
@@ -77,7 +94,7 @@ class RowStore:
                 values = [tuple(row.values()) for row in self._stored(rows)]
                 connection.exec_driver_sql(self._upsert_each, values)
         for keys in _chunks(change.deleted, KEYS_MAX):
-            connection.execute(self._delete, self._key_parameters(keys))
+            connection.execute(self._delete, self._parameters(self._key, keys))
 
     def _stored(self, rows: list[Row]) -> list[Row]:
         """Return rows whose values are what the database takes, in the order of the columns."""
@@ -96,16 +113,19 @@ class RowStore:
                 row[name] = process(row[name]) if values is None else values[row[name]]
         return stored
 
-    def _key_parameters(self, keys: Sequence[Key]) -> dict[str, Any]:
-        named = [dict(zip(self._key_names, key, strict=True)) for key in keys] if self._as_json else keys
+    def _parameters(self, columns: Sequence[Column[Any]], wanted: Sequence[Key]) -> dict[str, Any]:
+        names = [column.name for column in columns]
+        named = [dict(zip(names, values, strict=True)) for values in wanted] if self._as_json else wanted
         return {"keys": msgspec.json.encode(named).decode()}
 
-    def _wanted(self) -> Select[Any]:
-        """Return a subquery of the keys that are sent."""
+    def _among(self, columns: Sequence[Column[Any]]) -> ColumnElement[bool]:
+        """Return the condition that these columns have the values of one of the keys that are sent."""
         if self._as_json:
-            return _recordset("keys", self._key)
-        each = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
-        return select(*(func.json_extract(each.c.value, f"$[{at}]") for at in range(len(self._key))))
+            wanted = _recordset("keys", columns)
+        else:
+            each = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
+            wanted = select(*(func.json_extract(each.c.value, f"$[{at}]") for at in range(len(columns))))
+        return (tuple_(*columns) if len(columns) > 1 else columns[0]).in_(wanted)
 
     @cached_property
     def _upsert_each(self) -> str:

@@ -15,7 +15,8 @@ from ...domain.choreography.dead_letter import (
 )
 from ...domain.recorded_event import RecordedEvent
 from ..column_types import UtcDateTime
-from ..projection import Key, Projection, Row, existing
+from ..keys import Key
+from ..projection import Projection, Row, existing
 
 dead_letters = Projection(
     "dead_letters",

@@ -7,7 +7,8 @@ from sqlalchemy import BigInteger, Column, MetaData, Table, Text
 from ...domain.choreography.derived_saga import ConformanceViolation
 from ...domain.recorded_event import RecordedEvent
 from ..column_types import UtcDateTime
-from ..projection import Key, Projection, Row
+from ..keys import Key
+from ..projection import Projection, Row
 
 findings = Projection(
     "findings",

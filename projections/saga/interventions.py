@@ -7,13 +7,14 @@ from typing import Any
 from sqlalchemy import Column, Index, Integer, MetaData, Table, Text
 
 from ...domain.recorded_event import RecordedEvent
-from ...domain.saga.events import InterventionRequired, InterventionResolved
+from ...domain.saga.events import Action, InterventionRequired, InterventionResolved
 from ..column_types import UtcDateTime
-from ..projection import Key, Projection, Row, existing
+from ..keys import Key, RowsWhere
+from ..projection import Projection, Row, existing
 
 interventions = Projection(
     "interventions",
-    version=1,
+    version=2,
     table=Table(
         "interventions",
         MetaData(),
@@ -58,9 +59,15 @@ def required(row: Row | None, event: InterventionRequired, recorded: RecordedEve
     }
 
 
-@interventions.on(InterventionResolved, key=_step_key)
+def _resolved_keys(recorded: Any) -> list[Key | RowsWhere]:
+    own = _step_key(recorded)
+    abandoned = recorded.event.action is Action.ABANDON
+    return [own, RowsWhere(recorded.stream_id, "status", OPEN)] if abandoned else [own]
+
+
+@interventions.on(InterventionResolved, key=_resolved_keys)
 def resolved(row: Row | None, event: InterventionResolved, _: RecordedEvent) -> Row:
-    """A person decided how the step goes on."""
+    """A person decided how the step goes on. A saga that is abandoned needs nobody for its other steps either."""
     return {
         **existing(row),
         "status": RESOLVED,

@@ -6,24 +6,32 @@ from typing import Any
 
 from sqlalchemy import Column, Index, Integer, MetaData, Table, Text
 
+from ...domain.event import Event
 from ...domain.recorded_event import RecordedEvent
 from ...domain.saga.events import (
+    Action,
+    CancelRequested,
     CompensationFailed,
     CompensationStarted,
+    DeadlineExceeded,
     Direction,
+    InterventionResolved,
+    SagaCompensated,
     StepCompensated,
     StepFailed,
     StepOutcomeUnknown,
     StepStarted,
     StepSucceeded,
     Wait,
+    WaitKind,
 )
 from ..column_types import UtcDateTime
-from ..projection import Key, Projection, Row, existing
+from ..keys import Key, RowsWhere
+from ..projection import Projection, Row, existing
 
 saga_steps = Projection(
     "saga_steps",
-    version=2,
+    version=3,
     table=Table(
         "saga_steps",
         MetaData(),
@@ -47,10 +55,14 @@ saga_steps = Projection(
 STARTED = "started"
 WAITING = "waiting"
 """The step runs nothing: it waits for a timer, a signal or another saga."""
+CANCELLED = "cancelled"
+"""The step waits no longer, and nothing ended its wait: the saga compensates, or was abandoned."""
 SUCCEEDED = "succeeded"
 FAILED = "failed"
 UNKNOWN = "unknown"
 """The worker died during the attempt, which may have had its effect."""
+
+_AWAITS_SAGA = f"{WaitKind.SAGA.value} "
 
 FORWARD, COMPENSATION = Direction.FORWARD.value, Direction.COMPENSATION.value
 
@@ -67,10 +79,46 @@ def _either_key(recorded: Any) -> Key:
     return (recorded.stream_id, recorded.event.step, recorded.event.direction.value, recorded.event.attempt)
 
 
+def _waits(recorded: Any) -> RowsWhere:
+    return RowsWhere(recorded.stream_id, "status", WAITING)
+
+
+def _cancelled_waits(recorded: Any) -> RowsWhere:
+    return RowsWhere(recorded.stream_id, "status", CANCELLED)
+
+
+@saga_steps.on(CancelRequested, DeadlineExceeded, SagaCompensated, key=_waits)
+def wait_cancelled(row: Row, event: Event, _: RecordedEvent) -> Row:
+    """The saga compensates: no timer or signal ends a wait any more. A sub-saga's end is still awaited before that."""
+    if row["waits_for"].startswith(_AWAITS_SAGA) and not isinstance(event, SagaCompensated):
+        return row
+    return {**row, "status": CANCELLED, "ended_at": event.at}
+
+
+def _abandoned_or_past_pivot(recorded: Any) -> RowsWhere | None:
+    if recorded.event.action is Action.ABANDON:
+        return _waits(recorded)
+    return _cancelled_waits(recorded) if recorded.event.pivot else None
+
+
+@saga_steps.on(InterventionResolved, key=_abandoned_or_past_pivot)
+def resolved(row: Row, event: InterventionResolved, _: RecordedEvent) -> Row:
+    """An abandoned saga waits for nothing; one whose pivot counts as done goes on, and waits again."""
+    if event.action is Action.ABANDON:
+        return {**row, "status": CANCELLED, "ended_at": event.at}
+    return {**row, "status": WAITING, "ended_at": None}
+
+
+def _compensation_and_waits(recorded: Any) -> list[Key | RowsWhere]:
+    return [_compensation_key(recorded), _waits(recorded)]
+
+
 @saga_steps.on(StepStarted, key=_forward_key)
-@saga_steps.on(CompensationStarted, key=_compensation_key)
-def started(_: Row | None, event: StepStarted | CompensationStarted, recorded: RecordedEvent) -> Row:
-    """The attempt began; or the step begins to wait, as `waits_for` says."""
+@saga_steps.on(CompensationStarted, key=_compensation_and_waits)
+def started(row: Row | None, event: StepStarted | CompensationStarted, recorded: RecordedEvent) -> Row:
+    """The attempt began; or the step begins to wait, as `waits_for` says. The first compensation cancels every wait."""
+    if row is not None and isinstance(event, CompensationStarted) and row["status"] == WAITING:
+        return wait_cancelled(row, event, recorded)
     wait = event.wait if isinstance(event, StepStarted) else None
     return {
         "saga_id": recorded.stream_id,
@@ -91,10 +139,17 @@ def _awaited(wait: Wait) -> str:
     return wait.kind.value if wait.target is None else f"{wait.kind} {wait.target}"
 
 
-@saga_steps.on(StepSucceeded, key=_forward_key)
+def _success_key(recorded: Any) -> Any:
+    own = _forward_key(recorded)
+    return [own, _cancelled_waits(recorded)] if recorded.event.pivot else own
+
+
+@saga_steps.on(StepSucceeded, key=_success_key)
 @saga_steps.on(StepCompensated, key=_compensation_key)
 def succeeded(row: Row | None, event: StepSucceeded | StepCompensated, _: RecordedEvent) -> Row:
-    """The attempt succeeded."""
+    """The attempt succeeded. Past its pivot a saga no longer compensates, and its other steps wait again."""
+    if row is not None and row["status"] == CANCELLED and row["step"] != event.step:
+        return {**row, "status": WAITING, "ended_at": None}
     return {**existing(row), "status": SUCCEEDED, "ended_at": event.at}
 
 

@@ -96,7 +96,7 @@ def test_the_views_say_what_they_said(written: Ledger) -> None:
 
     upgraded = upgrade_views(written.context)
 
-    assert (upgraded.rebuilt, upgraded.remark) == (["sagas"], None)
+    assert (upgraded.rebuilt, upgraded.remark) == (["sagas", "saga_steps", "interventions"], None)
     for view, count in ROWS.items():
         columns = written.context.queries.columns(view)
         after = _rows(written, view)

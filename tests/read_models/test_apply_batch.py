@@ -17,7 +17,8 @@ from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.read_models.queries import Queries
 from sagaledger.infrastructure.shop.app import APP
-from sagaledger.projections.projection import Key, Projection, Row
+from sagaledger.projections.keys import Key
+from sagaledger.projections.projection import Projection, Row
 from sagaledger.projections.saga import SAGA_PROJECTIONS
 from sagaledger.projections.shop import SHOP_PROJECTIONS, orders
 
