@@ -55,6 +55,9 @@ class WorkerRow(NamedTuple):
 class WorkQueue(Protocol):
     """Which sagas want a worker, and which worker holds each of them."""
 
+    has_own_clock: bool
+    """Whether the queue's times come from another clock than the wall clock of this machine."""
+
     def register(self, *, host: str, pid: int, lease_seconds: float) -> FencingToken:
         """Take a lease under a new worker id, with a higher epoch than every lease before it.
 

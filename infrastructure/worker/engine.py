@@ -41,7 +41,7 @@ class Engine:
     def __init__(self, context: LedgerContext, *, concurrency: int, lease_seconds: float) -> None:
         self._monotonic = context.clock.monotonic
         self._read = partial(read_streams, context.backend, context.codec)
-        self._result = TurnResult([], [])
+        self._result = TurnResult([], [], [])
         """What the next turn hands out."""
         self._idle: list[AwaitIdle] = []
         self._drains: list[Drain] = []
@@ -51,7 +51,7 @@ class Engine:
         self._in_doubt = False
         """Whether the database was away: claims and notifications of this worker may be unknown to it."""
 
-        self._lease = Lease(context.backend, lease_seconds, self._monotonic)
+        self._lease = Lease(context.backend, lease_seconds, context.clock)
         self._timers = Timers()
         self._held = HeldSagas(concurrency, self._timers)
         self._waiters = Waiters(self._result.replies)
@@ -207,8 +207,9 @@ class Engine:
 
     def _hand_out(self) -> TurnResult:
         """Returns what the host has to do; no attempt, if the lease could end before it begins."""
-        turn = TurnResult([], self._result.replies.copy())
+        turn = TurnResult([], self._result.replies.copy(), self._result.unwanted.copy())
         self._result.replies.clear()
+        self._result.unwanted.clear()
         if self._result.dispatch and self._lease.is_safe:
             turn.dispatch.extend(self._result.dispatch)
             self._result.dispatch.clear()

@@ -93,8 +93,17 @@ class Dispatch(Struct, frozen=True):
     context: StepContext
 
 
+class RunningStep(NamedTuple):
+    """A step of a saga whose attempt runs."""
+
+    saga_id: str
+    step: str
+
+
 class TurnResult(NamedTuple):
-    """What a turn leaves to its host: attempts to make, and replies to give."""
+    """What a turn leaves to its host: attempts to make, replies to give, and attempts that should end."""
 
     dispatch: list[Dispatch]
     replies: Replies
+    unwanted: list[RunningStep]
+    """Actions that still run, although their saga compensates."""

@@ -8,8 +8,9 @@ from msgspec import Raw
 
 from ...domain.errors import InvalidInput
 from ...domain.recorded_event import Meta
+from ...domain.saga.definition import Definition
 from ...domain.saga.outcome import failure_of
-from ..errors import DefinitionChanged, Unavailable
+from ..errors import DefinitionChanged
 from ..event_store.start_requests import UNBOUNDED, StartRequest, StartRequestOutcome
 from ..event_store.work_queue import FencingToken
 from ..ledger.context import LedgerContext
@@ -39,14 +40,16 @@ class StartRequestHandler:
         starts: list[StartSaga] = []
         for request in self._requests.take(token, definitions=self._definitions, limit=limit):
             self._open += 1
+            definition = self._context.app.definition(request.definition, request.definition_version)
             try:
-                starts.append(self._start(request))
-            except Unavailable:
-                raise
+                start = self._start(request, definition)
             except BaseException as error:
                 if is_interruption(error):
                     raise
                 self.answer(request.request_id, error)
+                continue
+            self._context.definition_versions.pin_fingerprint(definition)
+            starts.append(start)
         return starts
 
     def answer(self, request_id: int, error: BaseException | None) -> None:
@@ -69,9 +72,8 @@ class StartRequestHandler:
             self._requests.settle(self._outcomes)
             self._outcomes.clear()
 
-    def _start(self, request: StartRequest) -> StartSaga:
+    def _start(self, request: StartRequest, definition: Definition) -> StartSaga:
         """Return the start that a request asks for, checked as if its writer had called `start`: rows can be forged."""
-        definition = self._context.app.definition(request.definition, request.definition_version)
         if request.fingerprint != definition.fingerprint:
             raise DefinitionChanged(definition.name, definition.version, request.fingerprint, definition.fingerprint)
         if request.begins_at in UNBOUNDED:
@@ -84,5 +86,4 @@ class StartRequestHandler:
             raise InvalidInput(
                 f"the id {request.saga_id!r} is none of a saga {definition.name!r}: they begin with {prefix!r}"
             )
-        self._context.definition_versions.pin_fingerprint(definition)
         return StartSaga(saga_start, Meta(actor=request.actor), None, request.request_id)

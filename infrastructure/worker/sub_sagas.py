@@ -12,13 +12,14 @@ from contextlib import suppress
 
 from msgspec import Raw
 
+from ...domain.errors import DefinitionError
 from ...domain.recorded_event import RecordedEvent
 from ...domain.saga.decide import NULL, Attempt, awaited_sagas
 from ...domain.saga.events import Effect, Failure, Parent
 from ...domain.saga.evolve import rebuild
 from ...domain.saga.outcome import AttemptOutcome, Failed, Success, failure_of
 from ...domain.saga.state import SagaState, Status
-from ..errors import SagaNotFound, Unavailable, WrongState
+from ..errors import SagaNotFound, WrongState
 from ..ledger.context import LedgerContext
 from ..ledger.operations import cancel
 from ..ledger.saga_start import SagaStart
@@ -108,13 +109,15 @@ class SubSagas:
             )
             child = definition.sub_saga(attempt.step)
             parent = Parent(held.saga_id, definition.name, definition.version)
-            self._context.definition_versions.pin_fingerprint(child)
             saga_start = SagaStart.of(child, value, saga_id.removeprefix(f"{child.name}-"), parent=parent)
-        except Unavailable:
-            raise
         except BaseException as error:
             if is_interruption(error):
                 raise
+            held.outcomes.append((attempt, failure_of(error, local=True)))
+            return
+        try:
+            self._context.definition_versions.pin_fingerprint(child)
+        except DefinitionError as error:
             held.outcomes.append((attempt, failure_of(error, local=True)))
         else:
             self._expecting[saga_id] = held

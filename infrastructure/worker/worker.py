@@ -209,6 +209,7 @@ class Worker:
         for reply in turn.replies:
             reply()
         self._steps.run(turn.dispatch)
+        self._steps.end_soon(turn.unwanted)
 
     def _end(self, error: Exception | None) -> None:
         """The engine has ended: fail every question that it did not answer."""
@@ -247,7 +248,7 @@ class Worker:
             turn = self._engine.turn(messages)
             pending = self._engine.pending  # before the wait is computed: an answer after this makes it readable
             wait_seconds = min(self._engine.seconds_to_wait(), WAKE_SECONDS_MAX)
-            if turn.dispatch or turn.replies:  # last: the event loop waits for the interpreter while this thread runs
+            if any(turn):  # last: the event loop waits for the interpreter while this thread runs
                 self._loop.call_soon_threadsafe(self._deliver, turn)
             if closed:
                 return

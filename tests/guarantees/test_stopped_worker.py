@@ -83,7 +83,7 @@ def test_a_lease_that_never_lasts_is_said_to_be_too_short(postgres_url: str) -> 
 
         ledger.backend.register = take_too_late  # type: ignore[method-assign]
         with pytest.raises(Unavailable, match="set a longer `lease_seconds`"):
-            Lease(ledger.backend, 1.0, ledger.context.clock.monotonic)
+            Lease(ledger.backend, 1.0, ledger.context.clock)
 
 
 async def _never_called(_value: int, _ctx: StepContext) -> None:

@@ -45,6 +45,8 @@ class Lease:
 class MemoryWorkQueue:
     """The port `WorkQueue`, and the parts of an append that concern it."""
 
+    has_own_clock = True
+
     def __init__(self, now: Callable[[], datetime], lock: RLock) -> None:
         self._now = now
         self._lock = lock

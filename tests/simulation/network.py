@@ -68,6 +68,7 @@ class Wire:
     """A process's connection to the ledger; to the process it is the ledger (a `Backend`)."""
 
     writes_meanwhile = True
+    has_own_clock = True
 
     def __init__(self, log: SimulatedBackend, life: Life, weather: Callable[[], Weather]) -> None:
         self.start_requests = None

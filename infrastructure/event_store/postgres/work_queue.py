@@ -17,6 +17,8 @@ from .database import SQL, PostgresDatabase
 class PostgresWorkQueue:
     """The work queue of the schema (the port `WorkQueue` says what each method promises)."""
 
+    has_own_clock = True
+
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
 

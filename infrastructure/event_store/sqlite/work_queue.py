@@ -22,6 +22,8 @@ class SqliteWorkQueue:
     that gets the lock knows that every lease in the table is dead.
     """
 
+    has_own_clock = False
+
     def __init__(self, file: SqliteDatabase) -> None:
         self._file = file
         self._lock = WorkerLock(file.file)

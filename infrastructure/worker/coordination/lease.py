@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from ....domain.recorded_event import Meta
 from ...errors import Unavailable
-from ...event_store.work_queue import FencingToken, WorkQueue
+from ...event_store.work_queue import FencingToken, WorkerRow, WorkQueue
+from ...runtime.clock import Clock
 from .process_identity import is_gone, process_identity
 
 EXPIRY_CHECK_SECONDS = 0.5
 """How often a worker looks for leases of other workers that have run out."""
 TAKES_MAX = 5
+CLOCK_DRIFT_SECONDS_MAX = 1.0
+"""By how much the wall clock may differ from the monotonic one before the database's clock is read again."""
 
 
 class Lease:
@@ -22,9 +24,10 @@ class Lease:
     token: FencingToken
     meta: Meta
 
-    def __init__(self, queue: WorkQueue, lease_seconds: float, monotonic: Callable[[], float]) -> None:
+    def __init__(self, queue: WorkQueue, lease_seconds: float, clock: Clock) -> None:
         self._queue = queue
-        self._monotonic = monotonic
+        self._monotonic = clock.monotonic
+        self._wall = clock.now
         self._lease_seconds = lease_seconds
         self._safe_until = 0.0
         self._renew_at = 0.0
@@ -47,6 +50,7 @@ class Lease:
         if began >= self._check_at:
             self._queue.take_over()
             self._retire_the_gone()
+            self._check_clock()
             self._check_at = began + EXPIRY_CHECK_SECONDS
 
     def keep(self) -> None:
@@ -71,15 +75,41 @@ class Lease:
         return max(0.0, min(self._renew_at, self._check_at) - self._monotonic())
 
     def now(self) -> datetime:
-        """Returns the database's time when the lease was taken, carried on by a clock that nobody can set.
+        """Returns the database's time when it was last read, carried on by a clock that nobody can set.
 
         So a wall clock that jumps, here or on another machine, fires no timer early.
         """
-        return self._registered_at + timedelta(seconds=self._monotonic() - self._registered)
+        return self._read_at + timedelta(seconds=self._monotonic() - self._read)
 
     def retire(self) -> None:
         """Give up the lease, and everything held under it."""
         self._queue.retire(self.token)
+
+    def _check_clock(self) -> None:
+        """Read the database's clock again if this machine's two clocks drift apart: one jumped, or one stood still.
+
+        A virtual machine that was suspended does not learn of it by its monotonic clock. Where the database's clock is
+        this machine's wall clock, it cannot say which of the two is right, and is not asked.
+
+        Raises `SupersededWorker` if the lease was taken over meanwhile.
+        """
+        elapsed = self._monotonic() - self._read
+        drift = (self._wall() - self._read_by_wall).total_seconds() - elapsed
+        if abs(drift) < CLOCK_DRIFT_SECONDS_MAX or not self._queue.has_own_clock:
+            return
+        began = self._monotonic()
+        self._queue.renew(self.token, lease_seconds=self._lease_seconds)
+        mine = self._own_row()
+        if mine is not None:
+            self._note_time(mine.lease_until - timedelta(seconds=self._lease_seconds))
+            self._renewed(began)
+
+    def _own_row(self) -> WorkerRow | None:
+        return next((row for row in self._queue.workers() if row.worker_id == self.token.worker_id), None)
+
+    def _note_time(self, now: datetime) -> None:
+        """Note the database's time, and when it was read."""
+        self._read_at, self._read, self._read_by_wall = now, self._monotonic(), self._wall()
 
     def _retire_the_gone(self) -> None:
         """End the leases of workers on this host whose process is gone: they need not run out first."""
@@ -92,10 +122,10 @@ class Lease:
         for _ in range(TAKES_MAX):
             began = self._monotonic()
             self.token = self._queue.register(host=self._host, pid=os.getpid(), lease_seconds=self._lease_seconds)
-            mine = next((row for row in self._queue.workers() if row.worker_id == self.token.worker_id), None)
+            mine = self._own_row()
             if mine is not None:
                 self.meta = Meta(worker=self.token.worker_id, epoch=self.token.epoch)
-                self._registered_at, self._registered = mine.started_at, self._monotonic()
+                self._note_time(mine.started_at)
                 self._renewed(began)
                 self._lost = False
                 return

@@ -52,7 +52,7 @@ class GroupCommit:
         cache = StreamCache(context.app, context.backend, context.codec, between_reads=lease.keep)
         pipeline = Pipeline(context.backend, lease, context.clock)
         redrafting = Redrafting(pipeline, cache, held)
-        settler = Settler(held, starts, sub_sagas, waiters, cache, redrafting, contention, put_backs, result.dispatch)
+        settler = Settler(held, starts, sub_sagas, waiters, cache, redrafting, contention, put_backs, result)
         self._stream_cache = cache
         self._pipeline = pipeline
         self._redrafting = redrafting

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from ....domain.errors import UnknownEvent
+from ....domain.saga.events import FORWARD
 from ...event_store.append_call import Appended, Conflict
 from ...event_store.codec import UnreadableEvent
 from ...ledger.stream_cache import StreamCache
@@ -13,7 +14,7 @@ from ...runtime.user_code import shown
 from ..coordination.contention import Contention
 from ..coordination.put_backs import PutBacks
 from ..held_sagas import HeldSaga, HeldSagas
-from ..messages import Dispatch
+from ..messages import Dispatch, RunningStep, TurnResult
 from ..start_queue import StartQueue
 from ..sub_sagas import SubSagas
 from ..waiters import Waiters
@@ -37,7 +38,7 @@ class Settler:
         redrafting: Redrafting,
         contention: Contention,
         put_backs: PutBacks,
-        dispatches: list[Dispatch],
+        result: TurnResult,
     ) -> None:
         self._held = held
         self._starts = starts
@@ -47,7 +48,7 @@ class Settler:
         self._redrafting = redrafting
         self._contention = contention
         self._put_backs = put_backs
-        self._dispatches = dispatches
+        self._result = result
 
     def settle_batch(self, answered: Sequence[tuple[Transition, TransitionOutcome]]) -> list[Transition]:
         """Settle a batch that the log has answered; returns the transitions that were not written."""
@@ -81,7 +82,10 @@ class Settler:
             self._sub_sagas.call_off(transition)
         for attempt in transition.dispatch:
             context = context_of(saga.definition, saga.state, attempt)
-            self._dispatches.append(Dispatch(saga, saga.definition.step(attempt.step), attempt, context))
+            self._result.dispatch.append(Dispatch(saga, saga.definition.step(attempt.step), attempt, context))
+        if saga.state.compensating:
+            in_flight = saga.state.in_flight
+            self._result.unwanted.extend(RunningStep(saga.saga_id, step) for step, way in in_flight if way is FORWARD)
         if transition.leaves:
             self._held.release(saga.saga_id)
             self._waiters.notify(saga.state)

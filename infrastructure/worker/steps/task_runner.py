@@ -6,13 +6,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-from ....domain.saga.events import Effect, Failure
+from ....domain.saga.events import FORWARD, Effect, Failure
 from ....domain.saga.outcome import Failed
-from ..messages import AttemptEnded, Dispatch
+from ..messages import AttemptEnded, Dispatch, RunningStep
 from .attempt import attempt
 from .thread_runner import ThreadRunner
 
 log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 5.0
+"""How long an action without a timeout may still run after its saga was told to compensate."""
 
 
 class TaskRunner:
@@ -26,6 +29,8 @@ class TaskRunner:
         self._notify = notify
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._endless: dict[RunningStep, asyncio.Task[None]] = {}
+        """The actions without a timeout that run as coroutines: only they can be ended, and need to be."""
         self._cancelled = False
 
     def __len__(self) -> int:
@@ -39,6 +44,16 @@ class TaskRunner:
             task = self._loop.create_task(self._make(dispatch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            step, direction = dispatch.step, dispatch.attempt.direction
+            if direction is FORWARD and step.is_async(direction) and step.timeout_of(direction) is None:
+                self._endless[RunningStep(dispatch.saga.saga_id, step.name)] = task
+
+    def end_soon(self, unwanted: Iterable[RunningStep]) -> None:
+        """Let these attempts run for a while longer, and cancel those that have not ended by then."""
+        for running in unwanted:
+            task = self._endless.pop(running, None)
+            if task is not None and not task.done():
+                self._loop.call_later(GRACE_SECONDS, task.cancel)
 
     def cancel(self) -> None:
         """Cancel the attempts that are running, and begin no more."""
@@ -58,4 +73,5 @@ class TaskRunner:
             log.exception("an attempt at step %s of saga %s broke off", dispatch.step.name, dispatch.saga.saga_id)
             failure = Failure(type(error).__name__, "the attempt broke off: the log of the worker says why")
             ended = AttemptEnded(dispatch.saga, dispatch.attempt, Failed(failure, Effect.UNKNOWN, retryable=True))
+        self._endless.pop(RunningStep(dispatch.saga.saga_id, dispatch.step.name), None)
         self._notify(ended)
