@@ -161,8 +161,8 @@ class _AttemptPlan:
         self.wake_times: list[datetime] = []
 
     def add(self, step: Step, direction: Direction, progress: StepProgress) -> None:
-        """Plan the next attempt, for now or for its time; an attempt in flight is left alone."""
-        if progress.progress is RUNNING:
+        """Plan the next attempt, for now or for its time; one that runs or waits is left alone."""
+        if progress.progress is RUNNING or progress.progress is WAITING:
             return
         if progress.retry_at is not None and progress.retry_at > self._now:
             self.wake_times.append(progress.retry_at)

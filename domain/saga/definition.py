@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -11,6 +10,7 @@ from msgspec import Raw
 
 from ..errors import DefinitionError, InvalidInput, NotSerialisable
 from ..participant import Command
+from .fingerprint import fingerprint, first_fingerprint
 from .payload import same_value, write_payload
 from .step import Step
 from .step_kind import Local, Signal, saga_id_of
@@ -72,7 +72,11 @@ class Definition:
         self._sub_sagas = dict(sub_sagas or {})
         self.has_sub_sagas = bool(self._sub_sagas)
         self._read_input = decoder_of(self.input_type, f"the input of saga {name!r} version {version}").decode
-        self.fingerprint = self._fingerprint()
+        structure = (name, version, self.steps, self.after, input_type)
+        self.fingerprint = fingerprint(*structure)
+        """The fingerprint that is recorded when the first saga starts."""
+        self.fingerprints = frozenset({self.fingerprint, first_fingerprint(*structure)})
+        """The fingerprints that are this definition's if they are on record."""
 
     def step(self, name: str) -> Step:
         """Returns the step with this name. Raises `DefinitionError` if there is none."""
@@ -133,22 +137,3 @@ class Definition:
         while name in self._by_name:
             name += "()"
         return name
-
-    def _fingerprint(self) -> str:
-        """Hash the structure and the input's schema; other retries or timeouts give the same fingerprint."""
-        try:
-            schema: Any = msgspec.json.schema(self.input_type)
-        except TypeError:
-            schema = str(self.input_type)
-        structure = [
-            {
-                "step": step.name,
-                "after": sorted(self.after[step.name]),
-                "pivot": step.pivot,
-                "compensated": step.undo is not None,
-                **step.kind.structure,
-            }
-            for step in self.steps
-        ]
-        document = {"saga": self.name, "version": self.version, "steps": structure, "input": schema}
-        return hashlib.sha256(msgspec.json.encode(document, order="deterministic")).hexdigest()[:16]

@@ -71,6 +71,11 @@ class Parent(Struct, frozen=True, gc=False):
     definition_version: int
 
 
+def is_sub_saga(parent: Parent | None, of: str) -> bool:
+    """Whether the saga that recorded this parent was started by that saga."""
+    return parent is not None and parent.saga_id == of
+
+
 class Failure(Struct, frozen=True, gc=False):
     """Why an attempt failed: the exception's type name, and its text."""
 

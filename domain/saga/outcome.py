@@ -21,6 +21,7 @@ from .events import (
     Direction,
     Effect,
     Failure,
+    InterventionRequired,
     StepCompensated,
     StepFailed,
     StepOutcomeUnknown,
@@ -49,7 +50,13 @@ class Failed(Struct, frozen=True, gc=False):
     retryable: bool
 
 
-AttemptOutcome = Success | Failed
+class Parked(Struct, frozen=True, gc=False):
+    """The attempt cannot continue, and whether it had an effect is for a person to find out."""
+
+    cause: str
+
+
+AttemptOutcome = Success | Failed | Parked
 
 
 def failure_of(error: BaseException, *, local: bool = False) -> Failed:
@@ -76,6 +83,8 @@ def outcome_event(
         if forward:
             return StepSucceeded(now, step, number, outcome.result, pivot=step == definition.pivot)
         return StepCompensated(now, step, number, outcome.result)
+    if isinstance(outcome, Parked):
+        return InterventionRequired(now, step, attempt.direction, outcome.cause)
     kind = StepFailed if forward else CompensationFailed
     retry_at = _retry_at(definition, state, attempt, outcome, now)
     return kind(now, step, number, outcome.error, outcome.effect, outcome.retryable, retry_at)

@@ -5,6 +5,7 @@ Decisions and the worker never ask which kind a step is. They ask the kind how a
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -53,6 +54,8 @@ class Call(Struct, frozen=True):
     """Whether its functions must not be coroutine functions."""
     structure: ClassVar[Mapping[str, Any]] = {"local": False, "waits_for": None}
     """What it adds to a step in the definition's fingerprint. These keys and values are a storage format."""
+    target: ClassVar[Mapping[str, Any]] = {}
+    """What else it adds to the fingerprint: the signal or the saga that it waits for."""
 
     def result_type(self, action: Callable[..., Any], where: str) -> Any:
         """Returns the type that the action is annotated to return, or None; Any if the annotation says nothing."""
@@ -72,6 +75,7 @@ class Local(Struct, frozen=True):
     compensable: ClassVar[bool] = True
     plain_functions: ClassVar[bool] = True
     structure: ClassVar[Mapping[str, Any]] = {"local": True, "waits_for": None}
+    target: ClassVar[Mapping[str, Any]] = {}
 
     def result_type(self, _action: Callable[..., Any], _where: str) -> Any:
         """Returns the type of what the worker records: how many events there were."""
@@ -90,6 +94,7 @@ class Timer(Struct, frozen=True):
     compensable: ClassVar[bool] = False
     plain_functions: ClassVar[bool] = False
     structure: ClassVar[Mapping[str, Any]] = {"local": False, "waits_for": WaitKind.TIMER}
+    target: ClassVar[Mapping[str, Any]] = {}
 
     seconds: float
 
@@ -114,6 +119,11 @@ class Signal(Struct, frozen=True):
     name: str
     seconds: float | None = None
 
+    @property
+    def target(self) -> Mapping[str, Any]:
+        """Returns the name of the signal."""
+        return {"signal": self.name}
+
     def result_type(self, _action: Callable[..., Any], _where: str) -> Any:
         """Returns Any: the result is the payload, as the sender wrote it."""
         return Any
@@ -136,16 +146,38 @@ class SubSaga(Struct, frozen=True):
     saga: str
     """The name of the saga that it starts."""
 
+    @property
+    def target(self) -> Mapping[str, Any]:
+        """Returns the name of the saga."""
+        return {"saga": self.saga}
+
     def result_type(self, _action: Callable[..., Any], _where: str) -> Any:
         """Returns Any: the result is that of the other saga."""
         return Any
 
     def wait(self, saga_id: str, step: str, _now: datetime) -> Wait | None:
         """Returns the saga that it waits for; its id follows from the parent's id and the step's name."""
-        return Wait(WaitKind.SAGA, saga_id_of(self.saga, f"{saga_id}.{step}"))
+        return Wait(WaitKind.SAGA, saga_id_of(self.saga, sub_saga_key(saga_id, step)))
 
 
 StepKind: TypeAlias = Call | Local | Timer | Signal | SubSaga
+
+
+SUB_SAGA_KEY_CHARACTERS_MAX: Final = 200
+"""A longer key of a sub-saga ends in a hash: ids stay short, however deep sagas are nested."""
+_KEPT_CHARACTERS: Final = 160
+
+
+def sub_saga_key(parent_id: str, step: str) -> str:
+    """Returns the business key of a sub-saga: another one for each parent and step.
+
+    The last dot ends the parent's id, because a dot in the step's name is escaped.
+    """
+    escaped = step.replace("%", "%25").replace(".", "%2E")
+    key = f"{parent_id}.{escaped}"
+    if len(key) <= SUB_SAGA_KEY_CHARACTERS_MAX:
+        return key
+    return f"{key[:_KEPT_CHARACTERS]}~{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 
 def saga_id_of(name: str, key: str) -> str:

@@ -43,7 +43,7 @@ class VersionUsage(NamedTuple):
         """Whether the version can be worked with the app in use."""
         if self.registered is None:
             return VersionStatus.NOT_REGISTERED
-        same = self.recorded_fingerprint in (None, self.fingerprint)
+        same = self.recorded_fingerprint is None or self.recorded_fingerprint in self.registered.fingerprints
         return VersionStatus.REGISTERED if same else VersionStatus.CHANGED
 
 

@@ -61,5 +61,5 @@ def _identity(definition: Definition) -> tuple[str, int, str]:
 
 
 def _compare(definition: Definition, recorded: str) -> None:
-    if recorded != definition.fingerprint:
+    if recorded not in definition.fingerprints:
         raise DefinitionChanged(definition.name, definition.version, recorded, definition.fingerprint)

@@ -16,21 +16,32 @@ from ...domain.errors import InvalidInput
 from ...domain.event import Event
 from ...domain.saga.decide import NULL
 from ...domain.saga.definition import Definition
-from ...domain.saga.events import Action, CancelRequested, Direction, InterventionResolved, SignalReceived, WaitKind
+from ...domain.saga.events import (
+    Action,
+    CancelRequested,
+    Direction,
+    InterventionResolved,
+    SignalReceived,
+    WaitKind,
+    is_sub_saga,
+)
 from ...domain.saga.payload import write_payload
 from ...domain.saga.signals import SIGNAL_BYTES_OPEN_MAX, SIGNALS_OPEN_MAX, has_signal
 from ...domain.saga.state import Intervention, Progress, SagaState
 from ..errors import WrongState
 from .app import App
+from .saga_start import foreign_saga
 
 Rule = Callable[[SagaState, datetime], Event]
 """From a saga's state and the time to the event to record. Raises `WrongState` when the state does not allow it."""
 
 
-def cancel_rule(actor: str, reason: str) -> Rule:
-    """The saga turns back and undoes what it did."""
+def cancel_rule(actor: str, reason: str, *, parent_id: str | None = None) -> Rule:
+    """The saga turns back and undoes what it did; with `parent_id`, only if it is a sub-saga of that saga."""
 
     def decide(state: SagaState, at: datetime) -> Event:
+        if parent_id is not None and not is_sub_saga(state.parent, parent_id):
+            raise WrongState(foreign_saga(state.saga_id, parent_id))
         if state.end is not None:
             raise WrongState(f"saga {state.saga_id!r} cannot be cancelled: it is {state.status}")
         if state.past_pivot:

@@ -30,6 +30,15 @@ def cancel(context: LedgerContext, saga_id: str, *, actor: str, reason: str) -> 
     return _apply(context, saga_id, cancel_rule(actor, reason), actor)
 
 
+def cancel_sub_saga(context: LedgerContext, saga_id: str, *, parent_id: str) -> int:
+    """Ask a sub-saga to turn back because its parent does; returns the position of that event.
+
+    Raises what `cancel` raises, and `WrongState` for a saga that the parent did not start.
+    """
+    actor, reason = f"saga {parent_id}", "the saga that it is a step of compensates"
+    return _apply(context, saga_id, cancel_rule(actor, reason, parent_id=parent_id), actor)
+
+
 def intervene(
     context: LedgerContext,
     saga_id: str,

@@ -15,7 +15,7 @@ from ...domain.participant import Command, Refused
 from ...domain.recorded_event import Meta, RecordedEvent
 from ...domain.saga.definition import Definition
 from ...domain.saga.duration import LATEST, instant_after
-from ...domain.saga.events import Parent, SagaStarted
+from ...domain.saga.events import Parent, SagaStarted, is_sub_saga
 from ..errors import NotSupported, SagaConflict
 from ..event_store.append_call import Append, AppendCall
 from ..event_store.instants import checked_in_utc
@@ -109,23 +109,20 @@ class SagaStart(NamedTuple):
     def already(self, recorded: Sequence[RecordedEvent]) -> Started:
         """The saga that exists under this id.
 
-        Raises `SagaConflict` if it was started with another input, or if this is a sub-saga and that saga is not.
+        Raises `SagaConflict` if it was started with another input. A sub-saga of the same parent is the same saga with
+        any input; a saga that the parent did not start is a conflict.
         """
         first = recorded[0]
         assert isinstance(first.event, SagaStarted)  # noqa: S101 -- every saga's stream begins so
-        if self.parent is not None and not is_sub_saga(first.event.parent, self.parent.saga_id):
-            raise SagaConflict(foreign_saga(self.saga_id, self.parent.saga_id))
-        if not self.definition.same_input(first.event.input, self.input):
+        if self.parent is not None:
+            if not is_sub_saga(first.event.parent, self.parent.saga_id):
+                raise SagaConflict(foreign_saga(self.saga_id, self.parent.saga_id))
+        elif not self.definition.same_input(first.event.input, self.input):
             raise SagaConflict(
                 f"saga {self.saga_id!r} was started with another input at {first.recorded_at.isoformat()}: "
                 f"use another key, or see `sagaledger show {self.saga_id}`"
             )
         return Started(self.saga_id, first.position, created=False)
-
-
-def is_sub_saga(parent: Parent | None, of: str) -> bool:
-    """Whether the saga that recorded this parent was started by that saga."""
-    return parent is not None and parent.saga_id == of
 
 
 def foreign_saga(saga_id: str, parent_id: str) -> str:

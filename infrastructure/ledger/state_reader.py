@@ -10,7 +10,7 @@ from operator import itemgetter
 from ...domain.errors import CorruptEvent, UnknownEvent
 from ...domain.event import Event
 from ...domain.recorded_event import RecordedEvent
-from ...domain.saga.events import SagaStarted, StepStarted, WaitKind
+from ...domain.saga.events import SagaStarted, StepStarted, WaitKind, is_sub_saga
 from ...domain.saga.evolve import fold_all, rebuild
 from ...domain.saga.state import SagaState
 from ..errors import AppPartMissing, SagaNotFound, TimedOut
@@ -37,11 +37,13 @@ def history(context: LedgerContext, saga_id: str, *, participants: bool = True) 
     if context.app.choreography_of(saga_id) is not None:
         return _process(context, saga_id)
     found: list[RecordedEvent] = []
-    processes = [saga_id]
-    for process in processes:
+    processes: list[tuple[str, str | None]] = [(saga_id, None)]
+    for process, parent in processes:
         events = [context.codec.decode(row) for row in context.backend.correlated(process)]
-        found += events
-        processes += filter(None, (_sub_saga_of(recorded.event) for recorded in events))
+        if parent is None or _was_started_by(events, process, parent):
+            found += events
+            steps = (_sub_saga_of(recorded.event) for recorded in events)
+            processes += ((step, process) for step in dict.fromkeys(steps) if step is not None)
     if not any(recorded.stream_id == saga_id for recorded in found):
         raise _missing(context, saga_id)
     return sorted(found, key=lambda recorded: recorded.position)
@@ -132,6 +134,12 @@ def _missing(context: LedgerContext, saga_id: str) -> SagaNotFound | AppPartMiss
     if first and first[0].stream_id != saga_id:
         return AppPartMissing(f"the state of saga {saga_id!r}, which has no coordinator,", "its choreography")
     return SagaNotFound(saga_id)
+
+
+def _was_started_by(events: Sequence[RecordedEvent], saga_id: str, parent_id: str) -> bool:
+    """Whether a saga is a step of its presumed parent: its id alone does not say so."""
+    begun = (recorded.event for recorded in events if recorded.stream_id == saga_id)
+    return any(isinstance(event, SagaStarted) and is_sub_saga(event.parent, parent_id) for event in begun)
 
 
 def _sub_saga_of(event: Event) -> str | None:

@@ -74,7 +74,7 @@ class StartRequestHandler:
 
     def _start(self, request: StartRequest, definition: Definition) -> StartSaga:
         """Return the start that a request asks for, checked as if its writer had called `start`: rows can be forged."""
-        if request.fingerprint != definition.fingerprint:
+        if request.fingerprint not in definition.fingerprints:
             raise DefinitionChanged(definition.name, definition.version, request.fingerprint, definition.fingerprint)
         if request.begins_at in UNBOUNDED:
             raise InvalidInput("it begins at a time that no calendar has: use one between the years 1 and 9999")

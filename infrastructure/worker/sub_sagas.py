@@ -15,14 +15,15 @@ from msgspec import Raw
 from ...domain.errors import DefinitionError
 from ...domain.recorded_event import RecordedEvent
 from ...domain.saga.decide import NULL, Attempt, awaited_sagas
-from ...domain.saga.events import Effect, Failure, Parent
+from ...domain.saga.error_text import shortened
+from ...domain.saga.events import Effect, Failure, Parent, is_sub_saga
 from ...domain.saga.evolve import rebuild
-from ...domain.saga.outcome import AttemptOutcome, Failed, Success, failure_of
+from ...domain.saga.outcome import AttemptOutcome, Failed, Parked, Success, failure_of
 from ...domain.saga.state import SagaState, Status
-from ..errors import SagaNotFound, WrongState
+from ..errors import SagaConflict, SagaNotFound, WrongState
 from ..ledger.context import LedgerContext
-from ..ledger.operations import cancel
-from ..ledger.saga_start import SagaStart
+from ..ledger.operations import cancel_sub_saga
+from ..ledger.saga_start import SagaStart, foreign_saga
 from ..runtime.user_code import is_interruption
 from .group_commit.transition import Transition, context_of
 from .held_sagas import HeldSaga
@@ -65,7 +66,9 @@ class SubSagas:
         if held is not None:
             held.children |= {saga_id}
             attempt = awaited_sagas(held.state).get(saga_id)
-            if error is not None and attempt is not None:
+            if isinstance(error, SagaConflict) and attempt is not None:
+                self._conflict(held, saga_id, attempt)
+            elif error is not None and attempt is not None:
                 held.outcomes.append((attempt, failure_of(error, local=True)))
         return held
 
@@ -77,11 +80,9 @@ class SubSagas:
         """Cancel the noted sub-sagas. Raises `Unavailable` and `OutcomeUnknown`; the next call cancels the rest."""
         while self._calling_off:
             saga_id, parent = self._calling_off[0]
-            # It may be missing, ended, compensating already or past its pivot: `look` deals with each of these.
+            # It may be missing, ended, compensating already, past its pivot, or not the parent's: `look` sees to it.
             with suppress(SagaNotFound, WrongState):
-                cancel(
-                    self._context, saga_id, actor=f"saga {parent}", reason="the saga that it is a step of compensates"
-                )
+                cancel_sub_saga(self._context, saga_id, parent_id=parent)
             self._calling_off.popleft()
 
     def forget(self) -> None:
@@ -96,9 +97,21 @@ class SubSagas:
                 self._begin(held, saga_id, attempt)
             return
         held.children |= {saga_id}
-        outcome = _outcome(rebuild(saga_id, (recorded.event for recorded in history)))
+        state = rebuild(saga_id, (recorded.event for recorded in history))
+        if not is_sub_saga(state.parent, held.saga_id):
+            self._conflict(held, saga_id, attempt)
+            return
+        outcome = _outcome(state)
         if outcome is not None and not any(known == attempt for known, _ in held.outcomes):
             held.outcomes.append((attempt, outcome))
+
+    def _conflict(self, held: HeldSaga, saga_id: str, attempt: Attempt) -> None:
+        """The id belongs to a saga that somebody else started: a person decides, unless the parent turns back."""
+        parked = any(known.step == attempt.step for known in held.state.interventions)
+        if parked or any(known == attempt for known, _ in held.outcomes):
+            return
+        cause = foreign_saga(saga_id, held.saga_id)
+        held.outcomes.append((attempt, _without_effect(cause) if held.state.compensating else Parked(cause)))
 
     def _begin(self, held: HeldSaga, saga_id: str, attempt: Attempt) -> None:
         """Start a sub-saga with the input that the step's function returns; if that raises, the step fails."""
@@ -138,10 +151,10 @@ def _outcome(state: SagaState) -> AttemptOutcome | None:
         case Status.COMPENSATED:
             return _without_effect(f"{state.saga_id}: {state.cause}")
         case _:
-            error = Failure("SubSagaAbandoned", f"{state.saga_id}: {state.cause}")
+            error = Failure("SubSagaAbandoned", shortened(f"{state.saga_id}: {state.cause}"))
             return Failed(error, Effect.UNKNOWN, retryable=False)
 
 
 def _without_effect(why: str) -> Failed:
     """Returns the failure of a sub-saga that has undone its steps, or that never began."""
-    return Failed(Failure("SubSagaCompensated", why), Effect.NONE, retryable=False)
+    return Failed(Failure("SubSagaCompensated", shortened(why)), Effect.NONE, retryable=False)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from sagaledger.domain.errors import DefinitionError, InvalidInput
-from sagaledger.domain.saga.retry_policy import OnUnknown, Retry
+from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.step import StepContext
 
@@ -216,12 +216,103 @@ def test_the_fingerprint_follows_the_structure_and_not_the_tuning() -> None:
     first = saga("flight", "hotel").definition.fingerprint
     tuned = Saga("book_trip", input=Trip)
     tuned.step(name="flight", retry=Retry(attempts=9), timeout=5)(action).compensation(undo)
-    tuned.step(name="hotel", on_unknown=OnUnknown.COMPENSATE)(action).compensation(undo)
+    tuned.step(name="hotel", timeout=9)(action).compensation(undo, retry=Retry(attempts=3), timeout=7)
 
     assert tuned.definition.fingerprint == first
     assert saga("hotel", "flight").definition.fingerprint != first
-    assert Saga("book_trip", input=str).step(name="flight")(nothing) is not None
     assert saga("flight").definition.fingerprint != first
+
+
+def _with(**options: Any) -> Saga[Any]:
+    """A saga of every kind of step, with one thing changed."""
+    name = options.get("nested", "hotel")
+    nested = Saga(name, input=Trip)
+    nested.step(name="room", compensable=False)(nothing)
+    made = Saga("book_trip", input=options.get("input", Trip), version=options.get("version", 1))
+    flight = made.step(
+        name="flight",
+        compensable=options.get("compensable", True),
+        on_unknown=options.get("on_unknown", "retry"),
+    )(options.get("action", nothing))
+    if options.get("compensable", True):
+        flight.compensation(nothing)
+    made.wait_for("word", signal=options.get("signal", "approved"), timeout=options.get("timeout", 9))
+    made.sub_saga(nested, name="stay", after=options.get("after", ["flight", "word"]), compensable=False)(nothing)
+    pivot = options.get("pivot", "pay")
+    made.step(name="pay", after=["stay", "word"], pivot=pivot == "pay", compensable=False)(nothing)
+    made.step(name="mail", pivot=pivot == "mail", compensable=False)(nothing)
+    return made
+
+
+def returns_text(*_: Any) -> str:
+    """An action with a result."""
+    return ""
+
+
+class Journey(msgspec.Struct):
+    """The same input under another name, with another docstring."""
+
+    trip_id: str
+    nights: int = 1
+
+
+class LongTrip(msgspec.Struct):
+    """An input."""
+
+    trip_id: str
+    nights: int = 2
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"version": 2}, {"nested": "inn"}, {"signal": "signed"}, {"action": returns_text}, {"on_unknown": "compensate"},
+        {"compensable": False}, {"pivot": "mail"}, {"pivot": None}, {"after": ["flight"]}, {"input": str},
+        {"input": LongTrip},
+    ],
+)  # fmt: skip
+def test_another_meaning_has_another_fingerprint(changed: dict[str, Any]) -> None:
+    """Sagas that run would go by other rules than they started with."""
+    assert _with(**changed).definition.fingerprint != _with().definition.fingerprint
+
+
+@pytest.mark.parametrize("same", [{"input": Journey}, {"timeout": 10}, {"timeout": None}])
+def test_the_same_meaning_has_the_same_fingerprint(same: dict[str, Any]) -> None:
+    """Whatever its types are called, and however they and the waits are described."""
+    assert _with(**same).definition.fingerprint == _with().definition.fingerprint
+
+
+class Leaf(msgspec.Struct, tag=True):
+    """One of a union."""
+
+    title: str
+
+
+class Twig(msgspec.Struct, tag=True):
+    """The other one, which may have more of them."""
+
+    description: str
+    more: list[Leaf | Twig] = []
+
+
+def _renamed() -> Any:
+    """The same types under other names, without docstrings."""
+    leaf = msgspec.defstruct("Blatt", [("title", str)], tag="Leaf", namespace={"__doc__": None})
+    space = {"Zweig": None, "Blatt": leaf}
+    twig = msgspec.defstruct(
+        "Zweig", [("description", str), ("more", "list[Blatt | Zweig]", [])], tag="Twig", module=__name__
+    )
+    globals().update(space | {"Zweig": twig})
+    return list[leaf | twig]  # type: ignore[valid-type]
+
+
+def test_the_schema_of_a_fingerprint_has_what_json_has_and_no_more() -> None:
+    """Unions, types that contain themselves, and fields that are called like documentation."""
+    same, named = _with(input=list[Leaf | Twig]).definition, _with(input=_renamed()).definition
+    assert same.fingerprint == named.fingerprint
+
+    titled = msgspec.defstruct("Leaf", [("subtitle", str)], tag="Leaf")
+    assert _with(input=Leaf).definition.fingerprint != _with(input=titled).definition.fingerprint
 
 
 def test_an_input_is_canonical_json_that_fits_its_type() -> None:

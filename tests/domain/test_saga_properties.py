@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from sagaledger.domain.errors import StepRejected
 from sagaledger.domain.event import Event
-from sagaledger.domain.saga.decide import Attempt, advance, started
+from sagaledger.domain.saga.decide import Attempt, advance, awaited_sagas, started
 from sagaledger.domain.saga.definition import Definition
 from sagaledger.domain.saga.events import (
     Action,
@@ -20,6 +20,7 @@ from sagaledger.domain.saga.events import (
     CompensationStarted,
     Direction,
     Effect,
+    Failure,
     InterventionResolved,
     SagaCompensated,
     SagaCompleted,
@@ -32,13 +33,17 @@ from sagaledger.domain.saga.events import (
     StepSucceeded,
 )
 from sagaledger.domain.saga.evolve import evolve, fold_all, rebuild
-from sagaledger.domain.saga.outcome import Success, failure_of, orphaned, outcome_event
+from sagaledger.domain.saga.outcome import Failed, Success, failure_of, orphaned, outcome_event
 from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import Progress, SagaState, Status
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
 MOVES_MAX = 400
+
+
+CHILD: Saga[Any] = Saga("child", input=dict[str, Any])
+CHILD.step(name="only", compensable=False)(lambda *_: None)
 
 
 @st.composite
@@ -56,14 +61,22 @@ def definitions(draw: st.DrawFn) -> Definition:
         else:
             after = draw(st.lists(st.sampled_from(earlier), unique=True)) if earlier else []
         final = pivot is not None and index >= pivot
-        kind = draw(st.sampled_from(["action", "action", "action", "sleep", "signal"])) if index != pivot else "action"
+        kinds = ["action", "action", "action", "sleep", "signal", "saga"] if index != pivot else ["action", "saga"]
+        kind = draw(st.sampled_from(kinds))
         if kind == "sleep":
             saga.sleep(f"s{index}", seconds=draw(st.sampled_from([1.0, 100.0])), after=after)
             continue
         if kind == "signal":
-            saga.wait_for(f"s{index}", timeout=draw(st.none() | st.just(5.0)), after=after)
+            signal = draw(st.none() | st.just("word"))
+            saga.wait_for(f"s{index}", signal=signal, timeout=draw(st.none() | st.just(5.0)), after=after)
             continue
         compensable = final or draw(st.integers(0, 3)) > 0
+        if kind == "saga":
+            declare = saga.sub_saga(CHILD, name=f"s{index}", after=after, pivot=index == pivot, compensable=compensable)
+            step = declare(lambda *_: None)
+            if compensable and not final:
+                step.compensation(lambda *_: None)
+            continue
         step = saga.step(
             name=f"s{index}",
             after=after,
@@ -77,6 +90,11 @@ def definitions(draw: st.DrawFn) -> Definition:
     return saga.definition
 
 
+UNDONE = Failed(Failure("SubSagaCompensated", "it was undone"), Effect.NONE, retryable=False)
+ABANDONED = Failed(Failure("SubSagaAbandoned", "it was abandoned"), Effect.UNKNOWN, retryable=False)
+Outcome = Success | Failed
+
+
 class Play:
     """A worker in memory: it performs decisions, and hypothesis draws their outcomes."""
 
@@ -86,6 +104,8 @@ class Play:
         self.events: list[Event] = []
         self.state = SagaState("any-1")
         self.running: list[Attempt] = []
+        self.ended: dict[str, Outcome] = {}
+        """How each sub-saga that has ended did so: for ever."""
         self._draw = draw
         deadline = None if definition.deadline is None else NOON + timedelta(seconds=definition.deadline)
         self.record(SagaStarted(NOON, "any", 1, definition.fingerprint, Raw(b"{}"), deadline))
@@ -109,6 +129,8 @@ class Play:
                 self._something_happens(troubled=move < MOVES_MAX // 4)
             elif self.state.interventions:
                 self._person_decides(move)
+            elif awaited_sagas(self.state):
+                self._sub_saga_ends(troubled=move < MOVES_MAX // 4)
             elif ahead.decision.attempts:
                 continue  # a wait began: what comes of it is decided next
             elif ahead.decision.wake_at is None or self._draw(st.integers(0, 3)) == 0:
@@ -129,8 +151,7 @@ class Play:
             self.record(*orphaned(self.definition, self.state, "w", self.now))
             self.running.clear()
         elif kind == "cancel":
-            if self.state.end is None and not self.state.past_pivot and not self.state.compensating:
-                self.record(CancelRequested(self.now, "someone", "because"))
+            self._someone_cancels()
         else:
             run = self.running.pop(self._draw(st.integers(0, len(self.running) - 1)))
             outcome = (
@@ -139,6 +160,22 @@ class Play:
                 else failure_of(StepRejected("no") if kind == "refusal" else OSError("gone"))
             )
             self.record(outcome_event(self.definition, self.state, run, outcome, self.now))
+
+    def _someone_cancels(self) -> None:
+        if self.state.end is None and not self.state.past_pivot and not self.state.compensating:
+            self.record(CancelRequested(self.now, "someone", "because"))
+
+    def _sub_saga_ends(self, *, troubled: bool) -> None:
+        """A sub-saga has an outcome, which stays the same however often its step begins to wait for it again."""
+        self.now += timedelta(seconds=1)
+        saga_id, attempt = self._draw(st.sampled_from(sorted(awaited_sagas(self.state).items())))
+        if saga_id not in self.ended:
+            if troubled and self._draw(st.integers(0, 3)) == 0:
+                self._someone_cancels()
+                return
+            outcomes = [Success(Raw(b"1")), UNDONE, ABANDONED] if troubled else [Success(Raw(b"1"))]
+            self.ended[saga_id] = self._draw(st.sampled_from(outcomes))
+        self.record(outcome_event(self.definition, self.state, attempt, self.ended[saga_id], self.now))
 
     def _someone_signals(self) -> None:
         awaited = [t.forward.wait for t in self.state.steps.values() if t.forward.progress is Progress.WAITING]

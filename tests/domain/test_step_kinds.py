@@ -201,4 +201,5 @@ def test_the_fingerprint_of_a_saga_of_every_kind_never_changes() -> None:
     saga.step(name="pay", pivot=True)(nothing)
     saga.step(name="mail")(nothing)
 
-    assert saga.definition.fingerprint == "d0edf084d1236645"
+    assert saga.definition.fingerprints == {"d0edf084d1236645", saga.definition.fingerprint}
+    assert saga.definition.fingerprint == "ffb83623379e091c"

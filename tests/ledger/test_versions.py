@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.step import StepContext
 from sagaledger.infrastructure.errors import DefinitionChanged
 from sagaledger.infrastructure.ledger.app import App
+from sagaledger.infrastructure.ledger.definition_usage import VersionStatus, count_sagas
 from sagaledger.infrastructure.ledger.ledger import Ledger
 
 from ..worker.conftest import play, worker_on
@@ -115,3 +117,41 @@ def test_of_two_who_start_the_first_saga_with_different_structures_one_is_refuse
 
         with pytest.raises(DefinitionChanged):
             play(scene())
+
+
+def _approval(signal: str) -> Saga[str]:
+    """A saga that waits for a signal, whose name the first fingerprints did not cover."""
+    saga = Saga("approval", input=str)
+    saga.wait_for("word", signal=signal)
+    return saga
+
+
+def test_a_fingerprint_of_the_first_scheme_is_still_the_definitions(url: str) -> None:
+    """What version 0.1.0 recorded stays; what is recorded from now on covers more."""
+    saga = _approval("approved")
+    [first] = saga.definition.fingerprints - {saga.definition.fingerprint}
+    with Ledger.open(url, App(sagas=[saga]), create=True) as ledger:
+        assert ledger.backend.record_fingerprint("approval", 1, first) == first
+        ledger.start(saga, "Ann", key="1")
+        usage = count_sagas(ledger.context).versions
+        assert [version.status for version in usage] == [VersionStatus.REGISTERED]
+
+
+def test_a_signal_cannot_be_renamed_under_the_same_version(url: str) -> None:
+    """Sagas that run wait for the old name."""
+    with Ledger.open(url, App(sagas=[_approval("approved")]), create=True) as ledger:
+        ledger.start("approval", "Ann", key="1")
+
+    with Ledger.open(url, App(sagas=[_approval("signed")])) as ledger, pytest.raises(DefinitionChanged):
+        ledger.start("approval", "Ann", key="2")
+
+
+def test_a_changed_definition_is_refused_in_a_transaction_of_the_callers(postgres_url: str) -> None:
+    """Before the request is written: no worker could fulfil it."""
+    with Ledger.open(postgres_url, App(sagas=[_approval("approved")]), create=True) as ledger:
+        ledger.start("approval", "Ann", key="1")
+
+    with Ledger.open(postgres_url, App(sagas=[_approval("signed")])) as ledger, psycopg.connect(postgres_url) as own:
+        with pytest.raises(DefinitionChanged):
+            ledger.start_in(own, "approval", "Ann", key="2")
+        assert own.execute("SELECT count(*) FROM requests").fetchone() == (0,)
