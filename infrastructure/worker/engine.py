@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from ..errors import OutcomeUnknown, PermanentlyUnavailable, SupersededWorker, Unavailable
+from ..errors import NotALedger, OutcomeUnknown, PermanentlyUnavailable, SupersededWorker, Unavailable
 from ..ledger.context import LedgerContext
 from .coordination.contention import Contention
 from .coordination.lease import Lease
@@ -136,7 +136,7 @@ class Engine:
                     self._group_commit.abandon()
                 finally:
                     self._lease.retire()
-        except (Unavailable, OutcomeUnknown, SupersededWorker) as error:
+        except (Unavailable, OutcomeUnknown, SupersededWorker, NotALedger) as error:
             log.warning("%s: the next worker takes attempts without a recorded outcome as unknown", error)
 
     # The parts of a turn, in order

@@ -264,3 +264,34 @@ def test_a_sqlite_ledger_says_what_to_do_instead(tmp_path: Path) -> None:
         pytest.raises(NotSupported, match="commit, then call `start`"),
     ):
         ledger.start_in(None, trip, ROME)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("saga_id = 'shelf-a'", "'shelf-a' is none of a saga 'trip'"),
+        ("saga_id = 'trip-'", "must be 1 to 200 printable characters"),
+        ("saga_id = 'trip-' || repeat('x', 201)", "must be 1 to 200 printable characters"),
+        ("saga_id = E'trip-a\\nb'", "must be 1 to 200 printable characters"),
+        ("input = 'no JSON'", "does not fit"),
+        ("begins_at = 'infinity'", "no calendar has"),
+        ("begins_at = '-infinity'", "no calendar has"),
+    ],
+)
+def test_a_row_is_held_to_the_rules_of_start(
+    ledger: Ledger, mine: psycopg.Connection, postgres_url: str, change: str, reason: str
+) -> None:
+    """Whoever may write to the table can write what `start` would refuse: it is put aside, and the others go on."""
+    ledger.start_in(mine, trip, ROME)
+    mine.commit()
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute(f"UPDATE requests SET {change}")  # type: ignore[arg-type]  # noqa: S608 -- the test's own
+    ledger.start_in(mine, trip, Trip("Oslo", 1))
+    mine.commit()
+
+    work(ledger)
+
+    assert ledger.state("trip-Oslo.1").status is Status.COMPLETED
+    (refused,) = requests_of(ledger)
+    assert reason in (refused.reason or "")
+    assert ledger.backend.stream("shelf-a") == []

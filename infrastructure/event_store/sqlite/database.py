@@ -190,6 +190,8 @@ class SqliteDatabase:
         stored = _stored_version(connection)
         if stored == 0:
             self._refuse_foreign_tables(connection)
+            if self.file.is_open_elsewhere:  # what the ledger has may be in the log of the other name
+                self.file.refuse_writing()
             if self._must_exist:
                 raise self._no_ledger()
             self._retry_busy(lambda: connection.execute("PRAGMA journal_mode = WAL"))

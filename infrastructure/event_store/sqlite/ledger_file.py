@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, quote
 from ...errors import NotALedger, PermanentlyUnavailable, Unavailable
 from ...runtime.failpoints import failpoint
 from .connection import SqliteConnection, connect
+from .hard_links import is_open_under_another_name
 
 _QUERY: Final = re.compile(r"\?(\w+=.*)$", re.DOTALL)
 """A `?` with a parameter after it. Any other `?` is a part of the file's name."""
@@ -25,11 +26,16 @@ _NEW_FILE_MODE: Final = 0o600
 
 
 class LedgerFile:
-    """A ledger's file: `read_only` if the URL says so, or if the file or its folder cannot be written to."""
+    """A ledger's file.
+
+    It is `read_only` if the URL says so, if the file or its folder cannot be written to, or if another of its names is
+    in use: then it shows what was checkpointed.
+    """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = Path(os.path.realpath(path))
-        self.read_only = read_only or self._is_protected()
+        self.is_open_elsewhere = is_open_under_another_name(self.path)
+        self.read_only = read_only or self.is_open_elsewhere or self._is_protected()
 
     @classmethod
     def of_url(cls, url: str) -> LedgerFile:
@@ -60,7 +66,7 @@ class LedgerFile:
     @property
     def url(self) -> str:
         """The URL by which a process in any folder opens the file in the same way."""
-        return f"sqlite:///{self.path}" + ("?mode=ro" if self.read_only else "")
+        return f"sqlite:///{self.path}" + ("?mode=ro" if self.read_only and not self.is_open_elsewhere else "")
 
     def check_path(self) -> None:
         """Raise `NotALedger` or `Unavailable` if there can be no file of this name."""
@@ -91,6 +97,11 @@ class LedgerFile:
 
     def refuse_writing(self) -> None:
         """Raise `PermanentlyUnavailable` if the file is read-only."""
+        if self.is_open_elsewhere:
+            raise PermanentlyUnavailable(
+                f"{self.path} is open under another of its names (hard links), and SQLite keeps a write-ahead log for "
+                "each: use the name that is open, and remove the others"
+            )
         if self.read_only:
             raise PermanentlyUnavailable(
                 f"{self.path} is read-only here: make the file and its folder writable, and leave out ?mode=ro"
@@ -106,7 +117,10 @@ class LedgerFile:
             return False
 
     def _is_protected(self) -> bool:
-        if not self.path.is_file():
+        try:
+            if not self.path.is_file():
+                return False
+        except OSError:  # `check_path` says what is wrong with it
             return False
         folder_is_protected = not os.access(self.path.parent, os.W_OK) and not Path(f"{self.path}-wal").exists()
         return folder_is_protected or not os.access(self.path, os.W_OK)

@@ -34,7 +34,8 @@ class WorkerLock:
 
     def acquire(self) -> None:
         """Take the lock. Raises `WorkerRunning` if another process, or this one already, has it."""
-        self._ledger.refuse_writing()
+        if not self._ledger.is_open_elsewhere:  # then it may be a worker that has it open, which says more
+            self._ledger.refuse_writing()
         try:
             mode = self._ledger.path.stat().st_mode & 0o666  # those who may write to the ledger may work it
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, mode)
