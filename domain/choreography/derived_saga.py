@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec import Struct
 
 from ..event import Event, event
+from ..saga.duration import instant_after
 from ..saga.events import SAGA_EVENTS
 from ..saga.state import Progress, SagaState
 from .choreography import Choreography
@@ -65,4 +66,4 @@ def stalls_at(choreography: Choreography, state: SagaState) -> datetime | None:
     """Returns when a process counts as stalled unless an event comes; None if it has ended or needs a person."""
     if state.end is not None or state.interventions or state.updated_at is None:
         return None
-    return state.updated_at + timedelta(seconds=choreography.stall_timeout_seconds)
+    return instant_after(state.updated_at, choreography.stall_timeout_seconds)

@@ -61,7 +61,8 @@ class SagaStart(NamedTuple):
     ) -> SagaStart:
         """A saga start, checked.
 
-        Raises `InvalidInput` when the input does not fit its type, or the key cannot be part of an id.
+        Raises `InvalidInput` when the input does not fit its type, the key cannot be part of an id, or UTC cannot
+        hold the time to begin.
         """
         raw = definition.write_input(value)
         if key is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, Table, Text, text
@@ -11,6 +10,7 @@ from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, Tabl
 from ...domain.choreography.derived_saga import ConformanceViolation
 from ...domain.event import Event
 from ...domain.recorded_event import RecordedEvent
+from ...domain.saga.duration import instant_after
 from ...domain.saga.events import (
     SAGA_EVENTS,
     Action,
@@ -49,7 +49,7 @@ def _with_status(row: Row) -> Row:
         **row,
         "status": state.status.value,
         "ended_at": state.ended_at,
-        "stalls_at": row["updated_at"] + timedelta(seconds=row["silence_seconds"]) if may_stall else None,
+        "stalls_at": instant_after(row["updated_at"], row["silence_seconds"]) if may_stall else None,
         "state": encode_state(state) if is_open else None,
     }
 
@@ -102,7 +102,7 @@ def evolved(row: Row | None, event: Event, recorded: RecordedEvent) -> Row:
         after = _unstarted(recorded)
         state = SagaState(recorded.stream_id)
     else:
-        after = existing(row).copy()
+        after = existing(row)
         state = _state_of(after)
     after["state"] = evolve(state, event)
     after["events"] += 1
