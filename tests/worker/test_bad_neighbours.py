@@ -295,10 +295,8 @@ def test_a_value_that_nobody_foresaw_hits_its_saga_alone(
     def spoil(append: Append) -> Append:
         if not any(new.stream_id == "bad-1" and new.version == 2 and "StepS" in new.topic for new in append.events):
             return append
-        events = [
-            replace(new, stream_id="notes-" + KEYS[key]) if "notes" in new.stream_id else new for new in append.events
-        ]
-        return replace(append, events=events)
+        first, note, *rest = append.events
+        return replace(append, events=[first, replace(note, stream_id=f"notes-{KEYS[key]}"), *rest])
 
     def new(cls: type[AppendCall], append_id: Any, appends: Sequence[Append], *rest: Any, **more: Any) -> AppendCall:
         return whole(cls, append_id, [spoil(append) for append in appends], *rest, **more)

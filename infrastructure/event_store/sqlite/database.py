@@ -238,7 +238,7 @@ class SqliteDatabase:
                 return NotALedger(f"{self.path} lost a part of its schema ({error}): restore it from a backup")
             case sqlite3.SQLITE_TOOBIG | sqlite3.SQLITE_MISMATCH:
                 return InvalidInput(f"a value cannot be stored in {self.path}: {error}")
-            case None if "binding parameter" in str(error):
+            case None if str(error).startswith(("Error binding parameter", "Could not decode")):
                 return InvalidInput(f"a value cannot be stored in {self.path}: {error}")
             case code if code in _OUTAGES:
                 return Unavailable(f"{self.path} cannot be used: {error}")

@@ -77,7 +77,11 @@ class Reconciler:
         reads = read_streams(self._log, self._context.codec, [(saga_id, 0) for saga_id in saga_ids])
         missing: list[QueueEntry] = []
         for saga_id, history in reads.readable.items():
-            verdict = self._judge(history)
+            try:
+                verdict = self._judge(history)
+            except Exception:  # the worker that holds the saga meets the same error, and deals with it
+                log.exception("whether saga %s should be due cannot be decided", saga_id)
+                continue
             if isinstance(verdict, Quiescent):
                 self.open_sagas.mark_quiescent(saga_id, verdict)
             else:
@@ -104,6 +108,9 @@ class Reconciler:
                 restored = self.sweep()
             except SagaledgerError as error:
                 log.warning("the work queue is checked again in %g seconds: %s", wait_seconds, error)
+                continue
+            except Exception:
+                log.exception("the work queue could not be checked; it is again in %g seconds", wait_seconds)
                 continue
             if restored:
                 log.warning(

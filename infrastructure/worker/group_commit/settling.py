@@ -100,12 +100,15 @@ class Settler:
     def leave_alone(self, saga: HeldSaga, error: Exception) -> None:
         """Deal with a saga that cannot be read, decided on or written, for whatever reason.
 
-        A start is rejected. A saga that this worker cannot read, and another one may, is put back for others. Any other
+        A start that cannot be made is rejected. A saga that this worker cannot read, and another one may, is put back for others. Any other
         saga asks for a person in its next transition. Raises `Unavailable`, and the error itself if that transition
         fails as well: then the saga is not the reason.
         """
         start = self._starts.starting(saga.saga_id)
-        if start is not None:
+        if start is not None and isinstance(error, UnreadableEvent) and saga.unread is None:
+            saga.unread = error  # starting may not need that event: its first local step does
+            self._held.wake(saga.saga_id)
+        elif start is not None:
             self._starts.reject(start, error)
             self._held.release(saga.saga_id)
         elif isinstance(error, UnreadableEvent) and _others_may_read(saga, error):
