@@ -37,6 +37,7 @@ def _edit_sqlite(path: str, statements: tuple[str, ...]) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        connection.execute("PRAGMA synchronous = OFF")  # a test need not survive a power cut
         connection.execute("BEGIN IMMEDIATE")
         for name, _ in triggers:
             connection.execute(f"DROP TRIGGER {name}")

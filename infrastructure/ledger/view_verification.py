@@ -7,9 +7,10 @@ from itertools import groupby, islice
 
 from sqlalchemy import Connection, inspect, select
 
+from ..errors import DamagedLedger
 from ..event_store.verify import PROBLEMS_MAX, Problem
 from ..read_models import checkpoints
-from ..read_models.checkpoints import BUILDING, JOURNAL, LIVE, STOPPED, Checkpoint
+from ..read_models.checkpoints import BUILDING, JOURNAL, LIVE, PROJECTIONS, STOPPED, Checkpoint
 from ..read_models.readable import readable
 from .context import LedgerContext
 
@@ -25,9 +26,12 @@ def verify_view_records(context: LedgerContext) -> list[Problem]:
 
 
 def _problems(context: LedgerContext, connection: Connection) -> Iterator[Problem]:
-    with readable("table projections"):
-        recorded = checkpoints.read_all(connection) if checkpoints.exist(connection) else []
     tables = set(inspect(connection).get_table_names())
+    missing = [table.name for table in (PROJECTIONS, JOURNAL) if table.name not in tables]
+    if missing and not tables.isdisjoint({PROJECTIONS.name, JOURNAL.name, *(p.name for p in context.app.projections)}):
+        raise DamagedLedger(f"table {missing[0]} is missing, and there are views")
+    with readable("table projections"):
+        recorded = [] if missing else checkpoints.read_all(connection)
     head = context.backend.head().position
     for checkpoint in recorded:
         for detail in _wrong_with(checkpoint, recorded, tables, head):
@@ -36,7 +40,7 @@ def _problems(context: LedgerContext, connection: Connection) -> Iterator[Proble
     for projection in context.app.projections:
         if projection.name in tables and projection.name not in names:
             yield Problem(0, f"view {projection.name}: its table exists, and table projections has no row for it")
-    if JOURNAL.name in tables:
+    if not missing:
         yield from _problems_of_journal(connection, recorded)
 
 

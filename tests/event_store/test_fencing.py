@@ -82,3 +82,17 @@ def test_a_lease_does_not_end_while_an_append_under_it_is_written(
         call.result(PATIENCE_SECONDS)
 
     assert ledger.workers() == []
+
+
+def test_sagas_are_released_after_the_append_that_is_being_written(
+    postgres_url: str, ledger: Backend, head_holder: psycopg.Connection[Any]
+) -> None:
+    """Releasing locks many rows of the queue, as an append does: one waits for the other, and never both."""
+    token = ledger.register(host="h", pid=1, lease_seconds=60)
+
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(ledger.release, token, ["trip-1", "trip-2"])
+        _wait_until_a_session_waits(postgres_url, call)
+        head_holder.commit()
+
+        call.result(PATIENCE_SECONDS)

@@ -1,18 +1,22 @@
 """`verify` finds edits, and names their positions."""
+# ruff: noqa: S608 -- the statements are the test's own
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 
 from sagaledger.infrastructure.event_store.append_call import Append
 from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.event_store.hash_chain import chain
+from sagaledger.infrastructure.event_store.instants import microseconds
 from sagaledger.infrastructure.event_store.verify import Problem, Verification, verify
 
-from ..edits import edit
+from ..edits import edit, edit_openly
 
 if TYPE_CHECKING:
     from .conftest import Pen
@@ -100,7 +104,7 @@ def test_an_edit_is_named_by_its_position(url: str, written: Backend, statement:
 def test_one_edited_byte_is_one_problem(url: str, written: Backend) -> None:
     """Only the edited event is named, and none beside or after it."""
     edited = "'{\"n\":6}'" if url.startswith("postgresql") else "CAST('{\"n\":6}' AS BLOB)"
-    edit(url, f"UPDATE events SET state = {edited} WHERE position = 5")  # noqa: S608  # the test's own text
+    edit(url, f"UPDATE events SET state = {edited} WHERE position = 5")
 
     found = verify(written)
 
@@ -110,7 +114,7 @@ def test_one_edited_byte_is_one_problem(url: str, written: Backend) -> None:
 def test_exchanged_events_are_found(url: str, written: Backend) -> None:
     """Two events of one stream in the wrong order, each with a digest that matches."""
     for step in ("99 WHERE position = 4", "4 WHERE position = 6", "6 WHERE position = 99"):
-        edit(url, f"UPDATE events SET position = {step}")  # noqa: S608  # the test's own text
+        edit(url, f"UPDATE events SET position = {step}")
 
     found = verify(written)
 
@@ -125,13 +129,48 @@ def test_a_log_cut_off_cleanly_is_found_against_a_head_kept_elsewhere(url: str, 
     edit(url, "DELETE FROM events WHERE position > 9")
     edit(url, "DELETE FROM appends WHERE last_position > 9")
     hash_, recorded_at = remaining.format("hash"), remaining.format("recorded_at")
-    edit(url, f"UPDATE head SET position = 9, hash = {hash_}, recorded_at = {recorded_at}")  # noqa: S608  # the test's own text
+    edit(url, f"UPDATE head SET position = 9, hash = {hash_}, recorded_at = {recorded_at}")
 
     assert verify(written).ok
     found = verify(written, expect=(kept.position, kept.hash))
 
     assert [problem.position for problem in found.problems] == [10]
     assert "its end was cut off" in found.problems[0].problem
+
+
+def test_a_duplicate_that_was_chained_consistently_is_found(url: str, written: Backend) -> None:
+    """An event that stands twice in the log, with its own digest, in a chain that was computed anew to its end."""
+    newest = written.read(EVENTS - 1, limit=1)[0]
+    last = written.head()
+    assert last.recorded_at is not None
+    hash_ = chain(last.hash, EVENTS + 1, microseconds(last.recorded_at), [newest.digest]).hex()
+    columns = "stream_id, version, topic, schema_version, state, correlation_id, causation_position, meta"
+    copy = (
+        f"SELECT {EVENTS + 1}, {columns}, head.recorded_at, digest FROM events, head WHERE events.position = {EVENTS}"
+    )
+    hex_, id_ = f"x'{hash_}'", "x'" + "07" * 16 + "'"
+    if url.startswith("sqlite"):
+        loosen = [
+            f"CREATE TABLE loose (position INTEGER PRIMARY KEY, {columns}, recorded_at, digest)",
+            "INSERT INTO loose SELECT * FROM events",
+            "DROP TABLE events",
+            "ALTER TABLE loose RENAME TO events",
+        ]
+        edit_openly(url, "PRAGMA legacy_alter_table = ON", *loosen)
+    else:
+        hex_, id_ = rf"'\x{hash_}'", f"'{UUID(int=7)}'"
+        edit(url, "ALTER TABLE events DROP CONSTRAINT events_stream_id_version_key")
+    edit(
+        url,
+        f"INSERT INTO events (position, {columns}, recorded_at, digest) {copy}",
+        "INSERT INTO appends (append_id, first_position, last_position, recorded_at, hash) "
+        f"SELECT {id_}, {EVENTS + 1}, {EVENTS + 1}, recorded_at, {hex_} FROM head",
+        f"UPDATE head SET position = {EVENTS + 1}, hash = {hex_}",
+    )
+
+    found = [problem for problem in verify(written).problems if problem.position != 0]
+
+    assert found == [Problem(EVENTS + 1, "version 6 of stream 'a' follows version 6")]
 
 
 def test_a_rewritten_log_is_found_against_a_head_kept_elsewhere(backend: Backend, pen: Pen) -> None:

@@ -6,7 +6,7 @@ FROM (
            lag(position) OVER streams AS previous_position
     FROM events
     WHERE position BETWEEN 1 AND (SELECT position FROM head)
-    WINDOW streams AS (PARTITION BY stream_id ORDER BY version)
+    WINDOW streams AS (PARTITION BY stream_id ORDER BY version, position)
 )
 WHERE version <> previous_version + 1
    OR position < previous_position
