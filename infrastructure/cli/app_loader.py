@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from ...domain.errors import DefinitionError
 from ..ledger.app import App
@@ -34,15 +36,10 @@ def load_app(name: str | None) -> App:
             f"--app {name!r} is not of the form module:object, such as trips.sagas:APP or trips.py:APP, and it is not "
             f"{SHOP}, the online shop"
         )
-    folder = Path.cwd()
-    if module_name.endswith(".py"):
-        file = folder / module_name
-        if not file.is_file():
-            raise AppNotLoaded(f"--app {name!r}: there is no file {file}")
-        folder, module_name = file.parent, file.stem
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-    found = _attribute(name, module_name, attribute)
+    file = Path(module_name).absolute() if module_name.endswith(".py") else None
+    if file is not None and not file.is_file():
+        raise AppNotLoaded(f"--app {name!r}: there is no file {file}")
+    found = _attribute(name, module_name, file, attribute)
     if not isinstance(found, App):
         raise AppNotLoaded(
             f"--app {name!r}: {attribute} is {type(found).__name__}, not an App: "
@@ -51,9 +48,44 @@ def load_app(name: str | None) -> App:
     return found
 
 
-def _attribute(name: str, module_name: str, attribute: str) -> object:
+def _module(module_name: str, file: Path | None) -> ModuleType:
+    """Import a module by its name, or from its file: also one that has the name of a module of Python."""
+    folder = str(Path.cwd() if file is None else file.parent)
+    if file is None or not _is_taken(file):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+        return importlib.import_module(module_name if file is None else file.stem)
+    if folder not in sys.path:
+        sys.path.append(folder)  # behind Python's own, which others import by that name
+    own_name = f"sagaledger_app_{file.stem}"
+    if own_name in sys.modules:
+        return sys.modules[own_name]
+    spec = importlib.util.spec_from_file_location(own_name, file)
+    assert spec is not None  # noqa: S101 -- its name ends with .py
+    assert spec.loader is not None  # noqa: S101 -- as above
+    module = sys.modules[own_name] = importlib.util.module_from_spec(spec)
     try:
-        module = importlib.import_module(module_name)
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[own_name]
+        raise
+    return module
+
+
+def _is_taken(file: Path) -> bool:
+    """Whether importing the file's name would find another module, or is no name of a module."""
+    if not file.stem.isidentifier() or file.stem in sys.stdlib_module_names:
+        return True
+    known = sys.modules.get(file.stem)
+    origin = getattr(known, "__file__", None)
+    if known is not None:
+        return origin is None or not file.samefile(origin)
+    return False
+
+
+def _attribute(name: str, module_name: str, file: Path | None, attribute: str) -> object:
+    try:
+        module = _module(module_name, file)
     except ModuleNotFoundError as error:
         if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise AppNotLoaded(

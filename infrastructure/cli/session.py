@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+from pathlib import Path
 
 from ..event_store.redaction import redacted
 from ..ledger.ledger import Ledger
@@ -13,6 +14,8 @@ from .logs import show_warnings
 from .options import Options
 from .output.answer import say
 from .output.progress import progress
+
+SQLITE = "sqlite:///"
 
 
 def open_ledger(options: Options) -> Ledger:
@@ -53,6 +56,15 @@ def app_name(options: Options) -> str | None:
 def database_url(options: Options) -> str:
     """Return the URL of the ledger; it may contain a password."""
     return options.db or settings.database()
+
+
+def database_files(options: Options) -> list[Path]:
+    """Return the files of a SQLite ledger, whether they exist or not; none of another database."""
+    url = database_url(options)
+    if not url.startswith(SQLITE):
+        return []
+    path = Path(url.removeprefix(SQLITE))
+    return [path, *(path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm", "-journal"))]
 
 
 def shown_database(options: Options) -> str:

@@ -26,7 +26,8 @@ FILE_SUFFIXES: Final = ("", "-wal", "-shm")
 def remove_earlier_demo(path: Path, url: str, orders: OrderFile) -> None:
     """Remove the ledger of an earlier demo.
 
-    Raises `WrongState` for a file that is anything else, and `WorkerRunning` for a demo that a worker has open.
+    Raises `WrongState` for a file that is anything else, also a ledger without events, and `WorkerRunning` for a demo
+    that a worker has open.
     """
     if not path.exists() or path.stat().st_size == 0:
         return
@@ -53,9 +54,7 @@ def compensated_saga(ledger: Ledger) -> str:
 
 
 def _is_demo(ledger: Ledger, orders: OrderFile) -> bool:
-    """Whether a ledger is empty, or begins with the demo's own import."""
+    """Whether a ledger begins with the demo's own import."""
     first = ledger.backend.read(0, limit=1)
-    return not first or (
-        first[0].stream_id == f"{IMPORT_JOB.category}-{import_key(orders.sha256)}"
-        and f'"{DEMO_OPTIONS.actor}"' in first[0].meta
-    )
+    own = f"{IMPORT_JOB.category}-{import_key(orders.sha256)}"
+    return bool(first) and first[0].stream_id == own and f'"{DEMO_OPTIONS.actor}"' in first[0].meta

@@ -14,7 +14,7 @@ from ...ledger.saga_history import read_history
 from ...runtime.gc_tuning import tune_gc
 from ...shop.app import APP
 from ...shop.demo import DEMO_OPTIONS, compensated_saga, remove_earlier_demo
-from ...shop.order_import import SLICE, read_file, write_rejects
+from ...shop.order_import import SLICE, check_rejects_file, read_file, write_rejects
 from ...shop.run_orders import run_orders
 from ..app_loader import SHOP
 from ..exit_codes import ExitCode
@@ -24,6 +24,7 @@ from ..output.progress import progress
 from ..output.run_report import report_document, report_text
 from ..output.table import Table
 from ..output.timeline import timeline
+from ..session import database_files
 from ..usage import UsageError
 from .run import STYLES, StyleName
 
@@ -53,11 +54,13 @@ def demo(
     url = options.db or f"sqlite:///{FILE}"
     if not url.startswith("sqlite:///"):
         raise UsageError(f"the demo makes a SQLite file, and {redacted(url)!r} names none: use --db sqlite:///FILE")
-    orders = read_file(SLICE)
     path = Path(url.removeprefix("sqlite:///"))
-    remove_earlier_demo(path, url, orders)
     rejects = path.with_suffix(".rejects.csv")
-    write_rejects(rejects, orders.rejects)
+    used = [SLICE, *database_files(Options(db=url))]
+    check_rejects_file(rejects, used=used)
+    orders = read_file(SLICE)
+    remove_earlier_demo(path, url, orders)
+    write_rejects(rejects, orders.rejects, used=used)
     tune_gc()
     with Ledger.open(url, APP) as ledger:
         with progress("sagas") as report:

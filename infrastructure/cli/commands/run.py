@@ -11,8 +11,8 @@ from cyclopts import Parameter
 
 from ....domain.saga.state import Status
 from ...runtime.gc_tuning import tune_gc
+from ...shop.order_import import SEPARATORS, check_rejects_file, read_file, write_rejects
 from ...shop.order_import import decline_rate as read_decline_rate
-from ...shop.order_import import read_file, write_rejects
 from ...shop.run_options import BrokerOptions, RunOptions, Style
 from ...shop.run_orders import run_orders
 from ..app_loader import SHOP
@@ -23,13 +23,14 @@ from ..output.answer import answer, say
 from ..output.progress import progress
 from ..output.run_report import report_document, report_text
 from ..output.text import counted
-from ..session import actor_or_user, app_name, database_url, open_or_create
+from ..session import actor_or_user, app_name, database_files, database_url, open_or_create
 from ..usage import UsageError
 
 OPENING_STOCK_MAX = 10**12
 CONCURRENCY_MAX = 1_000_000
 PARTICIPANT = "from sagaledger.infrastructure.cli.main import main; main()"
 """The command line itself, for a process of each service."""
+SeparatorName: TypeAlias = Literal["comma", "semicolon", "tab", "pipe"]
 StyleName: TypeAlias = Literal["orchestration", "choreography"]
 STYLES: dict[StyleName, Style] = {"orchestration": "orchestrated", "choreography": "choreographed"}
 
@@ -47,6 +48,10 @@ def run(
     rejects: Annotated[
         Path | None, Parameter(help="Where to report rejected lines [default: FILE.rejects.csv, in this folder].")
     ] = None,
+    separator: Annotated[
+        SeparatorName,
+        Parameter(help="What separates the fields of a CSV file; with semicolon, prices may have a decimal comma."),
+    ] = "comma",
     style: Annotated[
         StyleName, Parameter(help="With a coordinator, or by services that react to each other's events.")
     ] = "orchestration",
@@ -68,10 +73,12 @@ def run(
     services = None if broker is None else _broker_options(broker, options)
     how = RunOptions(seed, rate, opening_stock, concurrency, actor_or_user(actor), STYLES[style], services)
     tune_gc()
-    with progress(f"reading {file.name}"):
-        orders = read_file(file)
     rejects_file = rejects or Path(f"{_stem(file)}.rejects.csv")
-    write_rejects(rejects_file, orders.rejects)
+    used = [file, *database_files(options)]
+    check_rejects_file(rejects_file, used=used)
+    with progress(f"reading {file.name}"):
+        orders = read_file(file, SEPARATORS[separator])
+    write_rejects(rejects_file, orders.rejects, unlisted=orders.rejects_unlisted, used=used)
     with open_or_create(options, default_app=SHOP) as ledger:
         try:
             with progress("sagas") as report:

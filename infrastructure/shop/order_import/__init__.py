@@ -8,17 +8,20 @@ from .declines import as_placed, decline_rate, is_declined, shortest, with_payme
 from .errors import OrderFileError
 from .opening_stock import opening_stock
 from .order_file import OrderFile, RejectedLine, read_file
-from .rejects import write_rejects
+from .records import SEPARATORS
+from .rejects import check_rejects_file, write_rejects
 
 SLICE = Path(__file__).parent / "data" / "online_retail_slice.csv"
 """The real orders that come with the package; `data/README.md` names their source."""
 
 __all__ = [
+    "SEPARATORS",
     "SLICE",
     "OrderFile",
     "OrderFileError",
     "RejectedLine",
     "as_placed",
+    "check_rejects_file",
     "decline_rate",
     "is_declined",
     "opening_stock",

@@ -14,6 +14,11 @@ from .errors import OrderFileError
 
 LINE_BYTES_MAX = 64 * 1024
 """The longest line that is read; a longer one is rejected."""
+CONTENT_BYTES_MAX = 2 * 1024**3
+"""The most bytes of one file, uncompressed."""
+EXPANDED_BYTES_MIN = 32 * 1024**2
+EXPANSION_MAX = 100
+"""How many times its size a compressed file may become, once it is beyond that. Real orders expand about tenfold."""
 LINES_MAX = 5_000_000
 """The most lines that one file may have."""
 GZIP_MAGIC = b"\x1f\x8b"
@@ -36,6 +41,8 @@ class LineSource:
         self._path = path
         self._digest = sha256()
         self._number = 0
+        self._bytes = 0
+        self._compressed: BufferedReader | None = None
 
     @property
     def sha256(self) -> str:
@@ -45,10 +52,11 @@ class LineSource:
     def __iter__(self) -> Iterator[FileLine]:
         """Read the file line by line.
 
-        Raises `OrderFileError` if it cannot be opened or decompressed, is empty, or has too many lines.
+        Raises `OrderFileError` if it cannot be opened or decompressed, is empty, or has too many bytes or lines.
         """
         try:
             with self._path.open("rb") as file, _decompressed(file, self._path) as content:
+                self._compressed = None if content is file else file
                 while raw := self._next(content):
                     yield self._decoded(raw)
         except OSError as error:  # also gzip.BadGzipFile
@@ -63,12 +71,28 @@ class LineSource:
     def _next(self, content: BinaryIO) -> bytes:
         """Return the next line, cut just beyond the longest allowed; the rest of it still counts in the digest."""
         raw = content.readline(LINE_BYTES_MAX + 1)
-        self._digest.update(raw)
+        self._count(raw)
         rest = raw
         while len(rest) > LINE_BYTES_MAX and not rest.endswith(b"\n"):
             rest = content.readline(LINE_BYTES_MAX + 1)
-            self._digest.update(rest)
+            self._count(rest)
         return raw
+
+    def _count(self, content: bytes) -> None:
+        """Add to the digest and the size. Raises `OrderFileError` when that is more than time and memory allow."""
+        self._digest.update(content)
+        self._bytes += len(content)
+        if self._bytes > CONTENT_BYTES_MAX:
+            raise OrderFileError(
+                f"{self._path} has more than {CONTENT_BYTES_MAX:,} bytes, uncompressed: split it into several files"
+            )
+        if self._compressed is None or self._bytes <= EXPANDED_BYTES_MIN:
+            return
+        if self._bytes > EXPANSION_MAX * self._compressed.tell():
+            raise OrderFileError(
+                f"{self._path} expands more than {EXPANSION_MAX}-fold, as no file of orders does: decompress it if it "
+                "is one"
+            )
 
     def _decoded(self, raw: bytes) -> FileLine:
         self._number += 1

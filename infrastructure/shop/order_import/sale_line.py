@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import NamedTuple
 
-from ....domain.shop.values import AMOUNT_MINOR_MAX, NAME_CHARS_MAX, QUANTITY_MAX
+from ....domain.shop.values import AMOUNT_MINOR_MAX, QUANTITY_MAX
 from .errors import LineRejected
+from .names import key, name, optional_key
+from .notation import Notation
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
-_DECIMAL = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})([eE][+-]?[0-9]{1,2})?")
-_CONTROL = re.compile(r"[\x00-\x1f]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL takes no NUL, UTF-8 no lone surrogate
 _EXACT = Context(prec=100, rounding=ROUND_HALF_UP)
 """Wide enough that a product is exact, so that the only rounding is the one to the penny."""
-_UCI_DATE = "%m/%d/%Y %H:%M"
 
 
 class SaleLine(NamedTuple):
@@ -45,7 +44,7 @@ def is_return(invoice: str) -> bool:
     return invoice.startswith("C")
 
 
-def sale_line(fields: Mapping[str, str]) -> SaleLine:
+def sale_line(fields: Mapping[str, str], notation: Notation) -> SaleLine:
     """Read a line of an invoice.
 
     Raises `LineRejected` when a field does not parse, the price is negative, or the quantity has the wrong sign: not
@@ -54,10 +53,10 @@ def sale_line(fields: Mapping[str, str]) -> SaleLine:
     for column, text in fields.items():
         if _UNSTORABLE.search(text):
             raise LineRejected(f"{column} holds a character that cannot be stored")
-    invoice = _key(fields, "InvoiceNo")
-    sku = _key(fields, "StockCode")
+    invoice = key("InvoiceNo", fields["InvoiceNo"])
+    sku = key("StockCode", fields["StockCode"])
     quantity = _quantity(fields["Quantity"].strip(), invoice)
-    price = _price(fields["UnitPrice"].strip())
+    price = _price(fields["UnitPrice"].strip(), notation)
     amount = _EXACT.quantize(_EXACT.multiply(price, Decimal(quantity * 100)), Decimal(1))
     if amount > AMOUNT_MINOR_MAX:
         raise LineRejected(f"the line's amount is above the {AMOUNT_MINOR_MAX // 100:,} that one line may have")
@@ -67,24 +66,10 @@ def sale_line(fields: Mapping[str, str]) -> SaleLine:
         description=fields["Description"].strip(),
         quantity=quantity,
         amount_minor=int(amount),
-        placed_at=_time(fields["InvoiceDate"].strip()),
-        customer_id=_name(fields, "CustomerID") or None,
-        country=_name(fields, "Country"),
+        placed_at=notation.time(fields["InvoiceDate"].strip()),
+        customer_id=optional_key("CustomerID", fields["CustomerID"]) or None,
+        country=name("Country", fields["Country"]),
     )
-
-
-def _key(fields: Mapping[str, str], column: str) -> str:
-    text = _name(fields, column)
-    if not text:
-        raise LineRejected(f"{column} is empty")
-    return text
-
-
-def _name(fields: Mapping[str, str], column: str) -> str:
-    text = fields[column].strip()
-    if len(text) > NAME_CHARS_MAX or _CONTROL.search(text):
-        raise LineRejected(f"{column} {text[:20]!r}… is not a name of up to {NAME_CHARS_MAX} printable characters")
-    return text
 
 
 def _quantity(text: str, invoice: str) -> int:
@@ -103,21 +88,10 @@ def _quantity(text: str, invoice: str) -> int:
     return quantity
 
 
-def _price(text: str) -> Decimal:
-    if not _DECIMAL.fullmatch(text):
-        raise LineRejected(f"UnitPrice {text[:40]!r} is not a decimal number")
-    price = Decimal(text)
+def _price(text: str, notation: Notation) -> Decimal:
+    price = notation.decimal(text)
     if price < 0:
         raise LineRejected(f"UnitPrice {text} is negative")
     if price > AMOUNT_MINOR_MAX:
         raise LineRejected(f"UnitPrice {text} is beyond what one line may have")
     return price
-
-
-def _time(text: str) -> datetime:
-    """Read a time in ISO 8601, or as the original data set has it (12/1/2010 8:26); without an offset it is UTC."""
-    try:
-        time = datetime.strptime(text, _UCI_DATE) if "/" in text else datetime.fromisoformat(text)  # noqa: DTZ007
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise LineRejected(f"InvoiceDate {text[:40]!r} is not a time: write 2010-12-01 08:26:00") from error
