@@ -36,7 +36,7 @@ def load_app(name: str | None) -> App:
             f"--app {name!r} is not of the form module:object, such as trips.sagas:APP or trips.py:APP, and it is not "
             f"{SHOP}, the online shop"
         )
-    file = Path(module_name).absolute() if module_name.endswith(".py") else None
+    file = Path(_current_folder(), module_name) if module_name.endswith(".py") else None
     if file is not None and not file.is_file():
         raise AppNotLoaded(f"--app {name!r}: there is no file {file}")
     found = _attribute(name, module_name, file, attribute)
@@ -50,7 +50,7 @@ def load_app(name: str | None) -> App:
 
 def _module(module_name: str, file: Path | None) -> ModuleType:
     """Import a module by its name, or from its file: also one that has the name of a module of Python."""
-    folder = str(Path.cwd() if file is None else file.parent)
+    folder = _current_folder() if file is None else str(file.parent)
     if file is None or not _is_taken(file):
         if folder not in sys.path:
             sys.path.insert(0, folder)
@@ -70,6 +70,14 @@ def _module(module_name: str, file: Path | None) -> ModuleType:
         del sys.modules[own_name]
         raise
     return module
+
+
+def _current_folder() -> str:
+    """Return the current folder; `.` if it was removed, in which nothing is found then."""
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        return "."
 
 
 def _is_taken(file: Path) -> bool:

@@ -53,4 +53,7 @@ def _program() -> str:
     found = shutil.which("sagaledger")
     if called.name != "sagaledger" or (found is not None and Path(found).resolve() == called.resolve()):
         return "sagaledger"
-    return os.path.relpath(called) if called.is_absolute() and called.is_relative_to(Path.cwd()) else str(called)
+    try:
+        return os.path.relpath(called) if called.is_absolute() and called.is_relative_to(Path.cwd()) else str(called)
+    except FileNotFoundError:  # the current folder was removed
+        return str(called)

@@ -6,6 +6,7 @@ import getpass
 import os
 from pathlib import Path
 
+from ..errors import Unavailable
 from ..event_store.redaction import redacted
 from ..ledger.ledger import Ledger
 from . import settings
@@ -87,4 +88,10 @@ def _open(
 ) -> Ledger:
     show_warnings()
     app = load_app(app_name(options) or default_app)
-    return Ledger.open(database_url(options), app, create=create, must_exist=must_exist)
+    try:
+        return Ledger.open(database_url(options), app, create=create, must_exist=must_exist)
+    except OSError as error:  # a name that is too long, or a current folder that was removed
+        raise Unavailable(
+            f"the ledger {shown_database(options)} cannot be opened: {error.strerror or error}; name its file by a "
+            "path that exists, sqlite:////absolute/file.db"
+        ) from error

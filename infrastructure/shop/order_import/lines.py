@@ -16,7 +16,7 @@ LINE_BYTES_MAX = 64 * 1024
 """The longest line that is read; a longer one is rejected."""
 CONTENT_BYTES_MAX = 2 * 1024**3
 """The most bytes of one file, uncompressed."""
-EXPANDED_BYTES_MIN = 32 * 1024**2
+EXPANDED_BYTES_MIN = 4 * 1024**2
 EXPANSION_MAX = 100
 """How many times its size a compressed file may become, once it is beyond that. Real orders expand about tenfold."""
 LINES_MAX = 5_000_000

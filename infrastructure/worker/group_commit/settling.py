@@ -100,9 +100,9 @@ class Settler:
     def leave_alone(self, saga: HeldSaga, error: Exception) -> None:
         """Deal with a saga that cannot be read, decided on or written, for whatever reason.
 
-        A start that cannot be made is rejected. A saga that this worker cannot read, and another one may, is put back for others. Any other
-        saga asks for a person in its next transition. Raises `Unavailable`, and the error itself if that transition
-        fails as well: then the saga is not the reason.
+        A start that cannot be made is rejected. A saga that this worker cannot read, and another one may, is put back
+        for others. Any other saga asks for a person in its next transition. Raises `Unavailable`, and the error itself
+        if that transition fails as well: then the saga is not the reason.
         """
         start = self._starts.starting(saga.saga_id)
         if start is not None and isinstance(error, UnreadableEvent) and saga.unread is None:
