@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from ...domain.recorded_event import RecordedEvent
-from ...domain.saga.state import SagaState
+from ...domain.saga.state import SagaState, Status
 from ...projections.projection import Row
 from ...projections.saga.saga_steps import saga_steps
 from ..errors import SagaNotFound
@@ -31,6 +32,8 @@ class SagaOverview(NamedTuple):
     actions: list[PossibleAction]
     unattended: bool
     """The saga could go on, and no worker is there to move it."""
+    put_back_until: datetime | None = None
+    """The saga could go on, and a worker that could not read it left it to others; from then on it may try again."""
 
 
 class UnderivedProcess(NamedTuple):
@@ -55,10 +58,21 @@ def saga_overview(context: LedgerContext, saga_id: str) -> SagaOverview | Underi
     if choreography is None:
         idle = state.end is None and not state.interventions and is_unattended(context)
         actions = list(actions_on_saga(state))
-        return SagaOverview(state, own, attempts_of(own), None, list(waits_of(state)), actions, idle)
+        waits, put_back = list(waits_of(state)), put_back_until(context, state)
+        return SagaOverview(state, own, attempts_of(own), None, waits, actions, idle, put_back)
     events = [entry.event for entry in history.entries if entry.event is not None]
     report = ProcessReport.of(choreography, state, events, context.clock.now())
     return SagaOverview(state, own, attempts_of(own), report, [], list(actions_on_process(report)), unattended=False)
+
+
+def put_back_until(context: LedgerContext, state: SagaState) -> datetime | None:
+    """Return when a worker may claim a saga again that one could not read; None if none put it back."""
+    if state.status not in (Status.RUNNING, Status.COMPENSATING) or state.in_flight:
+        return None
+    entry = next((entry for entry in context.backend.entries() if entry.saga_id == state.saga_id), None)
+    if entry is None or entry.worker_id is not None or entry.due_at is None:
+        return None
+    return entry.due_at if entry.due_at > context.clock.now() else None
 
 
 def attempts_of(events: Sequence[RecordedEvent]) -> list[Row]:

@@ -32,6 +32,7 @@ from sagaledger.infrastructure.event_store.codec import UnreadableEvent
 from sagaledger.infrastructure.event_store.event_row import STATE_BYTES_MAX
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.ledger.saga_overview import SagaOverview, saga_overview
 
 from .conftest import OpenLedger, play, until, worker_on
 
@@ -378,6 +379,9 @@ def test_what_a_worker_is_too_old_to_read_is_left_to_a_newer_one(open_ledger: Op
             await _good_ones_end(worker)
             assert older.state("bad-1").status is Status.RUNNING
             assert older.state("bad-1").steps["before"].forward.finished
+            overview = saga_overview(older.context, "bad-1")
+            assert isinstance(overview, SagaOverview)
+            assert overview.put_back_until is not None
 
     play(with_older())
     assert _beside(newer, "bad-1")[0].status is Status.COMPLETED

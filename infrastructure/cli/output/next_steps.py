@@ -24,6 +24,11 @@ def next_steps(overview: SagaOverview, options: Options) -> list[str]:
     if any(action.name is ActionName.CANCEL for action in overview.actions):
         lines.append(f"to cancel it: {options.again('cancel', saga_id, *WHY)}")
     lines.append(f"all that was recorded: {options.again('history', saga_id)}")
+    if overview.put_back_until is not None:
+        lines.append(
+            f"a worker could not read it, and left it to others; it is due again at "
+            f"{show_instant(overview.put_back_until)}: run a worker that knows every event type"
+        )
     if overview.unattended:
         lines.append(no_worker(options))
     return lines
