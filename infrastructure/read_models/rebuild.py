@@ -108,19 +108,20 @@ class _Rebuild:
 
     def _fold_to_head(self, view: View, progress: ReportProgress | None) -> None:
         """Fold, batch by batch, up to the end of the log as it is now."""
-        head = self._backend.head().position
+        upto = head = self._backend.head().position
         while True:
             with self._views.reading() as connection:
                 built = self._built(connection)
                 if built.position >= head:
                     return
-                batch = self._reader.read(built.position, head)
+                batch = self._reader.read(built.position, upto)
                 step = prepare(connection, view, built, batch)
             with self._views.writing() as connection:
                 rejected = commit(connection, [step._replace(folded=step.folded._replace(poison=None))]).rejected
             if rejected:
-                head = narrowed(batch, view, rejected[0].cause).upto
+                upto = narrowed(batch, view, rejected[0].cause).upto
                 continue
+            upto = head
             _raise_poison(step.folded.poison)
             if progress is not None:
                 progress(step.folded.upto, head)

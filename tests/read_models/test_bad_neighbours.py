@@ -7,23 +7,29 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
+from uuid import uuid4
 
 import psycopg
 import pytest
 from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, MetaData, String, Table, Text
 
+from sagaledger.domain.event import Event, Registry, event
 from sagaledger.domain.recorded_event import RecordedEvent
 from sagaledger.domain.shop.order import OrderCreated
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall
 from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.event_store.event_row import NewEvent
 from sagaledger.infrastructure.read_models.checkpoints import Checkpoint
 from sagaledger.infrastructure.read_models.drift import drift
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
+from sagaledger.infrastructure.read_models.rebuild import rebuild
+from sagaledger.infrastructure.read_models.time_travel import view_at
 from sagaledger.infrastructure.shop.app import APP
 from sagaledger.projections.column_types import UtcDateTime
-from sagaledger.projections.projection import Projection, Row
+from sagaledger.projections.projection import PoisonEvent, Projection, Row
 from sagaledger.projections.saga import SAGA_PROJECTIONS
 from sagaledger.projections.shop import inventory, orders
 
@@ -271,6 +277,106 @@ def test_a_view_whose_rows_cannot_be_read_stops_alone(log: Backend, shop: Shop, 
     found = {checkpoint.name: checkpoint for checkpoint in projector.checkpoints()}
     assert (found["orders"].status, found["orders"].position) == ("live", head)
     assert found["inventory"].status == "stopped"
+
+
+def test_a_view_with_a_value_that_cannot_be_read_stops_alone(
+    log: Backend, shop: Shop, make_projector: MakeProjector
+) -> None:
+    """Text where a time belongs, which SQLite keeps."""
+    if log.views.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL has times of its own")
+    latest = Projection(
+        "latest",
+        version=1,
+        table=Table("latest", MetaData(), Column("country", Text, primary_key=True), Column("at", UtcDateTime)),
+    )
+
+    @latest.on(OrderCreated, key=lambda recorded: recorded.event.country)
+    def created(_: Row | None, event: OrderCreated, __: RecordedEvent) -> Row:
+        return {"country": event.country, "at": event.at}
+
+    shop.trade(2)
+    make_projector(latest, orders).catch_up()
+    with log.views.writing() as connection:
+        connection.exec_driver_sql("UPDATE latest SET at = 'yesterday'")
+    head = shop.trade(2)
+
+    projector = make_projector(latest, orders)
+    projector.catch_up()
+
+    found = {checkpoint.name: checkpoint for checkpoint in projector.checkpoints()}
+    assert (found["orders"].status, found["orders"].position) == ("live", head)
+    assert found["latest"].status == "stopped"
+    assert "ValueError" in (found["latest"].error or "")
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(1), GeneratorExit(), Unshowable()], ids=lambda error: type(error).__name__
+)
+def test_an_upcaster_that_fails_stops_the_views_of_its_event_alone(
+    log: Backend, shop: Shop, error: BaseException
+) -> None:
+    """An upcaster is code of users, too."""
+
+    @event("ParcelWeighed", version=2, upcasters={1: lambda _: _raise(error)})
+    class ParcelWeighed(Event, frozen=True):
+        grams: int
+
+    weights = Projection(
+        "weights", version=1, table=Table("weights", MetaData(), Column("grams", Integer, primary_key=True))
+    )
+    weights.on(ParcelWeighed, key=lambda recorded: recorded.event.grams)(lambda *_: {})
+    new = NewEvent.with_digest("parcel-1", 1, "ParcelWeighed", 1, b'{"at":"2010-12-01T08:26:00Z","grams":7}')
+    log.append(AppendCall(uuid4(), [Append([new])]))
+    head = shop.trade(1)
+    projector = Projector(log, Codec(Registry([*APP.registry.types, ParcelWeighed])), [orders, weights])
+
+    projector.catch_up()
+
+    found = {checkpoint.name: checkpoint for checkpoint in projector.checkpoints()}
+    assert (found["orders"].status, found["orders"].position) == ("live", head)
+    assert found["weights"].status == "stopped"
+    assert type(error).__name__ in (found["weights"].error or "")
+
+
+def test_the_thread_that_follows_the_log_outlives_any_error(
+    shop: Shop,
+    projector: Projector,
+    queries: Queries,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It says what the error was, and goes on: views that nothing follows would be shown as live."""
+    head = shop.trade(1)
+    fold_next = projector.fold_next
+    errors = iter([SystemExit(3), GeneratorExit(), ValueError("oops")])
+
+    def fail_at_first() -> Any:
+        for error in errors:
+            raise error
+        return fold_next()
+
+    monkeypatch.setattr(projector, "fold_next", fail_at_first)
+    projector.start()
+
+    queries.wait_for("orders", head, timeout_seconds=30)
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [
+        SystemExit,
+        GeneratorExit,
+        ValueError,
+    ]
+
+
+def test_a_rebuild_and_a_comparison_name_the_event_too(log: Backend, shop: Shop, codec: Codec) -> None:
+    """A value that its column does not take is an event that cannot be folded, and no error of the program."""
+    shop.trade(6)
+    bad = BAD["its handler: text as a whole number"]
+    poison = next(row.position for row in log.read(0, limit=1_000) if row.stream_id == f"order-{BAD_ORDER}")
+
+    with pytest.raises(PoisonEvent, match=f"cannot fold event {poison} .*'pieces' takes a whole number"):
+        rebuild(log, codec, bad)
+    with pytest.raises(PoisonEvent, match="'pieces' takes a whole number"):
+        view_at(Queries(log, [bad]), log, codec, bad.name, poison)
 
 
 class TestARowThatAHandlerChanges:

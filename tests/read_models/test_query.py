@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, timedelta
 from threading import Timer
+from time import sleep
 
 import pytest
 from sqlalchemy import text
 
 from sagaledger.domain.errors import InvalidInput
+from sagaledger.domain.shop.inventory import StockReceived
 from sagaledger.infrastructure.errors import TimedOut
 from sagaledger.infrastructure.event_store.backend import Backend
+from sagaledger.infrastructure.read_models import checkpoints
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
 
-from .shop import Shop
+from .shop import OPENING, Shop
 
 
 def test_an_answer_before_anything_was_folded_is_empty_and_says_how_far_behind_it_is(
@@ -65,6 +68,43 @@ def test_a_query_whose_token_is_not_reached_times_out_and_says_where_the_view_st
 
     with pytest.raises(TimedOut, match=f"'orders' is at position 0, and did not reach {token}"):
         queries.query("orders", wait_for=token, timeout_seconds=0.05)
+
+
+def test_a_token_is_reached_with_its_own_event_and_not_with_the_one_before(
+    shop: Shop, projector: Projector, queries: Queries
+) -> None:
+    """The view is one event short of the second token."""
+    reached = shop.trade(1)
+    projector.catch_up()
+    ahead = shop.write([("article-sku1", "article-sku1", StockReceived(OPENING, "sku1", 1))])
+
+    queries.wait_for("inventory", reached, timeout_seconds=0.0)
+
+    assert ahead == reached + 1
+    with pytest.raises(TimedOut, match=f"'inventory' is at position {reached}, and did not reach {ahead}"):
+        queries.wait_for("inventory", ahead, timeout_seconds=0.05)
+
+
+def test_the_lag_is_the_age_of_the_first_event_that_is_not_in_the_view(
+    shop: Shop, log: Backend, projector: Projector, queries: Queries
+) -> None:
+    """Not of the last one that is, nor of the last one of the log."""
+    folded = shop.write([("article-sku1", "article-sku1", StockReceived(OPENING, "sku1", 1))])
+    projector.catch_up()
+    for _ in range(2):
+        sleep(0.3)
+        shop.write([("article-sku1", "article-sku1", StockReceived(OPENING, "sku1", 1))])
+    last_in, first_behind, head = (row.recorded_at for row in log.read(folded - 1, limit=3))
+
+    with log.views.reading() as connection:
+        before = checkpoints.now(connection)
+    lag_seconds = queries.query("inventory").lag_seconds
+    with log.views.reading() as connection:
+        after = checkpoints.now(connection)
+
+    assert head - first_behind > timedelta(seconds=0.2) < first_behind - last_in
+    slack = timedelta(milliseconds=2)  # SQLite's clock counts milliseconds
+    assert before - first_behind - slack <= timedelta(seconds=lag_seconds) <= after - first_behind + slack
 
 
 def test_rows_are_found_by_the_text_of_their_values(shop: Shop, projector: Projector, queries: Queries) -> None:

@@ -12,6 +12,8 @@ from sagaledger.domain.shop.order import OrderCreated
 from sagaledger.infrastructure.errors import Unavailable, WrongState
 from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec
+from sagaledger.infrastructure.read_models import checkpoints
+from sagaledger.infrastructure.read_models import rebuild as rebuilding
 from sagaledger.infrastructure.read_models.drift import drift
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
@@ -156,6 +158,75 @@ def test_an_interrupted_rebuild_goes_on_where_it_stopped(
 
     assert reached[0] > head // 2 + 20 - 1
     assert reached[-1] == head
+    assert drift(queries, log, codec, "orders").count == 0
+
+
+def test_a_rebuild_begins_anew_where_another_version_left_off(
+    shop: Shop, log: Backend, codec: Codec, make_projector: MakeProjector
+) -> None:
+    """The rows that the other version folded mean something else, even in a table of the same columns."""
+    shop.trade(8)
+    make_projector(_turnover(version=1)).catch_up()
+    abandoned = _turnover(version=2, extra=True)
+    create, key = abandoned._handlers[OrderCreated]
+    abandoned._handlers[OrderCreated] = (
+        lambda row, event, recorded: {**(create(row, event, recorded) or {}), "orders": 1_000},
+        key,
+    )
+
+    def interrupt(position: int, head: int) -> None:
+        if position > head // 2:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        rebuild(log, codec, abandoned, interrupt, batch_events_max=5)
+    wanted = _turnover(version=3, extra=True)
+    reached: list[int] = []
+
+    checkpoint = rebuild(log, codec, wanted, lambda position, _: reached.append(position), batch_events_max=5)
+
+    queries = Queries(log, [wanted])
+    assert (checkpoint.version, checkpoint.generation, reached[0]) == (3, 2, 5)
+    assert sum(row["orders"] for row in queries.query("turnover").rows) == 8
+    assert drift(queries, log, codec, "turnover").count == 0
+
+
+@pytest.mark.parametrize(
+    "at", ["drop", "rename", "checkpoints.remove", "checkpoints.change", "checkpoints.record_moves"]
+)
+def test_a_rebuild_that_dies_while_it_switches_leaves_the_live_view_as_it_was(
+    shop: Shop,
+    log: Backend,
+    codec: Codec,
+    projector: Projector,
+    queries: Queries,
+    monkeypatch: pytest.MonkeyPatch,
+    at: str,
+) -> None:
+    """Between any two of its statements: the view answers, follows the log, and can be rebuilt again."""
+    head = shop.trade(6)
+    projector.catch_up()
+    before = queries.query("orders")
+    owner, name = (checkpoints, at.partition(".")[2]) if "." in at else (rebuilding, at)
+    original = getattr(owner, name)
+
+    def die(*arguments: object, **named: object) -> None:
+        original(*arguments, **named)
+        raise Interrupted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, die)
+        with pytest.raises(Interrupted):
+            rebuild(log, codec, orders)
+
+    assert queries.query("orders") == before
+    assert {s.generation: s.status for s in queries.checkpoints() if s.name == "orders"} == {1: "live", 2: "building"}
+    shop.trade(2)
+    projector.catch_up()
+    assert len(queries.query("orders").rows) == 8
+    checkpoint = rebuild(log, codec, orders)
+    assert (checkpoint.generation, checkpoint.status) == (2, "live")
+    assert checkpoint.position > head
     assert drift(queries, log, codec, "orders").count == 0
 
 
