@@ -38,6 +38,7 @@ from sagaledger.domain.saga.evolve import rebuild
 from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState, Status
+from sagaledger.domain.saga.step_kind import SubSaga
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=30)
@@ -357,6 +358,65 @@ def test_a_sub_saga_is_called_off_before_its_parent_turns_back() -> None:
     state = rebuild(SAGA_ID, [began(), *ok("flight"), start("hotel", wait=wait), CANCEL])
 
     assert decide(definition, state, NOON).call_off == ("hotel-trip-1.hotel",)
+
+
+NESTED = Wait(WaitKind.SAGA, "hotel-trip-1.pay")
+ABANDONED: list[Event] = [
+    *ok("flight"),
+    start("pay", wait=NESTED),
+    StepFailed(NOON, "pay", 1, Failure("SubSagaAbandoned", "gone"), Effect.UNKNOWN, retryable=False),
+]
+PAY_PARKED = InterventionRequired(NOON, "pay", FORWARD, "gave up")
+
+
+def nested_pivot() -> Definition:
+    """Flight, then a pivot that is a saga of its own."""
+    child = Saga("hotel", input=dict[str, Any])
+    child.step(name="room", compensable=False)(nothing)
+    saga = Saga("trip", input=dict[str, Any], deadline=30)
+    saga.step(name="flight")(nothing).compensation(nothing)
+    saga.sub_saga(child, name="pay", pivot=True)(nothing)
+    return saga.definition
+
+
+@pytest.mark.parametrize("turns", [CANCEL, DeadlineExceeded(NOON, NOON)])
+def test_a_sub_saga_as_pivot_whose_outcome_is_in_doubt_is_waited_for_and_then_parked(turns: Event) -> None:
+    """Abandoned, retried by a person, then turned back: it is begun again once, and neither undone nor called off."""
+    events = [began(), *ABANDONED, PAY_PARKED, resolved(Action.RETRY, "pay", FORWARD), turns]
+    again = advance(nested_pivot(), rebuild(SAGA_ID, events), NOON)
+    assert runs(again) == [("pay", FORWARD, 2)]
+
+    events += [start("pay", 2, NESTED)]
+    waits = advance(nested_pivot(), rebuild(SAGA_ID, events), NOON)
+    assert (runs(waits), waits.events, waits.decision.call_off) == ([], (), ())
+
+    events += [StepFailed(NOON, "pay", 2, Failure("SubSagaAbandoned", "gone"), Effect.UNKNOWN, retryable=False)]
+    parked = advance(nested_pivot(), rebuild(SAGA_ID, events), NOON)
+    assert [type(event) for event in parked.events] == [InterventionRequired]
+
+
+def test_an_abandoned_sub_saga_may_have_had_an_effect() -> None:
+    """As a pivot it parks its parent; one that undid itself turns the parent back."""
+    abandoned = advance(nested_pivot(), rebuild(SAGA_ID, [began(), *ABANDONED]), NOON)
+    assert abandoned.state.status is Status.NEEDS_INTERVENTION
+
+    undone_itself = StepFailed(NOON, "pay", 1, Failure("SubSagaCompensated", "no"), Effect.NONE, retryable=False)
+    turned = advance(nested_pivot(), rebuild(SAGA_ID, [began(), *ABANDONED[:-1], undone_itself]), NOON)
+    assert runs(turned) == [("flight", BACK, 1)]
+
+
+def test_the_ids_of_two_sub_sagas_are_never_the_same() -> None:
+    """Whatever their parents' ids and their steps' names: dots are escaped, and long ids end in a hash."""
+    keys, steps = ["1", "1.a", "1.a.b", "1%2E", "k" * 195, "k" * 300], ["a", "a.b", "b", "%", "%2E"]
+    places = [(f"trip-{key}", step) for key in keys for step in steps]
+    places += [("trip-1", "b" * length) for length in (190, 194, 195, 200)]
+    child = Saga("hotel", input=dict[str, Any])
+    ids = {SubSaga(child.name).wait(saga_id, step, NOON) for saga_id, step in places}
+
+    assert len(ids) == len(places)
+    assert max(len(wait.target or "") for wait in ids if wait is not None) <= len("hotel-") + 200
+    as_before = SubSaga("hotel").wait("trip-1", "b", NOON)
+    assert as_before == Wait(WaitKind.SAGA, "hotel-trip-1.b")  # as version 0.1.0 wrote it
 
 
 def test_an_idempotency_key_depends_on_saga_step_and_direction_alone() -> None:

@@ -125,14 +125,14 @@ class Play:
                     self.running.append(attempt)
             if self.state.end is not None and not self.running:
                 return self.state
+            if ahead.decision.wait:
+                continue  # a wait began: what comes of it is decided next, as the worker does
             if self.running:
                 self._something_happens(troubled=move < MOVES_MAX // 4)
             elif self.state.interventions:
                 self._person_decides(move)
             elif awaited_sagas(self.state):
                 self._sub_saga_ends(troubled=move < MOVES_MAX // 4)
-            elif ahead.decision.attempts:
-                continue  # a wait began: what comes of it is decided next
             elif ahead.decision.wake_at is None or self._draw(st.integers(0, 3)) == 0:
                 self._someone_signals()
             else:

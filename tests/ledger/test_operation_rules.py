@@ -1,0 +1,84 @@
+"""What a person may do to a saga, by its state when the event is appended."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from sagaledger import App, InvalidInput, Ledger, NotSerialisable, PayloadTooLarge, Saga, WrongState
+from sagaledger.domain.event import Event
+from sagaledger.domain.saga.events import (
+    CancelRequested,
+    Parent,
+    SagaCompleted,
+    SagaStarted,
+    SignalReceived,
+    StepStarted,
+    StepSucceeded,
+)
+from sagaledger.domain.saga.evolve import rebuild
+from sagaledger.domain.saga.payload import PAYLOAD_BYTES_MAX
+from sagaledger.infrastructure.ledger.operation_rules import Rule, cancel_rule, signal_rule
+
+NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
+CANCEL = cancel_rule("ann", "why")
+SIGNAL = signal_rule("word", 1, "ann", None, refused=False)
+PAID = [StepStarted(NOON, "pay", 1, "k"), StepSucceeded(NOON, "pay", 1, Raw(b"1"), pivot=True)]
+ENDED = [*PAID, SagaCompleted(NOON, Raw(b"1"))]
+CANCELLED = [CancelRequested(NOON, "bob", "why")]
+
+
+@pytest.mark.parametrize(
+    ("rule", "events", "refusal"),
+    [
+        (CANCEL, [], None),
+        (CANCEL, PAID[:1], None),
+        (CANCEL, PAID, "it is past its pivot, and only goes forward"),
+        (CANCEL, ENDED, "it is completed"),
+        (CANCEL, CANCELLED, "it is already turning back"),
+        (cancel_rule("ann", "why", parent_id="tour-1"), [], None),
+        (cancel_rule("ann", "why", parent_id="tour-2"), [], "saga 'trip-1' was not started by saga 'tour-2'"),
+        (SIGNAL, [], None),
+        (SIGNAL, PAID, None),
+        (SIGNAL, CANCELLED, None),
+        (SIGNAL, ENDED, "takes no signal: it is completed"),
+    ],
+)
+def test_what_the_state_does_not_allow_is_refused(rule: Rule, events: list[Event], refusal: str | None) -> None:
+    """And what it allows becomes an event."""
+    started = SagaStarted(NOON, "trip", 1, "f", Raw(b"1"), parent=Parent("tour-1", "tour", 1))
+    state = rebuild("trip-1", [started, *events])
+
+    if refusal is None:
+        assert isinstance(rule(state, NOON), (CancelRequested, SignalReceived))
+    else:
+        with pytest.raises(WrongState, match=refusal):
+            rule(state, NOON)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [(float("nan"), NotSerialisable), (object(), NotSerialisable), ("x" * PAYLOAD_BYTES_MAX, PayloadTooLarge)],
+)
+def test_a_payload_that_could_not_be_carried_on_is_refused(value: Any, error: type[Exception]) -> None:
+    """As an input and as a signal alike, before anything is written."""
+    with pytest.raises(error, match="the payload of signal 'word'"):
+        signal_rule("word", value, "ann", None, refused=False)
+
+
+def test_a_time_without_a_zone_is_in_utc_everywhere(url: str) -> None:
+    """Where it is given as the time to begin, and where a state is asked for; what is no time is refused."""
+    saga = Saga("trip", input=int)
+    saga.step(name="pay", compensable=False)(lambda *_: None)
+    with Ledger.open(url, App(sagas=[saga]), create=True) as ledger:
+        ledger.start(saga, 1, key="1", begins_at=datetime(2031, 1, 1, 8))  # noqa: DTZ001 -- the point of it
+        state = ledger.state("trip-1", at=datetime(9999, 12, 31))  # noqa: DTZ001 -- the point of it
+
+        assert state.begins_at == datetime(2031, 1, 1, 8, tzinfo=UTC)
+        assert ledger.state("trip-1", at=datetime.now(UTC).replace(tzinfo=None, year=2100)) == state
+        for begins_at in ("2031-01-01", datetime.max.replace(tzinfo=UTC)):
+            with pytest.raises(InvalidInput, match="begins_at"):
+                ledger.start(saga, 1, key="2", begins_at=begins_at)  # type: ignore[arg-type]
