@@ -54,10 +54,8 @@ def _by_workers(url: str, file: Path, workers: int) -> float:
     """Return how many orders and returns a second worker processes end, from the first step to the last end."""
     placed = _place(url, file)
     with ExitStack() as stack:
-        running = [
-            stack.enter_context(Popen([COMMAND, "worker", "--until-idle", "--db", url], stderr=DEVNULL, stdout=DEVNULL))
-            for _ in range(workers)
-        ]
+        command = [COMMAND, "worker", "--until-idle", "--app", "shop", "--db", url]
+        running = [stack.enter_context(Popen(command, stderr=DEVNULL, stdout=DEVNULL)) for _ in range(workers)]
         assert [worker.wait(RUN_SECONDS_MAX) for worker in running] == [0] * workers
     log = open_backend(url)
     try:
