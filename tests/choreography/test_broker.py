@@ -165,7 +165,8 @@ def test_a_broker_that_is_down_at_the_start_is_an_error(tmp_path: Path) -> None:
 def test_a_broker_without_its_extra_is_an_error_that_names_it(tmp_path: Path) -> None:
     """Everything else works without the extra."""
     program = "import sys; sys.modules['nats'] = None; from sagaledger.infrastructure.cli.main import main; main()"
-    command = ("participants", "relay", "--broker", "nats://127.0.0.1:1", "--db", f"sqlite:///{tmp_path / 'ledger.db'}")
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    command = ("participants", "relay", "--app", "shop", "--broker", "nats://127.0.0.1:1", "--db", url)
 
     missing = subprocess.run(
         [sys.executable, "-c", program, *command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
