@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 
-from sagaledger.infrastructure.runtime import event_loop as loop
+from sagaledger.infrastructure.runtime import event_loop
 from sagaledger.infrastructure.runtime.interruption import run_to_end
 
 
@@ -20,7 +20,7 @@ def test_ctrl_c_before_the_work_began_says_nothing_of_coroutines(monkeypatch: py
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "_fastest", interrupted)
+    monkeypatch.setattr(event_loop, "_fastest_loop", interrupted)
     pending = work()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
