@@ -58,13 +58,13 @@ def test_what_settles_beside_a_saga_that_turns_back_is_settled(url: str, monkeyp
         drive(engine, lambda: "StepFailed" in topics(shell, "errand-1"), [failed])
         asked: list[str] = []
 
-        def cancel_later(context: LedgerContext, saga_id: str, *, actor: str, reason: str) -> object:
+        def cancel_later(context: LedgerContext, saga_id: str, *, parent_id: str) -> object:
             asked.append(saga_id)
             if len(asked) == 1:
                 raise Unavailable("away")
-            return operations.cancel(context, saga_id, actor=actor, reason=reason)
+            return operations.cancel_sub_saga(context, saga_id, parent_id=parent_id)
 
-        monkeypatch.setattr(sub_sagas, "cancel", cancel_later)
+        monkeypatch.setattr(sub_sagas, "cancel_sub_saga", cancel_later)
         shell.cancel("trip-1", actor="ann", reason="no time")
         sleep(2 * AGAIN.backoff_seconds)  # both are decided on in the next turn
 
