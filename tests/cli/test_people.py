@@ -89,7 +89,11 @@ def test_a_signal_that_comes_before_the_wait_is_kept(bank: Shell) -> None:
         (["signal", "payout-1", "approval", "--payload", "{"], 2, "--payload is not JSON"),
         (["intervene", "retry", "--reason", "x"], 2, "which saga?"),
         (["intervene", "retry", "payout-1", "--definition", "payout", "--reason", "x"], 2, "name one saga, or filter"),
-        (["cancel", "--status", "running", "--per-second", "0", "--reason", "x"], 2, "--per-second is more than 0"),
+        (
+            ["cancel", "--status", "running", "--per-second", "0", "--reason", "x"],
+            2,
+            "--per-second a number of at least 1e-06",
+        ),
         (["start", "payout", "--input", '{"number":"9"}', "--at", "tomorrow"], 2, "'tomorrow' is not a time"),
     ],
 )
