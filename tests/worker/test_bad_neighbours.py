@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from sagaledger.domain.event import Event, event
 from sagaledger.domain.participant import Command, Participant
 from sagaledger.domain.saga.events import SagaStarted, SignalReceived
+from sagaledger.domain.saga.payload import PAYLOAD_BYTES_MAX
 from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState, Status
@@ -439,12 +440,12 @@ def test_a_payload_that_does_not_fit_as_a_result_asks_for_a_person(open_ledger: 
     ledger = _open(open_ledger, saga)
     ledger.start(saga, {}, key="1")
     empty = SignalReceived(datetime.now(UTC), "go", Raw(b'""'), "ann")
-    room = STATE_BYTES_MAX - len(ledger.context.codec.encode("bad-1", 2, empty).state)
+    room = min(PAYLOAD_BYTES_MAX - 2, STATE_BYTES_MAX - len(ledger.context.codec.encode("bad-1", 2, empty).state) - 10)
 
     async def scene() -> SagaState:
         async with worker_on(ledger) as worker:
             await until(lambda: ledger.state("bad-1").status is Status.WAITING)
-            await asyncio.to_thread(ledger.signal, "bad-1", "go", "x" * (room - 10), actor="ann")
+            await asyncio.to_thread(ledger.signal, "bad-1", "go", "x" * room, actor="ann")
             await _good_ones_end(worker)
             return await worker.outcome("bad-1")
 

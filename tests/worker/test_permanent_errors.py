@@ -12,7 +12,7 @@ from psycopg import sql
 
 from sagaledger.domain.errors import SagaledgerError
 from sagaledger.domain.saga.state import Status
-from sagaledger.infrastructure.errors import NotALedger, PermanentlyUnavailable, Unavailable
+from sagaledger.infrastructure.errors import DamagedLedger, NotALedger, PermanentlyUnavailable, Unavailable
 from sagaledger.infrastructure.event_store.postgres.server_errors import explain
 from sagaledger.infrastructure.ledger.ledger import Ledger
 
@@ -35,7 +35,7 @@ def role(postgres_server: str, postgres_url: str) -> Iterator[str]:
     yield name
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute(sql.SQL("ALTER ROLE {} RENAME TO {}").format(*map(sql.Identifier, (name, f"{name}_"))))
-        connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(f"{name}_")))
+        connection.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(sql.Identifier(f"{name}_")))
         connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(f"{name}_")))
 
 
@@ -45,7 +45,7 @@ def role(postgres_server: str, postgres_url: str) -> Iterator[str]:
         ("ALTER TABLE events OWNER TO postgres", PermanentlyUnavailable, "permission denied for table events"),
         ("ALTER TABLE head RENAME TO tail", NotALedger, 'relation "head" does not exist'),
         ("DROP FUNCTION append_events", NotALedger, "function append_events.* does not exist"),
-        ("ALTER TABLE events ADD CHECK (version < 0) NOT VALID", PermanentlyUnavailable, "violates check constraint"),
+        ("ALTER TABLE events ADD CHECK (version < 0) NOT VALID", DamagedLedger, "violates check constraint"),
     ],
 )
 def test_what_a_person_must_mend_ends_the_worker(
