@@ -45,6 +45,7 @@ CATEGORIES: dict[type[domain.SagaledgerError], ErrorCategory] = {
     edge.SupersededWorker: ErrorCategory.CONFLICT,
     edge.PositionConflict: ErrorCategory.CONFLICT,
     edge.Unavailable: ErrorCategory.UNAVAILABLE,
+    edge.PermanentlyUnavailable: ErrorCategory.UNAVAILABLE,
     edge.NotALedger: ErrorCategory.UNAVAILABLE,
     edge.OutcomeUnknown: ErrorCategory.UNAVAILABLE,
     domain.UnknownEvent: ErrorCategory.UNAVAILABLE,

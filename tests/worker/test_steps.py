@@ -13,12 +13,12 @@ from sagaledger.domain.errors import StepRejected
 from sagaledger.domain.saga.events import Effect, StepFailed
 from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
-from sagaledger.domain.saga.state import SagaState, Status
+from sagaledger.domain.saga.state import SagaState, Status, StepProgress
 from sagaledger.domain.saga.step import StepContext
 from sagaledger.infrastructure.event_store.event_row import STATE_BYTES_MAX
 from sagaledger.infrastructure.ledger.app import App
 
-from .conftest import OpenLedger, play, short_history, until, worker_on
+from .conftest import OpenLedger, play, short_history, worker_on
 
 AT_ONCE = Retry(attempts=3, backoff_seconds=0.0)
 ONCE = Retry(attempts=1)
@@ -188,7 +188,7 @@ def test_an_attempt_that_takes_too_long_has_failed(open_ledger: OpenLedger, styl
 
 
 def test_hung_functions_leave_places_for_coroutines_and_the_worker_closes(open_ledger: OpenLedger) -> None:
-    """With every thread hung other sagas go on, waiting for a thread spends no attempt, and the worker closes."""
+    """With every thread hung other sagas go on, a step that gets no thread is not called, and the worker closes."""
     hung = Saga("hung", input=int)
     quick = Saga("quick", input=int)
     begun = threading.Semaphore(0)
@@ -204,16 +204,16 @@ def test_hung_functions_leave_places_for_coroutines_and_the_worker_closes(open_l
 
     ledger = open_ledger(App(sagas=[hung, quick]))
 
-    async def scene() -> None:
+    async def scene() -> list[StepProgress]:
         async with worker_on(ledger, threads=2, drain_seconds=0.1) as worker:
             ids = [(await worker.start(hung, n, key=str(n))).saga_id for n in range(3)]
             ended = [asyncio.ensure_future(worker.outcome(saga_id)) for saga_id in ids]
-            await until(lambda: sum(future.done() for future in ended) == 2)
             assert (await worker.outcome((await worker.start(quick, 1)).saga_id)).status is Status.COMPLETED
-            for future in ended:
-                future.cancel()
+            return [(await future).steps["hang"].forward for future in ended]
 
-    play(scene())
+    hangs = play(scene())
+    assert sorted(hang.error.type for hang in hangs if hang.error) == ["NoThreadFree", "TimeoutError", "TimeoutError"]
+    assert sum(hang.possibly_executed for hang in hangs) == 2
     assert begun.acquire(timeout=0)
     assert begun.acquire(timeout=0)
     assert not begun.acquire(timeout=0)
