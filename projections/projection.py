@@ -127,7 +127,7 @@ class Projection:
         self._only_key_column = self.key_columns[0] if len(self.key_columns) == 1 else None
         self._key_of: Callable[[Row], Key] = itemgetter(*self.key_columns)
         self._keys = KeyRules(table)
-        self._copy: Callable[[Row], Row] = dict.copy if all(map(holds_immutable_values, table.columns)) else deepcopy
+        self._mutable = tuple(column.name for column in table.columns if not holds_immutable_values(column))
         self._blank: Row = dict.fromkeys(self.columns)
         self._handlers: dict[type[Event], tuple[Handler, KeyOf]] = {}
 
@@ -219,7 +219,10 @@ class Projection:
         """
         given: Row | None = None
         if before is not None:
-            given = self._copy(before)
+            given = dict(before)
+            for name in self._mutable:
+                if isinstance(before[name], (list, dict, set, bytearray)):
+                    given[name] = deepcopy(before[name])
         elif self.initial is not None:
             given = dict(self.initial(*key))
         row = handler(given, recorded.event, recorded)

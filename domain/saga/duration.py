@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from ..errors import DefinitionError
+from ..instants import in_utc
 
 SECONDS_MAX: Final = 100 * 365 * 86_400
 """A hundred years: a longer duration is a mistake, and its end may be beyond the calendar."""
@@ -25,8 +26,8 @@ def check_seconds(seconds: Any, what: str, *, zero: bool = False) -> None:
 
 
 def instant_after(now: datetime, seconds: float) -> datetime:
-    """Returns the instant so many seconds later, but none beyond the calendar."""
+    """Returns the instant so many seconds later, but none beyond the calendar; a time without a zone is UTC's."""
     try:
-        return min(now + timedelta(seconds=seconds), LATEST)
+        return min(in_utc(now) + timedelta(seconds=seconds), LATEST)
     except OverflowError:
         return LATEST

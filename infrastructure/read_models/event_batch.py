@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...domain.choreography.derived_saga import DERIVED_EVENTS
+from ...domain.errors import SagaledgerError
 from ...domain.recorded_event import RecordedEvent
 from ...projections.projection import PoisonEvent, Projection, describe, is_interruption
 from ..errors import Unavailable
@@ -113,7 +114,7 @@ class EventBatchReader:
                 recorded = self._codec.decode(row)
                 derived = [] if deriver is None or choreography is None else deriver.events_of(choreography, recorded)
             except UnreadableEvent as error:
-                unreadable.append(_unreadable(row, str(error.__cause__), is_of_process=choreography is not None))
+                unreadable.append(_unreadable(row, _cause_of(error), is_of_process=choreography is not None))
             except Unavailable:
                 raise
             except BaseException as error:  # an upcaster is user code: only the views of its event stop
@@ -139,6 +140,12 @@ class EventBatchReader:
         fitting = self._bytes_max // (2 * max(size_bytes, 1))
         self._limit = min(self._limit * min(max(fitting, 2), GROWTH_MAX), self._events_max)
         return rows
+
+
+def _cause_of(error: UnreadableEvent) -> str:
+    """Return why an event cannot be read: our own words, or what an upcaster raised."""
+    cause = error.__cause__
+    return str(cause) if isinstance(cause, SagaledgerError) else describe(cause or error)
 
 
 def _unreadable(row: StoredRow, cause: str, *, is_of_process: bool) -> UnreadableInBatch:

@@ -30,7 +30,9 @@ def read_instant(text: str) -> datetime:
         instant = datetime.fromisoformat(text)
         return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
     except (ValueError, OverflowError) as error:  # OverflowError: an offset leads out of the years 1 to 9999
-        raise UsageError(f"{text!r} is not a time: write it as 2026-03-01 or 2026-03-01T02:17:05Z") from error
+        raise UsageError(
+            f"{text!r} is not a time in the years 1 to 9999 of UTC: write it as 2026-03-01 or 2026-03-01T02:17:05Z"
+        ) from error
 
 
 def read_moment(text: str) -> int | datetime:
