@@ -11,7 +11,6 @@ from sqlalchemy import inspect
 from sagaledger.infrastructure.errors import WrongState
 from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.view_store import reading
 from sagaledger.infrastructure.read_models.drift import drift
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
@@ -65,7 +64,7 @@ def test_a_view_of_version_4_stops_until_a_rebuild_replaces_its_table(tmp_path: 
 
     projector = Projector(log, codec, SAGA_PROJECTIONS)
     projector.catch_up()
-    stopped = next(checkpoint for checkpoint in queries.standings() if checkpoint.name == "sagas")
+    stopped = queries.checkpoint("sagas")
     with pytest.raises(WrongState, match=r"version 4 .* version 5 is declared"):
         queries.query("sagas")
     rebuilt = rebuild(log, codec, sagas)
@@ -73,7 +72,7 @@ def test_a_view_of_version_4_stops_until_a_rebuild_replaces_its_table(tmp_path: 
     assert (stopped.status, stopped.version, stopped.generation) == ("stopped", 4, 1)
     assert (rebuilt.status, rebuilt.version, rebuilt.generation, rebuilt.position) == ("live", 5, 2, head)
     assert queries.query("sagas", limit=100).rows == expected
-    with reading(queries.engine) as connection:
+    with log.views.reading() as connection:
         columns = [column["name"] for column in inspect(connection).get_columns("sagas")]
     assert tuple(columns) == sagas.columns
     shop.trade(5)
@@ -81,5 +80,4 @@ def test_a_view_of_version_4_stops_until_a_rebuild_replaces_its_table(tmp_path: 
     assert len(queries.query("sagas", limit=100).rows) == 25
     assert drift(queries, log, codec, "sagas").count == 0
     projector.stop()
-    queries.close()
     log.close()
