@@ -36,6 +36,7 @@ SURROGATE_SHOWN = "\N{REPLACEMENT CHARACTER}"
 _SHOWN = {0: NUL_SHOWN, **dict.fromkeys(range(0xD800, 0xE000), SURROGATE_SHOWN)}
 
 _NONE = type(None)
+_TEXT = frozenset({str})
 _IMMUTABLE = (String, Integer, Numeric, Boolean, Date, DateTime, Time, Uuid, UtcDateTime)
 
 
@@ -56,6 +57,11 @@ def _is_storable(text: str) -> bool:
     return True
 
 
+def are_stored_texts(values: Sequence[Any]) -> bool:
+    """Whether all of these values are texts that views store as they are."""
+    return _TEXT.issuperset(map(type, values)) and _is_storable("".join(values))
+
+
 class ColumnRule(NamedTuple):
     """What one column takes."""
 
@@ -69,13 +75,10 @@ class ColumnRule(NamedTuple):
 
     def fits_all(self, values: Sequence[Any]) -> bool:
         """Whether all of these values, some of them None, are stored as they are."""
-        if not self.usual.issuperset(map(type, values)):
+        types = set(map(type, values))
+        if not self.usual.issuperset(types):
             return False
-        return self.fits(list(filter(_is_value, values)))
-
-
-def _is_value(value: Any) -> bool:
-    return value is not None
+        return self.fits([value for value in values if value is not None] if _NONE in types else values)
 
 
 def rule_of(column: Column[Any]) -> ColumnRule | None:
@@ -96,6 +99,11 @@ def rule_of(column: Column[Any]) -> ColumnRule | None:
     if isinstance(type_, UtcDateTime):
         return ColumnRule(name, frozenset({datetime, _NONE}), lambda _: True, _time(name))
     return None
+
+
+def takes_any_text(column: Column[Any]) -> bool:
+    """Whether a column takes every text, of any length."""
+    return isinstance(column.type, String) and not isinstance(column.type, Enum) and column.type.length is None
 
 
 def holds_immutable_values(column: Column[Any]) -> bool:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from sqlalchemy import Table
 
 from ..domain.errors import DefinitionError
-from .column_values import rule_of
+from .column_values import are_stored_texts, rule_of, takes_any_text
 
 Key: TypeAlias = tuple[Any, ...]
 """The primary key of a row, in the order of the key columns."""
@@ -35,6 +35,7 @@ class KeyRules:
         self._names = tuple(column.name for column in table.primary_key.columns)
         self._by_name = {column.name: rule_of(column) for column in table.columns}
         self._rules = [self._by_name[name] for name in self._names]
+        self._only_text = all(takes_any_text(column) for column in table.primary_key.columns)
 
     def checked(self, key: Any) -> Key:
         """Returns a key as the table has it. Raises `DefinitionError` for what is none."""
@@ -44,6 +45,8 @@ class KeyRules:
                 f"its key function returned a key of {len(parts)} values, and the key of view {self._table.name!r} "
                 f"has {len(self._rules)}: {', '.join(self._names)}"
             )
+        if self._only_text and are_stored_texts(parts):
+            return parts
         try:
             return tuple(
                 part if rule is None else rule.convert(part) for part, rule in zip(parts, self._rules, strict=True)

@@ -43,6 +43,7 @@ H = TypeVar("H", bound=Handler)
 
 NAME_CHARACTERS_MAX = 40
 """PostgreSQL allows 63: the rest is for the names of a view's indexes and of the table that a rebuild fills."""
+_COMPARABLE = frozenset({str, int, tuple})  # a key of these types is checked once in a batch
 CAUSE_CHARACTERS_MAX = 1_000
 """The most characters of an error's text that the cause of a `PoisonEvent` repeats."""
 
@@ -177,7 +178,7 @@ class Projection:
                     if isinstance(returned, RowsWhere):
                         touches.append((handler, self._keys.checked_rows(returned), recorded))
                         continue
-                    key = checked.get(returned) if isinstance(returned, str | int | tuple) else None
+                    key = checked.get(returned) if type(returned) in _COMPARABLE else None
                     if key is None:
                         key = self._keys.checked(returned)
                         checked[returned] = key
@@ -210,7 +211,9 @@ class Projection:
                 raise self._poison(recorded, error) from error
         changed = [(key, row) for key, row in folded.items() if row is not None and row is not rows.get(key)]
         deleted = [key for key, row in folded.items() if row is None and key in rows]
-        return Change([self._finished(key, row, touches) for key, row in changed], deleted)
+        if self.finish is None:
+            return Change([row for _, row in changed], deleted)
+        return Change([self._finished(key, row, touches, self.finish) for key, row in changed], deleted)
 
     def _after(self, handler: Handler, key: Key, before: Row | None, recorded: RecordedEvent) -> Row | None:
         """Returns the row after an event: `before` itself if the event changes nothing of it.
@@ -232,11 +235,10 @@ class Projection:
             return before
         return row if before is not None and self._is_complete(key, row) else self._complete(key, row)
 
-    def _finished(self, key: Key, row: Row, touches: Sequence[Touch]) -> Row:
+    def _finished(self, key: Key, row: Row, touches: Sequence[Touch], finish: Callable[[Row], Row]) -> Row:
         """Returns the row to store. Raises `PoisonEvent`, which names the row's latest event, if that fails."""
         try:
-            if self.finish is not None:
-                row = self.finish(row)
+            row = finish(row)
             return row if self._is_complete(key, row) else self._complete(key, row)
         except BaseException as error:
             latest = next(

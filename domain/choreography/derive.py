@@ -18,7 +18,6 @@ from msgspec import Raw
 
 from ..event import Event
 from ..recorded_event import RecordedEvent
-from ..saga.decide import NULL
 from ..saga.events import (
     Action,
     CompensationFailed,
@@ -30,6 +29,7 @@ from ..saga.events import (
     SagaCompleted,
     StepFailed,
 )
+from ..saga.payload import NULL
 from ..saga.state import Progress, SagaState
 from .choreography import Choreography, EventRole, Stage, is_whole
 from .dead_letter import DeliveryDeferred, DeliveryFailed, DeliveryReplayed, DeliverySettled

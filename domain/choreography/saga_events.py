@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from ..event import Event
 from ..recorded_event import RecordedEvent
-from ..saga.decide import NULL, idempotency_key
+from ..saga.decision import idempotency_key
 from ..saga.events import (
     CancelRequested,
     CompensationStarted,
@@ -24,6 +24,7 @@ from ..saga.events import (
     StepSucceeded,
 )
 from ..saga.evolve import evolve
+from ..saga.payload import NULL
 from ..saga.state import Progress, SagaState
 from .choreography import Choreography, Stage
 from .derived_saga import CHOREOGRAPHED, ConformanceViolation, DerivedSaga

@@ -6,12 +6,12 @@ The worker performs decisions and decides nothing itself. After a failure the sa
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from ..event import Event
+from .decision import IDLE, Attempt, AttemptPlan, Decision, idempotency_key
 from .definition import Definition
 from .events import (
     COMPENSATION,
@@ -31,41 +31,10 @@ from .events import (
     WaitKind,
 )
 from .evolve import evolve
+from .payload import NULL
 from .signals import first_for, is_first_in_line
 from .state import DONE, FAILED, RUNNING, SKIPPED, UNTOUCHED, WAITING, SagaState, StepProgress
 from .step import Step
-from .step_kind import LOCAL, WAIT
-
-NULL = Raw(b"null")
-
-
-class Attempt(Struct, frozen=True, gc=False):
-    """An attempt to make: at a step's action, or at its compensation."""
-
-    step: str
-    direction: Direction
-    attempt: int
-    key: str
-
-
-class Decision(Struct, frozen=True, gc=False):
-    """What to record, which attempts to make and how, and when to decide again if nothing happens before."""
-
-    record: tuple[Event, ...] = ()
-    call: tuple[Attempt, ...] = ()
-    """Attempts that call a function, once their start is durable."""
-    local: tuple[Attempt, ...] = ()
-    """Attempts that participants of the same ledger decide, in the append that records them."""
-    wait: tuple[Attempt, ...] = ()
-    """Steps that begin to wait, and run nothing."""
-    wake_at: datetime | None = None
-    call_off: tuple[str, ...] = ()
-    """Sub-sagas that have to be cancelled before this saga can compensate."""
-
-    @property
-    def attempts(self) -> tuple[Attempt, ...]:
-        """Every attempt to make, however it is made."""
-        return self.call + self.local + self.wait
 
 
 class NextSteps(Struct, frozen=True, gc=False):
@@ -75,14 +44,6 @@ class NextSteps(Struct, frozen=True, gc=False):
     """To be recorded; `state` includes them."""
     decision: Decision
     state: SagaState
-
-
-IDLE = Decision()
-
-
-def idempotency_key(saga_id: str, step: str, direction: Direction) -> str:
-    """Hash the saga, the step and the direction: the same key for every attempt, worker, restart and upgrade."""
-    return hashlib.sha256(f"{saga_id}\x00{step}\x00{direction}".encode()).hexdigest()[:32]
 
 
 def decide(definition: Definition, state: SagaState, now: datetime) -> Decision:
@@ -147,41 +108,6 @@ def awaited_sagas(state: SagaState) -> dict[str, Attempt]:
     return awaited
 
 
-class _AttemptPlan:
-    """The attempts of one decision, sorted by how they are made, and the times at which others follow."""
-
-    __slots__ = ("_now", "_saga_id", "call", "local", "wait", "wake_times")
-
-    def __init__(self, saga_id: str, now: datetime) -> None:
-        self._saga_id = saga_id
-        self._now = now
-        self.call: list[Attempt] = []
-        self.local: list[Attempt] = []
-        self.wait: list[Attempt] = []
-        self.wake_times: list[datetime] = []
-
-    def add(self, step: Step, direction: Direction, progress: StepProgress) -> None:
-        """Plan the next attempt, for now or for its time; one that runs or waits is left alone."""
-        if progress.progress is RUNNING or progress.progress is WAITING:
-            return
-        if progress.retry_at is not None and progress.retry_at > self._now:
-            self.wake_times.append(progress.retry_at)
-            return
-        key = idempotency_key(self._saga_id, step.name, direction)
-        attempt = Attempt(step.name, direction, progress.attempt + 1, key)
-        mode = step.mode_of(direction)
-        if mode is LOCAL:
-            self.local.append(attempt)
-        elif mode is WAIT:
-            self.wait.append(attempt)
-        else:
-            self.call.append(attempt)
-
-    def decision(self) -> Decision:
-        wake_at = min(self.wake_times) if self.wake_times else None
-        return Decision((), tuple(self.call), tuple(self.local), tuple(self.wait), wake_at)
-
-
 def _pivot_in_doubt(definition: Definition, state: SagaState) -> Step | None:
     """Returns the pivot if it may have been executed, which makes compensating unsafe."""
     if definition.pivot is None:
@@ -195,13 +121,13 @@ def _settle_pivot(state: SagaState, pivot: Step, now: datetime) -> Decision:
     progress = state.step(pivot.name).forward
     if progress.progress is FAILED:
         return Decision(record=(_needs_person(state, pivot, FORWARD, now),))
-    plan = _AttemptPlan(state.saga_id, now)
+    plan = AttemptPlan(state.saga_id, now)
     plan.add(pivot, FORWARD, progress)
-    return plan.decision()
+    return plan.decision(unwanted=(pivot.name, *_running_actions(state)))
 
 
 def _go_forward(definition: Definition, state: SagaState, now: datetime) -> Decision:
-    plan = _AttemptPlan(state.saga_id, now)
+    plan = AttemptPlan(state.saga_id, now)
     if state.deadline is not None and not state.past_pivot:
         plan.wake_times.append(state.deadline)
     finished: set[str] = set()
@@ -260,8 +186,9 @@ def _wait_failed(step: Step, progress: StepProgress, error: Failure, now: dateti
 
 def _compensate(definition: Definition, state: SagaState, now: datetime) -> Decision:
     """Compensate the latest steps first, once every attempt in flight has its outcome."""
-    if any(state.step(step.name).forward.progress is RUNNING for step in definition.steps):
-        return IDLE
+    running = _running_actions(state)
+    if running:
+        return Decision(unwanted=running)
     sub_sagas = awaited_sagas(state)
     if sub_sagas:
         return Decision(call_off=tuple(sub_sagas))
@@ -269,7 +196,7 @@ def _compensate(definition: Definition, state: SagaState, now: datetime) -> Deci
     if not owed:
         return Decision(record=(SagaCompensated(now, abort_cause(state)),))
     names = {step.name for step in owed}
-    plan = _AttemptPlan(state.saga_id, now)
+    plan = AttemptPlan(state.saga_id, now)
     for step in reversed(owed):
         if definition.dependents[step.name] & names:
             continue
@@ -278,6 +205,10 @@ def _compensate(definition: Definition, state: SagaState, now: datetime) -> Deci
             return Decision(record=(_needs_person(state, step, COMPENSATION, now),))
         plan.add(step, COMPENSATION, progress)
     return plan.decision()
+
+
+def _running_actions(state: SagaState) -> tuple[str, ...]:
+    return tuple(name for name, step in state.steps.items() if step.forward.progress is RUNNING)
 
 
 def _owes_compensation(state: SagaState, step: Step) -> bool:

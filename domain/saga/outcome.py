@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 
 from ..errors import DefinitionError, InvalidInput, NotSerialisable, PayloadTooLarge, StepRejected
 from ..event import Event
-from .decide import Attempt
+from .decision import Attempt
 from .definition import Definition
 from .duration import instant_after
 from .error_text import error_text, parts_of, type_name

@@ -22,8 +22,7 @@ PAYLOAD_BYTES_MAX: Final = 252 * 1024
 DEPTH_MAX: Final = 200
 """The most arrays and objects within each other: a deeper value could be written, and not be read everywhere."""
 
-_TRACES: Final = (b"null", b'nan"', b'inf"')
-"""How a number that JSON lacks is written: as null, or as a text if it is a key. Without these, none is searched."""
+NULL: Final = Raw(b"null")
 
 _decode_any = msgspec.json.Decoder().decode
 
@@ -34,22 +33,26 @@ def write_payload(what: str, value: Any, read: Callable[[Raw], Any] = _decode_an
     Raises `NotSerialisable` for a value that is not JSON or has a number that JSON lacks (NaN, infinity), or that
     `read` refuses, and `PayloadTooLarge`. Both name `what` it is.
     """
-    try:
-        written = msgspec.json.encode(value)
-        if any(trace in written for trace in _TRACES) and _has_no_number(msgspec.to_builtins(value, enc_hook=_nothing)):
-            raise NotSerialisable(f"{what} has a number that JSON lacks (NaN or infinity): use null, or a text")
-        if written.count(b"[") + written.count(b"{") > DEPTH_MAX and _depth(_decode_any(written)) > DEPTH_MAX:
-            raise NotSerialisable(f"{what} has more than {DEPTH_MAX} arrays and objects within each other: flatten it")
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise NotSerialisable(f"{what} is a {type(value).__name__} that is not JSON: {error}") from error
-    if len(written) > PAYLOAD_BYTES_MAX:
-        raise PayloadTooLarge(what, len(written), PAYLOAD_BYTES_MAX)
-    raw = Raw(written)
+    raw = NULL if value is None else _encode(what, value)
     try:
         read(raw)
     except (msgspec.DecodeError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise NotSerialisable(f"{what} is a {type(value).__name__} that cannot be read back: {error}") from error
     return raw
+
+
+def _encode(what: str, value: Any) -> Raw:
+    try:
+        written = msgspec.json.encode(value)
+        if _hides_a_number(value, written):
+            raise NotSerialisable(f"{what} has a number that JSON lacks (NaN or infinity): use null, or a text")
+        if _is_too_deep(written):
+            raise NotSerialisable(f"{what} has more than {DEPTH_MAX} arrays and objects within each other: flatten it")
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise NotSerialisable(f"{what} is a {type(value).__name__} that is not JSON: {error}") from error
+    if len(written) > PAYLOAD_BYTES_MAX:
+        raise PayloadTooLarge(what, len(written), PAYLOAD_BYTES_MAX)
+    return Raw(written)
 
 
 def same_value(one: Any, other: Any) -> bool:
@@ -74,6 +77,12 @@ def _canonical(value: Any) -> str:
     return repr(msgspec.to_builtins(value, enc_hook=bytes))
 
 
+def _hides_a_number(value: Any, written: bytes) -> bool:
+    """Whether a value has NaN or infinity, which are written as null, or as a text if they are a key."""
+    traces = b"null" in written or b'nan"' in written or b'inf"' in written
+    return traces and _has_no_number(msgspec.to_builtins(value, enc_hook=_nothing))
+
+
 def _has_no_number(value: Any) -> bool:
     """Whether a number somewhere in a value is NaN or infinite, which would be written as null."""
     pending = [value]
@@ -88,6 +97,11 @@ def _has_no_number(value: Any) -> bool:
         elif isinstance(part, (list, tuple, set, frozenset)):
             pending += part
     return False
+
+
+def _is_too_deep(written: bytes) -> bool:
+    opened = written.count(b"[") + written.count(b"{") if len(written) > 2 * DEPTH_MAX else 0
+    return opened > DEPTH_MAX and _depth(_decode_any(written)) > DEPTH_MAX
 
 
 def _depth(value: Any) -> int:

@@ -27,9 +27,8 @@ def decide(appends: Sequence[Append], ends: Mapping[str, int], head_position: in
     position = head_position
     outcomes: list[AppendOutcome] = []
     for append in appends:
-        conflict = streams.conflict(append)
+        conflict = streams.take(append)
         if conflict is None:
-            streams.accept(append)
             outcomes.append(Appended(position + 1, position + len(append.events)))
             position += len(append.events)
         else:
@@ -61,7 +60,7 @@ def recall(
             continue
         for stream_id in {new.stream_id for new in append.events}:
             streams.set_end(stream_id, end_before(stream_id, position))
-        conflict = streams.conflict(append)
+        conflict = streams.take(append)
         if conflict is None:
             stream_id = append.events[0].stream_id
             raise ValueError(f"other events than these of {stream_id!r} were first sent under this append id")
@@ -98,23 +97,29 @@ class _StreamEnds:
 
     def accept(self, append: Append) -> None:
         """Move the ends of an append's streams to its last events."""
-        for new in append.events:
-            self._ends[new.stream_id] = self._accepted[new.stream_id] = new.version
+        self._move({new.stream_id: new.version for new in append.events})
 
-    def conflict(self, append: Append) -> Conflict | None:
-        """Return the first conflict of an append, and remember what it would have written; None if it has none."""
+    def take(self, append: Append) -> Conflict | None:
+        """Accept an append, or return its first conflict and remember what it would have written."""
         ends_within: dict[str, int] = {}
         for new in append.events:
-            stream_id = new.stream_id
-            end = ends_within.get(stream_id, self._ends.get(stream_id))
-            builds_on_missing = stream_id not in ends_within and new.version > self._missing_from.get(
-                stream_id, new.version
-            )
-            if builds_on_missing or not follows(new.version, end):
+            stream_id, version = new.stream_id, new.version
+            end = ends_within.get(stream_id)
+            if end is None:
+                end = self._ends.get(stream_id)
+                builds_on_missing = version > self._missing_from.get(stream_id, version)
+            else:
+                builds_on_missing = False
+            if builds_on_missing or not follows(version, end):
                 self._remember_missing(append)
-                return Conflict(stream_id, new.version - 1, self._ends.get(stream_id, 0))
-            ends_within[stream_id] = new.version
+                return Conflict(stream_id, version - 1, self._ends.get(stream_id, 0))
+            ends_within[stream_id] = version
+        self._move(ends_within)
         return None
+
+    def _move(self, ends: Mapping[str, int]) -> None:
+        self._ends.update(ends)
+        self._accepted.update(ends)
 
     def _remember_missing(self, append: Append) -> None:
         for new in append.events:

@@ -14,7 +14,6 @@ from msgspec import Raw
 
 from ...domain.errors import InvalidInput
 from ...domain.event import Event
-from ...domain.saga.decide import NULL
 from ...domain.saga.definition import Definition
 from ...domain.saga.events import (
     Action,
@@ -25,7 +24,7 @@ from ...domain.saga.events import (
     WaitKind,
     is_sub_saga,
 )
-from ...domain.saga.payload import write_payload
+from ...domain.saga.payload import NULL, write_payload
 from ...domain.saga.signals import SIGNAL_BYTES_OPEN_MAX, SIGNALS_OPEN_MAX, has_signal
 from ...domain.saga.state import Intervention, Progress, SagaState
 from ..errors import WrongState

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from ...domain.event import Event
 from ...domain.participant import Command, Participant
 from ...domain.recorded_event import Meta
-from ...domain.saga.decide import Attempt
+from ...domain.saga.decision import Attempt
 from ...domain.saga.events import Direction
 from ...domain.saga.outcome import AttemptOutcome, Success, failure_of
 from ...domain.saga.saga import Saga

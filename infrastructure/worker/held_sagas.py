@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from ...domain.recorded_event import RecordedEvent
-from ...domain.saga.decide import Attempt
+from ...domain.saga.decision import Attempt
 from ...domain.saga.definition import Definition
 from ...domain.saga.evolve import fold_all
 from ...domain.saga.outcome import AttemptOutcome

@@ -9,7 +9,7 @@ from typing import Generic, NamedTuple, TypeVar
 from msgspec import Struct
 
 from ...domain.recorded_event import Meta
-from ...domain.saga.decide import Attempt
+from ...domain.saga.decision import Attempt
 from ...domain.saga.outcome import AttemptOutcome
 from ...domain.saga.state import SagaState
 from ...domain.saga.step import Step, StepContext
@@ -84,6 +84,13 @@ class Drain(Struct, frozen=True):
 EngineMessage = AttemptEnded | StartSaga | AwaitOutcome | AwaitIdle | Drain
 
 
+class RunningStep(NamedTuple):
+    """A step of a saga whose attempt runs."""
+
+    saga_id: str
+    step: str
+
+
 class Dispatch(Struct, frozen=True):
     """An attempt to make now: its start is durable."""
 
@@ -92,12 +99,10 @@ class Dispatch(Struct, frozen=True):
     attempt: Attempt
     context: StepContext
 
-
-class RunningStep(NamedTuple):
-    """A step of a saga whose attempt runs."""
-
-    saga_id: str
-    step: str
+    @property
+    def running(self) -> RunningStep:
+        """Returns the step of the saga that runs."""
+        return RunningStep(self.saga.saga_id, self.step.name)
 
 
 class TurnResult(NamedTuple):

@@ -9,7 +9,8 @@ import pytest
 from msgspec import Raw
 
 from sagaledger.domain.event import Event
-from sagaledger.domain.saga.decide import NextSteps, advance, decide, idempotency_key
+from sagaledger.domain.saga.decide import NextSteps, advance, decide
+from sagaledger.domain.saga.decision import idempotency_key
 from sagaledger.domain.saga.definition import Definition
 from sagaledger.domain.saga.events import (
     Action,

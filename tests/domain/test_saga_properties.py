@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from sagaledger.domain.errors import StepRejected
 from sagaledger.domain.event import Event
-from sagaledger.domain.saga.decide import Attempt, advance, awaited_sagas, started
+from sagaledger.domain.saga.decide import advance, awaited_sagas, started
+from sagaledger.domain.saga.decision import Attempt
 from sagaledger.domain.saga.definition import Definition
 from sagaledger.domain.saga.events import (
     Action,

@@ -11,7 +11,8 @@ import pytest
 from msgspec import Raw
 
 from sagaledger.domain.errors import DefinitionError
-from sagaledger.domain.saga.decide import Decision, decide, started
+from sagaledger.domain.saga.decide import decide, started
+from sagaledger.domain.saga.decision import Decision
 from sagaledger.domain.saga.events import (
     CancelRequested,
     CompensationStarted,

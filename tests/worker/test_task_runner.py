@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sagaledger.domain.saga.decide import Attempt
+from sagaledger.domain.saga.decision import Attempt
 from sagaledger.domain.saga.events import FORWARD
 from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga

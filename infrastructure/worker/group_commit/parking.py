@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from ....domain.event import Event
-from ....domain.saga.decide import Attempt
+from ....domain.saga.decision import Attempt
 from ....domain.saga.definition import Definition
 from ....domain.saga.events import (
     COMPENSATION,

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 
 from ....domain.errors import UnknownEvent
-from ....domain.saga.events import FORWARD
 from ...event_store.append_call import Appended, Conflict
 from ...event_store.codec import UnreadableEvent
 from ...ledger.stream_cache import StreamCache
@@ -83,9 +82,8 @@ class Settler:
         for attempt in transition.dispatch:
             context = context_of(saga.definition, saga.state, attempt)
             self._result.dispatch.append(Dispatch(saga, saga.definition.step(attempt.step), attempt, context))
-        if saga.state.compensating:
-            in_flight = saga.state.in_flight
-            self._result.unwanted.extend(RunningStep(saga.saga_id, step) for step, way in in_flight if way is FORWARD)
+        if transition.unwanted:
+            self._result.unwanted.extend(RunningStep(saga.saga_id, step) for step in transition.unwanted)
         if transition.leaves:
             self._held.release(saga.saga_id)
             self._waiters.notify(saga.state)
@@ -94,7 +92,7 @@ class Settler:
             self._put_back(saga, saga.unread)
             return
         self._held.wake_at(saga.saga_id, transition.wake_at)
-        if transition.more or self._sub_sagas.unseen(transition):
+        if transition.more or (transition.awaits and self._sub_sagas.unseen(transition)):
             self._held.wake(saga.saga_id)
 
     def leave_alone(self, saga: HeldSaga, error: Exception) -> None:

@@ -15,7 +15,8 @@ from msgspec import Raw, Struct
 
 from ....domain.event import Event
 from ....domain.participant import Command
-from ....domain.saga.decide import Attempt, advance, awaited_sagas, started
+from ....domain.saga.decide import advance, awaited_sagas, started
+from ....domain.saga.decision import Attempt
 from ....domain.saga.definition import Definition
 from ....domain.saga.error_text import type_name
 from ....domain.saga.events import FORWARD, InterventionRequired, SagaCompensated, SagaCompleted
@@ -55,6 +56,8 @@ class Transition(Struct, eq=False):
     wake_at: datetime | None = None
     call_off: tuple[str, ...] = ()
     """Sub-sagas that have to be cancelled before this saga can compensate."""
+    unwanted: tuple[str, ...] = ()
+    """Steps whose actions still run, although the saga compensates: they should end."""
     leaves: bool = False
     """Whether the worker lets go of the saga after this append: it ended, needs a person, or waits for long. Decided
     once, because the append says so: what settles in the same batch may change the answer."""
@@ -162,6 +165,7 @@ class Transition(Struct, eq=False):
         decision = following.decision
         self.wake_at = decision.wake_at
         self.call_off = decision.call_off
+        self.unwanted = decision.unwanted
         if self.draining:
             return
         for attempt in decision.call:

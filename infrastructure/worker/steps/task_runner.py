@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from ....domain.saga.events import FORWARD, Effect, Failure
 from ....domain.saga.outcome import Failed
@@ -28,9 +28,8 @@ class TaskRunner:
         self._threads = threads
         self._notify = notify
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._endless: dict[RunningStep, asyncio.Task[None]] = {}
-        """The actions without a timeout that run as coroutines: only they can be ended, and need to be."""
+        self._tasks: dict[asyncio.Task[None], Dispatch | None] = {}
+        """What runs in each task; None if it will be cancelled soon."""
         self._cancelled = False
 
     def __len__(self) -> int:
@@ -40,19 +39,19 @@ class TaskRunner:
         """Begin these attempts."""
         if self._cancelled:
             return
+        create_task, make, forget = self._loop.create_task, self._make, self._tasks.pop
         for dispatch in dispatches:
-            task = self._loop.create_task(self._make(dispatch))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            step, direction = dispatch.step, dispatch.attempt.direction
-            if direction is FORWARD and step.is_async(direction) and step.timeout_of(direction) is None:
-                self._endless[RunningStep(dispatch.saga.saga_id, step.name)] = task
+            task = create_task(make(dispatch))
+            self._tasks[task] = dispatch
+            task.add_done_callback(forget)
 
-    def end_soon(self, unwanted: Iterable[RunningStep]) -> None:
+    def end_soon(self, unwanted: Collection[RunningStep]) -> None:
         """Let these attempts run for a while longer, and cancel those that have not ended by then."""
-        for running in unwanted:
-            task = self._endless.pop(running, None)
-            if task is not None and not task.done():
+        if not unwanted:
+            return
+        for task, dispatch in self._tasks.items():
+            if dispatch is not None and _is_endless(dispatch) and dispatch.running in unwanted:
+                self._tasks[task] = None
                 self._loop.call_later(GRACE_SECONDS, task.cancel)
 
     def cancel(self) -> None:
@@ -73,5 +72,10 @@ class TaskRunner:
             log.exception("an attempt at step %s of saga %s broke off", dispatch.step.name, dispatch.saga.saga_id)
             failure = Failure(type(error).__name__, "the attempt broke off: the log of the worker says why")
             ended = AttemptEnded(dispatch.saga, dispatch.attempt, Failed(failure, Effect.UNKNOWN, retryable=True))
-        self._endless.pop(RunningStep(dispatch.saga.saga_id, dispatch.step.name), None)
         self._notify(ended)
+
+
+def _is_endless(dispatch: Dispatch) -> bool:
+    """Whether it is an action without a timeout that runs as a coroutine: only such can be ended, and need to be."""
+    step, direction = dispatch.step, dispatch.attempt.direction
+    return direction is FORWARD and step.is_async(direction) and step.timeout_of(direction) is None

@@ -1,0 +1,82 @@
+"""What is decided for a saga: what to record, which attempts to make and how, and when to decide again."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+from msgspec import Struct
+
+from ..event import Event
+from .events import Direction
+from .state import RUNNING, WAITING, StepProgress
+from .step import Step
+from .step_kind import LOCAL, WAIT
+
+
+class Attempt(Struct, frozen=True, gc=False):
+    """An attempt to make: at a step's action, or at its compensation."""
+
+    step: str
+    direction: Direction
+    attempt: int
+    key: str
+
+
+class Decision(Struct, frozen=True, gc=False):
+    """What to record, which attempts to make and how, and when to decide again if nothing happens before."""
+
+    record: tuple[Event, ...] = ()
+    call: tuple[Attempt, ...] = ()
+    """Attempts that call a function, once their start is durable."""
+    local: tuple[Attempt, ...] = ()
+    """Attempts that participants of the same ledger decide, in the append that records them."""
+    wait: tuple[Attempt, ...] = ()
+    """Steps that begin to wait, and run nothing."""
+    wake_at: datetime | None = None
+    call_off: tuple[str, ...] = ()
+    """Sub-sagas that have to be cancelled before this saga can compensate."""
+    unwanted: tuple[str, ...] = ()
+    """Steps whose actions still run, although the saga compensates: they should end."""
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every attempt to make, however it is made."""
+        return self.call + self.local + self.wait
+
+
+IDLE = Decision()
+
+
+def idempotency_key(saga_id: str, step: str, direction: Direction) -> str:
+    """Hash the saga, the step and the direction: the same key for every attempt, worker, restart and upgrade."""
+    return hashlib.sha256(f"{saga_id}\x00{step}\x00{direction}".encode()).hexdigest()[:32]
+
+
+class AttemptPlan:
+    """The attempts of one decision, sorted by how they are made, and the times at which others follow."""
+
+    __slots__ = ("_call", "_local", "_now", "_saga_id", "_wait", "wake_times")
+
+    def __init__(self, saga_id: str, now: datetime) -> None:
+        self._saga_id = saga_id
+        self._now = now
+        self._call: list[Attempt] = []
+        self._local: list[Attempt] = []
+        self._wait: list[Attempt] = []
+        self.wake_times: list[datetime] = []
+
+    def add(self, step: Step, direction: Direction, progress: StepProgress) -> None:
+        """Plan the next attempt, for now or for its time; one that runs or waits is left alone."""
+        if progress.progress is RUNNING or progress.progress is WAITING:
+            return
+        if progress.retry_at is not None and progress.retry_at > self._now:
+            self.wake_times.append(progress.retry_at)
+            return
+        name, mode = step.name, step.mode_of(direction)
+        attempts = self._local if mode is LOCAL else self._wait if mode is WAIT else self._call
+        attempts.append(Attempt(name, direction, progress.attempt + 1, idempotency_key(self._saga_id, name, direction)))
+
+    def decision(self, unwanted: tuple[str, ...] = ()) -> Decision:
+        wake_at = min(self.wake_times) if self.wake_times else None
+        return Decision((), tuple(self._call), tuple(self._local), tuple(self._wait), wake_at, (), unwanted)
