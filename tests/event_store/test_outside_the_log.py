@@ -6,11 +6,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from sagaledger.infrastructure.errors import DamagedLedger
 from sagaledger.infrastructure.event_store.append_call import Append, Appended
 from sagaledger.infrastructure.event_store.backend import Backend
+from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.event_store.verify import verify
 
 from ..edits import edit, edit_openly
@@ -148,6 +150,22 @@ def test_the_database_refuses_a_row_outside_of_the_log(
 
     assert written.append(pen.call(pen.append("a", 3))).outcomes == [Appended(4, 4)]
     assert verify(written).ok
+
+
+def test_a_row_inserted_after_a_savepoint_is_refused(postgres_url: str, pen: Pen) -> None:
+    """PostgreSQL gives a savepoint a transaction id of its own, by which the trigger knows what is new."""
+    log = open_backend(postgres_url, create=True)
+    log.append(pen.call(pen.append("a", 1)))
+    insert = (
+        "INSERT INTO events SELECT 2, 'a', 2, topic, schema_version, state, correlation_id, causation_position, meta, "
+        "recorded_at, digest FROM events"
+    )
+
+    with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"):
+        edit_openly(postgres_url, f"BEGIN; SAVEPOINT here; {insert}; RELEASE here; COMMIT")
+
+    assert log.append(pen.call(pen.append("a", 2))).outcomes == [Appended(2, 2)]
+    log.close()
 
 
 @pytest.mark.parametrize(

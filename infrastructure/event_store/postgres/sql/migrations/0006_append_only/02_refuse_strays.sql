@@ -7,9 +7,14 @@ ALTER TABLE appends DROP CONSTRAINT IF EXISTS appends_position_check;
 ALTER TABLE appends ADD CONSTRAINT appends_position_check
     CHECK (first_position >= 1 AND last_position >= first_position) NOT VALID;
 
+-- Only rows of this transaction and its savepoints count, none that were there before the trigger. They are found by the
+-- index: a transition table would copy every event, which took a tenth of the time of an append.
 CREATE OR REPLACE FUNCTION refuse_stray_events() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT FROM added WHERE position > (SELECT position FROM head)) THEN
+    IF EXISTS (
+        SELECT FROM events
+        WHERE position > (SELECT position FROM head) AND age(xmin) <= age(pg_current_xact_id()::xid)
+    ) THEN
         RAISE EXCEPTION 'the log is append-only: an event is inserted at its end only, by an append'
             USING ERRCODE = 'restrict_violation';
     END IF;
@@ -19,7 +24,7 @@ $$;
 
 DROP TRIGGER IF EXISTS events_continue ON events;
 CREATE TRIGGER events_continue
-    AFTER INSERT ON events REFERENCING NEW TABLE AS added
+    AFTER INSERT ON events
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_stray_events();
 
 CREATE OR REPLACE FUNCTION refuse_stray_append() RETURNS trigger LANGUAGE plpgsql AS $$
