@@ -129,7 +129,7 @@ def _settle_pivot(state: SagaState, pivot: Step, now: datetime) -> Decision:
 def _go_forward(definition: Definition, state: SagaState, now: datetime) -> Decision:
     plan = AttemptPlan(state.saga_id, now)
     if state.deadline is not None and not state.past_pivot:
-        plan.wake_times.append(state.deadline)
+        plan.wake(state.deadline)
     finished: set[str] = set()
     steps = state.steps
     for step, name, after in definition.order:
@@ -149,7 +149,7 @@ def _go_forward(definition: Definition, state: SagaState, now: datetime) -> Deci
             if events:
                 return Decision(record=events)
             if forward.wait is not None and forward.wait.due_at is not None:
-                plan.wake_times.append(forward.wait.due_at)
+                plan.wake(forward.wait.due_at)
         elif finished >= after:
             plan.add(step, FORWARD, forward)
     if len(finished) == len(definition.steps):

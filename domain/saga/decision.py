@@ -11,7 +11,7 @@ from ..event import Event
 from .events import Direction
 from .state import RUNNING, WAITING, StepProgress
 from .step import Step
-from .step_kind import LOCAL, WAIT
+from .step_kind import CALL, LOCAL
 
 
 class Attempt(Struct, frozen=True, gc=False):
@@ -53,30 +53,36 @@ def idempotency_key(saga_id: str, step: str, direction: Direction) -> str:
     return hashlib.sha256(f"{saga_id}\x00{step}\x00{direction}".encode()).hexdigest()[:32]
 
 
-class AttemptPlan:
+class AttemptPlan(Struct, eq=False):
     """The attempts of one decision, sorted by how they are made, and the times at which others follow."""
 
-    __slots__ = ("_call", "_local", "_now", "_saga_id", "_wait", "wake_times")
-
-    def __init__(self, saga_id: str, now: datetime) -> None:
-        self._saga_id = saga_id
-        self._now = now
-        self._call: list[Attempt] = []
-        self._local: list[Attempt] = []
-        self._wait: list[Attempt] = []
-        self.wake_times: list[datetime] = []
+    saga_id: str
+    now: datetime
+    call: tuple[Attempt, ...] = ()
+    local: tuple[Attempt, ...] = ()
+    wait: tuple[Attempt, ...] = ()
+    wake_at: datetime | None = None
 
     def add(self, step: Step, direction: Direction, progress: StepProgress) -> None:
         """Plan the next attempt, for now or for its time; one that runs or waits is left alone."""
         if progress.progress is RUNNING or progress.progress is WAITING:
             return
-        if progress.retry_at is not None and progress.retry_at > self._now:
-            self.wake_times.append(progress.retry_at)
+        if progress.retry_at is not None and progress.retry_at > self.now:
+            self.wake(progress.retry_at)
             return
         name, mode = step.name, step.mode_of(direction)
-        attempts = self._local if mode is LOCAL else self._wait if mode is WAIT else self._call
-        attempts.append(Attempt(name, direction, progress.attempt + 1, idempotency_key(self._saga_id, name, direction)))
+        attempt = Attempt(name, direction, progress.attempt + 1, idempotency_key(self.saga_id, name, direction))
+        if mode is CALL:
+            self.call += (attempt,)
+        elif mode is LOCAL:
+            self.local += (attempt,)
+        else:
+            self.wait += (attempt,)
+
+    def wake(self, at: datetime) -> None:
+        """Decide again at this time, if not before."""
+        self.wake_at = at if self.wake_at is None else min(self.wake_at, at)
 
     def decision(self, unwanted: tuple[str, ...] = ()) -> Decision:
-        wake_at = min(self.wake_times) if self.wake_times else None
-        return Decision((), tuple(self._call), tuple(self._local), tuple(self._wait), wake_at, (), unwanted)
+        """Returns the decision to make these attempts."""
+        return Decision((), self.call, self.local, self.wait, self.wake_at, (), unwanted)

@@ -101,15 +101,15 @@ class _StreamEnds:
 
     def take(self, append: Append) -> Conflict | None:
         """Accept an append, or return its first conflict and remember what it would have written."""
+        ends, missing_from = self._ends, self._missing_from
         ends_within: dict[str, int] = {}
         for new in append.events:
             stream_id, version = new.stream_id, new.version
             end = ends_within.get(stream_id)
+            builds_on_missing = False
             if end is None:
-                end = self._ends.get(stream_id)
-                builds_on_missing = version > self._missing_from.get(stream_id, version)
-            else:
-                builds_on_missing = False
+                end = ends.get(stream_id)
+                builds_on_missing = stream_id in missing_from and version > missing_from[stream_id]
             if builds_on_missing or not follows(version, end):
                 self._remember_missing(append)
                 return Conflict(stream_id, version - 1, self._ends.get(stream_id, 0))

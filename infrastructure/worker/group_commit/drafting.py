@@ -90,7 +90,7 @@ class Drafter:
         batch.add(transition)
 
     def _transition(self, saga: HeldSaga, now: datetime) -> Transition:
-        start = self._starts.starting(saga.saga_id)
+        start = None if saga.saga_start is None else self._starts.starting(saga.saga_id)
         meta = self._lease.meta if start is None else replace(self._lease.meta, actor=start.meta.actor)
         draft = self._stream_cache.draft(saga.saga_id, meta, causation_position=saga.position)
         worker_id = self._lease.token.worker_id
