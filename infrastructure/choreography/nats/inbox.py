@@ -4,10 +4,14 @@ A message only says which event there is. The log says what the event is, and wh
 service has yet to handle. Those come first, so the events of a process are handled in order, and a lost message is
 made up for by the next one. `(consumer, message id)` is unique in the log, and committed together with the reaction, so
 that each event counts once.
+
+No event depends on its message: one that the broker has not announced some seconds after it was recorded is read from
+the log. So it may be purged, expired, or dropped as the duplicate of a message that somebody else sent under its id.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -25,6 +29,12 @@ from .errors import MessageRejected
 ROUNDS_MAX = 1_000
 CHECKPOINT_EVENTS_MAX = 2_000
 HANDLED_CACHED_MAX = 200_000
+OVERDUE_SECONDS = 5.0
+"""How long after it was seen in the log an event that no message announced is handled all the same."""
+OVERDUE_EVENTS_MAX = 500
+"""How many of them are handled in one go: messages are waiting meanwhile."""
+
+_log = logging.getLogger("sagaledger.broker")
 
 
 class Rejection(NamedTuple):
@@ -43,8 +53,14 @@ class NatsInbox:
         self._process_logs = ProcessLogReader(context.backend)
         self._delivery = Delivery(context, service, self._process_logs)
         self._consumer = consumer_of(service.name)
+        self._clock = context.clock
         self._handled: set[int] = set()
         """Positions that need no handling any more: a cache of the log."""
+        self._overdue_upto = 0
+        """Events up to here were in the log some time ago: their messages should have come."""
+        self._seen_upto, self._seen_at = 0, -OVERDUE_SECONDS
+        """Where the log ended at a time; that becomes `_overdue_upto` some time later."""
+        self._told_of_overdue = False
 
     def receive(self, notices: Sequence[EventNotice]) -> list[Rejection]:
         """Handle these events, after the earlier ones of their processes; returns the notices that the log contradicts.
@@ -72,12 +88,14 @@ class NatsInbox:
         return rejections
 
     def tick(self) -> int:
-        """Try the dead letters that are due, and move the service's checkpoint; returns how many were tried.
+        """Try the dead letters that are due, handle the events that no message announced in time, and move the
+        service's checkpoint; returns how many dead letters were tried.
 
         To be called every now and then. Raises `Unavailable` and `OutcomeUnknown`.
         """
         self._delivery.read_dead_letters()
         tried = self._delivery.redeliver()
+        self._handle_overdue()
         self._move_checkpoint()
         return tried
 
@@ -148,11 +166,34 @@ class NatsInbox:
             raise MessageRejected(f"its data is not that of the event at position {position}")
         return row
 
+    def _handle_overdue(self) -> None:
+        """Handle from the log what is unhandled beyond the checkpoint and was not announced in time, up to a limit."""
+        now = self._clock.monotonic()
+        if now - self._seen_at >= OVERDUE_SECONDS:
+            self._overdue_upto = self._seen_upto
+            self._seen_upto, self._seen_at = self._log.head().position, now
+        position = self._log.consumer_position(self._consumer)
+        if position >= self._overdue_upto:
+            return
+        rows = self._beyond(position, self._overdue_upto)
+        overdue = [row for row in rows if not self._needs_nothing(row)][:OVERDUE_EVENTS_MAX]
+        if overdue and not self._told_of_overdue:
+            _log.warning(
+                "service %s: events that the broker did not announce within %g s are handled from the log: %d, from "
+                "position %d on",
+                self.service.name,
+                OVERDUE_SECONDS,
+                len(overdue),
+                overdue[0].position,
+            )
+        self._told_of_overdue = bool(overdue)
+        self._handle({row.correlation_id or row.stream_id: row.position for row in overdue}, {})
+
     def _move_checkpoint(self) -> None:
         """Move the service's checkpoint to just before its first unhandled event: it shows how far the service is."""
         position = self._log.consumer_position(self._consumer)
         head = self._log.head().position
-        rows = self._log.read(position, limit=CHECKPOINT_EVENTS_MAX, upto=head, topics=self.service.topics)
+        rows = self._beyond(position, head)
         end = rows[-1].position if len(rows) == CHECKPOINT_EVENTS_MAX else head
         unhandled = next((row.position for row in rows if not self._needs_nothing(row)), None)
         upto = end if unhandled is None else unhandled - 1
@@ -163,6 +204,10 @@ class NatsInbox:
         except PositionConflict:  # another instance of this service moved it
             return
         self._handled = {handled for handled in self._handled if handled > upto}
+
+    def _beyond(self, position: int, upto: int) -> Sequence[StoredRow]:
+        """Returns the next events of the service's types, up to a limit."""
+        return self._log.read(position, limit=CHECKPOINT_EVENTS_MAX, upto=upto, topics=self.service.topics)
 
     def _needs_nothing(self, row: StoredRow) -> bool:
         """Whether the service has nothing to do about an event (any more)."""
