@@ -19,6 +19,11 @@ def app() -> str | None:
     return _variable("SAGALEDGER_APP")
 
 
+def broker() -> str | None:
+    """Return the URL of the broker in `SAGALEDGER_BROKER`; None without one. Raises `UsageError` if not Unicode."""
+    return _variable("SAGALEDGER_BROKER")
+
+
 def _variable(name: str) -> str | None:
     value = os.environ.get(name)
     return require_unicode(name, value) if value else None

@@ -17,26 +17,24 @@ PATIENCE_SECONDS = 60.0
 
 
 class Nats:
-    """A NATS server with JetStream, on a port and in a folder of its own."""
+    """A NATS server with JetStream, on a port and in a folder of its own; `settings` are those of its file."""
 
-    def __init__(self, folder: Path, *, message_bytes_max: int | None = None) -> None:
+    def __init__(self, folder: Path, settings: str = "") -> None:
         self._folder = folder
-        self._options: list[str] = []
-        if message_bytes_max is not None:
-            settings = folder / "nats.conf"
-            settings.write_text(f"max_payload: {message_bytes_max}\n")
-            self._options = ["-c", str(settings)]
-        self._port = _free_port()
+        self._settings = folder / "nats.conf"
+        self._settings.write_text(settings)
+        self._port = free_port()
         self._stores = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"nats://127.0.0.1:{self._port}"
+        self.host = f"127.0.0.1:{self._port}"
+        self.url = f"nats://{self.host}"
 
     def start(self, *, wiped: bool = False) -> None:
         """Start the server with what it had stored; `wiped`: with an empty store."""
         if wiped or self._stores == 0:
             self._stores += 1
         store = self._folder / f"jetstream-{self._stores}"
-        options = ["-js", "-a", "127.0.0.1", "-p", str(self._port), "-sd", str(store), *self._options]
+        options = ["-js", "-a", "127.0.0.1", "-p", str(self._port), "-sd", str(store), "-c", str(self._settings)]
         self._process = subprocess.Popen(
             [NATS_SERVER, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self._folder
         )
@@ -97,7 +95,7 @@ def until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> N
         time.sleep(0.05)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

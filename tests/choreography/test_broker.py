@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -143,14 +144,20 @@ def test_malformed_messages_are_rejected_and_delay_no_process(distributed: Distr
     assert distributed.shop.ledger.backend.head().position == head + len(distributed.shop.topics("order_flow-2"))
 
 
-def test_a_broker_that_is_down_at_the_start_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named_by", ["option", "environment"])
+def test_a_broker_that_is_down_at_the_start_is_an_error(tmp_path: Path, named_by: str) -> None:
     """The exit code is 5, and the message says what to do."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    broker = "nats://127.0.0.1:1"
     command = [PROGRAM, "run", str(SLICE), "--style", "choreography", "--db", url]
+    options, environment = (
+        ([], {"SAGALEDGER_BROKER": broker}) if named_by == "environment" else (["--broker", broker], {})
+    )
 
     down = subprocess.run(
-        [*command, "--broker", "nats://127.0.0.1:1"],
+        [*command, *options],
         cwd=tmp_path,
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         timeout=60,
@@ -158,7 +165,7 @@ def test_a_broker_that_is_down_at_the_start_is_an_error(tmp_path: Path) -> None:
     )
 
     assert down.returncode == 5
-    assert "cannot be used" in down.stderr
+    assert f"{broker} cannot be used: start nats-server" in down.stderr
     assert "Traceback" not in down.stderr
 
 

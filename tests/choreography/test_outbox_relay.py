@@ -33,7 +33,7 @@ from .processes import PATIENCE_SECONDS, Nats
 @pytest.fixture
 def narrow_nats(tmp_path: Path) -> Iterator[Nats]:
     """A NATS server that takes no message above 16 KiB."""
-    server = Nats(tmp_path, message_bytes_max=16 * 1024)
+    server = Nats(tmp_path, f"max_payload: {16 * 1024}")
     server.start()
     yield server
     server.kill()

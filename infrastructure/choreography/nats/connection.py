@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, NamedTuple
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.errors import StaleConnectionError
 from nats.js.api import StreamConfig
 from nats.js.client import JetStreamContext
 from nats.js.errors import BadRequestError
 
 from ...errors import Unavailable
-from ...event_store.redaction import redacted
 from ...ledger.context import LedgerContext
 from ...runtime.failpoints import awaiting_failpoint
+from .address import address_of
 from .errors import BrokerUnavailable
 
 DUPLICATE_WINDOW_SECONDS = 120.0
@@ -71,28 +73,110 @@ async def connected_stream(url: str, name: str) -> AsyncIterator[LedgerStream]:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Client]:
-    """Connects to a broker. Raises `BrokerUnavailable` when it cannot be reached."""
-    if not url.startswith(("nats://", "tls://")):
-        raise BrokerUnavailable(f"{redacted(url)!r} names no NATS server: use nats://HOST:4222")
-    options: dict[str, Any] = {
-        "error_cb": _log_error,
-        "connect_timeout": CONNECT_SECONDS_MAX,
-        "reconnect_time_wait": RECONNECT_SECONDS,
-        "max_reconnect_attempts": -1,  # a lost connection is tried again for ever, and so would be the first one
-    }
-    client = Client()
+    """Connects to a broker. Raises `BrokerUnavailable` when it cannot be reached, or refuses the connection."""
+    address = address_of(url)
+    client = BrokerClient(over_tls=address.over_tls)
     try:
-        with broker_errors(
-            f"the broker at {redacted(url)} cannot be used: start nats-server with JetStream (-js); nothing "
-            "is lost, the log has every event"
-        ):
+        try:
             await awaiting_failpoint(
-                "nats connect", asyncio.wait_for(client.connect(url, **options), CONNECT_SECONDS_MAX)
+                "nats connect",
+                asyncio.wait_for(
+                    client.connect(
+                        address.server,
+                        error_cb=client.note,
+                        connect_timeout=CONNECT_SECONDS_MAX,
+                        reconnect_time_wait=RECONNECT_SECONDS,
+                        max_reconnect_attempts=-1,  # for a lost connection; the first one is tried once: see `note`
+                        **address.options,
+                    ),
+                    CONNECT_SECONDS_MAX,
+                ),
             )
+        except (NatsError, OSError) as error:
+            raise BrokerUnavailable(_refusal(address.shown, error, client.demands)) from error
+        client.was_connected = True
         yield client
     finally:
         with suppress(NatsError, OSError):
             await awaiting_failpoint("nats close", asyncio.wait_for(client.close(), CLOSE_SECONDS_MAX))
+
+
+class TlsNotOffered(NatsError):
+    """The server has no TLS, and the URL demands it."""
+
+
+class Demands(NamedTuple):
+    """What a server said in its first message that it wants of a client."""
+
+    certificate: bool = False
+    identity: bool = False
+
+
+class BrokerClient(Client):
+    """A NATS client that sends nothing in clear if it is to use TLS, and raises what prevents its first connection.
+
+    nats-py takes `tls://` for `nats://`: it uses TLS only where the server's first message requires it. That message
+    comes in clear, from whoever answers.
+    """
+
+    def __init__(self, *, over_tls: bool) -> None:
+        super().__init__()
+        self._over_tls = over_tls
+        self.was_connected = False
+        self.demands = Demands()
+
+    async def note(self, error: Exception) -> None:
+        """Raise an error if there was no connection yet: the client would try again for ever, and not tell of it.
+
+        Otherwise this replaces the client's own logging: what an error means for the work is logged where it is met.
+        """
+        if not self.was_connected:
+            raise error
+        _log.debug("NATS client: %r", error)
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        """Demand TLS of a server before anything is sent to it, and note what it demands."""
+        if initial_connection:
+            self.demands = Demands(bool(info.get("tls_verify")), bool(info.get("auth_required")))
+        if self._over_tls and initial_connection:
+            if not (info.get("tls_required") or info.get("tls_available")):
+                raise TlsNotOffered
+            info["tls_required"] = True
+        await super()._process_info(info, initial_connection)
+
+
+def _refusal(broker: str, error: Exception, demands: Demands) -> str:
+    """Returns why a broker cannot be used, and what to do about it.
+
+    A server says why it ends a connection, but the connection may end before that is read: then it is likely to be what
+    the server demanded.
+    """
+    why = str(error) or type(error).__name__
+    ended = isinstance(error, (ConnectionResetError, BrokenPipeError, StaleConnectionError))
+    if isinstance(error, TlsNotOffered):
+        return (
+            f"the broker at {broker} offers no TLS, and nothing was sent to it in clear: give it a certificate, or use "
+            "nats:// where the network is trusted"
+        )
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the broker at {broker} is not trusted: {error.verify_message}; name the authority that signed its "
+            "certificate, ?tlsca=FILE"
+        )
+    if isinstance(error, ssl.SSLError) or (ended and demands.certificate):
+        return (
+            f"the broker at {broker} allows no TLS connection ({why}): if it asks for a client certificate, name one "
+            "that it trusts, ?tlscert=FILE&tlskey=FILE"
+        )
+    if "authoriz" in why.lower() or "authentic" in why.lower() or (ended and demands.identity):
+        return (
+            f"the broker at {broker} refuses the credentials, or wants some ({why}): correct the user and password, "
+            "the token, creds=FILE or nkey=FILE of its URL"
+        )
+    return (
+        f"the broker at {broker} cannot be used: start nats-server with JetStream (-js); nothing is lost, the log has "
+        f"every event ({why})"
+    )
 
 
 @contextmanager
@@ -108,8 +192,3 @@ async def check(url: str) -> None:
     """Raise `BrokerUnavailable` unless there is a broker."""
     async with connected(url):
         return
-
-
-async def _log_error(error: Exception) -> None:
-    """Replaces the client's own logging: what an error means for the work is logged where it is met."""
-    _log.debug("NATS client: %r", error)

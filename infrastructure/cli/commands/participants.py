@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from cyclopts import App, Parameter
 
@@ -16,14 +16,21 @@ from ...ledger.freshness import head_position
 from ...ledger.ledger import Ledger
 from ...runtime.event_loop import run_async
 from ...runtime.gc_tuning import tune_gc
+from .. import settings
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.answer import answer, say
 from ..output.table import Table
 from ..session import open_ledger, open_or_create
 from ..signals import StopRequest
+from ..usage import UsageError
 
 COLUMNS = ("participant", "position", "lag_events", "retrying", "deferred", "parked", "reacts_to")
+
+Broker: TypeAlias = Annotated[
+    str | None,
+    Parameter(help="A NATS server with JetStream: nats://HOST:4222 or tls://… [default: $SAGALEDGER_BROKER]"),
+]
 
 app = App(name="participants")
 
@@ -45,10 +52,7 @@ def participants(*, options: Options = DEFAULTS) -> ExitCode:
 @app.command
 def run(
     *names: str,
-    broker: Annotated[
-        str | None,
-        Parameter(help="A NATS server with JetStream: nats://HOST:4222.", env_var="SAGALEDGER_BROKER"),
-    ] = None,
+    broker: Broker = None,
     quiet: Annotated[bool, Parameter(negative="", help="Print warnings and errors only.")] = False,
     options: Options = DEFAULTS,
 ) -> ExitCode:
@@ -60,29 +64,33 @@ def run(
         The services to run; every one if none is named, and then the relay to the broker too.
     """
     tune_gc()
+    url = broker or settings.broker()
     with open_or_create(options) as ledger:
         _require_services(ledger, "running participants")
         chosen = [_service(ledger, name) for name in names] or list(ledger.app.services.values())
-        if broker is None:
+        if url is None:
             _greet("reacting to the log", chosen, quiet)
             stopped_by = run_async(_follow(ledger, chosen))
         else:
             _greet("reacting to the broker", chosen, quiet)
-            stopped_by = run_async(_consume(ledger, chosen, broker, with_relay=not names))
+            stopped_by = run_async(_consume(ledger, chosen, url, with_relay=not names))
     return ExitCode.INTERRUPTED if stopped_by is signal.SIGINT else ExitCode.OK
 
 
 @app.command
 def relay(
     *,
-    broker: Annotated[str, Parameter(help="A NATS server with JetStream: nats://HOST:4222.")],
+    broker: Broker = None,
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Send the log's choreographed events to a broker until stopped."""
+    url = broker or settings.broker()
+    if url is None:
+        raise UsageError("relay needs a broker: give --broker, or set SAGALEDGER_BROKER")
     with open_or_create(options) as ledger:
         _require_services(ledger, "relaying events")
         _greet("relaying to the broker", [], quiet=False)
-        stopped_by = run_async(_consume(ledger, [], broker, with_relay=True))
+        stopped_by = run_async(_consume(ledger, [], url, with_relay=True))
     return ExitCode.INTERRUPTED if stopped_by is signal.SIGINT else ExitCode.OK
 
 

@@ -15,6 +15,7 @@ from ...shop.order_import import SEPARATORS, check_rejects_file, read_file, writ
 from ...shop.order_import import decline_rate as read_decline_rate
 from ...shop.run_options import BrokerOptions, RunOptions, Style
 from ...shop.run_orders import run_orders
+from .. import settings
 from ..app_loader import SHOP
 from ..arguments import INTEGER_MAX
 from ..exit_codes import ExitCode
@@ -56,7 +57,11 @@ def run(
         StyleName, Parameter(help="With a coordinator, or by services that react to each other's events.")
     ] = "orchestration",
     broker: Annotated[
-        str | None, Parameter(help="Services in processes of their own, over NATS JetStream: nats://HOST:4222.")
+        str | None,
+        Parameter(
+            help="Services in processes of their own, over NATS JetStream: nats://HOST:4222 or tls://… "
+            "[default with --style choreography: $SAGALEDGER_BROKER]"
+        ),
     ] = None,
     actor: Annotated[str | None, Parameter(help="Who runs it [default: the user of this shell].")] = None,
     options: Options = DEFAULTS,
@@ -70,7 +75,8 @@ def run(
     """
     _check(opening_stock, seed, concurrency, style, broker)
     rate = read_decline_rate(decline_rate)
-    services = None if broker is None else _broker_options(broker, options)
+    url = broker or (settings.broker() if style == "choreography" else None)
+    services = None if url is None else _broker_options(url, options)
     how = RunOptions(seed, rate, opening_stock, concurrency, actor_or_user(actor), STYLES[style], services)
     tune_gc()
     rejects_file = rejects or Path(f"{_stem(file)}.rejects.csv")
