@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
+from . import json_numbers
 from .errors import CorruptEvent, DefinitionError, NotSerialisable, UnknownEvent
 from .instants import fields_with_instants, within_calendar
 
@@ -130,16 +131,21 @@ class Registry:
     def encode(self, event: Event) -> bytes:
         """Returns the stored bytes of an event: UTF-8 JSON.
 
-        Raises `UnknownEvent` if its type is not registered, `NotSerialisable` if a value is not JSON.
+        Raises `UnknownEvent` if its type is not registered, `NotSerialisable` if a value is not JSON, or has a number
+        that JSON lacks (NaN, infinity).
         """
         if type(event) not in self._types:
             raise UnknownEvent(
                 event.schema.name, event.schema.version, "register its type with the ledger before using it"
             )
         try:
-            return self._encode(event)
-        except (TypeError, ValueError, OverflowError) as error:
+            written = self._encode(event)
+            lost = json_numbers.may_stand_for_one(written) and self._lost_a_number(event, written)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise NotSerialisable(f"event {event.schema.name!r} cannot be written as JSON: {error}") from error
+        if lost:
+            raise NotSerialisable(f"event {event.schema.name!r} has a number that JSON lacks (NaN or infinity)")
+        return written
 
     def decode(self, name: str, schema_version: int, state: bytes) -> Event:
         """Returns the event in these stored bytes, upcast to its present schema.
@@ -157,6 +163,17 @@ class Registry:
         except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
             raise CorruptEvent(name, str(error) or type(error).__name__) from error
 
+    def _lost_a_number(self, event: Event, written: bytes) -> bool:
+        """Whether a null or a text in these bytes stands for a number. Most events are read back as they were: of them
+        that is quickly known.
+        """
+        try:
+            if self._codecs[event.schema.name].parse(written) == event:
+                return False
+        except msgspec.DecodeError:  # a number that is needed was written as null, or a field has another type
+            pass
+        return json_numbers.is_within(event)
+
     def _upcast(self, codec: _Codec, schema_version: int, state: bytes) -> Event:
         schema = codec.schema
         if not 1 <= schema_version < schema.version:
@@ -166,4 +183,7 @@ class Registry:
         fields = msgspec.json.decode(state, type=dict[str, Any])
         for version in range(schema_version, schema.version):
             fields = schema.upcasters[version](fields)
-        return codec.decode(msgspec.json.encode(fields))
+        upcast = msgspec.json.encode(fields)
+        if json_numbers.may_stand_for_one(upcast) and json_numbers.is_within(fields):
+            raise ValueError("its upcaster returned a number that JSON lacks (NaN or infinity)")
+        return codec.decode(upcast)

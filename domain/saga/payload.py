@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
 
+from .. import json_numbers
 from ..errors import NotSerialisable, PayloadTooLarge
 
 PAYLOAD_BYTES_MAX: Final = 252 * 1024
@@ -44,7 +44,7 @@ def write_payload(what: str, value: Any, read: Callable[[Raw], Any] = _decode_an
 def _encode(what: str, value: Any) -> Raw:
     try:
         written = msgspec.json.encode(value)
-        if _hides_a_number(value, written):
+        if json_numbers.may_stand_for_one(written) and json_numbers.is_within(value):
             raise NotSerialisable(f"{what} has a number that JSON lacks (NaN or infinity): use null, or a text")
         if _is_too_deep(written):
             raise NotSerialisable(f"{what} has more than {DEPTH_MAX} arrays and objects within each other: flatten it")
@@ -77,28 +77,6 @@ def _canonical(value: Any) -> str:
     return repr(msgspec.to_builtins(value, enc_hook=bytes))
 
 
-def _hides_a_number(value: Any, written: bytes) -> bool:
-    """Whether a value has NaN or infinity, which are written as null, or as a text if they are a key."""
-    traces = b"null" in written or b'nan"' in written or b'inf"' in written
-    return traces and _has_no_number(msgspec.to_builtins(value, enc_hook=_nothing))
-
-
-def _has_no_number(value: Any) -> bool:
-    """Whether a number somewhere in a value is NaN or infinite, which would be written as null."""
-    pending = [value]
-    while pending:
-        part = pending.pop()
-        if isinstance(part, float):
-            if not isfinite(part):
-                return True
-        elif isinstance(part, dict):
-            pending += part.keys()
-            pending += part.values()
-        elif isinstance(part, (list, tuple, set, frozenset)):
-            pending += part
-    return False
-
-
 def _is_too_deep(written: bytes) -> bool:
     opened = written.count(b"[") + written.count(b"{") if len(written) > 2 * DEPTH_MAX else 0
     return opened > DEPTH_MAX and _depth(_decode_any(written)) > DEPTH_MAX
@@ -110,7 +88,3 @@ def _depth(value: Any) -> int:
         level = [inner for nest in nests for inner in (nest.values() if isinstance(nest, dict) else nest)]
         depth += 1
     return depth
-
-
-def _nothing(_: Any) -> None:
-    """Stands in for JSON that is written already (`Raw`), which has no such number."""

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from ...domain import json_numbers
+from ...domain.errors import NotSerialisable
 from ...domain.participant import Participant
 from ..event_store.event_log import Snapshot
 from ..event_store.hash_chain import text_column
@@ -78,13 +80,17 @@ class ParticipantSnapshots:
         return found
 
     def save(self, states: Mapping[str, CachedState]) -> None:
-        """Store these states as snapshots, as far as the log has the events that they are of."""
+        """Store these states as snapshots, as far as the log has the events that they are of.
+
+        Raises `NotSerialisable` for a state with a number that JSON lacks, and what msgspec does for one that is no
+        JSON.
+        """
         digests = self._store.digests([(stream_id, cached.version) for stream_id, cached in states.items()])
         self._store.put_snapshots(
             [
                 sealed(stream_id, states[stream_id].version, self._meaning(stream_id), encoded, event_digest)
                 for stream_id, event_digest in digests.items()
-                for encoded in (msgspec.json.encode(states[stream_id].state),)
+                for encoded in (_written(states[stream_id].state),)
             ]
         )
 
@@ -135,6 +141,14 @@ def is_sealed(snapshot: Snapshot, event_digest: bytes) -> bool:
 def state_of(snapshot: Snapshot, participant: Participant[Any]) -> Any:
     """Return the state that a snapshot stores. Raises `ValueError` for bytes that are none."""
     return msgspec.json.decode(snapshot.state, type=participant.state_type)
+
+
+def _written(state: Any) -> bytes:
+    """Return a state as JSON from which the same state is read."""
+    written = msgspec.json.encode(state)
+    if json_numbers.may_stand_for_one(written) and json_numbers.is_within(state):
+        raise NotSerialisable("its state has a number that JSON lacks (NaN or infinity)")
+    return written
 
 
 def _seal(stream_id: str, version: int, meaning: str, state: bytes, event_digest: bytes) -> str:

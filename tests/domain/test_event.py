@@ -99,6 +99,63 @@ def test_a_value_that_is_not_json_is_refused_when_written() -> None:
         Registry([RoomBooked]).encode(RoomBooked(NOON, "RITZ", [object()]))  # type: ignore[list-item]
 
 
+@event("Weighed", version=2, upcasters={1: lambda fields: {**fields, "kilograms": fields["grams"] / 1000}})
+class Weighed(Event, frozen=True):
+    """An event with numbers."""
+
+    kilograms: float | None
+    notes: Any = None
+    pieces: int = 1
+    raw: Raw = Raw(b"null")
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        Weighed(NOON, NAN), Weighed(NOON, -INF), Weighed(NOON, 1.0, {"a": [INF]}), Weighed(NOON, None, {NAN: 1}),
+        Weighed(NOON, 1.0, None, NAN),  # type: ignore[arg-type]  # as a sum may be, whatever its type
+    ],
+)  # fmt: skip
+def test_a_number_that_json_lacks_is_refused_when_written(lacking: Weighed) -> None:
+    """It would be read as nothing, or not at all."""
+    with pytest.raises(NotSerialisable, match="'Weighed' has a number that JSON lacks"):
+        Registry([Weighed]).encode(lacking)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        Weighed(NOON, None), Weighed(NOON, 1.0, "NaN"), Weighed(NOON, 1e308, [None, {"nan": None}], 2**64),
+        Weighed(NOON, 1.0, None, 10**30, Raw(b'{"a":null}')),
+    ],
+)  # fmt: skip
+def test_what_looks_like_such_a_number_is_written_as_it_is(kept: Weighed) -> None:
+    """A null that a user put in, the word NaN, and integers of any size."""
+    registry = Registry([Weighed])
+
+    assert registry.decode("Weighed", 2, registry.encode(kept)) == kept
+
+
+def test_a_number_that_json_lacks_is_no_result_of_an_upcaster() -> None:
+    """The event cannot be read, rather than read as another."""
+    registry = Registry([Weighed])
+    stored = b'{"at":"2020-01-01T12:00:00Z","grams":%s,"kilograms":null}'
+
+    assert registry.decode("Weighed", 1, stored % b"500") == Weighed(NOON, 0.5)
+
+    @event("Weighed", version=2, upcasters={1: lambda fields: {**fields, "kilograms": INF}})
+    class Unbounded(Event, frozen=True):
+        """The event of an upcaster that divides by nothing."""
+
+        kilograms: float | None
+
+    with pytest.raises(CorruptEvent, match="its upcaster returned a number that JSON lacks"):
+        Registry([Unbounded]).decode("Weighed", 1, stored % b"500")
+
+
 def test_what_a_user_put_in_is_kept_byte_for_byte() -> None:
     """A result is not parsed on its way through the log."""
     registry = Registry(SAGA_EVENTS)

@@ -160,6 +160,21 @@ def test_a_snapshot_of_another_meaning_is_not_used(filled: str, log: Backend, ch
     assert state_read(log, participant) == (expected, [0])
 
 
+def unbounded(_state: Any, _dropped: Any) -> list[Any]:
+    return [float("inf")]
+
+
+def test_a_state_with_a_number_that_json_lacks_is_not_kept(log: Backend, caplog: pytest.LogCaptureFixture) -> None:
+    """It would be read as nothing, and decide as that: the stream is folded from its first event."""
+    infinite = jar(initial=[1], state_type=list[Any], evolve=unbounded)
+    cache = cache_of(log, infinite)
+    drop(log, cache, SNAPSHOT_EVERY_EVENTS)
+    cache.snapshot()
+
+    assert "no snapshot of jar-a is kept: its state has a number that JSON lacks" in caplog.text
+    assert state_read(log, infinite) == ([float("inf")], [0])
+
+
 FORGERIES = {
     "raised numbers": "state = CAST('99999' AS {bytes})",
     "another version": "version = 499",
