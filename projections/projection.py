@@ -29,6 +29,7 @@ from ..domain.event import Event
 from ..domain.recorded_event import RecordedEvent
 from .column_values import holds_immutable_values, storable_text
 from .keys import Key, KeyOf, KeyRules, RowsWhere, keys_by_first_value
+from .private_events import private
 
 Row: TypeAlias = dict[str, Any]
 """A row of a view, by column name. A handler receives one of its own, which it may change and return."""
@@ -171,6 +172,7 @@ class Projection:
                 continue
             handler, key_of = entry
             try:
+                recorded = private(recorded)
                 keys = key_of(recorded)
                 if keys is None:
                     continue

@@ -95,7 +95,7 @@ class AppendBuilder(Struct, eq=False):
             return 0
         self._require(commands)
         overlay: dict[str, CachedState] = {}
-        decided: list[tuple[str, int, Event]] = []
+        decided: list[NewEvent] = []
         for command in commands:
             participant = self.streams.app.participant_for(command)
             stream_id = participant.stream_of(command)
@@ -107,11 +107,11 @@ class AppendBuilder(Struct, eq=False):
                 raise
             for event in events:
                 version += 1
+                decided.append(self.envelope.encode(stream_id, version, event))  # before `evolve`, which may change it
                 state = participant.evolve(state, event)
-                decided.append((stream_id, version, event))
             overlay[stream_id] = CachedState(version, state)
-        self.streams.require_fresh(overlay.keys() - {stream_id for stream_id, _, _ in decided} - self._written)
-        self._add_all([self.envelope.encode(*one) for one in decided])
+        self.streams.require_fresh(overlay.keys() - {new.stream_id for new in decided} - self._written)
+        self._add_all(decided)
         self.overlay |= overlay
         return len(decided)
 
@@ -128,8 +128,8 @@ class AppendBuilder(Struct, eq=False):
         added: list[NewEvent] = []
         for event in events:
             version += 1
-            state = participant.evolve(state, event)
             added.append(self.envelope.encode(stream_id, version, event))
+            state = participant.evolve(state, event)
         self._add_all(added)
         self.overlay[stream_id] = CachedState(version, state)
 

@@ -38,7 +38,7 @@ def make_projector(log: Backend, codec: Codec) -> Iterator[MakeProjector]:
     """Makes projectors of the reference application's views, or of others, and stops them in the end."""
     made: list[Projector] = []
 
-    def make(*projections: Projection, **options: int) -> Projector:
+    def make(*projections: Projection, codec: Codec = codec, **options: int) -> Projector:
         projector = Projector(log, codec, projections or APP.projections, **options)
         made.append(projector)
         return projector
