@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from ...domain.recorded_event import RecordedEvent
-from ...domain.saga.state import SagaState, Status
+from ...domain.saga.state import SagaState
 from ...projections.projection import Row
 from ...projections.saga.saga_steps import saga_steps
 from ..errors import SagaNotFound
@@ -15,6 +15,7 @@ from .context import LedgerContext
 from .freshness import is_unattended
 from .possible_actions import PossibleAction, SagaWait, actions_on_process, actions_on_saga, waits_of
 from .process_report import ProcessReport
+from .put_back_sagas import put_back_until
 from .saga_history import HistoryEntry, read_history, saga_row
 
 
@@ -63,16 +64,6 @@ def saga_overview(context: LedgerContext, saga_id: str) -> SagaOverview | Underi
     events = [entry.event for entry in history.entries if entry.event is not None]
     report = ProcessReport.of(choreography, state, events, context.clock.now())
     return SagaOverview(state, own, attempts_of(own), report, [], list(actions_on_process(report)), unattended=False)
-
-
-def put_back_until(context: LedgerContext, state: SagaState) -> datetime | None:
-    """Return when a worker may claim a saga again that one could not read; None if none put it back."""
-    if state.status not in (Status.RUNNING, Status.COMPENSATING) or state.in_flight:
-        return None
-    entry = next((entry for entry in context.backend.entries() if entry.saga_id == state.saga_id), None)
-    if entry is None or entry.worker_id is not None or entry.due_at is None:
-        return None
-    return entry.due_at if entry.due_at > context.clock.now() else None
 
 
 def attempts_of(events: Sequence[RecordedEvent]) -> list[Row]:

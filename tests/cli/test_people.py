@@ -6,9 +6,15 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall
+from sagaledger.infrastructure.ledger.ledger import Ledger
+
+from .approvals import APP
 from .shell import Shell, until
 
 APP_FILE = Path(__file__).with_name("approvals.py")
@@ -184,13 +190,32 @@ def test_a_saga_may_be_started_for_later(bank: Shell) -> None:
 
 def test_workers_are_listed_with_what_they_hold(bank: Shell) -> None:
     """And nobody is named when nobody works."""
-    assert bank.json("workers") == {"workers": []}
+    assert bank.json("workers") == {"workers": [], "put_back": []}
     bank.worker("--lease-seconds", "7")
 
     [found] = bank.json("workers")["workers"]
 
     assert (found["sagas"], found["lease"]) == (0, "held")
     assert str(found["pid"]) in bank("workers").stdout
+
+
+def test_sagas_that_a_worker_could_not_read_are_listed_beside_the_workers(bank: Shell) -> None:
+    """They are nobody's, and would wait unseen."""
+    begin(bank, 1)
+    with Ledger.open(bank.environment["SAGALEDGER_DB"], APP) as ledger:
+        started = ledger.history("payout-1")[0].event
+        newer = replace(ledger.context.codec.encode("payout-1", 2, started), topic="FromTheFuture")
+        ledger.backend.append(AppendCall(uuid4(), [Append([newer])]))
+    bank.worker()
+
+    until(lambda: bool(bank.json("workers")["put_back"]))
+
+    [put_back] = bank.json("workers")["put_back"]
+    assert (put_back["saga"], put_back["definition"], put_back["version"]) == ("payout-1", "payout", 1)
+    assert "'FromTheFuture' schema version 1 is not registered" in put_back["why"]
+    shown = bank("workers")
+    assert "payout-1" in shown.stdout
+    assert "1 saga put back for others, because a worker could not read it" in shown.stderr
 
 
 def test_definitions_tell_what_each_version_still_holds(bank: Shell) -> None:

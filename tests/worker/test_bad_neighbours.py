@@ -33,6 +33,7 @@ from sagaledger.infrastructure.event_store.codec import UnreadableEvent
 from sagaledger.infrastructure.event_store.event_row import STATE_BYTES_MAX
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.ledger.put_back_sagas import put_back_sagas
 from sagaledger.infrastructure.ledger.saga_overview import SagaOverview, saga_overview
 
 from .conftest import OpenLedger, play, until, worker_on
@@ -383,9 +384,11 @@ def test_what_a_worker_is_too_old_to_read_is_left_to_a_newer_one(open_ledger: Op
             overview = saga_overview(older.context, "bad-1")
             assert isinstance(overview, SagaOverview)
             assert overview.put_back_until is not None
+            assert [(each.saga_id, each.why) for each in put_back_sagas(older.context)] == [("bad-1", None)]
 
     play(with_older())
     assert _beside(newer, "bad-1")[0].status is Status.COMPLETED
+    assert put_back_sagas(newer.context) == []
 
 
 @pytest.mark.parametrize("error", ["AttributeError", "SystemExit"])
@@ -423,6 +426,9 @@ def test_a_saga_whose_own_events_cannot_be_read_is_put_back(open_ledger: OpenLed
                 await worker.outcome("good-broken")
             await until(lambda: [row.worker_id for row in ledger.backend.entries()] == [None])
             await _good_ones_end(worker)
+            [put_back] = put_back_sagas(ledger.context)
+            assert put_back.saga_id == "good-broken"
+            assert "good-broken version 2: " in (put_back.why or "")
 
     play(scene())
     [entry] = ledger.backend.entries()

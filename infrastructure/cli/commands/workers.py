@@ -1,31 +1,46 @@
-"""`workers`: the workers of a ledger."""
+"""`workers`: the workers of a ledger, and the sagas that they could not read."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 from ...ledger.freshness import list_workers
+from ...ledger.put_back_sagas import put_back_sagas
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.answer import answer, jsonable_row, say
 from ..output.remarks import no_worker
 from ..output.table import Table
+from ..output.text import counted
 from ..session import open_ledger
 
 COLUMNS = ("worker", "host", "pid", "sagas", "started_at", "lease_until", "lease")
+PUT_BACK_COLUMNS = ("saga", "definition", "version", "due_at", "why")
 
 
 def workers(*, options: Options = DEFAULTS) -> ExitCode:
-    """The workers that have a lease on this ledger, and how many sagas each holds now."""
+    """The workers that have a lease on this ledger, how many sagas each holds now, and the sagas that one could not
+    read and put back for others.
+    """
     with open_ledger(options) as ledger:
         found = list_workers(ledger.context)
+        put_back = put_back_sagas(ledger.context)
     now = datetime.now(UTC)
     rows = [
         (w.worker_id, w.host, w.pid, w.sagas, w.started_at, w.lease_until, "held" if w.lease_until > now else "run out")
         for w in found
     ]
-    documents = [jsonable_row(dict(zip(COLUMNS, row, strict=True))) for row in rows]
-    answer(options, {"workers": documents}, lambda: [Table(COLUMNS, rows)] if rows else [])
+    document = {
+        "workers": [jsonable_row(dict(zip(COLUMNS, row, strict=True))) for row in rows],
+        "put_back": [jsonable_row(dict(zip(PUT_BACK_COLUMNS, each, strict=True))) for each in put_back],
+    }
+    tables = ((COLUMNS, rows), (PUT_BACK_COLUMNS, put_back))
+    answer(options, document, lambda: [Table(columns, lines) for columns, lines in tables if lines])
     if not found:
         say(no_worker(options))
+    if put_back:
+        say(
+            f"{counted(len(put_back), 'saga')} put back for others, because a worker could not read it or what it "
+            "needs: run one that knows every event type; the log of the first says which it lacks"
+        )
     return ExitCode.OK

@@ -14,12 +14,12 @@ from uuid import uuid4
 from ...event_store.append_call import Append, AppendCall
 from ...event_store.event_log import EventLog
 from ...event_store.work_queue import QueueEntry
+from ...ledger.put_back_sagas import PUT_BACK_SECONDS_MAX
 from .lease import Lease
 
 log = logging.getLogger(__name__)
 
 PUT_BACK_SECONDS_MIN: Final = 1.0
-PUT_BACK_SECONDS_MAX: Final = 30.0
 REMEMBERED_MAX: Final = 10_000
 
 
