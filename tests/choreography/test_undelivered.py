@@ -65,13 +65,13 @@ def _on_stream(shop: Shop, nats: Nats, act: OnStream) -> None:
     asyncio.run(connect_and_act())
 
 
-def _run(shop: Shop, nats: Nats, until: Callable[[], bool], *, services: bool) -> None:
-    """Relay, and let the services consume if they are to, until a condition holds."""
+def _run(shop: Shop, nats: Nats, until: Callable[[], bool], *, instances: int = 1) -> None:
+    """Relay, and let so many instances of each service consume, until a condition holds."""
 
     async def run() -> None:
         stopping = asyncio.Event()
-        consumers = [NatsConsumer(shop.ledger, service, nats.url) for service in shop.ledger.app.services.values()]
-        runners = [OutboxRelay(shop.ledger, nats.url), *(consumers if services else [])]
+        services = [service for service in shop.ledger.app.services.values() for _ in range(instances)]
+        runners = [OutboxRelay(shop.ledger, nats.url), *(NatsConsumer(shop.ledger, s, nats.url) for s in services)]
         running = [asyncio.create_task(runner.run(stopping)) for runner in runners]
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not await asyncio.to_thread(until):
@@ -87,8 +87,8 @@ def _is_relayed(shop: Shop) -> bool:
     return log.consumer_position(f"relay:{stream_of(shop.ledger.context)}") == log.head().position
 
 
-def _is_completed(shop: Shop) -> bool:
-    return shop.ledger.state("order_flow-1").status is Status.COMPLETED
+def _is_completed(shop: Shop, orders: int = 1) -> bool:
+    return all(shop.ledger.state(f"order_flow-{n}").status is Status.COMPLETED for n in range(1, orders + 1))
 
 
 @pytest.mark.parametrize("lose", [_purge, _expire, _delete], ids=["purged", "expired", "deleted"])
@@ -97,11 +97,11 @@ def test_an_event_whose_message_the_broker_no_longer_has_is_handled(
 ) -> None:
     """The order ends, and the service says what the broker did not announce."""
     sqlite_shop.place(order("1"))
-    _run(sqlite_shop, nats, lambda: _is_relayed(sqlite_shop), services=False)
+    _run(sqlite_shop, nats, lambda: _is_relayed(sqlite_shop), instances=0)
     _on_stream(sqlite_shop, nats, lose)
 
     with caplog.at_level(logging.WARNING):
-        _run(sqlite_shop, nats, lambda: _is_completed(sqlite_shop), services=True)
+        _run(sqlite_shop, nats, lambda: _is_completed(sqlite_shop))
 
     [told] = caplog.messages
     assert "service inventory: events that the broker did not announce within 0.5 s are handled from the log: 1" in told
@@ -112,7 +112,7 @@ def test_an_event_whose_message_the_broker_no_longer_has_is_handled(
 def test_an_event_whose_message_id_somebody_else_used_is_handled(sqlite_shop: Shop, nats: Nats) -> None:
     """The broker drops the true messages as duplicates, and the services reject the ones that were sent before."""
     sqlite_shop.place(order("1"))
-    _run(sqlite_shop, nats, lambda: _is_relayed(sqlite_shop), services=False)
+    _run(sqlite_shop, nats, lambda: _is_relayed(sqlite_shop), instances=0)
     head = sqlite_shop.ledger.backend.head().position
 
     async def squat(jetstream: JetStreamContext, stream: str) -> None:
@@ -123,13 +123,29 @@ def test_an_event_whose_message_id_somebody_else_used_is_handled(sqlite_shop: Sh
 
     _on_stream(sqlite_shop, nats, squat)
 
-    _run(sqlite_shop, nats, lambda: _is_completed(sqlite_shop), services=True)
+    _run(sqlite_shop, nats, lambda: _is_completed(sqlite_shop))
 
 
 def test_an_event_whose_message_another_program_took_is_handled(sqlite_shop: Shop, nats: Nats) -> None:
     """A message that was acknowledged is not delivered again."""
     sqlite_shop.place(order("1"))
-    _run(sqlite_shop, nats, lambda: _is_relayed(sqlite_shop), services=False)
+    _run(sqlite_shop, nats, lambda: _is_relayed(sqlite_shop), instances=0)
     _on_stream(sqlite_shop, nats, _take)
 
-    _run(sqlite_shop, nats, lambda: _is_completed(sqlite_shop), services=True)
+    _run(sqlite_shop, nats, lambda: _is_completed(sqlite_shop))
+
+
+def test_two_instances_handle_undelivered_events_once(sqlite_shop: Shop, nats: Nats) -> None:
+    """Both read them from the log at the same time, while messages of other events arrive."""
+    orders = 20
+    sqlite_shop.place(*(order(str(number)) for number in range(1, orders // 2 + 1)))
+    _run(sqlite_shop, nats, lambda: _is_relayed(sqlite_shop), instances=0)
+    _on_stream(sqlite_shop, nats, _purge)
+    sqlite_shop.place(*(order(str(number)) for number in range(orders // 2 + 1, orders + 1)))
+
+    _run(sqlite_shop, nats, lambda: _is_completed(sqlite_shop, orders), instances=2)
+
+    sqlite_shop.follow()
+    [stock] = sqlite_shop.ledger.query("inventory", where={"sku": "sku1"}).rows
+    assert (stock["on_hand"], stock["shipped"]) == (100 - 2 * orders, 2 * orders)
+    assert sqlite_shop.ledger.query("findings").rows == []
