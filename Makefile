@@ -7,7 +7,7 @@ CHAOS_ARGS ?=
 # The tests start hundreds of commands: without its bytecode each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench chaos soak format clean
+.PHONY: demo test poolers check bench chaos soak format clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed  ## Real orders through their sagas, on a fresh SQLite file
@@ -15,6 +15,10 @@ demo: $(VENV)/.installed  ## Real orders through their sagas, on a fresh SQLite 
 
 test: $(VENV)/.test  ## Every test, on SQLite and on a PostgreSQL of its own
 	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+poolers: $(VENV)/.test  ## The ledger behind PgBouncer, which is installed where it is absent (Debian, as root)
+	command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || apt-get install --yes pgbouncer
+	$(BIN)/pytest -k "pooled or poolers" tests/event_store $(PYTEST_ARGS)
 
 check: $(VENV)/.check  ## Formatter, linter, types, import rules
 	$(BIN)/ruff format --check .

@@ -16,6 +16,8 @@ import pytest
 from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.connect import open_backend
 
+from .poolers import pgbouncer
+
 _SCHEMA_NUMBERS = count(1)
 
 
@@ -62,6 +64,27 @@ def postgres_url(postgres_server: str) -> str:
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute(psycopg.sql.SQL("CREATE SCHEMA {}").format(psycopg.sql.Identifier(schema)))
     return f"{postgres_server}&options={quote(f'-csearch_path={schema}')}"
+
+
+@pytest.fixture(scope="session")
+def pooler(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PgBouncer in front of the server, with `pool_mode = transaction`."""
+    with pgbouncer(postgres_server, tmp_path_factory.mktemp("pgbouncer")) as url:
+        yield url
+
+
+@pytest.fixture
+def pooled_url(postgres_server: str, pooler: str) -> str:
+    """The URL, behind PgBouncer, of an empty schema, to which the role in it leads."""
+    role = f"pooled_{next(_SCHEMA_NUMBERS)}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        for statement in (
+            "CREATE ROLE {} LOGIN",
+            "CREATE SCHEMA {0} AUTHORIZATION {0}",
+            "ALTER ROLE {0} SET search_path = {0}",
+        ):
+            connection.execute(psycopg.sql.SQL(statement).format(psycopg.sql.Identifier(role)))
+    return pooler.replace("postgres@", f"{role}@")
 
 
 @pytest.fixture

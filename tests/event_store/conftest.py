@@ -16,16 +16,20 @@ from sagaledger.infrastructure.event_store.work_queue import FencingToken, Queue
 
 from ..memory_backend.backend import MemoryBackend
 
+URLS = {"sqlite": "sqlite_url", "postgresql": "postgres_url", "pooled": "pooled_url"}
 SOME_TIME = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "memory"])
+@pytest.fixture(params=["sqlite", "postgresql", "pooled", "memory"])
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    """An empty ledger, once for each backend there is. A test that takes it needs nothing but the port."""
+    """An empty ledger, once for each backend there is, and for PostgreSQL behind PgBouncer.
+
+    A test that takes it needs nothing but the port.
+    """
     if request.param == "memory":
         yield MemoryBackend()
         return
-    url = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    url = request.getfixturevalue(URLS[request.param])
     backend = open_backend(url, create=True)
     yield backend
     backend.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import psycopg
@@ -35,6 +36,10 @@ class PostgresConnection(psycopg.Connection[tuple[Any, ...]]):
         self._transformer = Transformer(self)
         """Loads rows; it caches their loaders from one reply to the next."""
         self._process = os.getpid()
+        self._transaction_settings: str | None = None
+        """What every transaction sets for itself, because a pooler may run each in another session."""
+        self._unsent: tuple[str, Sequence[Parameter]] | None = None
+        """A statement that is sent when its reply is asked for."""
 
     @property
     def is_inherited(self) -> bool:
@@ -49,8 +54,14 @@ class PostgresConnection(psycopg.Connection[tuple[Any, ...]]):
             return super().wait(gen, *arguments, **options)
 
     def send(self, statement: str, parameters: Sequence[Parameter]) -> None:
-        """Send a statement, which is prepared the first time. Raises `psycopg.Error`."""
+        """Send a statement, which is prepared the first time. Raises `psycopg.Error`.
+
+        Through a pooler it is sent when its reply is asked for, in a transaction of its own, and not prepared.
+        """
         self._refuse_inherited()
+        if self._transaction_settings is not None:
+            self._unsent = (statement, parameters)
+            return
         name = self._statement_names.get(statement) or self._prepare(statement)
         formats, values = zip(*parameters, strict=True)
         self.pgconn.send_query_prepared(name, values, formats, BINARY)
@@ -59,6 +70,8 @@ class PostgresConnection(psycopg.Connection[tuple[Any, ...]]):
     @property
     def pending(self) -> int | None:
         """The file descriptor to wait on, as long as receiving would wait for the reply."""
+        if self._unsent is not None:
+            return None
         try:
             self.pgconn.consume_input()
         except psycopg.Error:
@@ -67,15 +80,46 @@ class PostgresConnection(psycopg.Connection[tuple[Any, ...]]):
 
     def receive_value(self) -> bytes | None:
         """Return the statement's only value, in the server's binary format. Raises `psycopg.Error`."""
-        return self._result(ExecStatus.TUPLES_OK).get_value(0, 0)
+        return self._reply().get_value(0, 0)
 
     def receive_rows(self) -> list[tuple[Any, ...]]:
         """Return the statement's rows. Raises `psycopg.Error`."""
-        result = self._result(ExecStatus.TUPLES_OK)
+        result = self._reply()
         self._transformer.set_pgresult(result)
         rows = self._transformer.load_rows(0, result.ntuples, tuple)
         self._transformer.set_pgresult(None)  # releases the result's memory
         return rows
+
+    def share_sessions(self, transaction_settings: str) -> None:
+        """Prepare nothing from now on, and set this in every transaction: others use the sessions too."""
+        self._transaction_settings = transaction_settings
+        self.prepare_threshold = None
+
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """A transaction with the settings that the ledger relies on."""
+        with self.transaction():
+            self.set_in_transaction()
+            yield
+
+    def for_one_statement(self) -> AbstractContextManager[None]:
+        """What a single statement needs: nothing in a session of its own, which has the settings."""
+        return nullcontext() if self._transaction_settings is None else self.begun()
+
+    def set_in_transaction(self) -> None:
+        """Set in the transaction that has just begun what its session does not have; this takes no snapshot."""
+        if self._transaction_settings is not None:
+            self.execute(self._transaction_settings)
+
+    def _reply(self) -> PGresult:
+        if self._unsent is None:
+            return self._result(ExecStatus.TUPLES_OK)
+        (statement, parameters), self._unsent = self._unsent, None
+        formats, values = zip(*parameters, strict=True)
+        with self.begun():
+            self.pgconn.send_query_params(statement.encode(), values, param_formats=formats, result_format=BINARY)
+            self.wait(generators.send(self.pgconn))
+            return self._result(ExecStatus.TUPLES_OK)
 
     def _refuse_inherited(self) -> None:
         if self.is_inherited:

@@ -87,7 +87,7 @@ class PostgresDatabase:
         """Return the rows of a named statement that only reads."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                with self._borrowed() as connection:
+                with self._borrowed() as connection, connection.for_one_statement():
                     return self._rows(connection.execute(SQL[name], parameters, binary=True))
             except psycopg.Error as error:
                 if attempt == _ATTEMPTS or not lost(error):
@@ -132,7 +132,7 @@ class PostgresDatabase:
             try:
                 with ExitStack() as stack:
                     connection = stack.enter_context(self._borrowed())
-                    stack.enter_context(connection.transaction())
+                    stack.enter_context(connection.begun())
                     return connection, stack.pop_all()
             except psycopg.Error as error:
                 if attempt == _ATTEMPTS or not lost(error):

@@ -23,6 +23,13 @@ _REFUSED_LOGIN: Final = re.compile(
 )
 """A refused login has no SQLSTATE on the client's side. In another language it counts as an outage, and is retried."""
 
+_REFUSED_BY_POOLER: Final = {
+    "unsupported startup parameter": "a pooler does not pass on the URL's options: leave them out, and let the "
+    "role have them (ALTER ROLE … SET search_path = …)",
+    "statement pooling mode": "the ledger needs transactions: let the pooler have pool_mode = transaction, or session",
+}
+"""The remedy for what PgBouncer refuses, by what it says: its errors have no SQLSTATE that tells them apart."""
+
 
 def lost(error: psycopg.Error) -> bool:
     """Return whether an error means that the connection is lost, and the reply with it."""
@@ -38,6 +45,9 @@ def explain(error: psycopg.Error, *, place: str, url: str) -> SagaledgerError:
         return DamagedLedger(f"{place} refuses what was to be written: {detail}")
     if isinstance(error, psycopg.DataError) or (error.sqlstate or "").startswith("54"):  # 54: a limit of the server
         return InvalidInput(f"a value cannot be stored in {place}: {detail}")
+    for refusal, remedy in _REFUSED_BY_POOLER.items():
+        if refusal in detail:
+            return PermanentlyUnavailable(f"{place} refuses ({detail}): {remedy}")
     match error.sqlstate:
         case None if _REFUSED_LOGIN.search(detail):
             return PermanentlyUnavailable(f"{place} refuses the connection ({detail}): correct the URL or the role")

@@ -1,13 +1,15 @@
-"""The session settings that a ledger relies on, whatever the role, the database, the environment or the URL say.
+"""The settings that a ledger relies on, whatever the role, the database, the environment or the URL say.
 
-They are set with `SET` when a connection is made, and not in the startup packet: a pooler such as PgBouncer refuses the
-parameters there that it does not know. Only `client_encoding` is in both, as psycopg encodes by it from the start.
+A session sets them once with `SET`, and not in the startup packet: a pooler such as PgBouncer refuses parameters there
+that it does not know. A pooler may run each transaction of a client in another session of the server, which other
+programs use too: behind one, every transaction sets them for itself with `SET LOCAL`, and nothing is prepared.
 """
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from psycopg import DataError, IsolationLevel, sql
 from psycopg.abc import Buffer
@@ -39,31 +41,40 @@ SET bytea_output = hex;
 SET extra_float_digits = 1;
 SET standard_conforming_strings = on;
 SET array_nulls = on;
--- An append must see what was committed while it waited for the head's lock.
-SET default_transaction_isolation = 'read committed';
-SET default_transaction_deferrable = off;
 SET lock_timeout = '10s';
 -- A rebuild or a verification takes as long as the log is, and folds between its statements.
 SET statement_timeout = 0;
 SET idle_in_transaction_session_timeout = 0;
 """
-_NO_TRANSACTION_TIMEOUT: Final = "SET transaction_timeout = 0"
+# An append must see what was committed while it waited for the head's lock. The driver begins each transaction with the
+# level that it needs; a statement outside of one has the session's.
+_SETTINGS_OF_A_SESSION: Final = """
+SET default_transaction_isolation = 'read committed';
+SET default_transaction_deferrable = off;
+"""
+_NO_TRANSACTION_TIMEOUT: Final = "SET transaction_timeout = 0;\n"
 _TRANSACTION_TIMEOUT_VERSION: Final = 17_00_00
-
 # A weaker setting could lose an acknowledged append; a stronger one is the administrator's choice.
-_DURABLE: Final = (
-    "SELECT set_config('synchronous_commit', "
-    "CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)"
-)
-# What a role or a database sets is a default for people. In the server's own configuration it fences off a demoted
-# primary or a full disk, and stays.
-_WRITABLE: Final = (
-    "SELECT set_config('default_transaction_read_only', 'off', false) FROM pg_catalog.pg_settings "
-    "WHERE name = 'default_transaction_read_only' AND source NOT IN ('configuration file', 'command line')"
-)
+_DURABLE: Final = "SET synchronous_commit = on;\n"
+_MORE_DURABLE: Final = "remote_apply"
+_WRITABLE: Final = "SET default_transaction_read_only = off;\n"
+_SEARCH_PATH: Final = sql.SQL("search_path = {}")
+# Another client of a pooler may have left its own in this session.
+_AS_THE_ROLE_HAS_IT: Final = "SET LOCAL search_path TO DEFAULT; SET LOCAL synchronous_commit TO DEFAULT"
+_SEARCH_PATH_OPTION: Final = re.compile(r"(?:-c\s*|--)search[_-]path=((?:\\.|\S)*)", re.DOTALL)
 _NEGATIVE: Final = 0x80
 """The first byte from which on a signed big-endian integer is negative."""
-_SEARCH_PATH: Final = "SELECT set_config('search_path', %s, false)"
+
+
+class _Server(NamedTuple):
+    """What a server says of the session that it gives to a connection (see `sql/queries/about_the_session.sql`)."""
+
+    process_id: int
+    schema: str | None
+    search_path: str
+    synchronous_commit: str
+    is_read_only_for_people: bool
+    is_standby: bool
 
 
 class BoundedTimestamptzLoader(TimestamptzBinaryLoader):
@@ -90,7 +101,8 @@ def prepare_session(connection: PostgresConnection, *, schema: str | None, place
     """Set what the ledger relies on, and lead the session to the ledger's schema, which is returned.
 
     Without a `schema` it is the one that the URL or the role leads to; None if that does not exist.
-    Raises `PermanentlyUnavailable` if the database cannot hold every character, and `psycopg.Error`.
+    Raises `PermanentlyUnavailable` if the database cannot hold every character, or a pooler leads to another schema
+    than the URL, and `psycopg.Error`.
     """
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
@@ -99,15 +111,44 @@ def prepare_session(connection: PostgresConnection, *, schema: str | None, place
             "create a database with ENCODING 'UTF8' (CREATE DATABASE ledger TEMPLATE template0 ENCODING 'UTF8')"
         )
     connection.adapters.register_loader("timestamptz", BoundedTimestamptzLoader)
+    # Set before the first SELECT: a standby takes no snapshot for a serializable transaction.
     connection.isolation_level = IsolationLevel.READ_COMMITTED
-    # No SELECT before this: it would take a snapshot, which a serializable default forbids on a standby.
-    connection.execute(_SETTINGS)
-    if connection.info.server_version >= _TRANSACTION_TIMEOUT_VERSION:
-        connection.execute(_NO_TRANSACTION_TIMEOUT)
-    if connection.info.parameter_status("default_transaction_read_only") != "off":
-        connection.execute(_WRITABLE)
-    connection.execute(_DURABLE)
-    schema = schema or connection.execute(SQL["current_schema"]).fetchall()[0][0]
-    if schema is not None:
-        connection.execute(_SEARCH_PATH, (sql.Identifier(schema).as_string(connection),))
+    with connection.transaction():
+        connection.execute(_AS_THE_ROLE_HAS_IT)
+        server = _Server(*connection.execute(SQL["about_the_session"]).fetchall()[0])
+    schema = schema or server.schema
+    settings = _settings(connection.info.server_version, server)
+    search_path = (
+        "search_path TO DEFAULT"
+        if schema is None
+        else _SEARCH_PATH.format(sql.Identifier(schema)).as_string(connection)
+    )
+    # A pooler invents the process id that it tells a client.
+    if server.process_id == connection.info.backend_pid:
+        writable = _WRITABLE if server.is_read_only_for_people else ""
+        connection.execute(_SETTINGS_OF_A_SESSION + writable + settings + "SET " + search_path)
+    else:
+        _refuse_another_schema(connection.info.options, server, place)
+        if server.is_read_only_for_people and not server.is_standby:
+            connection.read_only = False
+        connection.share_sessions(settings.replace("SET ", "SET LOCAL ") + "SET LOCAL " + search_path)
     return schema
+
+
+def _settings(server_version: int, server: _Server) -> str:
+    settings = _SETTINGS
+    if server_version >= _TRANSACTION_TIMEOUT_VERSION:
+        settings += _NO_TRANSACTION_TIMEOUT
+    if server.synchronous_commit != _MORE_DURABLE:
+        settings += _DURABLE
+    return settings
+
+
+def _refuse_another_schema(options: str, server: _Server, place: str) -> None:
+    """Raise `PermanentlyUnavailable` if a pooler left out the search path in the URL or in PGOPTIONS."""
+    wanted = _SEARCH_PATH_OPTION.findall(options)
+    if wanted and re.sub(r"\\(.)", r"\1", wanted[-1]) != server.search_path:
+        raise PermanentlyUnavailable(
+            f"the pooler of {place} leaves out the search_path in the URL's options: let the role have it "
+            "(ALTER ROLE … SET search_path = …), and leave the options out"
+        )

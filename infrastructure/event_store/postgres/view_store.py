@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from psycopg.errors import UndefinedTable
-from sqlalchemy import Connection, Table, create_engine, func, select
+from sqlalchemy import Connection, Table, create_engine, event, func, select
 from sqlalchemy.exc import NoSuchTableError, ProgrammingError
 from sqlalchemy.schema import DDL
 
@@ -41,6 +41,7 @@ class PostgresViewStore:
             isolation_level="READ COMMITTED",
             pool_pre_ping=True,  # the first query after a failover must not meet a connection that died with it
         )
+        event.listen(self._engine, "begin", _set_in_transaction)
         self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._place = place
         self.dialect = self._engine.dialect
@@ -72,3 +73,10 @@ class PostgresViewStore:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _set_in_transaction(connection: Connection) -> None:
+    """Set in the transaction what its session does not have, if that is a pooler's."""
+    driver_connection = connection.connection.driver_connection
+    if isinstance(driver_connection, PostgresConnection):
+        driver_connection.set_in_transaction()
