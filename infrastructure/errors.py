@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..domain.errors import DefinitionError, SagaledgerError
 
 
@@ -23,6 +25,10 @@ class DamagedLedger(SagaledgerError):
     def __init__(self, detail: str) -> None:
         super().__init__(f"the ledger is damaged: {detail}; `sagaledger verify` lists what was edited")
         self.detail = detail
+
+
+NEEDS_A_PERSON: Final = (PermanentlyUnavailable, NotALedger, DamagedLedger)
+"""What lasts until a person mends it: whoever works in the background ends with it, and does not try again."""
 
 
 class OutcomeUnknown(SagaledgerError):

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from datetime import datetime
-from threading import Event, Thread
 
 from ...domain.choreography.service import Service
-from ..errors import TimedOut, TooContended, Unavailable
+from ..errors import NEEDS_A_PERSON, TimedOut
 from ..ledger.context import HasContext
+from ..runtime.retrying_thread import RetryingThread
 from .process_log import ProcessLogReader
 from .subscription import Subscription
 
 IDLE_SECONDS_MAX = 0.5
 """How long the bus waits for events before it looks for dead letters that came due, and whether it is to stop."""
-BACKOFF_SECONDS_MIN = 0.1
-BACKOFF_SECONDS_MAX = 5.0
 
 _log = logging.getLogger("sagaledger.choreography")
 
@@ -31,8 +30,9 @@ class InProcessBus:
         process_logs = ProcessLogReader(context.backend)
         chosen = services or context.app.services.values()
         self._subscriptions = [Subscription(context, service, process_logs) for service in chosen]
-        self._stopping = Event()
-        self._thread: Thread | None = None
+        self._thread = RetryingThread(
+            "sagaledger-services", self._step, ends_at=NEEDS_A_PERSON, pauses="services pause", logger=_log
+        )
 
     def run_once(self) -> int:
         """Let each service take one step; returns how many events they moved on, 0 when all are idle.
@@ -61,31 +61,22 @@ class InProcessBus:
 
     def start(self) -> None:
         """Follow the log in a thread of its own until `stop`."""
-        if self._thread is None:
-            self._stopping.clear()
-            self._thread = Thread(target=self._run, name="sagaledger-services", daemon=True)
-            self._thread.start()
+        self._thread.start()
 
     def stop(self) -> None:
         """Finish the batch at hand and end the thread."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._thread.stop()
 
-    def _run(self) -> None:
-        backoff_seconds = 0.0
-        while not self._stopping.wait(backoff_seconds):
-            try:
-                if not self.run_once():
-                    self._wait(self._next_due())
-                backoff_seconds = 0.0
-            except (Unavailable, TooContended) as error:
-                backoff_seconds = _longer(backoff_seconds)
-                _log.warning("services pause for %.1f s: %s", backoff_seconds, error)
-            except Exception:  # noqa: BLE001  # supervised: it is logged, and the services go on
-                backoff_seconds = _longer(backoff_seconds)
-                _log.exception("services pause for %.1f s", backoff_seconds)
+    @property
+    def ended(self) -> Future[None]:
+        """Done when the thread has ended: with the error that ended it, if a person must mend that."""
+        return self._thread.ended
+
+    def _step(self) -> float:
+        """Let each service take one step, or wait for events. Returns for how many seconds to pause."""
+        if not self.run_once():
+            self._wait(self._next_due())
+        return 0.0
 
     def _next_due(self) -> datetime | None:
         times = (subscription.next_due() for subscription in self._subscriptions)
@@ -95,7 +86,3 @@ class InProcessBus:
         """Wait for new events, but not beyond the time at which a dead letter comes due."""
         seconds = IDLE_SECONDS_MAX if due is None else (due - self._clock.now()).total_seconds()
         self._backend.wait_beyond(self._backend.head().position, min(max(seconds, 0.0), IDLE_SECONDS_MAX))
-
-
-def _longer(seconds: float) -> float:
-    return min(max(seconds * 2, BACKOFF_SECONDS_MIN), BACKOFF_SECONDS_MAX)

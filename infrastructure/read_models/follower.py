@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import Future
 from datetime import datetime
-from threading import Condition, Event, Thread
+from threading import Condition
 from time import monotonic
 from typing import NamedTuple, Protocol
 
-from ..errors import Unavailable
+from ..errors import NEEDS_A_PERSON
 from ..event_store.event_log import EventLog
+from ..runtime.retrying_thread import RetryingThread
 from .checkpoints import Checkpoint
 from .standby import LOOK_SECONDS, Standby
 
@@ -24,8 +26,6 @@ share of the time, within the bounds above. A lone event after a pause is folded
 BACKLOG_SECONDS = 10.0
 """Views that are further behind than this catch up on old events, and `keep_up` does not wait for them."""
 LEAST_SECONDS = 0.001
-BACKOFF_SECONDS_MIN = 0.1
-BACKOFF_SECONDS_MAX = 5.0
 
 _logger = logging.getLogger("sagaledger.projector")
 
@@ -55,8 +55,14 @@ class Follower:
         self._log = log
         self._steps = steps
         self._standby = standby
-        self._stopping = Event()
-        self._thread: Thread | None = None
+        self._resumed = False
+        self._thread = RetryingThread(
+            "sagaledger-projector",
+            self._follow,
+            ends_at=NEEDS_A_PERSON,
+            pauses="views are not followed",
+            logger=_logger,
+        )
         self._caught_up = Condition()
         self._current_at: float | None = None
         """Everything that was in the log at this time is in the views, and more has come since. None while nothing has
@@ -64,19 +70,18 @@ class Follower:
 
     def start(self) -> None:
         """Start the thread, unless it runs; it first resumes the views that an event stopped."""
-        if self._thread is not None:
-            return
-        self._stopping.clear()
-        self._thread = Thread(target=self._follow, name="sagaledger-projector", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Finish the batch at hand, and end the thread."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._thread.stop()
+        self._resumed = False
         self._set_current(None)
+
+    @property
+    def ended(self) -> Future[None]:
+        """Done when the thread has ended; the error that a person must mend, if that ended it."""
+        return self._thread.ended
 
     def keep_up(self, lag_seconds_max: float, *, timeout_seconds: float) -> None:
         """Wait while the views are further behind than this, but no longer than the timeout.
@@ -97,26 +102,16 @@ class Follower:
             self._current_at = current_at
             self._caught_up.notify_all()
 
-    def _follow(self) -> None:
-        pause_seconds = 0.0
-        backoff_seconds = 0.0
-        resumed = False
-        while not self._stopping.wait(pause_seconds):
-            try:
-                if not resumed:
-                    self._steps.resume()
-                    resumed = True
-                pause_seconds = self._watch() if self._standby.watching else self._fold()
-                backoff_seconds = 0.0
-            except BaseException as error:  # the thread outlives every failure, and says what it was
-                self._set_current(None)
-                pause_seconds = backoff_seconds = _next_backoff(backoff_seconds)
-                _logger.warning(
-                    "views are not followed for %.1f s: %s",
-                    backoff_seconds,
-                    error,
-                    exc_info=None if isinstance(error, Unavailable) else error,
-                )
+    def _follow(self) -> float:
+        """Take one step. Returns for how many seconds to pause."""
+        try:
+            if not self._resumed:
+                self._steps.resume()
+                self._resumed = True
+            return self._watch() if self._standby.watching else self._fold()
+        except BaseException:
+            self._set_current(None)
+            raise
 
     def _fold(self) -> float:
         """Fold what there is, or wait for more. Returns for how many seconds to pause."""
@@ -152,7 +147,3 @@ def _pace(folding_seconds: float) -> float:
     """Return how long to let events gather after a batch that took so long."""
     pace_seconds = min(max(folding_seconds / PACE_SHARE, PACE_SECONDS_MIN), PACE_SECONDS_MAX)
     return max(pace_seconds - folding_seconds, 0.0)
-
-
-def _next_backoff(seconds: float) -> float:
-    return min(max(seconds * 2, BACKOFF_SECONDS_MIN), BACKOFF_SECONDS_MAX)

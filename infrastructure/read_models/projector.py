@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from concurrent.futures import Future
 from itertools import groupby
 from time import monotonic
 
@@ -62,6 +63,11 @@ class Projector:
     def stop(self) -> None:
         """Finish the batch at hand, and end the thread."""
         self._follower.stop()
+
+    @property
+    def ended(self) -> Future[None]:
+        """Done when the thread has ended: with the error that ended it, if a person must mend that."""
+        return self._follower.ended
 
     def keep_up(self, lag_seconds_max: float, *, timeout_seconds: float) -> None:
         """Wait while the views are further behind than this (see `Follower.keep_up`)."""

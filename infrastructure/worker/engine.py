@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from ..errors import NotALedger, OutcomeUnknown, PermanentlyUnavailable, SupersededWorker, Unavailable
+from ..errors import NEEDS_A_PERSON, NotALedger, OutcomeUnknown, SupersededWorker, Unavailable
 from ..ledger.context import LedgerContext
 from .coordination.contention import Contention
 from .coordination.lease import Lease
@@ -91,7 +91,7 @@ class Engine:
             log.warning("%s: it takes a new lease and starts afresh", superseded)
             self._lease.lose()
             self._group_commit.start_afresh()
-        except PermanentlyUnavailable:
+        except NEEDS_A_PERSON:
             raise
         except (Unavailable, OutcomeUnknown) as away:
             log.warning("%s (trying again)", away)

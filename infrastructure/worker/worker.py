@@ -24,6 +24,7 @@ from ..errors import SagaNotFound, Unavailable
 from ..event_store.stream_id import check_stream_id
 from ..ledger.context import HasContext
 from ..ledger.saga_start import SagaStart, Started
+from ..runtime.event_loop import wait_for_stop
 from ..runtime.user_code import contained
 from .coordination.reconciler import Reconciler
 from .engine import Engine
@@ -100,17 +101,14 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._close()
-        ended_by = self._ended.exception()
-        if kind is None and ended_by is not None:
-            raise ended_by
+        if kind is None:
+            self._ended.result()
+            if self._projector is not None:
+                self._projector.ended.result()
 
     async def run_until(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set. Raises the error that ended the engine, if it ends before."""
-        stopping = asyncio.ensure_future(stop.wait())
-        await asyncio.wait((stopping, self._ended), return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if self._ended.done():
-            self._ended.result()
+        """Work until `stop` is set. Raises the error that ended the engine or the projector, if one ends before."""
+        await wait_for_stop(stop, self._ended, *([] if self._projector is None else [self._projector.ended]))
 
     async def _close(self) -> None:
         """Begin nothing new, wait a while for running steps, record their outcomes, and release everything."""

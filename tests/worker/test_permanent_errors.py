@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 
 import psycopg
@@ -22,8 +23,8 @@ from .conftest import play, worker_on
 NUMBERS = count(1)
 
 
-@pytest.fixture
-def role(postgres_server: str, postgres_url: str) -> Iterator[str]:
+@contextmanager
+def role_in(postgres_server: str, postgres_url: str) -> Iterator[str]:
     """A role that may do everything in the ledger's schema."""
     name = f"working_{next(NUMBERS)}"
     grant = sql.SQL("GRANT ALL ON SCHEMA {} TO {}").format(
@@ -37,6 +38,12 @@ def role(postgres_server: str, postgres_url: str) -> Iterator[str]:
         connection.execute(sql.SQL("ALTER ROLE {} RENAME TO {}").format(*map(sql.Identifier, (name, f"{name}_"))))
         connection.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(sql.Identifier(f"{name}_")))
         connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(f"{name}_")))
+
+
+@pytest.fixture
+def role(postgres_server: str, postgres_url: str) -> Iterator[str]:
+    with role_in(postgres_server, postgres_url) as name:
+        yield name
 
 
 @pytest.mark.parametrize(
@@ -73,9 +80,7 @@ def test_a_role_that_may_log_in_no_longer_ends_the_worker(postgres_server: str, 
         async def scene() -> None:
             async with worker_on(ledger) as worker:
                 await worker.idle()
-                with psycopg.connect(postgres_server, autocommit=True) as connection:
-                    connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role)))
-                    _cut(connection, role)
+                lock_out(postgres_server, role)
                 await asyncio.sleep(30)
                 await worker.idle()
 
@@ -129,6 +134,13 @@ def test_each_kind_of_error_is_one_or_the_other(state: str, kind: type[Sagaledge
     error = psycopg.errors.lookup(state)("said the server") if state != "58030" else psycopg.errors.IoError("said")
 
     assert type(explain(error, place="db", url="postgresql://db")) is kind
+
+
+def lock_out(postgres_server: str, role: str) -> None:
+    """Let a role log in no longer, and cut its connections."""
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role)))
+        _cut(connection, role)
 
 
 def _cut(connection: psycopg.Connection, role: str) -> None:

@@ -16,6 +16,7 @@ from nats.js.client import JetStreamContext
 from ....domain.choreography.choreography import is_whole
 from ....domain.choreography.service import Service
 from ....domain.errors import SagaledgerError
+from ...errors import NEEDS_A_PERSON
 from ...ledger.context import HasContext
 from ...runtime.failpoints import awaiting_failpoint
 from .cloud_events import EventNotice, read, subject_of
@@ -48,7 +49,7 @@ class NatsConsumer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sagaledger-{service.name}")
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Consume until told to stop, through outages. Raises `BrokerUnavailable` if it never was connected."""
+        """Consume until told to stop, through outages. Raises what `work_through_outages` does."""
         try:
             await work_through_outages(f"service {self.service.name}", partial(self._consume, stopping), stopping)
         finally:
@@ -93,6 +94,8 @@ class NatsConsumer:
                 await self._reject(message, error)
         try:
             rejections: list[Rejection] = await self._in_thread(partial(self._inbox.receive, list(notices)))
+        except NEEDS_A_PERSON:  # the broker delivers them again to another instance, or after the next start
+            raise
         except Exception as error:  # noqa: BLE001  # supervised: it is logged, and the broker delivers them again
             trace = not isinstance(error, SagaledgerError)
             name, count = self.service.name, len(messages)

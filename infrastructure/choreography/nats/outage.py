@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from ...errors import OutcomeUnknown, Unavailable
+from ...errors import NEEDS_A_PERSON, OutcomeUnknown, Unavailable
 from .errors import BrokerUnavailable
 
 BACKOFF_SECONDS_MIN = 0.2
@@ -43,12 +43,14 @@ class Outage:
 async def work_through_outages(worker: str, work: Callable[[Outage], Awaitable[None]], stopping: asyncio.Event) -> None:
     """Do work until told to stop, and begin it again after each outage. `work` ends the outage once it is connected.
 
-    Raises `BrokerUnavailable` if the broker is down before the work was connected once.
+    Raises `BrokerUnavailable` if the broker is down before the work was connected once, and `errors.NEEDS_A_PERSON`.
     """
     outage = Outage(worker)
     while not stopping.is_set():
         try:
             await work(outage)
+        except NEEDS_A_PERSON:
+            raise
         except (Unavailable, OutcomeUnknown) as error:
             if isinstance(error, BrokerUnavailable) and not outage.worked_once:
                 raise

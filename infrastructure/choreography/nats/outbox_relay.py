@@ -54,7 +54,7 @@ class OutboxRelay:
         """The last sequence number of the broker's stream; a stream that is shorter has been lost."""
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Relay until told to stop, through outages. Raises `BrokerUnavailable` if it never was connected."""
+        """Relay until told to stop, through outages. Raises what `work_through_outages` does."""
         await work_through_outages("the relay", partial(self._relay, stopping), stopping)
 
     async def _relay(self, stopping: asyncio.Event, outage: Outage) -> None:

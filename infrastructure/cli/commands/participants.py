@@ -14,7 +14,7 @@ from ...choreography.service_status import ServiceStatus, service_statuses
 from ...errors import AppPartMissing, UnknownDefinition
 from ...ledger.freshness import head_position
 from ...ledger.ledger import Ledger
-from ...runtime.event_loop import run_async
+from ...runtime.event_loop import run_async, wait_for_stop
 from ...runtime.gc_tuning import tune_gc
 from .. import settings
 from ..exit_codes import ExitCode
@@ -99,9 +99,11 @@ async def _follow(ledger: Ledger, services: list[Service]) -> signal.Signals | N
     bus, projector = InProcessBus(ledger, services), ledger.projector()
     bus.start()
     projector.start()
-    await stop.event.wait()
-    await asyncio.to_thread(bus.stop)
-    await asyncio.to_thread(projector.stop)
+    try:
+        await wait_for_stop(stop.event, bus.ended, projector.ended)
+    finally:
+        await asyncio.to_thread(bus.stop)
+        await asyncio.to_thread(projector.stop)
     return stop.signal
 
 

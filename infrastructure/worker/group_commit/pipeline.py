@@ -6,7 +6,7 @@ import logging
 from collections.abc import Container, Iterator, Mapping
 from typing import TypeVar
 
-from ...errors import OutcomeUnknown, PermanentlyUnavailable, Unavailable
+from ...errors import NEEDS_A_PERSON, OutcomeUnknown, Unavailable
 from ...event_store.event_log import EventLog
 from ...runtime.clock import Clock
 from ..coordination.lease import Lease
@@ -89,7 +89,7 @@ class Pipeline:
         """Wait for the log's answer, appending the same call again while it does not come.
 
         Returns the outcome of each transition; nothing if no batch was sent. Raises `SupersededWorker`,
-        `PermanentlyUnavailable`, and `Unavailable` and `OutcomeUnknown` once it is giving up.
+        `errors.NEEDS_A_PERSON`, and `Unavailable` and `OutcomeUnknown` once it is giving up.
         """
         sent = self._sent
         if sent is None:
@@ -99,7 +99,7 @@ class Pipeline:
             try:
                 outcomes = sent.outcomes()
             except (Unavailable, OutcomeUnknown) as error:
-                if self.giving_up or isinstance(error, PermanentlyUnavailable):
+                if self.giving_up or isinstance(error, NEEDS_A_PERSON):
                     raise
                 log.warning("%s (trying again)", error)
                 self._clock.sleep(wait_seconds)
