@@ -12,6 +12,7 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
     Column,
@@ -20,13 +21,17 @@ from sqlalchemy import (
     Enum,
     Float,
     Integer,
+    LargeBinary,
     Numeric,
     SmallInteger,
     String,
+    Table,
     Time,
     Uuid,
 )
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from ..domain.errors import DefinitionError
 from .column_types import UtcDateTime
 
 NUL_SHOWN = "\N{SYMBOL FOR NULL}"
@@ -98,12 +103,32 @@ def rule_of(column: Column[Any]) -> ColumnRule | None:
         return ColumnRule(name, frozenset({bool, _NONE}), lambda _: True, _boolean(name))
     if isinstance(type_, UtcDateTime):
         return ColumnRule(name, frozenset({datetime, _NONE}), lambda _: True, _time(name))
+    if isinstance(type_, JSON):
+        return ColumnRule(name, frozenset({_NONE}), lambda _: True, _document(name))
     return None
 
 
 def takes_any_text(column: Column[Any]) -> bool:
     """Whether a column takes every text, of any length."""
     return isinstance(column.type, String) and not isinstance(column.type, Enum) and column.type.length is None
+
+
+def holds_json(column: Column[Any]) -> bool:
+    """Whether a column stores JSON, also behind a type of the user's own."""
+    return isinstance(_stored_type(column), JSON)
+
+
+def refuse_bytes(table: Table) -> None:
+    """Raises `DefinitionError` for a column of bytes: rows are sent to PostgreSQL as JSON, which has none."""
+    for column in table.columns:
+        if isinstance(_stored_type(column), LargeBinary):
+            raise DefinitionError(
+                f"projection {table.name!r} has the column {column.name!r} of type {column.type!r}: use text or JSON"
+            )
+
+
+def _stored_type(column: Column[Any]) -> TypeEngine[Any]:
+    return column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type
 
 
 def holds_immutable_values(column: Column[Any]) -> bool:
@@ -170,6 +195,31 @@ def _time(column: str) -> Callable[[Any], datetime]:
             raise _unfit(column, "a time (a datetime)", value)
         return value
 
+    return convert
+
+
+def _document(column: str) -> Callable[[Any], Any]:
+    def convert(value: Any) -> Any:
+        match value:
+            case None | bool() | int():
+                return value
+            case float():
+                return number(value)
+            case str():
+                return storable_text(str.__str__(value))
+            case list() | tuple():
+                return [convert(each) for each in value]
+            case dict():
+                return {name(key): convert(each) for key, each in value.items()}
+            case _:
+                raise _unfit(column, "JSON", value)
+
+    def name(key: Any) -> str:
+        if not isinstance(key, str):
+            raise TypeError(f"column {column!r} takes JSON, whose keys are text, not of type {type(key).__name__}")
+        return storable_text(str.__str__(key))
+
+    number = _number(column)
     return convert
 
 

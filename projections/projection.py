@@ -27,7 +27,7 @@ from sqlalchemy import Integer, String, Table
 from ..domain.errors import DefinitionError, SagaledgerError
 from ..domain.event import Event
 from ..domain.recorded_event import RecordedEvent
-from .column_values import holds_immutable_values, storable_text
+from .column_values import holds_immutable_values, refuse_bytes, storable_text
 from .keys import Key, KeyOf, KeyRules, RowsWhere, keys_by_first_value
 from .private_events import private
 
@@ -295,6 +295,7 @@ class Projection:
             )
         if not self.key_columns:
             raise DefinitionError(f"{where} needs a primary key in its table: it says which row an event touches")
+        refuse_bytes(self.table)
         for column in self.table.primary_key.columns:
             if not isinstance(column.type, String | Integer):
                 raise DefinitionError(

@@ -11,7 +11,7 @@ from sqlalchemy import Column, ColumnElement, Select, Table, and_, false, or_, s
 from ...domain.errors import InvalidInput
 from ...domain.instants import in_utc
 from ...projections.column_types import EVERY_ROW, INTERNAL
-from ...projections.column_values import storable_text
+from ...projections.column_values import holds_json, storable_text
 from ...projections.projection import Row
 
 ROWS_MAX = 10_000
@@ -80,6 +80,10 @@ def _column(table: Table, name: str) -> Column[Any]:
     columns = visible_columns(table)
     if name not in columns:
         raise InvalidInput(f"view {table.name!r} has no column {name!r}: it has {', '.join(columns)}")
+    if holds_json(columns[name]):
+        raise InvalidInput(
+            f"column {name!r} of view {table.name!r} holds JSON: a query neither filters nor orders by it"
+        )
     return columns[name]
 
 

@@ -32,7 +32,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
 from ...projections.column_types import UtcDateTime
-from ...projections.column_values import rule_of
+from ...projections.column_values import holds_json, rule_of
 from ...projections.keys import Key, RowsWhere
 from ...projections.projection import Change, Row
 
@@ -167,9 +167,12 @@ def _recordset(parameter: str, columns: Sequence[Column[Any]]) -> Select[Any]:
 def _processors(table: Table, dialect: Dialect) -> list[tuple[str, Callable[[Any], Any], bool]]:
     """Return the columns whose values must be converted: name, conversion, and whether its results are cacheable.
 
-    Equal values of our own types are interchangeable, which cannot be said of every type.
+    Equal values of our own types are interchangeable, which cannot be said of every type. JSON is sent as text, as
+    SQLite has it: PostgreSQL's driver would want an object of its own.
     """
-    found = ((column, column.type.dialect_impl(dialect).bind_processor(dialect)) for column in table.columns)
+    text = sqlite.dialect()
+    dialects = ((column, text if holds_json(column) else dialect) for column in table.columns)
+    found = ((column, column.type.dialect_impl(each).bind_processor(each)) for column, each in dialects)
     return [
         (column.name, processor, isinstance(column.type, UtcDateTime))
         for column, processor in found
