@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -23,17 +23,21 @@ if TYPE_CHECKING:
     from .conftest import Pen
 
 
+SOCKET = ".s.PGSQL.5432"
+
+
 class Proxy:
     """Between client and server, it can lose an append, or the reply to one, and then closes the connection."""
 
-    def __init__(self, server: Path, folder: Path) -> None:
+    def __init__(self, connect: Callable[[], socket.socket], folder: Path) -> None:
         self.folder = folder
         self.requests_to_lose = 0
         self.replies_to_lose = 0
+        self.reply = b"append_events"  # the column that the function returns
         self.is_open = True
-        self._server = server
+        self._connect = connect
         self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(folder / server.name))
+        self._listener.bind(str(folder / SOCKET))
         self._listener.listen()
         self._acceptor = Thread(target=self._accept)
         self._acceptor.start()
@@ -56,8 +60,7 @@ class Proxy:
                 client.close()
 
     def _serve(self, client: socket.socket) -> None:
-        with client, socket.socket(socket.AF_UNIX) as server:
-            server.connect(str(self._server))
+        with client, self._connect() as server:
             directions = (
                 Thread(target=self._forward, args=(client, server, self._loses_request)),
                 Thread(target=self._forward, args=(server, client, self._loses_reply)),
@@ -81,18 +84,30 @@ class Proxy:
         return lost
 
     def _loses_reply(self, data: bytes) -> bool:
-        lost = self.replies_to_lose > 0 and b"append_events" in data  # the column that the function returns
+        lost = self.replies_to_lose > 0 and self.reply in data
         self.replies_to_lose -= lost
         return lost
 
 
-@pytest.fixture
-def proxy(postgres_server: str) -> Iterator[Proxy]:
-    server = Path(str(conninfo_to_dict(postgres_server)["host"])) / ".s.PGSQL.5432"
+@contextmanager
+def proxy_of(connect: Callable[[], socket.socket]) -> Iterator[Proxy]:
     with tempfile.TemporaryDirectory(prefix="proxy-") as folder:  # short: a socket's path has 107 characters at most
-        proxy = Proxy(server, Path(folder))
+        proxy = Proxy(connect, Path(folder))
         yield proxy
         proxy.close()
+
+
+@pytest.fixture
+def proxy(postgres_server: str) -> Iterator[Proxy]:
+    path = Path(str(conninfo_to_dict(postgres_server)["host"])) / SOCKET
+
+    def connect() -> socket.socket:
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(str(path))
+        return server
+
+    with proxy_of(connect) as proxy:
+        yield proxy
 
 
 @pytest.fixture
@@ -123,6 +138,24 @@ def test_a_lost_reply_is_learned(through: PostgresStore, proxy: Proxy, pen: Pen)
     assert proxy.replies_to_lose == 0
     assert receipt.outcomes == [Appended(2, 2), Conflict("a", 1, 2), Appended(3, 3)]
     assert [(row.stream_id, row.version) for row in through.read(0, limit=9)] == [("a", 1), ("a", 2), ("b", 1)]
+
+
+def test_a_lost_commit_is_learned_through_a_pooler(pooled_url: str, pen: Pen) -> None:
+    """There the call is a transaction of several exchanges, and its commit is the one that counts."""
+    parameters = conninfo_to_dict(pooled_url)
+    address = (str(parameters["host"]), int(str(parameters["port"])))
+    with proxy_of(lambda: socket.create_connection(address)) as proxy:
+        url = f"postgresql://{parameters['user']}@/{parameters['dbname']}?host={proxy.folder}"
+        through = PostgresStore(url, create=True)
+        through.append(pen.call(pen.append("a", 1)))
+        proxy.reply, proxy.replies_to_lose = b"COMMIT\0", 1
+
+        receipt = through.append(pen.call(pen.append("a", 2), pen.append("a", 2)))
+
+        assert proxy.replies_to_lose == 0
+        assert receipt.outcomes == [Appended(2, 2), Conflict("a", 1, 2)]
+        assert [(row.stream_id, row.version) for row in through.read(0, limit=9)] == [("a", 1), ("a", 2)]
+        through.close()
 
 
 def test_a_lost_request_is_sent_again(through: PostgresStore, proxy: Proxy, pen: Pen) -> None:
