@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from ...domain.choreography.choreography import Choreography
-from ...domain.errors import CorruptEvent, PayloadTooLarge, SagaledgerError, UnknownEvent
+from ...domain.errors import CorruptEvent, NotSerialisable, PayloadTooLarge, SagaledgerError, UnknownEvent
 from ...domain.event import Event
 from ...domain.recorded_event import Meta, RecordedEvent
 from ..runtime.user_code import contained, is_interruption, shown
@@ -31,7 +31,10 @@ _decode_meta: Final = lru_cache(maxsize=4096)(msgspec.json.Decoder(Meta).decode)
 
 @lru_cache(maxsize=4096)
 def _meta_text(meta: Meta) -> str:
-    return _encode_meta(meta).decode()
+    try:
+        return _encode_meta(meta).decode()
+    except UnicodeEncodeError as error:
+        raise NotSerialisable(f"the meta of an event, such as its actor, cannot be written as JSON: {error}") from error
 
 
 @lru_cache(maxsize=4096)

@@ -35,6 +35,14 @@ def check_stream_id(stream_id: str, what: str) -> None:
         )
 
 
+def not_unicode(error: UnicodeEncodeError, place: str) -> InvalidInput:
+    """Return the error that a text with a lone surrogate means: no backend stores one, so nothing has such an id."""
+    return InvalidInput(
+        f"{_shown(error.object)} cannot be stored or found in {place}: U+{ord(error.object[error.start]):04X} is a "
+        "lone surrogate, which is no character"
+    )
+
+
 def _shown(stream_id: str) -> str:
     shown = ascii(stream_id[:_SHOWN_CHARACTERS])
     return shown if len(stream_id) <= _SHOWN_CHARACTERS else f"{shown}…"

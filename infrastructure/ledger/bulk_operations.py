@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Select, select
 from ...domain.errors import SagaledgerError
 from ...projections.saga.interventions import OPEN
 from ..errors import OutcomeUnknown, Unavailable
+from ..read_models.readable import readable
 from ..runtime.clock import SYSTEM_CLOCK, Clock
 from .context import LedgerContext
 
@@ -142,6 +143,7 @@ def _matching(
 
 
 def _selection(context: LedgerContext, view: str, statement: Select[Any], limit: int) -> BulkSelection:
-    with context.queries.snapshot(context.queries.projection(view)) as (connection, checkpoint):
+    snapshot = context.queries.snapshot(context.queries.projection(view))
+    with snapshot as (connection, checkpoint), readable(f"view {view}"):
         targets = [BulkTarget(*row) for row in connection.execute(statement.limit(limit + 1))]
     return BulkSelection(targets[:limit], checkpoint.position, more=len(targets) > limit)

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from ...domain.saga.definition import Definition
 from ...projections.saga.sagas import ENDED
+from ..read_models.readable import readable
 from .context import LedgerContext
 
 
@@ -64,9 +65,9 @@ def count_sagas(context: LedgerContext) -> DefinitionUsage:
         .group_by(row.definition, row.version)
     )
     counts: dict[tuple[str, int], tuple[int, int]] = {}
-    with context.queries.snapshot(sagas) as (connection, checkpoint):
+    with context.queries.snapshot(sagas) as (connection, checkpoint), readable(f"view {sagas.name}"):
         for name, version, unfinished, total in connection.execute(counted):
-            counts[name, version] = (unfinished, total)
+            counts[str(name), int(version)] = (unfinished, total)
     registered = {(definition.name, definition.version): definition for definition in context.app.definitions}
     recorded = context.backend.fingerprints()
     return DefinitionUsage(

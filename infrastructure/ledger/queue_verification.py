@@ -11,6 +11,7 @@ from datetime import timedelta
 from threading import Event
 from typing import Final
 
+from ...domain.errors import InvalidInput
 from ...domain.saga.evolve import rebuild
 from ...domain.saga.state import SagaState
 from ..event_store.codec import UnreadableEvent
@@ -50,13 +51,20 @@ def _look(
             continue
         if entry.worker_id is not None and entry.worker_id not in workers:
             yield saga_id, f"saga {saga_id!r} is held by {entry.worker_id!r}, which has no lease"
-        elif saga_id not in unfinished and not context.backend.stream(saga_id, upto=1):
+        elif saga_id not in unfinished and not _exists(context, saga_id):
             yield saga_id, f"saga {saga_id!r} has an entry, and the log has no such saga"
     wanted = unfinished.others_than(()) if suspects is None else [each for each in suspects if each in unfinished]
     for saga_id, state in _states(context, wanted):
         problem = _problem_of(context, unfinished, state, entries)
         if problem is not None:
             yield saga_id, problem
+
+
+def _exists(context: LedgerContext, saga_id: str) -> bool:
+    try:
+        return bool(context.backend.stream(saga_id, upto=1))
+    except InvalidInput:  # no text that an id can be: an edit put it in
+        return False
 
 
 def _problem_of(

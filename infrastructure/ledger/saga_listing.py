@@ -10,6 +10,7 @@ from ...domain.errors import InvalidInput
 from ...projections.projection import Row
 from ..event_store.start_requests import StartRequest
 from ..read_models.filter import Filter, select_rows
+from ..read_models.readable import readable
 from .context import LedgerContext
 
 
@@ -83,7 +84,7 @@ def list_sagas(context: LedgerContext, wanted: SagaFilter, *, limit: int, after:
         selected = selected.where(columns.started_at < wanted.started_before)
     if wanted.stalled_at is not None:
         selected = selected.where(columns.stalls_at < wanted.stalled_at)
-    with context.queries.snapshot(sagas) as (connection, checkpoint):
+    with context.queries.snapshot(sagas) as (connection, checkpoint), readable(f"view {sagas.name}"):
         rows = [dict(row) for row in connection.execute(selected).mappings()]
     head = max(context.backend.head().position, checkpoint.position)
     last = SagaCursor(rows[-1]["started_at"], rows[-1]["saga_id"]) if len(rows) == limit else None

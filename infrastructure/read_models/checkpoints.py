@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -32,6 +33,8 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from ...projections.column_types import UtcDateTime
 from ...projections.column_values import storable_text
+from ..errors import DamagedLedger
+from .readable import readable
 
 LIVE = "live"
 """The generation follows the log, and its table has the view's name."""
@@ -111,8 +114,7 @@ def exist(connection: Connection) -> bool:
 
 def read_all(connection: Connection) -> list[Checkpoint]:
     """Return the checkpoints of every generation of every view, by name and generation."""
-    rows = connection.execute(select(PROJECTIONS).order_by(PROJECTIONS.c.name, PROJECTIONS.c.generation))
-    return [Checkpoint(*row) for row in rows]
+    return _read(connection, select(PROJECTIONS).order_by(PROJECTIONS.c.name, PROJECTIONS.c.generation))
 
 
 def read_current(connection: Connection) -> dict[str, Checkpoint]:
@@ -131,8 +133,15 @@ def building(connection: Connection, name: str) -> Checkpoint | None:
 
 
 def _one(connection: Connection, name: str, which: Any) -> Checkpoint | None:
-    row = connection.execute(select(PROJECTIONS).where(PROJECTIONS.c.name == name, which)).one_or_none()
-    return None if row is None else Checkpoint(*row)
+    found = _read(connection, select(PROJECTIONS).where(PROJECTIONS.c.name == name, which))
+    if len(found) > 1:
+        raise DamagedLedger(f"table {PROJECTIONS.name} has {len(found)} generations of view {name} where one can be")
+    return found[0] if found else None
+
+
+def _read(connection: Connection, statement: Any) -> list[Checkpoint]:
+    with readable(f"table {PROJECTIONS.name}"):
+        return [msgspec.convert(tuple(row), Checkpoint) for row in connection.execute(statement)]
 
 
 def lock(connection: Connection, names: list[str]) -> list[Checkpoint]:
@@ -146,7 +155,7 @@ def lock(connection: Connection, names: list[str]) -> list[Checkpoint]:
         .order_by(PROJECTIONS.c.name, PROJECTIONS.c.generation)
         .with_for_update()
     )
-    return [Checkpoint(*row) for row in connection.execute(statement)]
+    return _read(connection, statement)
 
 
 def add(connection: Connection, name: str, generation: int, version: int, status: str) -> Checkpoint:
@@ -205,7 +214,8 @@ def position_at(connection: Connection, name: str, instant: datetime) -> int:
         .order_by(JOURNAL.c.committed_at.desc(), JOURNAL.c.to_position.desc())
         .limit(1)
     )
-    return connection.execute(latest).scalar() or 0
+    with readable(f"table {JOURNAL.name}"):
+        return msgspec.convert(connection.execute(latest).scalar() or 0, int)
 
 
 def now(connection: Connection) -> datetime:

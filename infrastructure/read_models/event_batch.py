@@ -9,7 +9,7 @@ from ...domain.choreography.derived_saga import DERIVED_EVENTS
 from ...domain.errors import SagaledgerError
 from ...domain.recorded_event import RecordedEvent
 from ...projections.projection import PoisonEvent, Projection, describe, is_interruption
-from ..errors import Unavailable
+from ..errors import DamagedLedger, Unavailable
 from ..event_store.codec import Codec, UnreadableEvent
 from ..event_store.event_log import EventLog
 from ..event_store.event_row import STATE_BYTES_MAX, StoredRow
@@ -99,8 +99,13 @@ class EventBatchReader:
         self._limit = min(events_max, max(bytes_max // STATE_BYTES_MAX, 1))  # so many fit, however large they are
 
     def read(self, after: int, upto: int) -> EventBatch:
-        """Read the next batch beyond a position; it ends at `upto` at the latest."""
+        """Read the next batch beyond a position; it ends at `upto`, a position of the log, at the latest.
+
+        Raises `DamagedLedger` if there is no event up to there.
+        """
         rows = self._bounded(self._log.read(after, limit=min(self._limit, max(upto - after, 1)), upto=upto))
+        if not rows and upto > after:  # or whoever reads on to the head would do so for ever
+            raise DamagedLedger(f"the log has no event after position {after}, and its head is at {upto} or beyond")
         events: list[RecordedEvent] = []
         unreadable: list[UnreadableInBatch] = []
         deriver = self._deriver

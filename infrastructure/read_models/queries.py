@@ -18,12 +18,13 @@ from sqlalchemy.exc import NoSuchTableError
 
 from ...domain.errors import InvalidInput
 from ...projections.projection import Projection, Row
-from ..errors import TimedOut, WrongState
+from ..errors import DamagedLedger, TimedOut, WrongState
 from ..event_store.backend import Backend
 from ..event_store.instants import checked_in_utc
 from . import checkpoints
 from .checkpoints import ABSENT, BUILDING, Checkpoint, absent
 from .filter import Filter, select_rows, visible_columns
+from .readable import readable
 from .recorded_views import reflect
 from .scratch_view import empty_tables
 from .tables import version_mismatch
@@ -85,14 +86,16 @@ class Queries:
         `wait_for`: a position that the rows must include, such as that of the caller's own append.
 
         Raises `InvalidInput` for a view, a column or a value that does not exist, `TimedOut` when the view does not
-        reach the position in time, `WrongState` when it must be rebuilt first, and `Unavailable`.
+        reach the position in time, `WrongState` when it must be rebuilt first, `DamagedLedger` for a row that cannot be
+        read, and `Unavailable`.
         """
         table, version = self._table_and_version(view)
         statement = select_rows(table, Filter(where or {}, order, limit, after))
         if wait_for is not None:
             self.wait_for(view, wait_for, timeout_seconds)
         with self._snapshot(table, version) as (connection, checkpoint):
-            rows = [dict(row) for row in connection.execute(statement).mappings()]
+            with readable(f"view {view}"):
+                rows = [dict(row) for row in connection.execute(statement).mappings()]
             now = checkpoints.now(connection)
         return self._result(checkpoint, rows, now)
 
@@ -203,8 +206,10 @@ class Queries:
         head = max(self._backend.head().position, position)
         lag_seconds = 0.0
         if head > position:
-            first_behind = self._backend.read(position, limit=1)[0]
-            lag_seconds = max((now - first_behind.recorded_at).total_seconds(), 0.0)
+            behind = self._backend.read(position, limit=1)
+            if not behind:
+                raise DamagedLedger(f"the log has no event after position {position}, and its head is at {head}")
+            lag_seconds = max((now - behind[0].recorded_at).total_seconds(), 0.0)
         return QueryResult(checkpoint.name, position, head, head - position, lag_seconds, rows)
 
 

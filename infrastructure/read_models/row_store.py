@@ -35,6 +35,7 @@ from ...projections.column_types import UtcDateTime
 from ...projections.column_values import holds_json, rule_of
 from ...projections.keys import Key, RowsWhere
 from ...projections.projection import Change, Row
+from .readable import readable
 
 KEYS_MAX = 5_000
 """The most keys that one statement carries."""
@@ -57,14 +58,14 @@ class RowStore:
         self._delete = delete(table).where(self._among(self._key))
 
     def load(self, connection: Connection, keys: Iterable[Key]) -> dict[Key, Row]:
-        """Return the rows that these keys have, by key."""
+        """Return the rows that these keys have, by key. Raises `DamagedLedger` for one that cannot be read."""
         rows: dict[Key, Row] = {}
         for chunk in _chunks(list(keys), KEYS_MAX):
-            rows |= self._found(connection, self._select, self._parameters(self._key, chunk))
+            rows |= self._found(connection, self._select, self._key, chunk)
         return rows
 
     def load_where(self, connection: Connection, wanted: Iterable[RowsWhere]) -> dict[Key, Row]:
-        """Return the rows that these mean, by key."""
+        """Return the rows that these mean, by key. Raises as `load` does."""
         by_column: dict[str, list[Key]] = {}
         for each in wanted:
             by_column.setdefault(each.column, []).append((each.first, each.value))
@@ -73,13 +74,16 @@ class RowStore:
             columns = (self._key[0], self.table.columns[name])
             statement = select(self.table).where(self._among(columns))
             for chunk in _chunks(values, KEYS_MAX):
-                rows |= self._found(connection, statement, self._parameters(columns, chunk))
+                rows |= self._found(connection, statement, columns, chunk)
         return rows
 
-    def _found(self, connection: Connection, statement: Select[Any], parameters: dict[str, Any]) -> dict[Key, Row]:
+    def _found(
+        self, connection: Connection, statement: Select[Any], columns: Sequence[Column[Any]], wanted: Sequence[Key]
+    ) -> dict[Key, Row]:
+        with readable(f"view {self.table.name}"):
+            found = connection.execute(statement, self._parameters(columns, wanted)).all()
         return {
-            tuple([values[at] for at in self._key_at]): dict(zip(self.columns, values, strict=True))
-            for values in connection.execute(statement, parameters).all()
+            tuple([values[at] for at in self._key_at]): dict(zip(self.columns, values, strict=True)) for values in found
         }
 
     def write(self, connection: Connection, change: Change) -> None:

@@ -15,7 +15,6 @@ from typing import Self
 from sqlalchemy import Connection, Table
 from sqlalchemy.schema import CreateTable
 
-from ...domain.errors import InvalidInput
 from ...projections.projection import Change, PoisonEvent, Projection, Row, describe
 from ..event_store.codec import Codec
 from ..event_store.event_log import EventLog
@@ -51,12 +50,13 @@ class ScratchView:
         self._store.close()
 
     def fold_to(self, position: int, progress: ReportProgress | None = None) -> None:
-        """Fold on, up to a position of the log. Raises `PoisonEvent` at an event that cannot be folded."""
+        """Fold on, up to a position of the log. Raises `PoisonEvent` at an event that cannot be folded.
+
+        Raises `DamagedLedger` if the log has not all of these events.
+        """
         view = View(self._projection, self.table)
         while self.position < position:
             batch = self._reader.read(self.position, position)
-            if batch.upto == self.position:
-                raise InvalidInput(f"the log ends at position {batch.upto}, before {position}")
             with self._store.writing() as connection:
                 folded = fold(connection, view, batch)
                 if folded.poison is not None:

@@ -13,6 +13,7 @@ from ...domain.saga.state import Status
 from ...domain.shop import IMPORT_JOB, Order, Return, fulfil_order, import_key, return_goods
 from ...domain.shop.services import place
 from ..ledger.ledger import Ledger
+from ..read_models.readable import readable
 from .invoices_in_conflict import InvoiceInConflict
 from .order_import import OrderFile
 from .run_options import Style
@@ -81,4 +82,6 @@ def saga_id_of(invoice: Order | Return, style: Style) -> str:
 def _rows(connection: Any, table: Any, saga_ids: list[str]) -> Iterator[tuple[str, datetime | None]]:
     for first in range(0, len(saga_ids), IDS_MAX):
         wanted = table.c.saga_id.in_(saga_ids[first : first + IDS_MAX])
-        yield from connection.execute(select(table.c.status, table.c.ended_at).where(wanted))
+        with readable(f"view {table.name}"):
+            found = connection.execute(select(table.c.status, table.c.ended_at).where(wanted)).all()
+        yield from found

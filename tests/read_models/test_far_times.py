@@ -135,16 +135,14 @@ def test_every_command_that_reads_them_answers(
     if url.startswith("postgres"):
         pytest.skip("the commands read both databases through the same code")
     _write_saga(log, FIRST, LAST)
+    log.record_fingerprint("far", 1, "f")  # as the saga's start does, and `verify` expects
     make_projector(*SAGA_PROJECTIONS).catch_up()
     log.close()
 
     code = run([*words, *json, "--db", url])
 
     said: Any = capsys.readouterr()
-    if words[0] == "verify":  # it finds that no definition and no entry of the work queue was written with the saga
-        assert code == ExitCode.VERIFICATION_FAILED, said.err
-    else:
-        assert code == ExitCode.OK, said.err
+    assert code == ExitCode.OK, said.out + said.err
     if words[0] == "show":
         assert "0001-01-01T00:00:00" in said.out
 

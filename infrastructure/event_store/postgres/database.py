@@ -19,6 +19,7 @@ from ...errors import DamagedLedger, NotALedger, PermanentlyUnavailable
 from ..redaction import redacted
 from ..schema_version import check_version
 from ..sql_files import migrations, queries, schema_version
+from ..stream_id import not_unicode
 from .connection import PostgresConnection, connect
 from .pool import Pool
 from .server_errors import explain, lost
@@ -92,6 +93,8 @@ class PostgresDatabase:
             except psycopg.Error as error:
                 if attempt == _ATTEMPTS or not lost(error):
                     raise self.explain(error) from error
+            except UnicodeEncodeError as error:
+                raise not_unicode(error, self.description) from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def fetch_ahead(self, name: str, columns: Sequence[Sequence[str]]) -> Iterator[list[FetchedRow]]:
@@ -146,6 +149,8 @@ class PostgresDatabase:
             yield
         except psycopg.Error as error:
             raise self.explain(error) from error
+        except UnicodeEncodeError as error:
+            raise not_unicode(error, self.description) from error
 
     @contextmanager
     def _borrowed(self, pool: Pool | None = None) -> Iterator[PostgresConnection]:

@@ -20,6 +20,7 @@ from ...errors import DamagedLedger, NotALedger, OutcomeUnknown, PermanentlyUnav
 from ..forking import leave_to_parent, on_fork
 from ..schema_version import check_version
 from ..sql_files import migrations, queries, schema_version
+from ..stream_id import not_unicode
 from .ledger_file import LedgerFile
 from .quiescence import using_sqlite, was_at_rest
 
@@ -135,6 +136,8 @@ class SqliteDatabase:
             yield
         except sqlite3.Error as error:
             raise self._explain(error) from error
+        except UnicodeEncodeError as error:
+            raise not_unicode(error, str(self.path)) from error
 
     def _retry_busy(self, attempt: Callable[[], object]) -> None:
         deadline = time.monotonic() + self._busy_seconds
