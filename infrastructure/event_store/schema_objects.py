@@ -1,18 +1,22 @@
 """The objects of a ledger's schema: those that its migrations create, compared with those that the database has.
 
 A migration says what it creates; its text is the reference. The text of triggers is compared, and that of the functions
-which a migration creates with `OR REPLACE`: earlier ones may have been written with other comments.
+which a migration creates with `OR REPLACE`: earlier ones may have been written with other comments. An object that
+somebody added is not looked for.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from .sql_files import migrations, schema_version
 
-_TABLE: Final = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
+_TABLE: Final = re.compile(r"^CREATE TABLE (\w+) \((.*?)^\)", re.MULTILINE | re.DOTALL)
+_PRIMARY_KEY: Final = re.compile(r"\bPRIMARY KEY\b")
+_KEY: Final = re.compile(r"^ +UNIQUE \(([\w, ]+)\)|^ +(\w+) .*\bUNIQUE\b", re.MULTILINE)
+_CHECK: Final = re.compile(r"^ +(\w+) .*\bCHECK\b", re.MULTILINE)
 _INDEX: Final = re.compile(r"^CREATE INDEX (\w+)", re.MULTILINE)
 _CONSTRAINT: Final = re.compile(r"\bADD CONSTRAINT (\w+)")
 _TRIGGER: Final = re.compile(r"^CREATE TRIGGER (\w+).*?(?:\bEND|\(\))(?=;)", re.MULTILINE | re.DOTALL)
@@ -35,9 +39,21 @@ def declared(dialect: str, version: int) -> SchemaObjects:
     """Return what the migrations of a dialect create up to a version."""
     script = "\n".join(migration.sql for migration in migrations(dialect) if migration.version <= version)
     names = {found[1] for pattern in (_TABLE, _INDEX, _CONSTRAINT) for found in pattern.finditer(script)}
+    if dialect == "postgres":
+        names |= {name for table in _TABLE.finditer(script) for name in _constraints(table[1], table[2])}
     texts = {found[1]: _collapsed(found[0]) for found in _TRIGGER.finditer(script)}
     texts |= {found[1]: _collapsed(found[2]) for found in _FUNCTION.finditer(script)}
     return SchemaObjects(frozenset(names), texts)
+
+
+def _constraints(table: str, columns: str) -> Iterator[str]:
+    """Yield the names that PostgreSQL gives the keys and checks of a table. SQLite cannot drop one from a table."""
+    if _PRIMARY_KEY.search(columns):
+        yield f"{table}_pkey"
+    for key in _KEY.finditer(columns):
+        yield "_".join([table, *(key[1] or key[2]).split(", "), "key"])
+    for check in _CHECK.finditer(columns):
+        yield f"{table}_{check[1]}_check"
 
 
 def schema_objects(rows: Iterable[tuple[str, str | None]]) -> SchemaObjects:

@@ -249,6 +249,24 @@ def test_verify_names_an_altered_trigger(url: str, written: Backend) -> None:
     assert [problem.problem for problem in verify(written).problems] == expected
 
 
+def test_verify_names_every_dropped_key_and_check(postgres_url: str) -> None:
+    """Those that PostgreSQL's catalogue has for the tables of the log and its working tables."""
+    open_backend(postgres_url, create=True).close()
+    with psycopg.connect(postgres_url, autocommit=True) as server:
+        constraints = server.execute(
+            "SELECT conrelid::regclass::text, conname::text FROM pg_constraint WHERE contype IN ('p', 'u', 'c') "
+            "AND connamespace = current_schema()::regnamespace AND conrelid <> 'sagaledger_schema'::regclass"
+        ).fetchall()
+    assert ("events", "events_stream_id_version_key") in constraints
+    edit_openly(postgres_url, *(f"ALTER TABLE {table} DROP CONSTRAINT {name}" for table, name in constraints))
+
+    log = open_backend(postgres_url)
+
+    problems = [problem.problem for problem in verify(log).problems]
+    log.close()
+    assert problems == [f"{name} is missing from the schema" for name in sorted(name for _, name in constraints)]
+
+
 def test_an_append_is_never_recorded_before_the_one_in_front_of_it(url: str, written: Backend, pen: Pen) -> None:
     """When the clock went back since, the time stays where it was until the clock is there again."""
     ahead = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
