@@ -94,15 +94,16 @@ def _header(lines: Iterator[FileLine], path: Path, separator: str) -> list[str]:
     place = f"{path}, line {line.number}"
     if line.problem is not None:
         raise OrderFileError(f"{place}: {line.problem}")
+    if separator not in line.text:
+        for other in SEPARATORS.values():
+            if line.text.count(other) >= len(COLUMNS) - 1:
+                raise OrderFileError(f"{place}: {_other_separator(other, separator)}")
     try:
         columns = [column.strip() for column in _split(line.text, separator=separator)]
     except LineRejected as rejected:
         raise OrderFileError(f"{place}: the header cannot be read: {rejected}") from rejected
     if sorted(columns) == sorted(COLUMNS):
         return columns
-    for other in SEPARATORS.values():
-        if len(columns) == 1 and line.text.count(other) >= len(COLUMNS) - 1:
-            raise OrderFileError(f"{place}: {_other_separator(other, separator)}")
     raise OrderFileError(f"{place}: {_wrong_columns(columns)}: it must name exactly {','.join(COLUMNS)}")
 
 

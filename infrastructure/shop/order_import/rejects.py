@@ -14,8 +14,9 @@ from .order_file import RejectedLine
 
 COLUMNS = ("line", "reason", "content")
 HEADER = f"{','.join(COLUMNS)}\r\n".encode()
-FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "'")
-"""A cell that begins so is written with an apostrophe before it, because spreadsheets run formulas."""
+FORMULA_MARKS = (*"=+-@\t\r\n'", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""A cell that begins so is written with an apostrophe before it, because spreadsheets run formulas; some take
+the wide signs of Chinese and Japanese for the same."""
 
 
 def check_rejects_file(path: Path, *, used: Iterable[Path]) -> None:

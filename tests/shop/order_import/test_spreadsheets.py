@@ -18,12 +18,24 @@ def read(folder: Path, *lines: str, name: str = "orders.csv", separator: str = "
     return read_file(folder / name, separator)
 
 
-@pytest.mark.parametrize("number", ["5.36E+05", "5,36E+05", "5.36e5", "536E3", "5E+05", "536365.0", "536365.", "NaN"])
+@pytest.mark.parametrize(
+    "number",
+    ["5.36E+05", "5,36E+05", ".536E+6", "5.36e5", "536E3", "5E+05", "536365.0", "536365.", "=536365", "'536365"],
+)
 @pytest.mark.parametrize("column", ["536365", "17850"])
 def test_a_name_that_became_a_number_is_rejected(tmp_path: Path, number: str, column: str) -> None:
     """An invoice's number and a customer's: different ones may have become the same."""
     intake = read(tmp_path, HEADER, GOOD.replace(column, f'"{number}"'))
     assert (intake.invoices, intake.lines_rejected) == ((), 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["NaN", "NA", "N/A", "#N/A N/A", "\\N", "(null)", "undefined", "1.#IND", "####", "#CALC!"]
+)
+def test_what_stands_for_a_missing_value_is_no_name(tmp_path: Path, text: str) -> None:
+    """Or the orders of all customers without a number would be those of one; NA may be a country."""
+    intake = read(tmp_path, HEADER, GOOD.replace("17850", text), GOOD.replace("United Kingdom", "NA"))
+    assert [(reject.line, "missing value" in reject.reason) for reject in intake.rejects] == [(2, True)]
 
 
 @pytest.mark.parametrize("code", ["79E1", "85123E", "15056P"])
@@ -74,11 +86,12 @@ def test_the_dates_of_a_file_are_read_in_one_order(tmp_path: Path, dates: tuple[
 
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
 @pytest.mark.parametrize("hint", ["", "sep={}\n", '"sep={}"\n'])
-def test_another_separator_is_named_and_can_be_given(tmp_path: Path, separator: str, hint: str) -> None:
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_another_separator_is_named_and_can_be_given(tmp_path: Path, separator: str, hint: str, quote: str) -> None:
     """The file is not read with a separator that nobody gave; with a semicolon, prices have a decimal comma."""
     price = "2,55" if separator == ";" else "2.55"
     lines = (
-        f"{hint.format(separator)}{HEADER.replace(',', separator)}",
+        f"{hint.format(separator)}{quote}{HEADER.replace(',', f'{quote}{separator}{quote}')}{quote}",
         GOOD.replace(",", separator).replace("2.55", price),
     )
     with pytest.raises(OrderFileError, match=r"are separated by .*--separator"):
@@ -88,10 +101,12 @@ def test_another_separator_is_named_and_can_be_given(tmp_path: Path, separator: 
     assert [line.amount_minor for line in order.lines] == [1530]
 
 
-def test_a_price_with_a_thousands_separator_is_rejected(tmp_path: Path) -> None:
-    """Where the decimal sign may be a comma, 1.234 may be more than a thousand."""
-    lines = (HEADER.replace(",", ";"), GOOD.replace(",", ";").replace("2.55", "1.234"))
-    assert "thousands" in read(tmp_path, *lines, separator=";").rejects[0].reason
+@pytest.mark.parametrize("price", ["1.234", "1,234", "12.345.678"])
+def test_a_price_with_a_thousands_separator_is_rejected(tmp_path: Path, price: str) -> None:
+    """Where the decimal sign may be a comma, 1.234 and 1,234 may be more than a thousand; 0,125 is not."""
+    header, line = HEADER.replace(",", ";"), GOOD.replace(",", ";")
+    intake = read(tmp_path, header, line.replace("2.55", price), line.replace("2.55", "0,125"), separator=";")
+    assert [(reject.line, "thousands" in reject.reason) for reject in intake.rejects] == [(2, True)]
 
 
 def test_the_columns_of_the_second_edition_are_named_with_their_new_names(tmp_path: Path) -> None:
