@@ -12,6 +12,7 @@ from ..read_models import drift as drift_of_views
 from ..read_models import rebuild as rebuild_of_views
 from ..read_models.checkpoints import Checkpoint
 from ..read_models.drift import Drift
+from ..read_models.projector import Projector
 from ..read_models.tables import install
 from ..read_models.time_travel import PastQueryResult
 from ..read_models.time_travel import view_at as past_view
@@ -35,14 +36,16 @@ class ViewsUpgraded(NamedTuple):
 
 
 def upgrade_views(context: LedgerContext, report: ReportProgress | None = None) -> ViewsUpgraded:
-    """Rebuild every declared view that an older version of its projection made.
+    """Rebuild every declared view that an older version of its projection made, and resume those that are stopped.
 
+    A view that is resumed tries again the event that stopped it, when it is next followed.
     The views of sagas are left alone if the ledger has choreographed sagas that the app cannot derive: a rebuild
     would lose them.
     """
     undeclared = find_undeclared_process(context)
     foldable = [p for p in context.app.projections if undeclared is None or not folds_sagas(p)]
     rebuilt = rebuild_of_views.upgrade_views(context.backend, context.codec, foldable, report)
+    Projector(context.backend, context.codec, foldable).resume()
     outdated = [checkpoint.name for checkpoint in view_checkpoints(context) if _is_outdated(context, checkpoint)]
     remark = None
     if outdated:

@@ -110,3 +110,13 @@ def test_a_rebuild_replaces_rows_that_cannot_be_read(damaged: str, capsys: pytes
     capsys.readouterr()
     assert run(["list", "--json"]) == ExitCode.OK
     assert [row["saga_id"] for row in json.loads(capsys.readouterr().out)["sagas"]] == ["s-1"]
+
+
+def test_init_lets_a_stopped_view_go_on(damaged: str) -> None:
+    """At the event that stopped it in an older version; the next command that reads views folds on."""
+    edit(damaged, "UPDATE projections SET status = 'stopped', error = 'cannot', stopped_at_position = 2")
+    assert run(["verify"]) == ExitCode.VERIFICATION_FAILED
+
+    assert run(["init"]) == ExitCode.OK
+
+    assert run(["verify"]) == ExitCode.OK

@@ -12,7 +12,8 @@ from ..session import create_or_upgrade, shown_database
 
 
 def init(*, options: Options = DEFAULTS) -> ExitCode:
-    """Create or upgrade the schema, and the app's views. On a ledger that is current it changes nothing."""
+    """Create or upgrade the schema, and the app's views. On a ledger that is current it only lets views
+    that are stopped try again."""
     with create_or_upgrade(options) as ledger:
         with progress("upgrading views") as report:
             upgraded = upgrade_views(ledger.context, report)

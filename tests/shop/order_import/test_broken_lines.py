@@ -215,13 +215,18 @@ def test_a_header_alone_is_a_file_without_orders(read) -> None:
 
 def test_the_report_holds_every_reject(read, tmp_path) -> None:
     """The report reads back as CSV, whatever the rejected lines hold."""
-    intake = read(GOOD, '=1,"x', "", GOOD.replace("2.55", "-1"))
+    intake = read(GOOD, '=1,"x', "", GOOD.replace("2.55", "-1"), "\uff1d1")
     write_rejects(tmp_path / "rejects.csv", intake.rejects)
     with (tmp_path / "rejects.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["line", "reason", "content"]
-    assert [int(row[0]) for row in rows[1:]] == [3, 4, 5]
-    assert [row[2] for row in rows[1:]] == ["'=1,\"x", "", intake.rejects[2].content]  # no cell is a formula
+    assert [int(row[0]) for row in rows[1:]] == [3, 4, 5, 6]
+    assert [row[2] for row in rows[1:]] == [
+        "'=1,\"x",
+        "",
+        intake.rejects[2].content,
+        "'\uff1d1",
+    ]  # no cell is a formula
 
 
 lines = st.one_of(
