@@ -7,11 +7,12 @@ they were called, and nothing else, even `SystemExit`, `GeneratorExit` or `async
 from __future__ import annotations
 
 from threading import current_thread, main_thread
+from typing import cast
 
 
 def is_interruption(error: BaseException) -> bool:
     """Returns whether an error may be Ctrl-C, which Python raises in the main thread wherever that is."""
-    return isinstance(error, KeyboardInterrupt) and current_thread() is main_thread()
+    return issubclass(type(error), KeyboardInterrupt) and current_thread() is main_thread()
 
 
 def shown(error: BaseException) -> str:
@@ -26,8 +27,8 @@ def shown(error: BaseException) -> str:
 
 def contained(error: BaseException) -> Exception:
     """Returns an error that can be raised and handled anywhere: itself, or a `RuntimeError` that it caused."""
-    if isinstance(error, Exception):
-        return error
+    if issubclass(type(error), Exception):  # `isinstance` may call code of the error's class
+        return cast("Exception", error)
     standing_in = RuntimeError(f"code of the app raised {type(error).__name__} ({shown(error)})")
     standing_in.__cause__ = error
     return standing_in

@@ -225,17 +225,19 @@ class Worker:
         """Turn the engine until the last message; whatever ends it reaches the event loop through `_end`."""
         error: BaseException | None = None
         try:
-            self._turn_until_closed()
-        except BaseException as failure:
-            log.exception("the worker's engine ended")
-            error = failure
-        try:
-            self._engine.finish(record=error is None)
-        except BaseException as failure:
-            log.exception("the worker's engine did not release everything")
-            error = error or failure
-        with suppress(RuntimeError):  # the event loop is closed: nothing waits for the engine
-            self._loop.call_soon_threadsafe(self._end, None if error is None else contained(error))
+            try:
+                self._turn_until_closed()
+            except BaseException as failure:
+                error = failure
+                log.exception("the worker's engine ended")
+            try:
+                self._engine.finish(record=error is None)
+            except BaseException as failure:
+                error = error or failure
+                log.exception("the worker's engine did not release everything")
+        finally:  # also if an error cannot be logged, because its own code raises
+            with suppress(RuntimeError):  # the event loop is closed: nothing waits for the engine
+                self._loop.call_soon_threadsafe(self._end, None if error is None else contained(error))
 
     def _turn_until_closed(self) -> None:
         messages: Sequence[EngineMessage] = ()

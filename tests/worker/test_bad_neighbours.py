@@ -20,6 +20,7 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
+from sagaledger.domain.errors import NotSerialisable
 from sagaledger.domain.event import Event, event
 from sagaledger.domain.participant import Command, Participant
 from sagaledger.domain.saga.events import SagaStarted, SignalReceived
@@ -55,6 +56,18 @@ class _Mute(Exception):
         return 402  # type: ignore[return-value]  # noqa: PLE0307 -- what makes it bad
 
 
+class _MuteTimeout(TimeoutError):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+class _Closed(Exception):
+    """An exception that lets nobody read any of its attributes, not even its class."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise ValueError(name)
+
+
 ERRORS: dict[str, Callable[[], BaseException]] = {
     "SystemExit": lambda: SystemExit(1),
     "KeyboardInterrupt": KeyboardInterrupt,
@@ -66,6 +79,8 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
     "MemoryError": MemoryError,
     "odd": _Odd,
     "mute": _Mute,
+    "mute timeout": _MuteTimeout,
+    "closed": _Closed,
     "NUL": lambda: ValueError("a\0b"),
     "surrogate": lambda: ValueError("\ud800"),
     "long": lambda: ValueError("x" * 10_000_000),
@@ -537,7 +552,7 @@ def test_an_actor_that_cannot_be_written_refuses_its_start(open_ledger: OpenLedg
 
     async def scene() -> None:
         async with worker_on(ledger) as worker:
-            with pytest.raises(UnicodeEncodeError):
+            with pytest.raises(NotSerialisable):
                 await worker.start(GOOD_SAGA, 1, key="1", actor="\ud800")
             await _good_ones_end(worker)
 
