@@ -22,7 +22,12 @@ COMMANDS: tuple[tuple[str, Group, str, str], ...] = (
     ("history", AUDIT, "history:history", "Everything that was recorded of a saga."),
     ("state", AUDIT, "state:state", "A saga's state, rebuilt from its events: now, or at a version or a time."),
     ("diff", AUDIT, "diff:diff", "What changed in a saga between two versions or times."),
-    ("verify", AUDIT, "verify:verify_ledger", "Prove that nobody edited the log, and that the views equal it."),
+    (
+        "verify",
+        AUDIT,
+        "verify:verify_ledger",
+        "Check that the log was not edited, and that everything beside it agrees with it.",
+    ),
     ("query", VIEWS, "query:query", "Rows of a view."),
     ("projections", VIEWS, "projections:app", "How far each view is, and rebuilding one."),
     ("cancel", OPERATE, "cancel:cancel", "Ask a saga to compensate its steps."),

@@ -1,4 +1,4 @@
-"""`verify`: prove that nobody edited the log, and that every view equals it."""
+"""`verify`: check that the log was not edited, and that everything beside it agrees with it."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def verify_ledger(
     ] = None,
     options: Options = DEFAULTS,
 ) -> ExitCode:
-    """Prove that nobody edited the log, and that every view of the app equals it; exits 6 if not.
+    """Check that the log was not edited, and that everything beside it agrees with it; exits 6 if not.
 
-    Checked are every position, version, digest and link of the hash chain, and each row of each view that the app
-    declares. Without a head kept elsewhere, only accidental and partial edits are found: a person who can rewrite
-    everything can rewrite the chain.
+    It checks every position, version, digest and link of the hash chain; snapshots, the work queue and definitions; and
+    each row of each view that the app declares. Without a head that was kept elsewhere it finds accidental and partial
+    edits only: a person who can rewrite everything can also rewrite the chain.
     """
     head = None if expect is None else _read_head(expect)
     with open_ledger(options) as ledger:
@@ -52,7 +52,7 @@ def verify_ledger(
     answer(options, document, lambda: _report(found))
     if found.views_not_compared and not options.json:
         say(
-            f"not compared, for want of the app that declares what they fold: {', '.join(found.views_not_compared)} "
+            f"not compared, because no app in use declares what they fold: {', '.join(found.views_not_compared)} "
             "(--app names it)"
         )
     if found.problems:
