@@ -13,8 +13,11 @@ from msgspec import Raw
 
 from sagaledger.domain.errors import InvalidInput, StepRejected
 from sagaledger.domain.participant import Refused
+from sagaledger.domain.saga.decide import Attempt
 from sagaledger.domain.saga.error_text import ERROR_CHARACTERS_MAX, PARTS_MAX
 from sagaledger.domain.saga.events import (
+    CancelRequested,
+    Direction,
     Effect,
     SagaStarted,
     StepFailed,
@@ -23,7 +26,7 @@ from sagaledger.domain.saga.events import (
     StepSucceeded,
 )
 from sagaledger.domain.saga.evolve import evolve, rebuild
-from sagaledger.domain.saga.outcome import UNKNOWN_OUTCOMES_MAX, failure_of, orphaned
+from sagaledger.domain.saga.outcome import UNKNOWN_OUTCOMES_MAX, failure_of, orphaned, outcome_event
 from sagaledger.domain.saga.saga import Saga
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
@@ -193,3 +196,17 @@ def test_an_unknown_outcome_is_compensated_as_declared_before_the_pivot_only(
 
     assert isinstance(unknown, StepOutcomeUnknown)
     assert unknown.retry_at == (NOON if retried else None)
+
+
+@pytest.mark.parametrize(("step", "retried"), [("flight", False), ("pay", True)])
+def test_an_attempt_that_fails_while_its_saga_turns_back_is_not_tried_again(step: str, retried: bool) -> None:
+    """No time is promised at which nothing happens; a pivot is tried again, because it has to be settled first."""
+    definition = definition_of()
+    before = [SagaStarted(NOON, "trip", 1, "f", Raw(b"{}")), StepStarted(NOON, step, 1, "k")]
+    state = rebuild("trip-1", [*before, CancelRequested(NOON, "ann", "no time")])
+    attempt = Attempt(step, Direction.FORWARD, 1, "k")
+
+    failed = outcome_event(definition, state, attempt, failure_of(OSError("away")), NOON)
+
+    assert isinstance(failed, StepFailed)
+    assert (failed.retry_at is not None) is retried
