@@ -104,7 +104,7 @@ class SubSagas:
             self._conflict(held, saga_id, attempt)
             return
         outcome = _outcome(state)
-        if outcome is not None and not any(known == attempt for known, _ in held.outcomes):
+        if outcome is not None:
             held.outcomes.append((attempt, outcome))
 
     def _conflict(self, held: HeldSaga, saga_id: str, attempt: Attempt) -> None:

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from sagaledger.domain.errors import DefinitionError
-from sagaledger.domain.participant import Refused
+from sagaledger.domain.participant import Participant, Refused
 from sagaledger.domain.recorded_event import Meta
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState, Status
@@ -20,12 +20,15 @@ from sagaledger.infrastructure.event_store.append_call import Append, AppendCall
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.append_builder import AppendBuilder
 from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.ledger.saga_start import SagaStart
 from sagaledger.infrastructure.ledger.stream_cache import SNAPSHOT_EVERY_EVENTS, StreamCache
 from sagaledger.infrastructure.runtime.clock import SYSTEM_CLOCK
 from sagaledger.infrastructure.worker.coordination.lease import Lease
 from sagaledger.infrastructure.worker.engine import Engine
 from sagaledger.infrastructure.worker.group_commit import batch as batches
 from sagaledger.infrastructure.worker.group_commit.batch import TransitionBatch
+from sagaledger.infrastructure.worker.group_commit.transition import Transition
+from sagaledger.infrastructure.worker.held_sagas import HeldSaga
 from sagaledger.infrastructure.worker.steps import task_runner
 
 from .conftest import OpenLedger, play, short_history, until, worker_on
@@ -254,6 +257,44 @@ def test_a_decision_that_writes_nothing_rests_on_the_newest_events(open_ledger: 
     assert cache.build([take]) == [1]
 
 
+def test_a_decision_without_events_rests_on_the_newest_events(open_ledger: OpenLedger) -> None:
+    """Nothing to do is a decision, too: the stream is read again before it is believed."""
+    ledger = open_ledger(
+        App(
+            participants=[
+                Participant(
+                    "shelf",
+                    initial=0,
+                    state_type=int,
+                    events=SHELF.events,
+                    commands={Fill: lambda fill: str(fill.shelf)},
+                    decide=lambda pieces, fill, at: [] if pieces else SHELF.decide(pieces, fill, at),
+                    evolve=SHELF.evolve,
+                )
+            ]
+        )
+    )
+    cache = StreamCache(ledger.app, ledger.backend, ledger.context.codec)
+
+    def fill_if_empty() -> int:
+        draft = cache.draft("filling-1", Meta())
+        count = draft.handle([Fill("a", 1)], datetime.now(UTC))
+        cache.stage(draft.overlay)
+        return count
+
+    def write(version: int, command: Fill | Take) -> None:
+        """As another process does."""
+        [event] = SHELF.decide(1, command, datetime.now(UTC))
+        encoded = ledger.context.codec.encode("shelf-a", version, event)
+        ledger.backend.append(AppendCall(uuid4(), [Append([encoded])]))
+
+    write(1, Fill("a", 1))
+    assert cache.build([fill_if_empty]) == [0]
+    write(2, Take("a", 1))
+
+    assert cache.build([fill_if_empty]) == [1]
+
+
 def test_a_decision_that_writes_nothing_waits_for_what_is_drafted(open_ledger: OpenLedger) -> None:
     """What the batch before writes may not become true: the decision is left out."""
     ledger = open_ledger(goods_app())
@@ -299,6 +340,31 @@ def test_a_batch_is_full_by_bytes_and_by_events(open_ledger: OpenLedger, monkeyp
 
     play(scene())
     assert max(size for _, size in sizes) < 20_000 + 10_000
+
+
+def test_what_is_withdrawn_leaves_its_room_to_others(open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In events and in bytes."""
+    ledger = open_ledger(goods_app())
+    saga_start = SagaStart.of(FILLING.definition, [Fill("a", 1)], "1")
+    held = HeldSaga("filling-1", FILLING.definition, SagaState("filling-1"), None)
+    held.saga_start = saga_start
+    cache = StreamCache(ledger.app, ledger.backend, ledger.context.codec)
+
+    def draft() -> Transition:
+        append = cache.draft("filling-1", Meta())
+        return Transition(held, held.definition, held.state, append, "w", datetime.now(UTC), draining=False).build()
+
+    [transition] = cache.build([draft])
+    for bounds in ((1, 10**9), (10**9, 1)):
+        monkeypatch.setattr(batches, "BATCH_EVENTS_MAX", bounds[0])
+        monkeypatch.setattr(batches, "BATCH_BYTES_MAX", bounds[1])
+        batch = TransitionBatch()
+        batch.add(transition)
+        assert batch.is_full
+
+        assert batch.withdraw([transition]) == [transition]
+
+        assert not batch.is_full
 
 
 # Sagas that are steps

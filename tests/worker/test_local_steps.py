@@ -22,11 +22,11 @@ from sagaledger.infrastructure.event_store.append_call import Append, AppendCall
 from sagaledger.infrastructure.event_store.codec import UnreadableEvent
 from sagaledger.infrastructure.event_store.event_row import STATE_BYTES_MAX
 from sagaledger.infrastructure.ledger.app import App
-from sagaledger.infrastructure.ledger.append_builder import STEP_EVENTS_MAX
+from sagaledger.infrastructure.ledger.append_builder import STEP_BYTES_MAX, STEP_EVENTS_MAX
 from sagaledger.infrastructure.ledger.ledger import Ledger
 
 from .conftest import OpenLedger, in_short, play, short_history, worker_on
-from .goods import FILLING, SHELF, TAKING, Fill, ShelfFoundShort, Take, goods_app
+from .goods import FILLING, SHELF, TAKING, Fill, PiecesTaken, ShelfFoundShort, Take, goods_app
 
 
 def _pieces(ledger: Ledger, name: str) -> int:
@@ -154,6 +154,31 @@ def test_a_step_that_records_too_much_fails_and_the_others_go_on(open_ledger: Op
 
     assert play(scene()) == [Status.COMPENSATED] + [Status.COMPLETED] * 8
     assert (_pieces(ledger, "a"), _pieces(ledger, "b")) == (0, 8 * STEP_EVENTS_MAX)
+
+
+def test_a_step_that_records_too_many_bytes_fails(open_ledger: OpenLedger) -> None:
+    """Each of its events could be stored, and all of them together are too much for one append call."""
+
+    def decide(_: int, take: Take, at: datetime) -> Sequence[Event]:
+        return [PiecesTaken(at, "a" * (STATE_BYTES_MAX - 1_000), take.pieces)] * (STEP_BYTES_MAX // STATE_BYTES_MAX + 1)
+
+    wordy = Participant(
+        "wordy",
+        initial=0,
+        state_type=int,
+        events=(PiecesTaken,),
+        commands={Take: lambda take: str(take.shelf)},
+        decide=decide,
+        evolve=lambda pieces, _: pieces,
+    )
+    ledger = open_ledger(App(sagas=[TAKING], participants=[wordy]))
+
+    async def scene() -> str | None:
+        async with worker_on(ledger) as worker:
+            return (await worker.outcome((await worker.start(TAKING, [Take("a", 1)])).saga_id)).cause
+
+    assert play(scene()) == "step take failed (PayloadTooLarge)"
+    assert not ledger.backend.stream("wordy-a")
 
 
 def test_a_refusal_is_recorded_whole_or_not_at_all(open_ledger: OpenLedger) -> None:

@@ -25,6 +25,7 @@ from sagaledger.infrastructure.event_store.codec import UnreadableEvent
 from sagaledger.infrastructure.event_store.work_queue import QueueEntry
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.worker import engine
 
 from .conftest import OpenLedger, play, short_history, until, worker_on
 
@@ -97,6 +98,26 @@ def test_a_saga_started_elsewhere_is_taken_up(open_ledger: OpenLedger) -> None:
 
     play(scene())
     assert len(set(gate.keys)) == 101
+
+
+def test_who_waits_for_a_saga_that_is_held_is_told_without_another_look(
+    open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As soon as its end is durable: nobody reads the database for it, or waits for the time to do so."""
+    gate = Gate()
+    ledger = open_ledger(gate.app)
+
+    async def scene() -> Status:
+        async with worker_on(ledger) as worker:
+            monkeypatch.setattr(engine, "POLL_SECONDS", 3600.0)
+            await worker.start(gate.saga, 1, key="1")
+            await until(lambda: len(gate.keys) == 1)
+            outcome = asyncio.ensure_future(worker.outcome("gated-1"))
+            await asyncio.sleep(0)  # it has asked
+            gate.open.set()
+            return (await outcome).status
+
+    assert play(scene()) is Status.COMPLETED
 
 
 def test_who_waits_for_a_saga_that_is_not_there_is_told(open_ledger: OpenLedger) -> None:
