@@ -22,6 +22,7 @@ from sagaledger.projections.projection import PoisonEvent, Projection, Row
 from sagaledger.projections.saga import sagas
 from sagaledger.projections.shop import orders
 
+from ..edits import edit
 from .conftest import MakeProjector
 from .shop import Shop
 
@@ -189,6 +190,28 @@ def test_a_rebuild_begins_anew_where_another_version_left_off(
     assert (checkpoint.version, checkpoint.generation, reached[0]) == (3, 2, 5)
     assert sum(row["orders"] for row in queries.query("turnover").rows) == 8
     assert drift(queries, log, codec, "turnover").count == 0
+
+
+def test_a_rebuild_begins_anew_where_its_record_was_altered(
+    url: str, shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
+) -> None:
+    """A generation that does not follow the live one is no work of a rebuild: `verify` names it, this removes it."""
+    head = shop.trade(8)
+    projector.catch_up()
+
+    def interrupt(position: int, _: int) -> None:
+        if position > head // 2:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        rebuild(log, codec, orders, interrupt, batch_events_max=20)
+    edit(url, "UPDATE projections SET generation = 7 WHERE name = 'orders' AND status = 'building'")
+    reached: list[int] = []
+
+    checkpoint = rebuild(log, codec, orders, lambda position, _: reached.append(position), batch_events_max=20)
+
+    assert (checkpoint.generation, reached[0]) == (2, 20)
+    assert drift(queries, log, codec, "orders").count == 0
 
 
 @pytest.mark.parametrize(
