@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FAR = 10**12
 HEAD = 3
 STRAYS = [-7, 0, HEAD + 1, FAR]
+EARLIER = datetime(2000, 1, 1, tzinfo=UTC)
 LATER = datetime(2200, 1, 1, tzinfo=UTC)
 
 
@@ -38,7 +39,7 @@ def insert_stray(url: str, position: int, *, stream_id: str = "a", version: int 
     columns = "topic, schema_version, state, correlation_id, causation_position, meta, recorded_at, digest"
     link = (
         "INSERT INTO appends (last_position, first_position, append_id, recorded_at, hash) "
-        f"SELECT {position}, {position}, {_other_id(url)}, recorded_at, hash FROM appends"
+        f"SELECT {position}, {position}, {_other_id(url)}, recorded_at, hash FROM appends WHERE first_position = 1"
     )
     event = (
         f"INSERT INTO events (position, stream_id, version, {columns}) "
@@ -72,6 +73,8 @@ def everything_read(log: Backend) -> list[Any]:
         log.correlated("a", after=-FAR),
         log.appends(-FAR, limit=100),
         log.position_at(LATER),
+        log.position_at(EARLIER),
+        log.digests([("a", 1), ("a", 3), ("a", 9), ("c", 1)]),
         log.misplaced(limit=100),
         log.head(),
     ]
@@ -79,14 +82,19 @@ def everything_read(log: Backend) -> list[Any]:
 
 @pytest.mark.parametrize("position", STRAYS)
 def test_a_row_outside_of_the_log_is_read_by_nothing(url: str, written: Backend, position: int) -> None:
-    """Whether it continues a stream, begins one, or belongs to a process: every answer is as it was."""
+    """Whether it continues a stream, begins one, leaves a gap in one, or is older than the log."""
     before = everything_read(written)
     insert_stray(url, position)
-    insert_stray_of_c = f"UPDATE events SET stream_id = 'c', version = 1 WHERE position = {position}"
+    long_ago = "0" if url.startswith("sqlite") else "'1970-01-01'"
 
     assert everything_read(written) == before
-    edit(url, insert_stray_of_c)
-    assert everything_read(written) == before
+    for altered in (
+        f"UPDATE events SET stream_id = 'c', version = 1 WHERE position = {position}",
+        f"UPDATE events SET stream_id = 'a', version = 9 WHERE position = {position}",
+        f"UPDATE appends SET recorded_at = {long_ago} WHERE last_position = {position}",
+    ):
+        edit(url, altered)
+        assert everything_read(written) == before
 
 
 @pytest.mark.parametrize("position", STRAYS)
@@ -116,16 +124,47 @@ def test_the_next_append_decides_without_it(url: str, written: Backend, pen: Pen
         assert written.append(pen.call(pen.append("a", 3))).outcomes == [Appended(4, 4)]
 
 
+@pytest.mark.parametrize("position", [-7, 0, FAR])
 @pytest.mark.parametrize("appends", [1, 2])
 def test_a_stray_that_has_the_next_version_is_reported_and_no_conflict(
-    url: str, written: Backend, pen: Pen, appends: int
+    url: str, written: Backend, pen: Pen, position: int, appends: int
 ) -> None:
     """It does not end the stream; its version is taken all the same, so the append says that the ledger is damaged."""
-    insert_stray(url, FAR)
+    insert_stray(url, position)
     call = pen.call(pen.append("a", 3), *[pen.append("b", 9)] * (appends - 1))
 
     with pytest.raises(DamagedLedger, match="sagaledger verify"):
         written.append(call)
+
+
+@pytest.mark.parametrize("position", [-7, 0])
+def test_the_same_call_again_has_its_first_outcome_beside_a_stray(
+    url: str, written: Backend, pen: Pen, position: int
+) -> None:
+    """A stream ended where its events in the log did, also when that is recalled."""
+    call = pen.call(pen.append("other", 1), pen.append("a", 9))
+    first = written.append(call)
+    insert_stray(url, position)
+
+    assert written.append(call) == first
+
+
+@pytest.mark.parametrize("position", [-7, 0, FAR])
+def test_a_stray_link_with_the_id_of_a_call_is_no_proof_that_it_was_written(
+    url: str, written: Backend, pen: Pen, position: int
+) -> None:
+    """The id is taken all the same, so the call is refused."""
+    call = pen.call(pen.append("a", 3))
+    insert_stray(url, position, stream_id="other", version=1)
+    hexadecimal = call.append_id.hex
+    id_ = f"x'{hexadecimal}'" if url.startswith("sqlite") else f"'{hexadecimal}'"
+    edit(url, f"UPDATE appends SET append_id = {id_} WHERE last_position = {position}")
+
+    with pytest.raises(
+        DamagedLedger if url.startswith("sqlite") else ValueError, match=r"append-only|under the append"
+    ):
+        written.append(call)
+    assert written.head().position == HEAD
 
 
 @pytest.mark.parametrize("position", STRAYS)
@@ -142,7 +181,7 @@ def test_the_database_refuses_a_row_outside_of_the_log(
     else:
         statement = (
             "INSERT INTO appends (last_position, first_position, append_id, recorded_at, hash) "
-            f"SELECT {{0}}, {{0}}, {_other_id(url)}, recorded_at, hash FROM appends"
+            f"SELECT {{0}}, {{0}}, {_other_id(url)}, recorded_at, hash FROM appends WHERE first_position = 1"
         )
 
     with pytest.raises(Exception, match=r"append-only|position_check"):

@@ -233,6 +233,25 @@ def test_a_snapshot_beyond_its_stream_is_replaced_by_the_next_one(filled: str, l
     assert state_read(log, jar())[1] == [snapshot.version]
 
 
+@pytest.mark.parametrize("position", [-7, 10**12])
+def test_an_event_outside_of_the_log_keeps_no_snapshot(filled: str, log: Backend, position: int) -> None:
+    """A snapshot of it is beyond its stream, and replaced."""
+    columns = "topic, schema_version, state, correlation_id, causation_position, meta, recorded_at, digest"
+    edit(
+        filled,
+        *([] if filled.startswith("sqlite") else ["ALTER TABLE events DROP CONSTRAINT events_position_check"]),
+        f"INSERT INTO events (position, stream_id, version, {columns}) "  # noqa: S608  # the test's own text
+        f"SELECT {position}, stream_id, 1000000, {columns} FROM events WHERE position = 1",
+        "UPDATE snapshots SET version = 1000000",
+    )
+    cache = cache_of(log, jar())
+    drop(log, cache, SNAPSHOT_EVERY_EVENTS)
+
+    cache.snapshot()
+
+    assert [each.version for each in log.snapshots([JAR])] == [LONG + SNAPSHOT_EVERY_EVENTS]
+
+
 def test_a_snapshot_is_not_written_before_its_events_are_acknowledged(log: Backend) -> None:
     """Not while a draft that writes to its stream is under way, and not of events that the log does not have."""
     cache = cache_of(log, jar())

@@ -6,4 +6,8 @@ ORDER BY stream_id, version DESC
 ON CONFLICT (stream_id) DO UPDATE
 SET version = excluded.version, schema = excluded.schema, state = excluded.state
 WHERE excluded.version >= snapshots.version
-   OR snapshots.version > (SELECT max(version) FROM events AS e WHERE e.stream_id = snapshots.stream_id)
+   OR snapshots.version > (
+       SELECT max(version)
+       FROM events AS e
+       WHERE e.stream_id = snapshots.stream_id AND e.position >= 1 AND e.position + 0 <= (SELECT position FROM head)
+   )
