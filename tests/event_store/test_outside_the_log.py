@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from sagaledger.infrastructure.errors import DamagedLedger
-from sagaledger.infrastructure.event_store.append_call import Append, Appended
+from sagaledger.infrastructure.event_store.append_call import Append, Appended, Conflict
 from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.event_store.verify import verify
@@ -135,6 +135,18 @@ def test_a_stray_that_has_the_next_version_is_reported_and_no_conflict(
 
     with pytest.raises(DamagedLedger, match="sagaledger verify"):
         written.append(call)
+
+
+@pytest.mark.parametrize("position", STRAYS)
+@pytest.mark.parametrize("appends", [1, 2])
+def test_what_continues_a_stray_conflicts(url: str, written: Backend, pen: Pen, position: int, appends: int) -> None:
+    """The stream has no such event: what was decided after it rests on nothing."""
+    insert_stray(url, position)
+
+    receipt = written.append(pen.call(pen.append("a", 4), *[pen.append("b", 9)] * (appends - 1)))
+
+    assert receipt.outcomes == [Conflict("a", 3, 2), Conflict("b", 8, 1)][:appends]
+    assert written.head().position == HEAD
 
 
 @pytest.mark.parametrize("position", [-7, 0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -14,8 +14,11 @@ from sagaledger import App, Command, Event, Participant, event
 from sagaledger.domain.recorded_event import Meta
 from sagaledger.infrastructure.event_store.append_call import Append, AppendCall, Appended
 from sagaledger.infrastructure.event_store.backend import Backend
+from sagaledger.infrastructure.event_store.event_log import Snapshot
 from sagaledger.infrastructure.ledger.code_fingerprint import code_fingerprint
 from sagaledger.infrastructure.ledger.context import LedgerContext
+from sagaledger.infrastructure.ledger.participant_snapshots import meaning_in, sealed
+from sagaledger.infrastructure.ledger.snapshot_verification import verify_snapshots
 from sagaledger.infrastructure.ledger.stream_cache import SNAPSHOT_EVERY_EVENTS, AppendBuilder, StreamCache
 
 from ..edits import edit
@@ -208,6 +211,58 @@ def test_bytes_that_are_not_utf_8_decide_nothing(filled: str, log: Backend) -> N
     else:
         edit(filled, r"UPDATE snapshots SET state = '\x22ff22'")
         assert state_read(log, jar()) == (LONG, [0])
+
+
+def sealed_again(
+    log: Backend, state: bytes, *, category: str = "jar", version: int = SNAPSHOT_EVERY_EVENTS
+) -> Snapshot:
+    """Return the snapshot of the jar with another state, category or version, and the seal that goes with it."""
+    (snapshot,) = log.snapshots([JAR])
+    digest = log.digests([(JAR, version)]).get(JAR, bytes(32))
+    meaning = meaning_in(snapshot).replace("jar", category)
+    return sealed(JAR, version, meaning, state, digest)
+
+
+VERIFIED: dict[str, tuple[Callable[[Backend], Snapshot], str | None]] = {
+    "as it was written": (lambda log: sealed_again(log, b"500"), None),
+    "raised numbers": (lambda log: sealed_again(log, b"99999"), "is not what its events make"),
+    "no state": (lambda log: sealed_again(log, b"{"), "is not what its events make"),
+    "of no event": (lambda log: sealed_again(log, b"1", version=999), "is of an event that the log does not have"),
+    "of another meaning": (lambda log: sealed_again(log, b"99999", category="urn"), None),
+    "of another meaning, unsealed": (
+        lambda log: sealed_again(log, b"1", category="urn")._replace(state=b"2"),
+        "is not as it was written, or is of another event",
+    ),
+    "of version 0.1.0": (lambda log: sealed_again(log, b"1")._replace(schema="jar:0123456789abcdef"), None),
+    "of no schema": (
+        lambda log: sealed_again(log, b"1")._replace(schema="jar"),
+        "has a schema that sagaledger does not write: 'jar'",
+    ),
+    "of no participant, unsealed": (lambda log: sealed_again(log, b"1")._replace(stream_id="tin-a", schema="1"), None),
+}
+
+
+@pytest.mark.parametrize("case", VERIFIED)
+def test_verify_folds_again_what_a_snapshot_is_of(filled: str, log: Backend, case: str) -> None:
+    """The seal is no signature: who forges a state can seal it."""
+    make, expected = VERIFIED[case]
+    snapshot = make(log)
+    edit(filled, "DELETE FROM snapshots")
+    log.put_snapshots([snapshot])
+
+    found = [problem.problem for problem in verify_snapshots(LedgerContext(log, App(participants=[jar()])))]
+
+    named = f"the snapshot of {snapshot.stream_id!r} at version {snapshot.version} "
+    assert found == ([] if expected is None else [named + expected])
+
+
+def test_verify_names_a_snapshot_whose_stream_cannot_be_read(filled: str, log: Backend) -> None:
+    """It cannot be compared."""
+    edit(filled, "UPDATE events SET topic = 'Nonsense' WHERE position = 1")
+
+    [problem] = verify_snapshots(LedgerContext(log, App(participants=[jar()])))
+
+    assert "cannot be compared with its stream: position 1, jar-a version 1" in problem.problem
 
 
 def test_a_snapshot_of_another_stream_decides_nothing(filled: str, log: Backend) -> None:
