@@ -229,6 +229,9 @@ def test_a_row_inserted_after_a_savepoint_is_refused(postgres_url: str, pen: Pen
         "UPDATE appends SET append_id = append_id",
         "DELETE FROM appends",
         "TRUNCATE events",
+        "TRUNCATE appends",
+        "INSERT INTO events SELECT * FROM events ON CONFLICT (position) DO UPDATE SET topic = 'Other'",
+        "INSERT INTO appends SELECT * FROM appends ON CONFLICT (last_position) DO UPDATE SET first_position = 2",
         "INSERT OR REPLACE INTO events SELECT * FROM events WHERE position = 2",
         "INSERT OR REPLACE INTO appends SELECT * FROM appends",
     ],
@@ -236,13 +239,68 @@ def test_a_row_inserted_after_a_savepoint_is_refused(postgres_url: str, pen: Pen
 def test_the_database_refuses_to_change_the_log(url: str, written: Backend, statement: str) -> None:
     """Rows are inserted by appends, and nothing else happens to them."""
     is_sqlite = url.startswith("sqlite")
-    if statement.startswith("TRUNCATE" if is_sqlite else "INSERT OR"):
+    if statement.startswith(("TRUNCATE", "INSERT INTO") if is_sqlite else "INSERT OR"):
         pytest.skip("a statement of the other database")
 
     with pytest.raises(Exception, match="append-only"):
         edit_openly(url, statement)
 
     assert verify(written).ok
+
+
+def test_a_link_that_ends_before_it_begins_is_refused(url: str, written: Backend) -> None:
+    """It would cover no event."""
+    with pytest.raises(Exception, match=r"append-only|position_check"):
+        edit_openly(
+            url,
+            "INSERT INTO appends (last_position, first_position, append_id, recorded_at, hash) "
+            f"SELECT 1, 2, {_other_id(url)}, recorded_at, hash FROM appends",
+        )
+
+    assert verify(written).ok
+
+
+LINKS = {
+    "another hash": "4, 4, randomblob(16), randomblob(32)",
+    "that begins after its end": "4, 5, randomblob(16), (SELECT hash FROM head)",
+    "that begins before the log": "4, 0, randomblob(16), (SELECT hash FROM head)",
+    "the id of another one": "4, 4, append_id, (SELECT hash FROM head)",
+}
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_behind_a_moved_head_only_its_own_link_is_taken(sqlite_url: str, pen: Pen, link: str) -> None:
+    """Whoever moves the head of a file cannot replace a link of the chain, or append one that is not the head's."""
+    log = open_backend(sqlite_url)
+    log.append(pen.call(pen.append("a", 1, 2, 3)))
+    columns = "last_position, first_position, append_id, hash, recorded_at"
+
+    with pytest.raises(Exception, match="a link is inserted at its end only"):
+        edit_openly(
+            sqlite_url,
+            "BEGIN",
+            "UPDATE head SET position = 4",
+            f"INSERT OR REPLACE INTO appends ({columns}) SELECT {LINKS[link]}, recorded_at FROM appends",
+        )
+
+    assert verify(log).ok
+    log.close()
+
+
+def test_the_link_of_the_head_is_not_replaced(sqlite_url: str, pen: Pen) -> None:
+    """Not even by one with the same hash."""
+    log = open_backend(sqlite_url)
+    log.append(pen.call(pen.append("a", 1, 2, 3)))
+    columns = "last_position, first_position, append_id, hash, recorded_at"
+
+    with pytest.raises(Exception, match="a link is inserted at its end only"):
+        edit_openly(
+            sqlite_url,
+            f"INSERT OR REPLACE INTO appends ({columns}) SELECT 3, 1, randomblob(16), hash, recorded_at FROM appends",
+        )
+
+    assert verify(log).ok
+    log.close()
 
 
 def dropped(url: str, name: str) -> str:
