@@ -10,7 +10,7 @@ from typing import Any, Never
 import pytest
 
 from sagaledger import rehearse
-from sagaledger.domain.errors import DefinitionError
+from sagaledger.domain.errors import DefinitionError, StepRejected
 from sagaledger.domain.event import Event, event
 from sagaledger.domain.participant import Command, Participant
 from sagaledger.domain.saga.duration import LATEST, SECONDS_MAX, instant_after
@@ -210,19 +210,27 @@ PEOPLE = Participant(
 )
 
 
-@pytest.mark.parametrize("names", [[], ["on_completed"], ["on_completed", "on_completed()"]])
+@pytest.mark.parametrize("hook", ["on_completed", "on_compensated"])
+@pytest.mark.parametrize("taken", [0, 1, 2])
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_step_may_have_the_name_of_a_hook(names: list[str], fails: bool) -> None:
+def test_a_step_may_have_the_name_of_a_hook(hook: str, taken: int, fails: bool) -> None:
     """The hook's commands are decided all the same, and its failure has a name of its own."""
+    names = [hook + "()" * number for number in range(taken)]
     saga = Saga("trip", input=int)
-    for name in [*names, "last"]:
+    for name in names:
         saga.step(name=name, compensable=False)(lambda *_: None)
 
-    @saga.on_completed
-    def tell(_: int) -> Iterator[Command]:
+    @saga.step(compensable=False)
+    def last(_: int, __: Any) -> None:
+        if hook == "on_compensated":
+            raise StepRejected("no")
+
+    def tell(_: int, __: str = "") -> Iterator[Command]:
         if fails:
             raise OSError("away")
         yield Tell()
+
+    getattr(saga, hook)(tell)
 
     run = rehearse(saga, 1, participants=[PEOPLE])
 
@@ -230,7 +238,7 @@ def test_a_step_may_have_the_name_of_a_hook(names: list[str], fails: bool) -> No
     [intervention] = run.state.interventions if fails else [None]
     if intervention is not None:
         assert intervention.step not in [*names, "last"]
-        assert intervention.step == "on_completed" + "()" * len(names)
+        assert intervention.step == hook + "()" * taken
 
 
 def test_a_local_step_may_yield_its_commands() -> None:

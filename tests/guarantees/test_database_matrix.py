@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from time import monotonic, sleep
 from urllib.parse import quote
 
 import psycopg
@@ -14,7 +15,7 @@ from psycopg import sql
 from sqlalchemy import text
 
 from sagaledger.domain.saga.state import Status
-from sagaledger.infrastructure.errors import PermanentlyUnavailable
+from sagaledger.infrastructure.errors import PermanentlyUnavailable, Unavailable
 from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.event_store.postgres.store import PostgresStore
 from sagaledger.infrastructure.event_store.verify import verify
@@ -140,6 +141,42 @@ def test_every_connection_has_what_the_ledger_relies_on(postgres_server: str, po
         store.close()
 
     assert found == [tuple(RELIED_ON.values())] * 3
+
+
+def test_a_stronger_commit_stays(postgres_server: str, postgres_url: str) -> None:
+    """An administrator who has every commit wait for the standbys' answers gets that for the ledger, too."""
+    schema = postgres_url.rpartition("%3D")[2]
+    with role_with(postgres_server, schema, "synchronous_commit", "remote_apply") as role:
+        store = PostgresStore(postgres_url.replace("postgres:@", f"{role}:@"), create=True)
+        with store._database.transaction() as connection:
+            assert connection.execute("SHOW synchronous_commit").fetchone() == ("remote_apply",)
+        store.close()
+
+
+def test_a_server_that_is_set_to_refuse_writing_is_obeyed(postgres_server: str, postgres_url: str) -> None:
+    """In the server's own configuration it fences off a demoted primary."""
+    open_backend(postgres_url, create=True).close()
+    configure_read_only(postgres_server, "on")
+    try:
+        with Ledger.open(postgres_url, APP) as ledger, pytest.raises(Unavailable, match="is read-only"):
+            ledger.start(trip, Trip("Oslo", 1))
+    finally:
+        configure_read_only(postgres_server, "off")
+
+
+def configure_read_only(server: str, value: str) -> None:
+    """Set it in the server's configuration, and wait until new sessions have it."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+        connection.execute("SELECT pg_reload_conf()")
+    deadline = monotonic() + 10
+    while True:
+        with psycopg.connect(server, autocommit=True) as connection:
+            if connection.execute("SHOW default_transaction_read_only").fetchone() == (value,):
+                return
+        assert monotonic() < deadline, "waited too long"
+        sleep(0.01)
 
 
 @pytest.mark.parametrize(("variable", "value"), VARIABLES)
