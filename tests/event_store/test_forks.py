@@ -9,17 +9,20 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 from typing import Any
 
 import pytest
 
 from sagaledger.domain.errors import SagaledgerError
-from sagaledger.infrastructure.errors import WorkerRunning
+from sagaledger.infrastructure.errors import Unavailable, WorkerRunning
 from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.event_store.postgres.store import PostgresStore
+from sagaledger.infrastructure.event_store.sqlite import quiescence
+from sagaledger.infrastructure.event_store.sqlite.store import SqliteStore
 from sagaledger.infrastructure.ledger.ledger import Ledger
 
 from ..ledger.trip import APP, Trip, trip
@@ -102,16 +105,70 @@ def test_a_fork_between_the_calls_of_other_threads_is_safe(url: str) -> None:
     assert all(answer == [] or "was forked while another thread" in answer[0] for answer in answers)
 
 
-def test_a_child_of_a_process_inside_sqlite_is_told(sqlite_url: str) -> None:
-    """It inherits locks that nobody will release, so it must not try."""
+def test_a_child_of_a_process_inside_sqlite_is_told(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It inherits locks that nobody will release, so it must not try, and neither must its own children."""
+    monkeypatch.setattr(quiescence, "_FORK_WAIT_SECONDS", 2 * PATIENCE_SECONDS)  # no use to wait for oneself
     backend = open_backend(sqlite_url)
 
     with backend.views.reading():
         answer = Child(lambda: backend.head()).answer()
+        answer_of_grandchild = Child(lambda: Child(lambda: backend.head()).answer()).answer()
 
     assert "was forked while another thread" in answer
+    assert "was forked while another thread" in answer_of_grandchild
     assert backend.head().position == 0
     backend.close()
+
+
+def test_a_fork_waits_for_a_use_of_sqlite_that_ends_soon(sqlite_url: str) -> None:
+    """Then the child can use the ledger."""
+    backend = open_backend(sqlite_url)
+    inside, leave = Event(), Event()
+
+    def read() -> None:
+        with backend.views.reading():
+            inside.set()
+            leave.wait(PATIENCE_SECONDS)
+
+    thread = Thread(target=read)
+    thread.start()
+    inside.wait(PATIENCE_SECONDS)
+    Timer(0.1, leave.set).start()
+    answer = Child(lambda: backend.head().position).answer()
+    thread.join()
+
+    assert answer == 0
+    backend.close()
+
+
+def test_a_child_has_locks_of_its_own_in_memory(url: str) -> None:
+    """Those of the parent may be held by threads that the child does not have."""
+    backend = open_backend(url, create=True)
+    held = [backend._file._writing] if isinstance(backend, SqliteStore) else [backend._appending]  # type: ignore[attr-defined]
+    for lock in (*held, backend._opening_views):  # type: ignore[attr-defined]
+        with lock:
+            assert Child(lambda: use(Ledger(backend, APP), "child")).answer() == []
+    backend.close()
+
+
+def test_a_transaction_stays_the_parents(postgres_url: str) -> None:
+    """A child that was forked within it neither ends it nor uses its connection."""
+    store = PostgresStore(postgres_url, create=True)
+
+    def leave(stack: ExitStack) -> int:
+        with pytest.raises(Unavailable, match="belongs to the parent"):
+            stack.close()
+        return store.head().position
+
+    with suppress(LookupError), ExitStack() as stack:
+        connection = stack.enter_context(store._database.transaction())
+        connection.execute("INSERT INTO definitions VALUES ('trip', 1, 'f')")
+        assert Child(lambda: leave(stack)).answer() == 0
+        assert connection.execute("SELECT count(*) FROM definitions").fetchone() == (1,)
+        raise LookupError  # the parent rolls back
+
+    assert store.fingerprints() == {}
+    store.close()
 
 
 def test_a_child_neither_holds_nor_releases_the_workers_lock(sqlite_url: str) -> None:

@@ -17,7 +17,7 @@ from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.event_log import Snapshot
 from sagaledger.infrastructure.ledger.code_fingerprint import code_fingerprint
 from sagaledger.infrastructure.ledger.context import LedgerContext
-from sagaledger.infrastructure.ledger.participant_snapshots import meaning_in, sealed
+from sagaledger.infrastructure.ledger.participant_snapshots import is_sealed, meaning_in, sealed
 from sagaledger.infrastructure.ledger.snapshot_verification import verify_snapshots
 from sagaledger.infrastructure.ledger.stream_cache import SNAPSHOT_EVERY_EVENTS, AppendBuilder, StreamCache
 
@@ -211,6 +211,23 @@ def test_bytes_that_are_not_utf_8_decide_nothing(filled: str, log: Backend) -> N
     else:
         edit(filled, r"UPDATE snapshots SET state = '\x22ff22'")
         assert state_read(log, jar()) == (LONG, [0])
+
+
+def test_a_seal_covers_each_part_of_what_a_snapshot_is_of() -> None:
+    """The stream, the version, the event there, the meaning and the state."""
+    of_event, of_another = bytes(32), bytes([1]) * 32
+    snapshot = sealed(JAR, 5, "jar:0123456789abcdef", b"5", of_event)
+    seal = snapshot.schema.rpartition(":")[2]
+    assert is_sealed(snapshot, of_event)
+
+    assert not is_sealed(snapshot, of_another)
+    for altered in (
+        snapshot._replace(stream_id="jar-b"),
+        snapshot._replace(version=6),
+        snapshot._replace(schema=f"jar:fedcba9876543210:{seal}"),
+        snapshot._replace(state=b"6"),
+    ):
+        assert not is_sealed(altered, of_event)
 
 
 def sealed_again(
