@@ -240,6 +240,20 @@ def sealed_again(
     return sealed(JAR, version, meaning, state, digest)
 
 
+def test_a_sealed_snapshot_without_a_state_costs_its_own_stream_alone(filled: str, log: Backend) -> None:
+    """It is folded from its first event; those that are read with it are not."""
+    cache = cache_of(log, jar())
+    event_of_b = cache.codec.encode("jar-b", 1, CoinDropped(NOON, 1))
+    log.append(AppendCall(uuid4(), [Append([event_of_b])]))
+    bad = sealed_again(log, b"{")
+    of_b = sealed("jar-b", 1, meaning_in(bad), b"1", event_of_b.digest)
+    edit(filled, "DELETE FROM snapshots")
+    log.put_snapshots([bad, of_b])
+
+    assert cache._snapshots.load([JAR, "jar-b"]) == {"jar-b": (1, 1)}
+    assert state_read(log, jar()) == (LONG, [0])
+
+
 VERIFIED: dict[str, tuple[Callable[[Backend], Snapshot], str | None]] = {
     "as it was written": (lambda log: sealed_again(log, b"500"), None),
     "raised numbers": (lambda log: sealed_again(log, b"99999"), "is not what its events make"),
