@@ -106,10 +106,10 @@ def test_who_waits_for_a_saga_that_is_held_is_told_without_another_look(
     """As soon as its end is durable: nobody reads the database for it, or waits for the time to do so."""
     gate = Gate()
     ledger = open_ledger(gate.app)
+    monkeypatch.setattr(engine, "POLL_SECONDS", 3600.0)
 
     async def scene() -> Status:
         async with worker_on(ledger) as worker:
-            monkeypatch.setattr(engine, "POLL_SECONDS", 3600.0)
             await worker.start(gate.saga, 1, key="1")
             await until(lambda: len(gate.keys) == 1)
             outcome = asyncio.ensure_future(worker.outcome("gated-1"))
