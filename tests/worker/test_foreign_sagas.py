@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from sagaledger import App, Ledger, Saga, Status, StepContext
@@ -64,6 +66,47 @@ def test_a_saga_started_by_hand_parks_the_step_that_would_start_it(
     assert outcome(ledger, "trip-1").status is Status.COMPENSATED
     assert "CancelRequested" not in short_history(ledger, "hotel-trip-1.stay")
     assert len(short_history(ledger, "hotel-trip-1.stay")) >= len(before)
+
+
+def test_a_saga_that_appears_before_the_start_is_written_is_a_conflict_once(open_ledger: OpenLedger) -> None:
+    """The worker finds it twice, when its start is answered and when it looks again: one person is asked once."""
+    hotel, trip = Saga("hotel", input=int), Saga("trip", input=int)
+    hotel.wait_for("word")
+
+    @trip.sub_saga(hotel, compensable=False)
+    def stay(number: int, _: StepContext) -> int:
+        elsewhere.start(hotel, 2, key="trip-1.stay")
+        return number
+
+    ledger, elsewhere = open_ledger(App(sagas=[trip, hotel])), open_ledger(App(sagas=[trip, hotel]))
+    ledger.start(trip, 1, key="1")
+
+    assert [intervention.step for intervention in outcome(ledger, "trip-1").interventions] == ["stay"]
+
+
+def test_a_step_that_is_parked_is_not_parked_again(open_ledger: OpenLedger) -> None:
+    """Its saga is held and looked at as long as another step runs."""
+    hotel, trip = Saga("hotel", input=int), Saga("trip", input=int)
+    hotel.wait_for("word")
+    landed = asyncio.Event()
+    trip.sub_saga(hotel, name="stay", after=(), compensable=False)(lambda number, _: number)
+
+    @trip.step(after=(), compensable=False)
+    async def flight(_: int, __: StepContext) -> None:
+        await landed.wait()
+
+    ledger = open_ledger(App(sagas=[trip, hotel]))
+    ledger.start(hotel, 1, key="trip-1.stay")
+
+    async def scene() -> SagaState:
+        async with worker_on(ledger) as worker:
+            await worker.start(trip, 1, key="1")
+            await until(lambda: bool(ledger.state("trip-1").interventions))
+            landed.set()
+            await until(lambda: ledger.state("trip-1").steps["flight"].forward.finished)
+            return await worker.outcome("trip-1")
+
+    assert [intervention.step for intervention in play(scene()).interventions] == ["stay"]
 
 
 def test_a_saga_that_turns_back_calls_off_only_what_it_started(open_ledger: OpenLedger) -> None:
