@@ -173,7 +173,7 @@ def test_a_saga_whose_stream_cannot_be_read_is_left_alone(open_ledger: OpenLedge
     gate = Gate()
     ledger = open_ledger(gate.app)
     ledger.start(gate.saga, 1, key="broken")
-    _write(ledger, "gated-broken", 2, "Nonsense")
+    _write(ledger, "gated-broken", 2, topic="Nonsense")
     gate.open.set()
 
     async def scene() -> None:
@@ -212,8 +212,11 @@ def test_what_somebody_has_locked_is_due_all_the_same(postgres_url: str) -> None
         play(scene(ledger, other))
 
 
-def test_a_running_saga_whose_stream_becomes_unreadable_is_left_alone(open_ledger: OpenLedger) -> None:
-    """Its next append conflicts with an event that cannot be read: it is not retried for ever."""
+@pytest.mark.parametrize("unreadable", [{"topic": "Nonsense"}, {"state": b"{"}])
+def test_a_running_saga_whose_stream_becomes_unreadable_is_left_alone(
+    open_ledger: OpenLedger, unreadable: dict[str, Any]
+) -> None:
+    """Its next append conflicts with an event that is unknown or damaged: it is not retried for ever."""
     gate = Gate()
     ledger = open_ledger(gate.app)
 
@@ -221,7 +224,7 @@ def test_a_running_saga_whose_stream_becomes_unreadable_is_left_alone(open_ledge
         async with worker_on(ledger) as worker:
             await worker.start(gate.saga, 1, key="1")
             await until(lambda: bool(gate.keys))
-            _write(ledger, "gated-1", 3, "Nonsense")
+            _write(ledger, "gated-1", 3, **unreadable)
             waiting = asyncio.ensure_future(worker.outcome("gated-1"))
             gate.open.set()
             with pytest.raises(UnreadableEvent):
@@ -231,9 +234,9 @@ def test_a_running_saga_whose_stream_becomes_unreadable_is_left_alone(open_ledge
     play(scene())
 
 
-def _write(ledger: Ledger, stream_id: str, version: int, topic: str) -> None:
+def _write(ledger: Ledger, stream_id: str, version: int, **altered: Any) -> None:
     recorded = ledger.history(stream_id)[0].event
-    new = replace(ledger.context.codec.encode(stream_id, version, recorded), topic=topic)
+    new = replace(ledger.context.codec.encode(stream_id, version, recorded), **altered)
     ledger.backend.append(AppendCall(uuid4(), [Append([new])]))
 
 
