@@ -37,7 +37,7 @@ from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.ledger.put_back_sagas import put_back_sagas
 from sagaledger.infrastructure.ledger.saga_overview import SagaOverview, saga_overview
 
-from .conftest import OpenLedger, play, until, worker_on
+from .conftest import OpenLedger, play, short_history, until, worker_on
 
 GOOD = 20
 SECONDS_MAX = 15.0
@@ -404,6 +404,44 @@ def test_what_a_worker_is_too_old_to_read_is_left_to_a_newer_one(open_ledger: Op
     play(with_older())
     assert _beside(newer, "bad-1")[0].status is Status.COMPLETED
     assert put_back_sagas(newer.context) == []
+
+
+def test_a_saga_is_not_put_back_while_one_of_its_steps_runs(open_ledger: OpenLedger) -> None:
+    """Its outcome would be lost, and the step made again: the worker records it first."""
+
+    @event("BadNeighbourPolished")
+    class Polished(Event, frozen=True):
+        """Newer than the worker."""
+
+    saga = Saga("bad", input=dict)
+    answered, calls = asyncio.Event(), []
+
+    @saga.step(after=(), compensable=False)
+    async def call(_: Any, __: Any) -> None:
+        calls.append("call")
+        await answered.wait()
+
+    saga.step(name="before", after=(), compensable=False)(lambda _, __: None)
+    saga.local_step(name="go", after=("before",), compensable=False, retry=ONCE)(lambda _, __: [Note("mine")])
+    older = _open(open_ledger, saga)
+    participant = _participant(Conduct())
+    participant.evolve = lambda count, _: count + 1
+    newer = open_ledger(App(sagas=[GOOD_SAGA, saga], participants=[participant], events=[Polished]))
+    polished = newer.context.codec.encode("notes-mine", 1, Polished(datetime.now(UTC)))
+    newer.backend.append(AppendCall(uuid4(), [Append([polished])]))
+    older.start(saga, {}, key="1")
+
+    async def with_older() -> None:
+        async with worker_on(older) as worker:
+            await until(lambda: "before succeeded" in short_history(older, "bad-1"))
+            await _good_ones_end(worker)
+            answered.set()
+            await until(lambda: "call succeeded" in short_history(older, "bad-1"))
+            await until(lambda: [row.worker_id for row in older.backend.entries()] == [None])
+
+    play(with_older())
+    assert _beside(newer, "bad-1")[0].status is Status.COMPLETED
+    assert calls == ["call"]
 
 
 @pytest.mark.parametrize("error", ["AttributeError", "SystemExit"])
