@@ -182,3 +182,17 @@ def test_a_read_only_ledger_answers_every_question(sqlite_url: str, has_writer: 
         assert ledger.backend.head().position == 2
 
     writer.close()
+
+
+def test_a_read_only_ledger_behind_a_symbolic_link_sees_what_is_written(tmp_path: Path) -> None:
+    """The write-ahead log is beside the file, not beside the link."""
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "link.db"
+    link.symlink_to(tmp_path / "real.db")
+
+    with Ledger.open(f"sqlite:///{tmp_path}/real.db", APP) as writer:
+        writer.start(trip, Trip("Rome", 1))
+        with Ledger.open(f"sqlite:///{link}?mode=ro", APP) as reader:
+            assert reader.backend.head().position == 1
+            writer.start(trip, Trip("Oslo", 1))
+            assert reader.backend.head().position == 2

@@ -193,17 +193,38 @@ def test_a_child_neither_holds_nor_releases_the_workers_lock(sqlite_url: str) ->
         second.close()
 
 
-def test_a_child_has_its_own_locks_on_the_file(sqlite_url: str) -> None:
+def _read_log(backend: Backend) -> None:
+    backend.head()
+
+
+def _write_log(backend: Backend) -> None:
+    backend.record_fingerprint("late", 1, "f")
+
+
+def _read_views(backend: Backend) -> None:
+    with backend.views.reading() as connection:
+        connection.exec_driver_sql("SELECT count(*) FROM definitions")
+
+
+def _write_views(backend: Backend) -> None:
+    with backend.views.writing() as connection:
+        connection.exec_driver_sql("INSERT INTO definitions VALUES ('late', 1, 'f')")
+
+
+@pytest.mark.parametrize(("read", "write"), [(_read_log, _write_log), (_read_views, _write_views)])
+def test_a_child_has_its_own_locks_on_the_file(
+    sqlite_url: str, read: Callable[[Backend], None], write: Callable[[Backend], None]
+) -> None:
     """The parent may end and clean up behind it: what the child writes afterwards is not lost."""
     backend: Backend = open_backend(sqlite_url)
-    backend.head()
+    read(backend)
     may_go_on = Path(sqlite_url.removeprefix("sqlite:///") + ".go")
 
     def write_late() -> int:
-        backend.head()
+        read(backend)
         while not may_go_on.exists():
             time.sleep(0.01)
-        backend.record_fingerprint("late", 1, "f")
+        write(backend)
         return os.getpid()
 
     child = Child(write_late)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from msgspec.structs import replace
 
 from sagaledger.domain.recorded_event import Meta
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState
+from sagaledger.infrastructure.errors import DamagedLedger
 from sagaledger.infrastructure.event_store.append_call import Append, AppendCall, Appended, Receipt
 from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.ledger.ledger import Ledger
@@ -21,7 +24,8 @@ from sagaledger.infrastructure.worker.group_commit.in_flight import InFlightBatc
 from sagaledger.infrastructure.worker.group_commit.transition import Transition
 from sagaledger.infrastructure.worker.held_sagas import HeldSaga
 
-from .conftest import OpenLedger
+from ..edits import edit_openly
+from .conftest import OpenLedger, play, worker_on
 from .goods import FILLING, TAKING, Fill, ShelfFilled, Take, goods_app
 
 
@@ -111,3 +115,29 @@ def test_however_many_are_rejected_the_others_are_written(open_ledger: OpenLedge
     assert rejected == [0, 3, 4, 8]
     written = [number for number in range(9) if ledger.backend.stream(f"filling-{number}")]
     assert written == [1, 2, 5, 6, 7]
+
+
+NO_EVENT = "BEGIN RAISE EXCEPTION 'no event' USING ERRCODE = 'restrict_violation'; END"
+REFUSALS = {
+    "sqlite": ["CREATE TRIGGER refuse BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'no event'); END"],
+    "postgresql": [
+        f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $${NO_EVENT}$$",
+        "CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION refuse()",
+    ],
+}
+
+
+def test_a_database_that_takes_nothing_ends_the_worker(open_ledger: OpenLedger) -> None:
+    """Not even that a saga needs a person can be written: no saga is the reason, and trying again does not help."""
+    ledger = open_ledger(goods_app())
+    ledger.start(FILLING, [Fill("a", 1)], key="1")
+    url = ledger.backend.url
+    edit_openly(url, *REFUSALS[url.partition(":")[0]])
+
+    async def scene() -> None:
+        async with worker_on(ledger) as worker:
+            await worker.run_until(asyncio.Event())
+
+    with pytest.raises(DamagedLedger, match="no event"):
+        play(scene())
+    assert ledger.state("filling-1").version == 1
