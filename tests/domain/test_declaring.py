@@ -307,7 +307,8 @@ def test_an_instant_beyond_the_calendar_is_the_last_one() -> None:
 
     assert late.fact(NOON).deadline == LATEST
     assert instant_after(LATEST, 1e300) == LATEST
-    assert instant_after(NOON, 1.5) == NOON + timedelta(seconds=1.5)
+    assert instant_after(LATEST - timedelta(seconds=1), 2) == LATEST
+    assert instant_after(NOON, 1.5) == instant_after(NOON.replace(tzinfo=None), 1.5) == NOON + timedelta(seconds=1.5)
 
 
 def test_a_deadline_counts_from_the_time_at_which_the_saga_begins() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from msgspec import Raw
 from sagaledger.domain.errors import InvalidInput, StepRejected
 from sagaledger.domain.participant import Refused
 from sagaledger.domain.saga.decide import Attempt
+from sagaledger.domain.saga.duration import LATEST
 from sagaledger.domain.saga.error_text import ERROR_CHARACTERS_MAX, PARTS_MAX
 from sagaledger.domain.saga.events import (
     CancelRequested,
@@ -27,6 +28,7 @@ from sagaledger.domain.saga.events import (
 )
 from sagaledger.domain.saga.evolve import evolve, rebuild
 from sagaledger.domain.saga.outcome import UNKNOWN_OUTCOMES_MAX, failure_of, orphaned, outcome_event
+from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
@@ -210,3 +212,16 @@ def test_an_attempt_that_fails_while_its_saga_turns_back_is_not_tried_again(step
 
     assert isinstance(failed, StepFailed)
     assert (failed.retry_at is not None) is retried
+
+
+@pytest.mark.parametrize("now", [NOON, LATEST])
+def test_the_next_attempt_is_within_the_calendar(now: datetime) -> None:
+    """Also of a machine whose clock is at its end."""
+    definition = definition_of(retry=Retry(backoff_seconds=60.0, jitter=0.0))
+    before = [SagaStarted(now, "trip", 1, "f", Raw(b"{}")), StepStarted(now, "flight", 1, "k")]
+    attempt = Attempt("flight", Direction.FORWARD, 1, "k")
+
+    failed = outcome_event(definition, rebuild("trip-1", before), attempt, failure_of(OSError("away")), now)
+
+    assert isinstance(failed, StepFailed)
+    assert failed.retry_at == min(now + timedelta(seconds=60), LATEST)

@@ -19,6 +19,8 @@ WITH_SECRETS = [
     "postgresql://ann@host/db?%70assword=geheim",
     "postgresql://ann@host/db?sslmode=require&sslpassword=geheim",
     "postgresql://ann@host/db?passfile=/home/ann/geheim",
+    "postgresql://ann@host/db?scram_client_key=geheim",
+    "postgresql://ann@host/db?scram_server_key=geheim",
     "postgresql://ann:geheim@host:1:2/db",
     "postgresql://ann:geheim@host/db?nonsense=1",
     "postgresql:ann:geheim@host",
@@ -30,6 +32,11 @@ WITH_SECRETS = [
     "nats://ann:geheim@one:4222,bob:geheim@two:4222",
     "nats://geheim@host:4222",
     "tls://ann:geheim@host:4222",
+    "postgres://ann@host/db?%70assword=geheim",
+    r"host=host/ user=ann password=ge\ heim dbname=db",
+    "mysql://host/db?password=geheim",
+    "nats://host/?token=geheim",
+    "postgresql://ann:geheim@127.0.0.1/d\udcffb",
 ]
 
 

@@ -46,7 +46,7 @@ class PostgresDatabase:
     def __init__(self, url: str, *, create: bool = False, connections: int) -> None:
         try:
             self._conninfo = connection_parameters(url)
-        except psycopg.Error:  # its message repeats the URL, and with it the password
+        except (psycopg.Error, UnicodeError):  # its message repeats the URL, and with it the password
             raise PermanentlyUnavailable(
                 "the PostgreSQL URL cannot be read: use postgresql://user@host:port/database"
             ) from None
