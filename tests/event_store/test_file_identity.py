@@ -97,6 +97,18 @@ def test_two_names_of_a_file_are_not_written_to_at_once(tmp_path: Path) -> None:
         assert alone.backend.head().position == 3
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the locks of a file")
+def test_a_new_ledger_under_another_name_is_not_taken_for_an_empty_file(tmp_path: Path) -> None:
+    """All that it has is in the write-ahead log beside its first name."""
+    first = open_backend(f"sqlite:///{tmp_path}/real.db")
+    os.link(tmp_path / "real.db", tmp_path / "hard.db")
+
+    with pytest.raises(PermanentlyUnavailable, match="open under another of its names"):
+        open_backend(f"sqlite:///{tmp_path}/hard.db")
+
+    first.close()
+
+
 def test_a_relative_path_stays_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also for connections that are opened after the process has changed to another folder."""
     monkeypatch.chdir(tmp_path)
