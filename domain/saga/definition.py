@@ -10,8 +10,9 @@ from msgspec import Raw
 
 from ..errors import DefinitionError, InvalidInput, NotSerialisable
 from ..participant import Command
+from .equality import same_value
 from .fingerprint import fingerprint, first_fingerprint
-from .payload import same_value, write_payload
+from .payload import write_payload
 from .step import Step
 from .step_kind import Local, Signal, saga_id_of
 from .stored_type import decoder_of
@@ -125,7 +126,7 @@ class Definition:
             return True
         try:
             return same_value(self._read_input(one), self._read_input(other))
-        except (msgspec.DecodeError, ValueError, TypeError):  # recorded with another version of the type
+        except Exception:  # noqa: BLE001 -- recorded with another version of the type, whose code may raise anything
             return same_value(msgspec.json.decode(one), msgspec.json.decode(other))
 
     def read_result(self, step: str, raw: Raw) -> Any:

@@ -7,8 +7,6 @@ accepted as a signal fits into the event that ends the step, too.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -53,28 +51,6 @@ def _encode(what: str, value: Any) -> Raw:
     if len(written) > PAYLOAD_BYTES_MAX:
         raise PayloadTooLarge(what, len(written), PAYLOAD_BYTES_MAX)
     return Raw(written)
-
-
-def same_value(one: Any, other: Any) -> bool:
-    """Whether two values read from JSON are equal: sets and objects have no order, and types may lack `==`."""
-    return _canonical(one) == _canonical(other)
-
-
-def _canonical(value: Any) -> str:
-    """Returns a text that two values have in common if they are equal."""
-    if isinstance(value, msgspec.Struct):
-        value = {"": type(value).__qualname__, **msgspec.structs.asdict(value)}
-    elif is_dataclass(value):
-        value = {field.name: getattr(value, field.name) for field in fields(value)}
-    if isinstance(value, dict):
-        return f"{{{','.join(sorted(f'{_canonical(key)}:{_canonical(part)}' for key, part in value.items()))}}}"
-    if isinstance(value, (set, frozenset)):
-        return f"[{','.join(sorted(map(_canonical, value)))}]"
-    if isinstance(value, (list, tuple)):
-        return f"[{','.join(map(_canonical, value))}]"
-    if isinstance(value, datetime) and value.utcoffset() is not None:
-        return repr(value.astimezone(UTC))
-    return repr(msgspec.to_builtins(value, enc_hook=bytes))
 
 
 def _is_too_deep(written: bytes) -> bool:

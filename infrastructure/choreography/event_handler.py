@@ -21,9 +21,10 @@ from ...domain.saga.outcome import Failed, failure_of
 from ..errors import OutcomeUnknown, Unavailable
 from ..event_store.codec import UnreadableEvent
 from ..event_store.event_row import StoredRow
-from ..ledger.append_builder import AppendBuilder, NotDecidableYet, StreamsMissing
+from ..ledger.append_builder import AppendBuilder, NotDecidableYet
 from ..ledger.context import LedgerContext
 from ..ledger.stream_cache import StreamCache
+from ..runtime.user_code import is_interruption
 from .process_log import ProcessLog, ProcessLogReader
 
 
@@ -57,13 +58,19 @@ class EventHandler:
         self._meta = Meta(worker=service.name)
 
     def concerns(self, row: StoredRow) -> bool:
-        """Whether the service reacts to an event; True as well for an unreadable event of a type it reacts to."""
+        """Whether the service reacts to an event.
+
+        Also if that cannot be said, because the event cannot be read or the rule's `when` raises: `plan` then meets the
+        same error, which becomes the outcome of the delivery.
+        """
         rule = self._rule_for(row)
         if rule is None:
             return False
         try:
-            return rule.when(self._codec.decode(row).event)
-        except SagaledgerError:
+            return bool(rule.when(self._codec.decode(row).event))
+        except BaseException as error:
+            if is_interruption(error):
+                raise
             return True
 
     def plan(
@@ -87,7 +94,9 @@ class EventHandler:
             commands = self._react(rule, event, row, process_log, is_dead_letter=is_dead_letter)
         except (Unavailable, OutcomeUnknown):
             raise
-        except Exception as error:  # noqa: BLE001 -- whatever a reaction raises is the outcome of its delivery
+        except BaseException as error:  # whatever a reaction raises is the outcome of its delivery
+            if is_interruption(error):
+                raise
             if not is_dead_letter and row.position in (process_log or self._process_log_of(row)).handled:
                 return None  # its failure is on record already
             return PlannedReaction(row, failure=_failure(error), is_dead_letter=is_dead_letter)
@@ -108,7 +117,9 @@ class EventHandler:
             self._decide(draft, planned, now)
         except (NotDecidableYet, Unavailable, OutcomeUnknown):
             raise
-        except Exception as error:  # noqa: BLE001 -- as in `plan`; what was drafted so far is dropped
+        except BaseException as error:  # as in `plan`; what was drafted so far is dropped
+            if is_interruption(error):
+                raise
             return self._record_failure(row, _failure(error), now)
         return draft
 
@@ -159,7 +170,7 @@ class EventHandler:
         stream_id = self._stream_of(SettleDelivery(name, position))
         known = self._stream_cache.known(stream_id)
         if known is None:
-            raise StreamsMissing({stream_id})
+            raise self._stream_cache.missing({stream_id})
         attempt = known.state.attempts + 1
         retry_at = None
         if failure.retryable and attempt < retry.attempts:
@@ -194,7 +205,7 @@ def _process_of(row: StoredRow) -> str:
     return row.stream_id if row.correlation_id is None else row.correlation_id
 
 
-def _failure(error: Exception) -> Failed:
+def _failure(error: BaseException) -> Failed:
     cause = error.__cause__ if isinstance(error, UnreadableEvent) and error.__cause__ is not None else error
     failed = failure_of(cause, local=True)
     if isinstance(error, UnreadableEvent | WrongProcess):

@@ -63,6 +63,10 @@ class StreamStates(Protocol):
         """Check streams that a decision rests on without writing to them. Raises `NotDecidableYet`."""
         ...
 
+    def missing(self, stream_ids: set[str]) -> StreamsMissing | DefinitionError:
+        """What a draft raises that needs these streams first: an error, if it asks for others each time."""
+        ...
+
 
 class AppendBuilder(Struct, eq=False):
     """An append being built: its events in order, and the participants' states after them."""
@@ -150,7 +154,7 @@ class AppendBuilder(Struct, eq=False):
     def _known(self, stream_id: str) -> CachedState:
         known = self.overlay.get(stream_id) or self.streams.known(stream_id)
         if known is None:
-            raise StreamsMissing({stream_id})
+            raise self.streams.missing({stream_id})
         return known
 
     def _require(self, commands: Sequence[Command]) -> None:
@@ -160,4 +164,4 @@ class AppendBuilder(Struct, eq=False):
         for stream_id in missing:
             check_stream_id(stream_id, "the participant's stream")
         if missing:
-            raise StreamsMissing(missing)
+            raise self.streams.missing(missing)

@@ -12,13 +12,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from ...domain.errors import SagaledgerError
+from ...domain.errors import DefinitionError, SagaledgerError
 from ...domain.recorded_event import Meta
 from ..errors import Unavailable
 from ..event_store.append_call import Conflict
 from ..event_store.codec import Codec, UnreadableEvent
 from ..event_store.event_row import StoredRow
-from ..runtime.user_code import contained, is_interruption
+from ..runtime.user_code import contained, is_interruption, shown
 from .app import App
 from .append_builder import AppendBuilder, CachedState, NotDecidableYet, StreamsMissing, StreamsUnsettled
 from .participant_snapshots import ParticipantSnapshots, SnapshotStore, participant_of
@@ -68,11 +68,14 @@ class StreamCache:
         self._unsettled: Collection[str] = ()
         """The streams that earlier batches write to and are not settled."""
         self._unreadable: dict[str, SagaledgerError] = {}
+        self._may_load = True
+        """Whether drafts may still ask for streams; if not, one that does cannot be decided."""
 
     def build(self, builders: Iterable[Callable[[], T]], *, unsettled: Collection[str] = ()) -> list[T]:
         """Call builders of drafts, in order; those that miss streams are called again after one query for all of them.
 
-        A builder must have no effect before it returns. A builder whose streams this batch or an unsettled one
+        A builder must have no effect before it returns. One that asks for other streams each time it is called meets
+        `DefinitionError` after `LOADS_MAX` queries. A builder whose streams this batch or an unsettled one
         (`unsettled`) writes to is left out: its draft has to wait. Raises `Unavailable`; then nothing that was built
         may be sent.
         """
@@ -82,7 +85,8 @@ class StreamCache:
         self._unsettled = unsettled
         built: list[T] = []
         waiting = list(builders)
-        for _ in range(LOADS_MAX):
+        for loads in range(LOADS_MAX + 1):
+            self._may_load = loads < LOADS_MAX
             missing: set[str] = set()
             later: list[Callable[[], T]] = []
             for builder in waiting:
@@ -97,7 +101,16 @@ class StreamCache:
                 return built
             self._load(sorted(missing))
             waiting = later
-        raise RuntimeError(f"drafts keep asking for more streams after {LOADS_MAX} loads")
+        raise AssertionError("unreachable: no draft asks for streams in the last round")
+
+    def missing(self, stream_ids: set[str]) -> StreamsMissing | DefinitionError:
+        """Returns what a draft raises that needs these streams first."""
+        if self._may_load:
+            return StreamsMissing(stream_ids)
+        return DefinitionError(
+            f"{min(stream_ids)!r} is another participant's stream than those that were asked for before: derive "
+            "the keys of commands from the input, not from a random number or the time"
+        )
 
     def draft(self, correlation_id: str, meta: Meta, *, causation_position: int | None = None) -> AppendBuilder:
         """A new append on behalf of a process."""
@@ -118,7 +131,7 @@ class StreamCache:
         if unsettled:
             raise StreamsUnsettled(f"streams that this batch, or the one before, writes to: {sorted(unsettled)}")
         if not stream_ids <= self._fresh:
-            raise StreamsMissing(stream_ids - self._fresh)
+            raise self.missing(stream_ids - self._fresh)
 
     def stage(self, overlay: dict[str, CachedState]) -> None:
         """Take a draft as written: `confirm` it once it is acknowledged, `evict` its streams if it was not written."""
@@ -176,8 +189,10 @@ class StreamCache:
                 self._snapshots.save({stream_id: known})
             except Unavailable:
                 raise
-            except Exception as error:  # noqa: BLE001 -- a state that cannot be written costs reading, and nothing else
-                _log.warning("no snapshot of %s is kept: %s", stream_id, error)
+            except BaseException as error:  # a state that cannot be written costs reading, and nothing else
+                if is_interruption(error):
+                    raise
+                _log.warning("no snapshot of %s is kept: %s", stream_id, shown(error))
             del self._snapshots_due[stream_id]
 
     def _load(self, stream_ids: Sequence[str]) -> None:
@@ -210,8 +225,10 @@ class StreamCache:
             return self._snapshots.load(stream_ids)
         except Unavailable:
             raise
-        except Exception as error:  # noqa: BLE001 -- without snapshots the streams are read from their start
-            _log.warning("the snapshots of %d streams are ignored: %s", len(stream_ids), error)
+        except BaseException as error:  # a state's type is the app's; without snapshots streams are read from the start
+            if is_interruption(error):
+                raise
+            _log.warning("the snapshots of %d streams are ignored: %s", len(stream_ids), shown(error))
             return {}
 
     def _evolved(self, row: StoredRow, state: Any) -> Any:

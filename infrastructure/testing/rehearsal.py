@@ -226,5 +226,5 @@ class _InMemoryRun:
                 if inspect.isawaitable(result):
                     result = await result
             return Success(step.write_result(attempt.direction, result))
-        except Exception as error:  # noqa: BLE001 -- an exception of a step is its outcome
+        except BaseException as error:  # noqa: BLE001 -- as in a worker, whatever a step raises is its outcome
             return failure_of(error)

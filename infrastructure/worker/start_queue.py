@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Container
 from functools import partial
 
-from ...domain.errors import SagaledgerError
 from ...domain.participant import Refused
 from ...domain.recorded_event import Meta
 from ...domain.saga.state import SagaState
@@ -18,6 +17,7 @@ from ..event_store.work_queue import FencingToken
 from ..ledger.context import LedgerContext
 from ..ledger.saga_start import SagaStart, Started
 from ..ledger.state_reader import saga_events
+from ..runtime.user_code import contained, is_interruption
 from .group_commit.batch import BATCH_SAGAS_MAX
 from .held_sagas import HeldSaga
 from .messages import Replies, StartSaga
@@ -105,8 +105,10 @@ class StartQueue:
         except Unavailable:  # says nothing about the saga: the start waits and is tried again
             self._forget(start)
             self._waiting.append(start)
-        except SagaledgerError as error:
-            self._answer(start, error)
+        except BaseException as error:  # comparing inputs reads them, which may run code of the app
+            if is_interruption(error):
+                raise
+            self._answer(start, contained(error))
         else:
             self._answer(start, existing)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -39,7 +40,9 @@ class Carrier:
     """Packs parcels as the shop's own service does, and fails for the orders in `broken`."""
 
     def __init__(self) -> None:
-        self.broken: dict[str, Exception] = {}
+        self.broken: dict[str, BaseException] = {}
+        self.unsure: dict[str, BaseException] = {}
+        """For which orders it cannot say whether an event concerns it."""
         self.attempts: list[str] = []
         self.service = Service("shipping", retry=QUICK)
         for choreography in (order_choreography, return_choreography):
@@ -47,7 +50,16 @@ class Carrier:
                 response = shipping.response_to(choreography.name, topic)
                 if response is not None:
                     type_ = next(type_ for type_ in choreography.meanings if type_.schema.name == topic)
-                    self.service.reacts(choreography, type_)(self._reaction(response.react))
+                    when = self._when(response.when)
+                    self.service.reacts(choreography, type_, when=when)(self._reaction(response.react))
+
+    def _when(self, when: Callable[..., bool]) -> Callable[[PaymentSucceeded], bool]:
+        def concerns(event: PaymentSucceeded) -> bool:
+            if event.order_id in self.unsure:
+                raise self.unsure[event.order_id]
+            return when(event)
+
+        return concerns
 
     def _reaction(self, react: Callable[..., object]) -> Callable[[PaymentSucceeded, ProcessHistory], list[Command]]:
         def reaction(event: PaymentSucceeded, history: ProcessHistory) -> list[Command]:
@@ -115,6 +127,26 @@ def test_a_reaction_that_keeps_failing_is_parked_and_the_other_processes_go_on(s
     assert "the carrier does not answer" in dead_letter["error"]
     [row] = shop.ledger.query("sagas", where={"saga_id": "order_flow-1"}).rows
     assert (row["status"], row["failed_step"]) == ("needs_intervention", "prepare_shipping")
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, CancelledError, ZeroDivisionError])
+@pytest.mark.parametrize("place", ["when", "reaction"])
+def test_whatever_a_service_raises_concerns_its_event(
+    shop: Shop, carrier: Carrier, place: str, error: type[BaseException]
+) -> None:
+    """The services' thread goes on: the event is parked, and other processes end."""
+    (carrier.unsure if place == "when" else carrier.broken)["1"] = error()
+    shop.place(an_order("1"), an_order("2"))
+    shop.bus.start()
+    try:
+        deadline = monotonic() + 30
+        while shop.ledger.state("order_flow-2").end is None or not shop.ledger.state("order_flow-1").interventions:
+            assert monotonic() < deadline
+            sleep(0.01)
+    finally:
+        shop.bus.stop()
+
+    assert shop.ledger.state("order_flow-2").status is Status.COMPLETED
 
 
 def test_a_parked_event_is_handled_when_it_is_replayed(shop: Shop, carrier: Carrier) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -236,3 +237,47 @@ def test_the_order_of_a_list_is_part_of_its_value() -> None:
     assert not saga.definition.same_input(Raw(b"[1,2]"), Raw(b"[2,1]"))
     assert not saga.definition.same_input(Raw(b"[1]"), Raw(b"[true]"))
     assert saga.definition.same_input(Raw(b'[{"a":1,"b":2}]'), Raw(b'[{"b":2,"a":1}]'))
+
+
+class Receipt(msgspec.Struct):
+    """Values that can be written in several ways."""
+
+    at: datetime | None = None
+    hour: time | None = None
+    amount: Decimal | None = None
+    notes: dict[str, Any] = {}
+    raw: Raw = Raw(b"null")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (b'{"notes":{"a":1}}', b'{"notes":{"a":1.0}}', True),
+        (b'{"notes":{"a":100}}', b'{"notes":{"a":1e2}}', True),
+        (b'{"notes":{"a":0}}', b'{"notes":{"a":-0.0}}', True),
+        (b'{"notes":{"a":9007199254740993}}', b'{"notes":{"a":9007199254740992.0}}', False),
+        (b'{"notes":{"a":1}}', b'{"notes":{"a":true}}', False),
+        (b'{"notes":{"a":1}}', b'{"notes":{"a":"1"}}', False),
+        (b'{"notes":{"a":-1}}', b'{"notes":{"a":1}}', False),
+        (b'{"notes":{"a":10}}', b'{"notes":{"a":1}}', False),
+        (b'{"amount":"1.0"}', b'{"amount":"1.00"}', True),
+        (b'{"amount":"1E+400"}', b'{"amount":"10E+399"}', True),
+        (b'{"amount":"1.0"}', b'{"amount":"1.01"}', False),
+        (b'{"at":"2020-01-01T12:00:00Z"}', b'{"at":"2020-01-01T13:00:00+01:00"}', True),
+        (b'{"at":"2020-01-01T12:00:00Z"}', b'{"at":"2020-01-01T12:00:00"}', False),
+        (b'{"at":"0001-01-01T00:00:00+14:00"}', b'{"at" : "0001-01-01T00:00:00+14:00"}', True),
+        (b'{"at":"9999-12-31T23:00:00-12:00"}', b'{"at":"9999-12-31T22:00:00-13:00"}', True),
+        (b'{"at":"9999-12-31T23:00:00-12:00"}', b'{"at":"9999-12-31T23:00:00-13:00"}', False),
+        (b'{"hour":"12:00:00Z"}', b'{"hour":"13:00:00+01:00"}', True),
+        (b'{"hour":"12:00:00Z"}', b'{"hour":"12:00:00+01:00"}', False),
+        (b'{"raw":{"a":1,"b":[2]}}', b'{"raw":{"b":[2.0],"a":1}}', True),
+        (b'{"raw":{"a":1,"b":[2]}}', b'{"raw":{"b":[3],"a":1}}', False),
+    ],
+)
+def test_an_input_is_the_same_however_its_values_are_written(one: bytes, other: bytes, same: bool) -> None:
+    """Numbers, times and JSON that is kept as it came."""
+    saga = Saga("pay", input=Receipt)
+    saga.step(name="go", compensable=False)(lambda *_: None)
+
+    assert saga.definition.same_input(Raw(one), Raw(other)) is same
+    assert saga.definition.same_input(Raw(other), Raw(one)) is same

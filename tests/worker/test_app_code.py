@@ -1,0 +1,210 @@
+"""Code of an app that no one foresaw: it concerns its own saga, and the worker goes on with the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+from msgspec import Raw
+
+from sagaledger import App, Command, Event, Participant, Saga, Status, event
+from sagaledger.domain.recorded_event import Meta
+from sagaledger.domain.saga.retry_policy import Retry
+from sagaledger.infrastructure.errors import SagaConflict
+from sagaledger.infrastructure.ledger.saga_start import SagaStart
+from sagaledger.infrastructure.ledger.stream_cache import SNAPSHOT_EVERY_EVENTS
+from sagaledger.infrastructure.worker import Worker
+from sagaledger.infrastructure.worker.messages import StartSaga
+
+from .conftest import OpenLedger, play, worker_on
+
+GOOD: Saga[int] = Saga("good", input=int)
+GOOD.step(name="go", compensable=False)(lambda *_: None)
+
+RAISED: list[BaseException] = [
+    ZeroDivisionError(),
+    SystemExit(2),
+    KeyboardInterrupt(),
+    GeneratorExit(),
+    asyncio.CancelledError(),
+]
+
+
+@event("AppCodeNoted")
+class Noted(Event, frozen=True):
+    """A participant was told something."""
+
+    count: int = 1
+
+
+class Note(Command, frozen=True):
+    """Tell a participant something."""
+
+    key: str
+    count: int = 1
+
+
+def _notes(**changes: Any) -> Participant[Any]:
+    parts: dict[str, Any] = {
+        "initial": 0,
+        "state_type": int,
+        "events": [Noted],
+        "commands": {Note: lambda note: note.key},
+        "decide": lambda _, note, at: [Noted(at, note.count)],
+        "evolve": lambda total, noted: total + noted.count,
+    }
+    return Participant("notes", **{**parts, **changes})
+
+
+async def _good_one_ends(worker: Worker) -> None:
+    async with asyncio.timeout(15):
+        started = await worker.start(GOOD, 1, key=str(uuid4()))
+        assert (await worker.outcome(started.saga_id)).status is Status.COMPLETED
+
+
+# Commands that go elsewhere each time they are asked for
+
+
+def _random_note(*_: Any) -> Sequence[Command]:
+    return [Note(str(uuid4()))]
+
+
+def _in_a_step(saga: Saga[Any]) -> None:
+    saga.local_step(name="go", compensable=False, retry=Retry(attempts=1))(_random_note)
+
+
+def _at_the_end(saga: Saga[Any]) -> None:
+    saga.step(name="go", compensable=False)(lambda *_: None)
+    saga.on_completed(_random_note)
+
+
+@pytest.mark.parametrize(
+    ("declare", "status"), [(_in_a_step, Status.COMPENSATED), (_at_the_end, Status.NEEDS_INTERVENTION)]
+)
+def test_commands_with_random_keys_concern_their_saga(
+    open_ledger: OpenLedger, declare: Callable[[Saga[Any]], None], status: Status
+) -> None:
+    """Their streams can never be read before they are decided on."""
+    saga = Saga("bad", input=int)
+    declare(saga)
+    ledger = open_ledger(App(sagas=[GOOD, saga], participants=[_notes()]))
+
+    async def scene() -> Status:
+        async with worker_on(ledger) as worker:
+            started = await worker.start(saga, 1, key="1")
+            state = await worker.outcome(started.saga_id)
+            await _good_one_ends(worker)
+            return state.status
+
+    assert play(scene()) is status
+
+
+def test_a_participant_with_random_keys_concerns_its_saga(open_ledger: OpenLedger) -> None:
+    """A start that cannot be decided is refused; a step fails."""
+    saga = Saga("bad", input=int)
+    saga.local_step(name="go", compensable=False, retry=Retry(attempts=1))(lambda *_: [Note("a")])
+    begins = Saga("begins", input=int)
+    begins.step(name="go", compensable=False)(lambda *_: None)
+    begins.on_started(lambda _: [Note("a")])
+    participant = _notes(commands={Note: lambda _: str(uuid4())})
+    ledger = open_ledger(App(sagas=[GOOD, saga, begins], participants=[participant]))
+
+    async def scene() -> Status:
+        async with worker_on(ledger) as worker:
+            with pytest.raises(Exception, match="derive the keys of commands from the input"):
+                await worker.start(begins, 1, key="1")
+            started = await worker.start(saga, 1, key="1")
+            state = await worker.outcome(started.saga_id)
+            await _good_one_ends(worker)
+            return state.status
+
+    assert play(scene()) is Status.COMPENSATED
+
+
+# Types of the app, whose code runs while they are read
+
+_raises: list[BaseException] = []
+
+
+class Parcel(msgspec.Struct):
+    """An input whose code may raise."""
+
+    tags: set[str] = set()
+
+    def __post_init__(self) -> None:
+        if _raises:
+            raise _raises[0]
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+def test_an_input_that_raises_when_it_is_compared_concerns_its_start(
+    open_ledger: OpenLedger, error: BaseException
+) -> None:
+    """The same saga is started again: the engine reads both inputs, on its own thread."""
+    saga = Saga("parcel", input=Parcel)
+    saga.step(name="go", compensable=False)(lambda *_: None)
+    ledger = open_ledger(App(sagas=[GOOD, saga]))
+
+    async def scene() -> None:
+        async with worker_on(ledger) as worker:
+            await worker.outcome((await worker.start(saga, Parcel({"a"}), key="1")).saga_id)
+            again = SagaStart.of(saga.definition, Parcel({"a"}), "1")._replace(input=Raw(b'{"tags": ["b"]}'))
+            _raises.append(error)
+            try:
+                with pytest.raises(SagaConflict if isinstance(error, Exception) else RuntimeError):
+                    await worker._ask(lambda reply: StartSaga(again, Meta(), reply))
+            finally:
+                _raises.clear()
+            await _good_one_ends(worker)
+
+    play(scene())
+
+
+class Counted(msgspec.Struct):
+    """A state whose code may raise."""
+
+    total: int = 0
+
+    def __post_init__(self) -> None:
+        if _raises:
+            raise _raises[0]
+
+
+def _counted(state: Counted, noted: Event) -> Counted:
+    assert isinstance(noted, Noted)
+    before = _raises.copy()
+    _raises.clear()
+    after = Counted(state.total + noted.count)
+    _raises.extend(before)
+    return after
+
+
+def _many(_: Any, note: Note, at: datetime) -> Sequence[Event]:
+    return [Noted(at) for _ in range(note.count)]
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+def test_a_snapshot_that_raises_when_it_is_read_is_ignored(open_ledger: OpenLedger, error: BaseException) -> None:
+    """The stream is folded from its first event instead."""
+    saga = Saga("bad", input=int)
+    saga.local_step(name="go", compensable=False)(lambda count, _: [Note("a", count)])
+    participant = _notes(initial=Counted(), state_type=Counted, decide=_many, evolve=_counted)
+    app = App(sagas=[GOOD, saga], participants=[participant])
+
+    async def scene(count: int) -> Status:
+        async with worker_on(open_ledger(app)) as worker:
+            state = await worker.outcome((await worker.start(saga, count, key=str(count))).saga_id)
+            await _good_one_ends(worker)
+            return state.status
+
+    assert play(scene(SNAPSHOT_EVERY_EVENTS + 1)) is Status.COMPLETED
+    _raises.append(error)
+    try:
+        assert play(scene(1)) is Status.COMPLETED
+    finally:
+        _raises.clear()
