@@ -15,6 +15,7 @@ import msgspec
 from . import json_numbers
 from .errors import CorruptEvent, DefinitionError, NotSerialisable, UnknownEvent
 from .instants import fields_with_instants, within_calendar
+from .names import check_stored_name, check_version
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 """Turns the JSON object of schema version n into the JSON object of version n + 1."""
@@ -48,6 +49,8 @@ def event(name: str, *, version: int = 1, upcasters: Mapping[int, Upcaster] | No
     `upcasters` maps each older schema version to the function that turns its JSON object into that of the next version.
     Raises `DefinitionError` unless there is exactly one for every version below `version`.
     """
+    check_stored_name(name, "event name")
+    check_version(version, f"event {name!r}")
     steps = dict(upcasters or {})
     if sorted(steps) != list(range(1, version)):
         raise DefinitionError(

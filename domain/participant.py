@@ -12,8 +12,9 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from .errors import DefinitionError, StepRejected
+from .errors import StepRejected
 from .event import Event
+from .names import check_prefix, check_version
 
 S = TypeVar("S")
 
@@ -55,8 +56,8 @@ class Participant(Generic[S]):
         evolve: Callable[[S, Event], S],
         version: int = 1,
     ) -> None:
-        if not category or "-" in category:
-            raise DefinitionError(f"participant category {category!r} must be a non-empty name without '-'")
+        check_prefix(category, "participant category")
+        check_version(version, f"participant {category!r}")
         self.category = category
         self.initial = initial
         self.state_type = state_type

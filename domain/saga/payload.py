@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from .. import json_numbers
 from ..errors import NotSerialisable, PayloadTooLarge
+from .read_back import is_read_back
 
 PAYLOAD_BYTES_MAX: Final = 252 * 1024
 """The most bytes of one value: 4 KB less than the state of an event may have, for the other fields of its event."""
@@ -25,17 +26,21 @@ NULL: Final = Raw(b"null")
 _decode_any = msgspec.json.Decoder().decode
 
 
-def write_payload(what: str, value: Any, read: Callable[[Raw], Any] = _decode_any) -> Raw:
+def write_payload(what: str, value: Any, read: Callable[[Raw], Any] = _decode_any, *, typed: bool | None = None) -> Raw:
     """Returns a value as JSON that `read` takes.
 
     Raises `NotSerialisable` for a value that is not JSON or has a number that JSON lacks (NaN, infinity), or that
-    `read` refuses, and `PayloadTooLarge`. Both name `what` it is.
+    `read` refuses or loses a part of, and `PayloadTooLarge`. Both name `what` it is. `typed`: as for `is_read_back`, if
+    `read` reads a declared type.
     """
     raw = NULL if value is None else _encode(what, value)
     try:
-        read(raw)
+        back = read(raw)
+        is_kept = typed is None or is_read_back(back, value, typed=typed)
     except (msgspec.DecodeError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise NotSerialisable(f"{what} is a {type(value).__name__} that cannot be read back: {error}") from error
+    if not is_kept:
+        raise NotSerialisable(f"{what} is a {type(value).__name__} that would be read back as another value than it is")
     return raw
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from ..errors import DefinitionError
+from ..names import check_prefix, check_version
 from ..participant import Command
 from .definition import Definition, DefinitionSupplier
 from .duration import check_seconds
@@ -16,7 +17,7 @@ from .functions import must_be_plain, must_return, must_take, name_of
 from .retry_policy import OnUnknown, Retry
 from .step import Invoked, Step, StepContext
 from .step_kind import Call, Local, Signal, StepKind, SubSaga, Timer
-from .validation import NAME_CHARACTERS_MAX, check_name
+from .validation import check_name
 
 I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls it
 
@@ -39,13 +40,8 @@ class Saga(Generic[I]):
         key: Callable[[I], str] | None = None,
         deadline: float | None = None,
     ) -> None:
-        if not name or "-" in name or not name.isprintable() or len(name) > NAME_CHARACTERS_MAX:
-            raise DefinitionError(
-                f"saga name {name!r}: use a printable name without '-', which ends it in a saga's id, of at most "
-                f"{NAME_CHARACTERS_MAX} characters"
-            )
-        if version < 1:
-            raise DefinitionError(f"saga {name!r} version {version}: versions count from 1")
+        check_prefix(name, "saga name")
+        check_version(version, f"saga {name!r}")
         check_seconds(deadline, f"saga {name!r}: the deadline")
         self.name = name
         self.version = version

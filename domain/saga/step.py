@@ -14,6 +14,7 @@ from .duration import check_seconds
 from .events import FORWARD, Direction, Wait
 from .functions import is_async, must_return, must_take
 from .payload import write_payload
+from .read_back import says_what_each_part_is
 from .retry_policy import OnUnknown, Retry
 from .state import StepState
 from .step_kind import AttemptMode, StepKind
@@ -75,6 +76,8 @@ class Step:
         self.undo_timeout = timeout
         self.result_type: Any = Any
         self._read_result: Callable[[Raw], Any] = msgspec.json.Decoder().decode
+        self._result_is_typed: bool | None = None
+        """Whether the declared type says what each part of a result is; None without a declared type."""
         self._action_is_async = is_async(action)
         self._undo_is_async = False
         self._sealed = False
@@ -144,11 +147,12 @@ class Step:
     def write_result(self, direction: Direction, result: Any) -> Raw:
         """Returns what the action or the compensation returned as JSON.
 
-        Raises `NotSerialisable` if that is not JSON, or the action's cannot be read as the type that it declares, and
-        `PayloadTooLarge`.
+        Raises `NotSerialisable` if that is not JSON, or the action's is not read back as it was, as the type that it
+        declares, and `PayloadTooLarge`.
         """
         if direction is FORWARD:
-            return write_payload(f"the result of step {self.name!r}", result, self._read_result)
+            what = f"the result of step {self.name!r}"
+            return write_payload(what, result, self._read_result, typed=self._result_is_typed)
         return write_payload(f"the result of the compensation of step {self.name!r}", result)
 
     def seal(self) -> None:
@@ -159,4 +163,6 @@ class Step:
         what = f"the result of step {self.name!r}"
         self.result_type = self.kind.result_type(self.action, what)
         self._read_result = decoder_of(self.result_type, what).decode
+        if self.result_type not in (Any, Raw):
+            self._result_is_typed = says_what_each_part_is(self.result_type)
         self._sealed = True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ..errors import DefinitionError
 from .functions import is_async
@@ -23,9 +23,9 @@ NAME_CHARACTERS_MAX: Final = 200
 """The longest name of a saga, a step or a signal: it is part of ids, and of every event of the step."""
 
 
-def check_name(name: str, what: str) -> None:
+def check_name(name: Any, what: str) -> None:
     """Raise `DefinitionError` unless a name is printable and not too long."""
-    if not name or not name.isprintable() or len(name) > NAME_CHARACTERS_MAX:
+    if not isinstance(name, str) or not name or not name.isprintable() or len(name) > NAME_CHARACTERS_MAX:
         raise DefinitionError(f"{what} must have a name of 1 to {NAME_CHARACTERS_MAX} printable characters: {name!r}")
 
 

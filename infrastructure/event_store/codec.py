@@ -17,9 +17,18 @@ import msgspec
 from msgspec import Struct
 
 from ...domain.choreography.choreography import Choreography
-from ...domain.errors import CorruptEvent, NotSerialisable, PayloadTooLarge, SagaledgerError, UnknownEvent
+from ...domain.errors import (
+    CorruptEvent,
+    InvalidInput,
+    NotSerialisable,
+    PayloadTooLarge,
+    SagaledgerError,
+    UnknownEvent,
+)
 from ...domain.event import Event
 from ...domain.recorded_event import Meta, RecordedEvent
+from ...domain.saga.payload import PAYLOAD_BYTES_MAX
+from ...domain.saga.read_back import is_read_back, says_what_each_part_is
 from ..runtime.user_code import contained, is_interruption, shown
 from .event_row import STATE_BYTES_MAX, NewEvent, StoredRow
 from .hash_chain import context_columns, digest_of_encoded, text_column, type_columns
@@ -42,6 +51,9 @@ def _stored_type(type_: type[Event]) -> tuple[str, int, bytes]:
     """Return the topic and the schema version of an event type, and the two encoded for a digest."""
     schema = type_.schema
     return schema.name, schema.version, type_columns(schema.name, schema.version)
+
+
+_is_typed: Final = lru_cache(maxsize=4096)(says_what_each_part_is)
 
 
 class PayloadCodec(Protocol):
@@ -74,6 +86,7 @@ class Envelope(Struct, eq=False):
     """What the events of one append have in common: the process they belong to, what caused them, who wrote them."""
 
     encode_payload: Callable[[Event], bytes]
+    decode_payload: Callable[[str, int, bytes], Event]
     correlation_id: str | None
     causation_position: int | None
     meta: str
@@ -109,6 +122,21 @@ class Envelope(Struct, eq=False):
             digest_of_encoded(stream, version, type_, state, context),
         )
 
+    def encode_given(self, stream_id: str, version: int, event: Event) -> tuple[NewEvent, Event]:
+        """Return an event whose values come from outside as it is sent to the log, and as it will be read.
+
+        Raises what `encode` raises, and `NotSerialisable` for an event that would be read as another one or not at all:
+        that would keep its whole stream from being read.
+        """
+        new = self.encode(stream_id, version, event)
+        try:
+            read = self.decode_payload(new.topic, new.schema_version, new.state)
+        except CorruptEvent as error:
+            raise NotSerialisable(f"event {new.topic!r} of {stream_id} could not be read: {error.detail}") from error
+        if not is_read_back(read, event, typed=_is_typed(type(event))):
+            raise NotSerialisable(f"event {new.topic!r} of {stream_id} would be read as {read!r}, and is {event!r}")
+        return new, read
+
     def _foreign_context(self) -> bytes:
         if self.foreign_context is None:
             self.foreign_context = context_columns(self.correlation_id, self.causation_position, self.meta)
@@ -139,15 +167,23 @@ class Codec:
     ) -> NewEvent:
         """Return an event as it is sent to the log.
 
-        Raises `PayloadTooLarge`, and what `PayloadCodec.encode` raises.
+        Raises what `Envelope.encode_given` and `envelope` raise.
         """
-        return self.envelope(correlation_id, causation_position, meta).encode(stream_id, version, event)
+        return self.envelope(correlation_id, causation_position, meta).encode_given(stream_id, version, event)[0]
 
     def envelope(self, correlation_id: str | None, causation_position: int | None, meta: Meta) -> Envelope:
-        """Return what encodes the events of one append."""
-        meta_text = _meta_text(meta)
+        """Return what encodes the events of one append. Raises `InvalidInput` for an actor that is no text."""
+        if not isinstance(meta.actor, str | None):
+            raise InvalidInput(f"the actor must be a text, and is a {type(meta.actor).__name__}")
+        try:
+            meta_text = _meta_text(meta)
+        except UnicodeEncodeError as error:
+            raise InvalidInput(f"the actor {meta.actor!r} is no text of Unicode") from error
+        if len(meta_text) > PAYLOAD_BYTES_MAX:
+            raise PayloadTooLarge("the actor", len(meta_text), PAYLOAD_BYTES_MAX)
         return Envelope(
             self._encode_payload,
+            self.decode_payload,
             correlation_id,
             causation_position,
             meta_text,

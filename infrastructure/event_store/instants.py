@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from ...domain.errors import InvalidInput
+from ...domain.saga.duration import SECONDS_MAX
 from ..errors import DamagedLedger
 
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,6 +29,16 @@ def checked_in_utc(value: datetime, what: str) -> datetime:
     except OverflowError as error:
         raise InvalidInput(f"{what} is {value.isoformat()}, outside of the years 1 to 9999 in UTC") from error
     return value
+
+
+def checked_timeout(seconds: Any, what: str) -> float:
+    """Return a time to wait, within a hundred years.
+
+    Raises `InvalidInput` for what is no number: compared with NaN, no time is ever over.
+    """
+    if not isinstance(seconds, (int, float)) or seconds != seconds:
+        raise InvalidInput(f"{what} is {seconds!r}: use a number of seconds")
+    return max(0.0, min(seconds, SECONDS_MAX))
 
 
 def microseconds(instant: datetime) -> int:

@@ -111,8 +111,9 @@ class AppendBuilder(Struct, eq=False):
                 raise
             for event in events:
                 version += 1
-                decided.append(self.envelope.encode(stream_id, version, event))  # before `evolve`, which may change it
-                state = participant.evolve(state, event)
+                new, read = self.envelope.encode_given(stream_id, version, event)
+                state = participant.evolve(state, read)
+                decided.append(new)
             overlay[stream_id] = CachedState(version, state)
         self.streams.require_fresh(overlay.keys() - {new.stream_id for new in decided} - self._written)
         self._add_all(decided)
@@ -132,8 +133,9 @@ class AppendBuilder(Struct, eq=False):
         added: list[NewEvent] = []
         for event in events:
             version += 1
-            added.append(self.envelope.encode(stream_id, version, event))
-            state = participant.evolve(state, event)
+            new, read = self.envelope.encode_given(stream_id, version, event)
+            state = participant.evolve(state, read)
+            added.append(new)
         self._add_all(added)
         self.overlay[stream_id] = CachedState(version, state)
 

@@ -15,7 +15,7 @@ from ..event_store.work_queue import QueueEntry
 from .context import LedgerContext
 from .operation_rules import Rule, approval_rule, cancel_rule, intervention_rule, signal_rule
 from .process_cancellation import cancel_process
-from .state_reader import state_now
+from .state_reader import check_saga_id, state_now
 from .transact import call_of, last_position, transact
 
 
@@ -24,6 +24,7 @@ def cancel(context: LedgerContext, saga_id: str, *, actor: str, reason: str) -> 
 
     Raises `SagaNotFound`, and `WrongState` when it has ended, already turns back, or is past its pivot.
     """
+    check_saga_id(saga_id)
     choreography = context.app.choreography_of(saga_id)
     if choreography is not None:
         return cancel_process(context, choreography, saga_id, actor=actor, reason=reason)
@@ -94,6 +95,7 @@ def approve(
 
 def _apply(context: LedgerContext, saga_id: str, rule: Rule, actor: str) -> int:
     """Append the event that a rule makes of the saga's state, and notify the worker that holds the saga."""
+    check_saga_id(saga_id)
     if context.app.choreography_of(saga_id) is not None:
         raise WrongState(
             f"saga {saga_id!r} is choreographed: no coordinator could act on that. `sagaledger deadletters replay` "

@@ -67,7 +67,7 @@ class SagaStart(NamedTuple):
         raw = definition.write_input(value)
         if key is None:
             key = definition.key(definition.read_input(raw)) if definition.key is not None else uuid4().hex
-        if not key or not key.isprintable() or (len(key) > KEY_CHARACTERS_MAX and parent is None):
+        if not _is_key(key) or (len(key) > KEY_CHARACTERS_MAX and parent is None):
             raise InvalidInput(
                 f"saga {definition.name!r}: the key {key!r} must be 1 to {KEY_CHARACTERS_MAX} printable characters"
             )
@@ -129,6 +129,10 @@ class SagaStart(NamedTuple):
 def foreign_saga(saga_id: str, parent_id: str) -> str:
     """Why a saga under the id of a sub-saga cannot serve as that sub-saga."""
     return f"saga {saga_id!r} was not started by saga {parent_id!r}: it cannot be a step of it"
+
+
+def _is_key(key: Any) -> bool:
+    return isinstance(key, str) and bool(key) and key.isprintable()
 
 
 def _checked(begins_at: datetime | None) -> datetime | None:

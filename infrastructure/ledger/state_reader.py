@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
-from ...domain.errors import CorruptEvent, UnknownEvent
+from ...domain.errors import CorruptEvent, InvalidInput, UnknownEvent
 from ...domain.event import Event
 from ...domain.recorded_event import RecordedEvent
 from ...domain.saga.events import SagaStarted, StepStarted, WaitKind, is_sub_saga
@@ -15,13 +15,24 @@ from ...domain.saga.evolve import fold_all, rebuild
 from ...domain.saga.state import SagaState
 from ..errors import AppPartMissing, SagaNotFound, TimedOut
 from ..event_store.event_row import EventPayload
-from ..event_store.instants import checked_in_utc
+from ..event_store.instants import checked_in_utc, checked_timeout
+from ..event_store.stream_id import check_stream_id
 from ..read_models.saga_deriver import process_history
 from .context import LedgerContext
 
 SAGAS_PER_READ = 100
 WAIT_SECONDS_MAX = 1.0
 """How long a wait for a saga listens for news of the log before it looks at the clock again."""
+
+
+def check_saga_id(saga_id: str) -> None:
+    """Raise `SagaNotFound` for what cannot be the id of any saga, because no backend could store it."""
+    if not isinstance(saga_id, str):
+        raise SagaNotFound(repr(saga_id))
+    try:
+        check_stream_id(saga_id, "the id of saga")
+    except InvalidInput as error:
+        raise SagaNotFound(saga_id) from error
 
 
 def history(context: LedgerContext, saga_id: str, *, participants: bool = True) -> list[RecordedEvent]:
@@ -34,6 +45,7 @@ def history(context: LedgerContext, saga_id: str, *, participants: bool = True) 
     """
     if not participants:
         return saga_events(context, saga_id)
+    check_saga_id(saga_id)
     if context.app.choreography_of(saga_id) is not None:
         return _process(context, saga_id)
     found: list[RecordedEvent] = []
@@ -51,6 +63,7 @@ def history(context: LedgerContext, saga_id: str, *, participants: bool = True) 
 
 def saga_events(context: LedgerContext, saga_id: str) -> list[RecordedEvent]:
     """A saga's own events, in order. Raises `SagaNotFound`."""
+    check_saga_id(saga_id)
     if context.app.choreography_of(saga_id) is not None:
         return [recorded for recorded in _process(context, saga_id) if recorded.stream_id == saga_id]
     recorded = [context.codec.decode(row) for row in context.backend.stream(saga_id)]
@@ -86,6 +99,8 @@ def states(context: LedgerContext, saga_ids: Iterable[str]) -> Iterator[SagaStat
     Raises `SagaNotFound` for the first that does not exist, when its turn comes, `UnreadableEvent`, `Unavailable`.
     """
     wanted = list(saga_ids)
+    for saga_id in wanted:
+        check_saga_id(saga_id)
     choreography_of = context.app.choreography_of
     orchestrated = _orchestrated_states(context, [saga_id for saga_id in wanted if choreography_of(saga_id) is None])
     for saga_id in wanted:
@@ -98,7 +113,7 @@ def wait(context: LedgerContext, saga_id: str, timeout_seconds: float) -> SagaSt
     Raises `SagaNotFound`, and `TimedOut` with the saga's status at that moment.
     """
     clock = context.clock
-    deadline = clock.monotonic() + timeout_seconds
+    deadline = clock.monotonic() + checked_timeout(timeout_seconds, "timeout_seconds")
     state = state_now(context, saga_id)
     while state.end is None and not state.interventions:
         head = context.backend.head().position

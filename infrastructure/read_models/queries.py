@@ -20,7 +20,7 @@ from ...domain.errors import InvalidInput
 from ...projections.projection import Projection, Row
 from ..errors import DamagedLedger, TimedOut, WrongState
 from ..event_store.backend import Backend
-from ..event_store.instants import checked_in_utc
+from ..event_store.instants import checked_in_utc, checked_timeout
 from . import checkpoints
 from .checkpoints import ABSENT, BUILDING, Checkpoint, absent
 from .filter import Filter, select_rows, visible_columns
@@ -101,7 +101,7 @@ class Queries:
 
     def wait_for(self, view: str, position: int, timeout_seconds: float) -> None:
         """Block until a view has folded the log up to a position. Raises `TimedOut` and `InvalidInput`."""
-        deadline = monotonic() + timeout_seconds
+        deadline = monotonic() + checked_timeout(timeout_seconds, "timeout_seconds")
         pause_seconds = POLL_SECONDS_MIN
         while True:
             checkpoint = self.checkpoint(view)

@@ -18,12 +18,13 @@ from typing import Any, Self, TypeVar
 from ...domain.errors import InvalidInput
 from ...domain.recorded_event import Meta
 from ...domain.saga.definition import Definition
+from ...domain.saga.duration import SECONDS_MAX
 from ...domain.saga.saga import Saga
 from ...domain.saga.state import SagaState
-from ..errors import SagaNotFound, Unavailable
-from ..event_store.stream_id import check_stream_id
+from ..errors import Unavailable
 from ..ledger.context import HasContext
 from ..ledger.saga_start import SagaStart, Started
+from ..ledger.state_reader import check_saga_id
 from ..runtime.event_loop import wait_for_stop
 from ..runtime.user_code import contained
 from .coordination.reconciler import Reconciler
@@ -41,6 +42,9 @@ LAG_SECONDS_MAX = 0.4
 LAG_WAIT_SECONDS = 0.1
 """The longest such wait before a turn, because turns also renew the lease."""
 
+LEASE_SECONDS_MIN = 0.01
+"""A shorter lease ends before it can be used."""
+
 T = TypeVar("T")
 
 
@@ -53,8 +57,9 @@ class Worker:
     - `project`: whether it also keeps the views up;
     - `drain_seconds`: how long it waits for running steps when it is closed.
 
-    Raises `WorkerRunning` on entry when a SQLite file already has a worker, and `DefinitionChanged` when a definition
-    differs from the one that sagas of the same version were started with.
+    Raises `InvalidInput` for a number with which it could not work. Entering it raises `WorkerRunning` when a SQLite
+    file already has a worker, and `DefinitionChanged` when a definition differs from the one that sagas of the same
+    version were started with.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class Worker:
         project: bool = True,
         drain_seconds: float = 10.0,
     ) -> None:
+        _check_settings(concurrency, threads, lease_seconds, drain_seconds)
         context = self._context = ledger.context
         self._concurrency = concurrency
         self._lease_seconds = lease_seconds
@@ -165,10 +171,7 @@ class Worker:
 
         Raises `SagaNotFound`, and the error that keeps this worker from reading a saga.
         """
-        try:
-            check_stream_id(saga_id, "the id of saga")
-        except InvalidInput as error:
-            raise SagaNotFound(saga_id) from error
+        check_saga_id(saga_id)
         return await self._ask(lambda reply: AwaitOutcome(saga_id, reply))
 
     async def idle(self) -> None:
@@ -253,3 +256,16 @@ class Worker:
             if closed:
                 return
             messages, closed = self._mailbox.take(wait_seconds, pending)
+
+
+def _check_settings(concurrency: Any, threads: Any, lease_seconds: Any, drain_seconds: Any) -> None:
+    """Raise `InvalidInput` for a number with which a worker could not work."""
+    for name, count in (("concurrency", concurrency), ("threads", threads)):
+        if not isinstance(count, int) or count < 1:
+            raise InvalidInput(f"Worker({name}={count!r}): use a whole number, 1 or more")
+    for name, seconds, least in (
+        ("lease_seconds", lease_seconds, LEASE_SECONDS_MIN),
+        ("drain_seconds", drain_seconds, 0),
+    ):
+        if not isinstance(seconds, (int, float)) or not least <= seconds <= SECONDS_MAX:  # NaN is not
+            raise InvalidInput(f"Worker({name}={seconds!r}): use a number of seconds from {least:g} to {SECONDS_MAX:,}")

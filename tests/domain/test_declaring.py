@@ -17,10 +17,21 @@ from sagaledger.domain.saga.duration import LATEST, SECONDS_MAX, instant_after
 from sagaledger.domain.saga.retry_policy import DELAY_SECONDS_MAX, Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import Status
+from sagaledger.domain.saga.step_kind import saga_id_of, sub_saga_key
+from sagaledger.infrastructure.event_store.stream_id import check_stream_id
 from sagaledger.infrastructure.ledger.saga_start import SagaStart
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
 NAN, INF = float("nan"), float("inf")
+PARTS: dict[str, Any] = {
+    "initial": 0,
+    "state_type": int,
+    "events": [],
+    "commands": {},
+    "decide": lambda *_: [],
+    "evolve": lambda state, _: state,
+}
+"""What a participant has besides its category."""
 
 
 async def charge(client: str, _: int, __: Any) -> str:
@@ -322,3 +333,46 @@ def test_a_deadline_counts_from_the_time_at_which_the_saga_begins() -> None:
         assert SagaStart.of(saga.definition, 1, "1", begins_at=begins_at).fact(NOON).deadline == NOON + deadline
     early = SagaStart.of(saga.definition, 1, "1", begins_at=NOON - timedelta(days=1))
     assert early.fact(NOON).deadline == NOON + timedelta(seconds=60)
+
+
+@pytest.mark.parametrize("wrong", [None, 5, b"x", "", "a-b", "a\nb", "\0", "\ud800", "x" * 201, "\U0001f600" * 51])
+def test_a_prefix_of_ids_that_not_everything_can_hold_is_refused(wrong: Any) -> None:
+    """Of sagas and of participants: with it, each key of 200 characters must make an id."""
+    with pytest.raises(DefinitionError):
+        Saga(wrong, input=int)
+    with pytest.raises(DefinitionError):
+        Participant(wrong, **PARTS)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, True, None, "1", 2**31, float("nan"), float("inf")])
+def test_a_version_is_a_whole_number_that_every_backend_stores(wrong: Any) -> None:
+    """Of sagas, participants and events."""
+    with pytest.raises(DefinitionError):
+        Saga("trip", version=wrong, input=int)
+    with pytest.raises(DefinitionError):
+        Participant("stock", version=wrong, **PARTS)
+    with pytest.raises(DefinitionError):
+        event("Stocked", version=wrong, upcasters={1: lambda fields: fields})
+
+
+@pytest.mark.parametrize("wrong", [None, 5, b"x", "", "a\nb", "\0", "\ud800", "x" * 201])
+def test_a_name_that_not_everything_can_store_is_refused(wrong: Any) -> None:
+    """Of events, of steps and of signals."""
+    with pytest.raises(DefinitionError):
+        event(wrong)
+    saga = Saga("trip", input=int)
+    if wrong:  # a step without a name has that of its function
+        with pytest.raises(DefinitionError):
+            saga.step(name=wrong)(lambda *_: None)
+        with pytest.raises(DefinitionError):
+            saga.wait_for("word", signal=wrong)
+
+
+@pytest.mark.parametrize("key", ["k" * 200, "\U0001f600" * 200])
+def test_a_key_of_any_length_that_is_allowed_leaves_room_for_sub_sagas(key: str) -> None:
+    """With the longest names there may be, and sub-sagas of sub-sagas."""
+    longest, step = "\U0001f600" * 50, "\U0001f601" * 200
+    parent_id = saga_id_of(longest, key)
+    for _ in range(3):
+        check_stream_id(parent_id, "the id")
+        parent_id = saga_id_of(longest, sub_saga_key(parent_id, step))

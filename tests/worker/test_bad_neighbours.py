@@ -20,7 +20,7 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
-from sagaledger.domain.errors import NotSerialisable
+from sagaledger.domain.errors import InvalidInput
 from sagaledger.domain.event import Event, event
 from sagaledger.domain.participant import Command, Participant
 from sagaledger.domain.saga.events import SagaStarted, SignalReceived
@@ -590,8 +590,9 @@ def test_an_actor_that_cannot_be_written_refuses_its_start(open_ledger: OpenLedg
 
     async def scene() -> None:
         async with worker_on(ledger) as worker:
-            with pytest.raises(NotSerialisable):
-                await worker.start(GOOD_SAGA, 1, key="1", actor="\ud800")
+            for actor in ("\ud800", 5, b"ann", ["ann"]):
+                with pytest.raises(InvalidInput, match="the actor"):
+                    await worker.start(GOOD_SAGA, 1, key="1", actor=actor)  # type: ignore[arg-type]
             await _good_ones_end(worker)
 
     play(scene())
