@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
@@ -13,12 +14,13 @@ from sagaledger.domain.saga.decision import Attempt
 from sagaledger.domain.saga.events import FORWARD
 from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
-from sagaledger.domain.saga.state import SagaState
+from sagaledger.domain.saga.state import SagaState, Status
 from sagaledger.domain.saga.step import StepContext
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.worker.group_commit.transition import context_of
 from sagaledger.infrastructure.worker.held_sagas import HeldSaga
 from sagaledger.infrastructure.worker.messages import AttemptEnded, Dispatch
+from sagaledger.infrastructure.worker.steps import task_runner
 from sagaledger.infrastructure.worker.steps.task_runner import TaskRunner
 from sagaledger.infrastructure.worker.steps.thread_runner import ThreadRunner
 
@@ -170,3 +172,45 @@ def test_a_step_that_cancels_its_own_task_has_failed(open_ledger: OpenLedger) ->
     assert short_history(ledger, "trip-1") == [
         "SagaStarted", "walk started", "walk failed", "walk started", "walk succeeded", "SagaCompleted",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("why", ["timeout", "cancel"])
+def test_a_coroutine_that_ignores_its_cancelling_does_not_keep_its_saga(
+    open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """Its outcome is unknown, so it is compensated; what it returns in the end is dropped."""
+    monkeypatch.setattr(task_runner, "GRACE_SECONDS", 0.1)
+    trip = Saga("trip", input=int)
+    free = asyncio.Event()
+    undone: list[object] = []
+
+    @trip.step(timeout=0.1 if why == "timeout" else None, retry=Retry(attempts=1))
+    async def walk(_: int, __: StepContext) -> str:
+        while not free.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await free.wait()
+        return "arrived"
+
+    @walk.compensation
+    async def walk_back(_: int, result: str | None, __: StepContext) -> None:
+        undone.append(result)
+
+    ledger = open_ledger(App(sagas=[trip]))
+
+    async def scene() -> Status:
+        try:
+            async with worker_on(ledger) as worker:
+                await worker.start(trip, 1, key="1")
+                await until(lambda: "walk started" in short_history(ledger, "trip-1"))
+                if why == "cancel":
+                    await asyncio.to_thread(ledger.cancel, "trip-1", actor="ann", reason="enough")
+                status = (await worker.outcome("trip-1")).status
+                free.set()
+                await asyncio.sleep(0.05)
+                return status
+        finally:
+            free.set()
+
+    assert play(scene()) is Status.COMPENSATED
+    assert undone == [None]
+    assert short_history(ledger, "trip-1")[-3:] == ["walk undoing", "walk undone", "SagaCompensated"]

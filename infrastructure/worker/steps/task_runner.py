@@ -15,7 +15,8 @@ from .thread_runner import ThreadRunner
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5.0
-"""How long an action without a timeout may still run after its saga was told to compensate."""
+"""How long an action without a timeout may still run after its saga was told to compensate, and how long any coroutine
+may still run after it was cancelled: code can ignore that."""
 
 
 class TaskRunner:
@@ -28,8 +29,13 @@ class TaskRunner:
         self._threads = threads
         self._notify = notify
         self._loop = asyncio.get_running_loop()
-        self._tasks: dict[asyncio.Task[None], Dispatch | None] = {}
-        """What runs in each task; None if it will be cancelled soon."""
+        self._tasks: dict[asyncio.Task[None], Dispatch] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        """Tasks that will be cancelled, or given up, if they do not end soon."""
+        self._given_up: set[asyncio.Task[None]] = set()
+        """Tasks that did not end when they were cancelled: their attempts have an outcome, and theirs is dropped."""
+        self._watches: dict[asyncio.Task[None], asyncio.TimerHandle] = {}
+        """When to give up coroutines that should have ended at their timeout."""
         self._cancelled = False
 
     def __len__(self) -> int:
@@ -39,25 +45,30 @@ class TaskRunner:
         """Begin these attempts."""
         if self._cancelled:
             return
-        create_task, make, forget = self._loop.create_task, self._make, self._tasks.pop
+        create_task, make = self._loop.create_task, self._make
         for dispatch in dispatches:
             task = create_task(make(dispatch))
             self._tasks[task] = dispatch
-            task.add_done_callback(forget)
+            task.add_done_callback(self._forget)
+            step, direction = dispatch.step, dispatch.attempt.direction
+            timeout_seconds = step.timeout_of(direction)
+            if timeout_seconds is not None and step.is_async(direction):
+                self._watches[task] = self._loop.call_later(timeout_seconds + GRACE_SECONDS, self._give_up, task)
 
     def end_soon(self, unwanted: Collection[RunningStep]) -> None:
         """Let these attempts run for a while longer, and cancel those that have not ended by then."""
         if not unwanted:
             return
         for task, dispatch in self._tasks.items():
-            if dispatch is not None and _is_endless(dispatch) and dispatch.running in unwanted:
-                self._tasks[task] = None
+            if task not in self._ending and _is_endless(dispatch) and dispatch.running in unwanted:
+                self._ending.add(task)
                 self._loop.call_later(GRACE_SECONDS, task.cancel)
+                self._loop.call_later(2 * GRACE_SECONDS, self._give_up, task)
 
     def cancel(self) -> None:
         """Cancel the attempts that are running, and begin no more."""
         self._cancelled = True
-        for task in self._tasks:
+        for task in (*self._tasks, *self._given_up):
             task.cancel()
 
     async def wait(self) -> None:
@@ -70,9 +81,32 @@ class TaskRunner:
             ended = await attempt(dispatch, self._threads)
         except Exception as error:  # an error of this program: the attempt has an outcome all the same
             log.exception("an attempt at step %s of saga %s broke off", dispatch.step.name, dispatch.saga.saga_id)
-            failure = Failure(type(error).__name__, "the attempt broke off: the log of the worker says why")
-            ended = AttemptEnded(dispatch.saga, dispatch.attempt, Failed(failure, Effect.UNKNOWN, retryable=True))
-        self._notify(ended)
+            why = "the attempt broke off: the log of the worker says why"
+            ended = _without_outcome(dispatch, type(error).__name__, why)
+        if asyncio.current_task() not in self._given_up:
+            self._notify(ended)
+
+    def _give_up(self, task: asyncio.Task[None]) -> None:
+        """Wait no longer for a task that ignores that it was cancelled; its step may still act."""
+        dispatch = self._tasks.pop(task, None)
+        if dispatch is None:
+            return
+        self._given_up.add(task)
+        why = "it ignores that it was cancelled, and runs on"
+        log.warning("step %s of saga %s: %s", dispatch.step.name, dispatch.saga.saga_id, why)
+        self._notify(_without_outcome(dispatch, TimeoutError.__name__, why))
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        self._ending.discard(task)
+        self._given_up.discard(task)
+        watch = self._watches.pop(task, None)
+        if watch is not None:
+            watch.cancel()
+
+
+def _without_outcome(dispatch: Dispatch, kind: str, why: str) -> AttemptEnded:
+    return AttemptEnded(dispatch.saga, dispatch.attempt, Failed(Failure(kind, why), Effect.UNKNOWN, retryable=True))
 
 
 def _is_endless(dispatch: Dispatch) -> bool:
