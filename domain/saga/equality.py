@@ -39,11 +39,11 @@ def _canonical(value: Any) -> str:
             return f"[{','.join(sorted(map(_canonical, value)))}]"
         case list() | tuple():
             return f"[{','.join(map(_canonical, value))}]"
-    parts = _fields_of(value)
+    parts = fields_of(value)
     return repr(msgspec.to_builtins(value, enc_hook=bytes)) if parts is None else _canonical(parts)
 
 
-def _fields_of(value: Any) -> dict[str, Any] | None:
+def fields_of(value: Any) -> dict[str, Any] | None:
     """Returns the fields of a struct, a dataclass or an attrs class, by name; None for anything else."""
     if isinstance(value, msgspec.Struct):
         return {"": type(value).__qualname__, **msgspec.structs.asdict(value)}

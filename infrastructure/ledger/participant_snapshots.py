@@ -1,10 +1,11 @@
 """Snapshots of participants' streams, so that a long stream need not be read from its start.
 
 A snapshot counts only for what it is of. Its column `schema` is `<category>:<meaning>:<seal>`. The meaning names what a
-state of the participant is: the participant's version, the type of its state, the schema versions of its events, and
-the code of its `evolve`. The seal is a SHA-256 over the stream, the version, the digest of the event at that version,
-category and meaning, and the state. A snapshot with another meaning or another seal is not used: the stream is folded
-from its start instead. The seal is no signature; `verify` folds each snapshot's stream again.
+state of the participant is: the participant's version, the type of its state, its first state, the schema versions of
+its events, and the code that makes states of events: of `evolve`, of these types, and of the upcasters. The seal is a
+SHA-256 over the stream, the version, the digest of the event at that version, category and meaning, and the state. A
+snapshot with another meaning or another seal is not used: the stream is folded from its start instead. The seal is no
+signature; `verify` folds each snapshot's stream again.
 """
 
 from __future__ import annotations
@@ -116,7 +117,13 @@ def meaning_of(participant: Participant[Any]) -> str:
         participant.version,
         msgspec.json.schema(participant.state_type),
         sorted((type_.schema.name, type_.schema.version) for type_ in participant.events),
-        code_fingerprint(participant.evolve),
+        code_fingerprint(
+            participant.evolve,
+            participant.state_type,
+            participant.initial,
+            participant.events,
+            [type_.schema.upcasters for type_ in participant.events],
+        ),
     )
     return f"{participant.category}:{hashlib.sha256(msgspec.json.encode(what, order='deterministic')).hexdigest()[:16]}"
 

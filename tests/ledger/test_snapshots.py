@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from sagaledger import App, Command, Event, Participant, event
@@ -17,7 +21,7 @@ from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.event_log import Snapshot
 from sagaledger.infrastructure.ledger.code_fingerprint import code_fingerprint
 from sagaledger.infrastructure.ledger.context import LedgerContext
-from sagaledger.infrastructure.ledger.participant_snapshots import is_sealed, meaning_in, sealed
+from sagaledger.infrastructure.ledger.participant_snapshots import is_sealed, meaning_in, meaning_of, sealed
 from sagaledger.infrastructure.ledger.snapshot_verification import verify_snapshots
 from sagaledger.infrastructure.ledger.stream_cache import SNAPSHOT_EVERY_EVENTS, AppendBuilder, StreamCache
 
@@ -59,6 +63,13 @@ def drop_coins(_state: Any, command: DropCoin, at: datetime) -> list[Event]:
 
 def total(state: int, dropped: Any) -> int:
     return int(state + dropped.worth)
+
+
+WORTH = {1: 3}
+
+
+def worth_by_table(state: int, dropped: Any) -> int:
+    return int(state + WORTH[dropped.worth])
 
 
 def double(state: int, dropped: Any) -> int:
@@ -151,6 +162,8 @@ MEANINGS: dict[str, tuple[Participant[Any], Any]] = {
     "evolve is the same with other arguments": (jar(evolve=partial(total)), LONG),
     "an event has a new version with an upcaster": (jar(events=[CoinDroppedInPence]), 10 * LONG),
     "the state has another type": (jar(state_type=float), LONG),
+    "the first state is another": (jar(initial=1000), 1000 + LONG),
+    "evolve reads another table": (jar(evolve=worth_by_table), 3 * LONG),
 }
 
 
@@ -377,7 +390,92 @@ def test_a_fingerprint_of_code_changes_with_what_it_does() -> None:
     def in_a_set(state: int, change: Any) -> int:
         return state if change in {"a", "b", "c"} else 0
 
-    functions = [total, double, first, second, in_a_set, adding(1), adding(2), partial(total), lambda state, _: state]
+    def by_keyword(state: int, change: Any, *, of: int = 1) -> int:
+        return int(state + change.worth * of)
+
+    def doubled(state: int, change: Any, *, of: int = 2) -> int:
+        return int(state + change.worth * of)
+
+    doubled.__qualname__ = by_keyword.__qualname__
+    functions = [
+        total, double, first, second, in_a_set, adding(1), adding(2), partial(total), lambda state, _: state,
+        by_keyword, doubled, partial(total, 1), partial(total, 2), cache(total), cache(double),
+    ]  # fmt: skip
 
     assert len({code_fingerprint(function) for function in functions}) == len(functions)
     assert code_fingerprint(adding(1)) == code_fingerprint(adding(1))
+
+
+def _state_type(factor: int) -> type[Any]:
+    """A type of states with a method that `evolve` calls; each has another body, and the same form."""
+    if factor == 1:
+
+        class Tally(msgspec.Struct):
+            total: int = 0
+
+            def after(self, worth: int) -> Any:
+                return type(self)(self.total + worth)
+    else:
+
+        class Tally(msgspec.Struct):  # type: ignore[no-redef]
+            total: int = 0
+
+            def after(self, worth: int) -> Any:
+                return type(self)(self.total + worth * 2)
+
+    return Tally
+
+
+def _tallying(factor: int) -> Participant[Any]:
+    tally = _state_type(factor)
+    return jar(initial=tally(), state_type=tally, evolve=lambda state, dropped: state.after(dropped.worth))
+
+
+def test_a_method_of_the_state_is_part_of_its_meaning() -> None:
+    """`evolve` is the same code, and makes another state."""
+    assert meaning_of(_tallying(1)) != meaning_of(_tallying(2))
+    assert meaning_of(_tallying(1)) == meaning_of(_tallying(1))
+
+
+def test_an_upcaster_is_part_of_the_meaning() -> None:
+    """It was mended under one version: the state in a snapshot is of what the old one made."""
+
+    def upcast(factor: int) -> type[Event]:
+        def multiply(fields: dict[str, Any]) -> dict[str, Any]:
+            return {**fields, "worth": fields["worth"] * factor}
+
+        @event("CoinDropped", version=2, upcasters={1: multiply})
+        class Dropped(Event):
+            worth: int
+
+        return Dropped
+
+    meanings = [meaning_of(jar(events=[upcast(factor)])) for factor in (1, 10, 1)]
+
+    assert meanings[0] == meanings[2] != meanings[1]
+
+
+def test_a_meaning_is_the_same_in_every_process() -> None:
+    """Also of a function that dispatches by type, which keeps a cache, and of code with sets."""
+    program = (
+        "from functools import singledispatch\n"
+        "from tests.ledger.test_snapshots import jar, total\n"
+        "from sagaledger.infrastructure.ledger.participant_snapshots import meaning_of\n"
+        "from sagaledger.domain.shop import PARTICIPANTS\n"
+        "evolve = singledispatch(total)\n"
+        "evolve.register(str, lambda state, text: state if text in {'a', 'b', 'c'} else text)\n"
+        "{use}"
+        "print([meaning_of(each) for each in (jar(evolve=evolve), *PARTICIPANTS)])\n"
+    )
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", program.replace("{use}", use)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for seed, use in (("1", ""), ("2", "evolve('a', 'a')\n"))
+    }
+
+    assert len(printed) == 1
