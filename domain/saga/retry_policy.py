@@ -55,7 +55,7 @@ class Retry(Struct, frozen=True):
         except OverflowError:
             delay = longest if self.backoff_seconds else 0.0
         drawn = int.from_bytes(hashlib.sha256(f"{key}:{attempt}".encode()).digest()[:8], "big") / 2**64
-        return delay * (1 + self.jitter * (2 * drawn - 1))
+        return min(delay * (1 + self.jitter * (2 * drawn - 1)), DELAY_SECONDS_MAX)
 
 
 class OnUnknown(StrEnum):

@@ -6,6 +6,7 @@ they were called, and nothing else, even `SystemExit`, `GeneratorExit` or `async
 
 from __future__ import annotations
 
+import traceback
 from threading import current_thread, main_thread
 from typing import cast
 
@@ -23,6 +24,16 @@ def shown(error: BaseException) -> str:
         if is_interruption(failure):
             raise
         return f"its text cannot be shown: __str__ raised {type(failure).__name__}"
+
+
+def traced(error: BaseException) -> str:
+    """Returns an error's traceback, or what there is to say of one whose code keeps it from being shown."""
+    try:
+        return "".join(traceback.format_exception(error)).rstrip()
+    except BaseException as failure:
+        if is_interruption(failure):
+            raise
+        return f"{type.__dict__['__name__'].__get__(type(error))}, whose traceback cannot be shown"
 
 
 def contained(error: BaseException) -> Exception:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +13,8 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from sagaledger import App, Command, Event, Participant, Saga, Status, event
+from sagaledger import App, Command, Event, Ledger, Participant, Saga, Status, StepRejected, event
+from sagaledger.domain.errors import SagaledgerError
 from sagaledger.domain.recorded_event import Meta
 from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.infrastructure.errors import SagaConflict
@@ -208,3 +210,71 @@ def test_a_snapshot_that_raises_when_it_is_read_is_ignored(open_ledger: OpenLedg
         assert play(scene(1)) is Status.COMPLETED
     finally:
         _raises.clear()
+
+
+# Errors whose own code raises
+
+
+def _odd(base: type[BaseException], raised: BaseException) -> BaseException:
+    """An error of which nothing can be shown."""
+
+    class Odd(base):  # type: ignore[valid-type, misc]
+        def __str__(self) -> str:
+            raise raised
+
+        __repr__ = __str__
+
+        @property
+        def __notes__(self) -> list[str]:
+            raise raised
+
+    return Odd()
+
+
+@pytest.mark.parametrize("base", [ValueError, TimeoutError, StepRejected, OSError, BaseException, SagaledgerError])
+@pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt(), RuntimeError()], ids=repr)
+def test_an_error_that_cannot_be_shown_is_recorded_wherever_it_is_raised(
+    sqlite_url: str, base: type[BaseException], raised: BaseException
+) -> None:
+    """By steps of each kind, by their participants, and where a recorded event is folded."""
+    places: list[str] = []
+
+    def odd(place: str) -> None:
+        if place in places:
+            raise _odd(base, raised)
+
+    def step(place: str, *_: Any) -> Sequence[Command]:
+        odd(place)
+        return [Note("a")]
+
+    async def step_later(place: str, *_: Any) -> None:
+        odd(place)
+
+    def evolve(total: int, _: Event) -> int:
+        odd("fold")
+        return total + 1
+
+    once = Retry(attempts=1)
+    sagas = [GOOD]
+    for name in ("async", "sync", "local", "evolve"):
+        saga = Saga(name, input=int)
+        sagas.append(saga)
+        if name == "async":
+            saga.step(name="go", compensable=False, retry=once, timeout=5)(partial(step_later, name))
+        elif name == "sync":
+            saga.step(name="go", compensable=False, retry=once, timeout=5)(partial(step, name))
+        else:
+            saga.local_step(name="go", compensable=False, retry=once)(partial(step, name))
+
+    async def scene() -> list[Status]:
+        with Ledger.open(sqlite_url, App(sagas=sagas, participants=[_notes(evolve=evolve)]), create=True) as ledger:
+            async with worker_on(ledger) as worker:
+                await worker.outcome((await worker.start("evolve", 1, key="0")).saga_id)
+            async with worker_on(ledger) as worker:  # it has to read the participant's stream
+                places.extend(["async", "sync", "local", "fold"])
+                started = [await worker.start(saga, 1, key="1") for saga in sagas[1:]]
+                states = [await worker.outcome(each.saga_id) for each in started]
+                await _good_one_ends(worker)
+                return [state.status for state in states]
+
+    assert play(scene()) == [Status.COMPENSATED] * 3 + [Status.NEEDS_INTERVENTION]

@@ -9,7 +9,7 @@ from ....domain.errors import UnknownEvent
 from ...event_store.append_call import Appended, Conflict
 from ...event_store.codec import UnreadableEvent
 from ...ledger.stream_cache import StreamCache
-from ...runtime.user_code import shown
+from ...runtime.user_code import traced
 from ..coordination.contention import Contention
 from ..coordination.put_backs import PutBacks
 from ..held_sagas import HeldSaga, HeldSagas
@@ -119,7 +119,7 @@ class Settler:
         elif saga.fault is not None:
             raise error
         else:
-            log.error("saga %s needs a person, because of an error: %s", saga.saga_id, shown(error), exc_info=error)
+            log.error("saga %s needs a person, because of an error: %s", saga.saga_id, traced(error))
             saga.fault = error
             self._held.wake(saga.saga_id)
 

@@ -10,7 +10,6 @@ from typing import Any
 from ....domain.saga.outcome import AttemptOutcome, Success, failure_of
 from ....domain.saga.step import Step, StepContext
 from ...runtime.failpoints import failpoint
-from ...runtime.user_code import shown
 from ..messages import AttemptEnded, Dispatch
 from .thread_runner import NoThreadFree, ThreadRunner
 
@@ -34,7 +33,9 @@ async def attempt(dispatch: Dispatch, threads: ThreadRunner) -> AttemptEnded:
         outcome = failure_of(error, local=True)
     except TimeoutError as error:
         seconds = step.timeout_of(context.direction)
-        outcome = failure_of(error if shown(error) or seconds is None else TimeoutError(f"no outcome in {seconds:g} s"))
+        outcome = failure_of(error)
+        if not outcome.error.message and seconds is not None:
+            outcome = failure_of(TimeoutError(f"no outcome in {seconds:g} s"))
     except BaseException as error:
         if (
             issubclass(type(error), GeneratorExit) and not _on_running_loop()

@@ -79,7 +79,9 @@ class TaskRunner:
     async def _make(self, dispatch: Dispatch) -> None:
         try:
             ended = await attempt(dispatch, self._threads)
-        except Exception as error:  # an error of this program: the attempt has an outcome all the same
+        except GeneratorExit:  # this coroutine is closed
+            raise
+        except BaseException as error:  # an error of this program: the attempt has an outcome all the same
             log.exception("an attempt at step %s of saga %s broke off", dispatch.step.name, dispatch.saga.saga_id)
             why = "the attempt broke off: the log of the worker says why"
             ended = _without_outcome(dispatch, type(error).__name__, why)
