@@ -7,8 +7,14 @@ deciding it against that stream's state yields events, or a refusal.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
-from typing import Any, Generic, TypeVar
+from copy import deepcopy
+from dataclasses import is_dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import lru_cache
+from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -17,6 +23,23 @@ from .event import Event
 from .names import check_prefix, check_version
 
 S = TypeVar("S")
+
+_FROZEN: Final = (
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    tuple,
+    frozenset,
+    Decimal,
+    Enum,
+    date,
+    time,
+    timedelta,
+    UUID,
+    type(None),
+)
 
 
 class Command(Struct, frozen=True):
@@ -70,3 +93,29 @@ class Participant(Generic[S]):
     def stream_of(self, command: Command) -> str:
         """Returns the id of the stream that a command goes to."""
         return f"{self.category}-{self.commands[type(command)](command)}"
+
+    def decided(self, state: S, command: Command, at: datetime) -> Sequence[Event]:
+        """Returns what `decide` makes of a command. It gets a state of its own if that can be changed in place."""
+        return self.decide(_own(state), command, at)
+
+    def evolved(self, state: S, event: Event) -> S:
+        """Returns what `evolve` makes of an event. It gets a state of its own, as `decide` does.
+
+        The state before is kept: after a conflict, other events follow it.
+        """
+        return self.evolve(_own(state), event)
+
+
+def _own(state: S) -> S:
+    type_: Any = type(state)
+    return state if _is_frozen(type_) else deepcopy(state)
+
+
+@lru_cache(maxsize=1024)
+def _is_frozen(type_: type[Any]) -> bool:
+    """Whether values of a type cannot be changed in place; what they contain is not looked at."""
+    if issubclass(type_, Struct):
+        return type_.__struct_config__.frozen
+    if is_dataclass(type_):
+        return bool(type_.__dataclass_params__.frozen)  # type: ignore[attr-defined]
+    return issubclass(type_, _FROZEN)

@@ -58,6 +58,12 @@ class Retry(Struct, frozen=True):
         return min(delay * (1 + self.jitter * (2 * drawn - 1)), DELAY_SECONDS_MAX)
 
 
+def check_retry(retry: Any, what: str) -> None:
+    """Raise `DefinitionError` unless this is a retry policy, or None."""
+    if not isinstance(retry, Retry | None):
+        raise DefinitionError(f"{what} is {retry!r}: use Retry(...)")
+
+
 class OnUnknown(StrEnum):
     """What follows an attempt whose worker died before it recorded an outcome."""
 

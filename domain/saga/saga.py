@@ -14,7 +14,7 @@ from ..participant import Command
 from .definition import Definition, DefinitionSupplier
 from .duration import check_seconds
 from .functions import must_be_plain, must_return, must_take, name_of
-from .retry_policy import OnUnknown, Retry
+from .retry_policy import OnUnknown, Retry, check_retry
 from .step import Invoked, Step, StepContext
 from .step_kind import Call, Local, Signal, StepKind, SubSaga, Timer
 from .validation import check_name
@@ -198,6 +198,7 @@ class Saga(Generic[I]):
         on_unknown: OnUnknown | str = OnUnknown.RETRY,
     ) -> Callable[[Callable[..., Invoked]], Step]:
         self._check_open()
+        check_retry(retry, f"saga {self.name!r}: the retry policy of a step")
         names = None if after is None else tuple(s if isinstance(s, str) else s.name for s in after)
 
         def declare(action: Callable[..., Invoked]) -> Step:
@@ -220,12 +221,20 @@ class Saga(Generic[I]):
                 timeout=timeout,
                 pivot=pivot,
                 compensable=compensable,
-                on_unknown=OnUnknown(on_unknown),
+                on_unknown=_checked(on_unknown, f"saga {self.name!r}: {where}"),
             )
             self._steps.append(step)
             return step
 
         return declare
+
+
+def _checked(on_unknown: OnUnknown | str, where: str) -> OnUnknown:
+    try:
+        return OnUnknown(on_unknown)
+    except ValueError:
+        options = " or ".join(repr(str(each)) for each in OnUnknown)
+        raise DefinitionError(f"{where} has on_unknown={on_unknown!r}: use {options}") from None
 
 
 def _nothing(_value: Any, _context: StepContext) -> None:

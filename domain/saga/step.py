@@ -15,7 +15,7 @@ from .events import FORWARD, Direction, Wait
 from .functions import is_async, must_return, must_take
 from .payload import write_payload
 from .read_back import says_what_each_part_is
-from .retry_policy import OnUnknown, Retry
+from .retry_policy import OnUnknown, Retry, check_retry
 from .state import StepState
 from .step_kind import AttemptMode, StepKind
 from .stored_type import decoder_of
@@ -104,6 +104,7 @@ class Step:
             if not self.kind.plain_functions:
                 must_return(undo, where)
             check_seconds(timeout, f"the timeout of {where}")
+            check_retry(retry, f"the retry policy of {where}")
             self.undo = undo
             self._undo_is_async = is_async(undo)
             self.undo_retry = retry or self.undo_retry

@@ -59,7 +59,7 @@ def _has_begun_so(context: LedgerContext, process_id: str, command: Command) -> 
     first = context.codec.decode(rows[0])
     participant = context.app.participant_for(command)
     if first.version == 1 and first.stream_id == participant.stream_of(command):
-        decided = participant.decide(participant.initial, command, first.event.at)
+        decided = participant.decided(participant.initial, command, first.event.at)
         if decided and decided[0] != first.event:
             raise SagaConflict(
                 f"{process_id!r} began with another {type(first.event).schema.name} at "

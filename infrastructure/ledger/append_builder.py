@@ -105,14 +105,14 @@ class AppendBuilder(Struct, eq=False):
             stream_id = participant.stream_of(command)
             version, state = overlay.get(stream_id) or self._known(stream_id)
             try:
-                events = participant.decide(state, command, at)
+                events = participant.decided(state, command, at)
             except StepRejected as refusal:
                 self._refuse(participant, stream_id, refusal, recorded=not beginning)
                 raise
             for event in events:
                 version += 1
                 new, read = self.envelope.encode_given(stream_id, version, event)
-                state = participant.evolve(state, read)
+                state = participant.evolved(state, read)
                 decided.append(new)
             overlay[stream_id] = CachedState(version, state)
         self.streams.require_fresh(overlay.keys() - {new.stream_id for new in decided} - self._written)
@@ -134,7 +134,7 @@ class AppendBuilder(Struct, eq=False):
         for event in events:
             version += 1
             new, read = self.envelope.encode_given(stream_id, version, event)
-            state = participant.evolve(state, read)
+            state = participant.evolved(state, read)
             added.append(new)
         self._add_all(added)
         self.overlay[stream_id] = CachedState(version, state)

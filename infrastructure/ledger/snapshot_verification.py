@@ -72,7 +72,7 @@ def _is_what_events_make(context: LedgerContext, participant: Participant[Any], 
     while version < snapshot.version:
         upto = min(version + _VERSIONS_PER_READ, snapshot.version)
         for row in context.backend.stream(snapshot.stream_id, after=version, upto=upto):
-            state = participant.evolve(state, context.codec.decode(row).event)
+            state = participant.evolved(state, context.codec.decode(row).event)
         version = upto
     return _encoded(stored) == _encoded(state)
 

@@ -235,7 +235,7 @@ class StreamCache:
         """Returns a participant's state after a stored event. Raises `UnreadableEvent`, whatever `evolve` raises."""
         event = self.codec.decode(row).event
         try:
-            return participant_of(self.app, row.stream_id).evolve(state, event)
+            return participant_of(self.app, row.stream_id).evolved(state, event)
         except BaseException as error:
             if is_interruption(error):
                 raise

@@ -377,3 +377,19 @@ def test_a_key_of_any_length_that_is_allowed_leaves_room_for_sub_sagas(key: str)
     for _ in range(3):
         check_stream_id(parent_id, "the id")
         parent_id = saga_id_of(longest, sub_saga_key(parent_id, step))
+
+
+@pytest.mark.parametrize("wrong", [5, "often", True, {"attempts": 3}])
+def test_what_is_no_retry_policy_is_refused(wrong: Any) -> None:
+    """When it is declared, not when the first attempt fails."""
+    saga = Saga("trip", input=int)
+    with pytest.raises(DefinitionError, match="retry policy"):
+        saga.step(retry=wrong)
+    with pytest.raises(DefinitionError, match="retry policy"):
+        saga.step(name="pay")(never).compensation(never_undone, retry=wrong)
+    with pytest.raises(DefinitionError, match="use 'retry' or 'compensate'"):
+        saga.step(name="go", on_unknown=wrong)(never)
+
+
+def never_undone(*_: Any) -> None:
+    """A compensation."""

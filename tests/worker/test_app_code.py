@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -13,10 +14,11 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from sagaledger import App, Command, Event, Ledger, Participant, Saga, Status, StepRejected, event
+from sagaledger import App, Command, Event, Ledger, Participant, Saga, Status, StepContext, StepRejected, event
 from sagaledger.domain.errors import SagaledgerError
 from sagaledger.domain.recorded_event import Meta
 from sagaledger.domain.saga.retry_policy import Retry
+from sagaledger.domain.saga.state import SagaState
 from sagaledger.infrastructure.errors import SagaConflict
 from sagaledger.infrastructure.ledger.saga_start import SagaStart
 from sagaledger.infrastructure.ledger.stream_cache import SNAPSHOT_EVERY_EVENTS
@@ -278,3 +280,67 @@ def test_an_error_that_cannot_be_shown_is_recorded_wherever_it_is_raised(
                 return [state.status for state in states]
 
     assert play(scene()) == [Status.COMPENSATED] * 3 + [Status.NEEDS_INTERVENTION]
+
+
+# Code that changes what it is given
+
+
+@dataclass
+class Tally:
+    """A state that can be changed in place."""
+
+    total: int = 0
+    seen: list[int] = field(default_factory=list)
+
+
+def _change(tally: Tally, noted: Event) -> Tally:
+    assert isinstance(noted, Noted)
+    tally.total += noted.count
+    tally.seen.append(noted.count)
+    return tally
+
+
+def _decide_and_change(tally: Tally, note: Note, at: datetime) -> Sequence[Event]:
+    tally.total += 1_000
+    if sum(tally.seen) != tally.total - 1_000:
+        raise StepRejected("its state is not what its events make")
+    tally.seen.append(1_000)
+    return [Noted(at, note.count), Noted(at, note.count)]
+
+
+def test_a_participant_that_changes_its_state_in_place_decides_on_what_was_recorded(open_ledger: OpenLedger) -> None:
+    """The states of streams are apart, and after a conflict the one before is still what it was."""
+    saga = Saga("count", input=list[str])
+    saga.local_step(name="go", compensable=False)(lambda keys, _: [Note(key) for key in keys])
+    participant = _notes(initial=Tally(), state_type=Tally, evolve=_change, decide=_decide_and_change)
+    ledger = open_ledger(App(sagas=[GOOD, saga], participants=[participant]))
+
+    async def scene() -> list[Status]:
+        async with worker_on(ledger) as worker:
+            started = [await worker.start(saga, ["a", "b", "a"], key=str(number)) for number in range(10)]
+            return [(await worker.outcome(each.saga_id)).status for each in started]
+
+    assert play(scene()) == [Status.COMPLETED] * 10
+    assert participant.initial == Tally()
+    counts = [len(ledger.backend.stream(f"notes-{key}")) for key in ("a", "b")]
+    assert counts == [40, 20]
+
+
+def test_a_step_cannot_change_the_state_of_its_saga(open_ledger: OpenLedger) -> None:
+    """What it is shown of the other steps is only to be read."""
+    saga = Saga("meddle", input=int)
+    saga.step(name="first", compensable=False)(lambda *_: 1)
+
+    @saga.step(name="go", compensable=False, retry=Retry(attempts=1))
+    def go(_: int, ctx: StepContext) -> None:
+        ctx.steps.clear()  # type: ignore[attr-defined]
+
+    ledger = open_ledger(App(sagas=[GOOD, saga]))
+
+    async def scene() -> SagaState:
+        async with worker_on(ledger) as worker:
+            return await worker.outcome((await worker.start(saga, 1, key="1")).saga_id)
+
+    state = play(scene())
+    assert state.steps["first"].forward.finished
+    assert state.status is Status.COMPENSATED

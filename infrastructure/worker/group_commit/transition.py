@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, cast
 
 import msgspec
@@ -234,5 +235,5 @@ def context_of(definition: Definition, state: SagaState, attempt: Attempt) -> St
         attempt.attempt,
         attempt.key,
         definition.read_result,
-        state.steps,
+        MappingProxyType(state.steps),
     )
