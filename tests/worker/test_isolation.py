@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from threading import Event as ThreadEvent
 from typing import Any
 from uuid import uuid4
 
@@ -114,6 +115,39 @@ def test_an_action_without_a_timeout_does_not_keep_its_saga_from_compensating(
 
     assert play(scene()).status is Status.COMPENSATED
     assert undone == [None]
+
+
+def test_a_function_that_no_thread_is_free_for_does_not_keep_its_saga_from_compensating(
+    open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not called, so it had no effect; the one that keeps the thread runs on."""
+    monkeypatch.setattr(task_runner, "GRACE_SECONDS", 0.1)
+    release = ThreadEvent()
+    stuck, late = Saga("stuck", input=int), Saga("late", input=int)
+    stuck.step(name="go", compensable=False)(lambda *_: release.wait(60))
+    late.step(name="go", compensable=False)(lambda *_: None)
+    ledger = open_ledger(App(sagas=[stuck, late]))
+
+    async def scene() -> tuple[SagaState, SagaState]:
+        try:
+            async with worker_on(ledger, threads=1) as worker:
+                for saga in (stuck, late):
+                    await worker.start(saga, 1, key="1")
+                    await until(lambda name=saga.name: "go started" in short_history(ledger, f"{name}-1"))  # type: ignore[misc]
+                for saga in (late, stuck):
+                    await asyncio.to_thread(ledger.cancel, f"{saga.name}-1", actor="ann", reason="enough")
+                ended = await worker.outcome("late-1")
+                await asyncio.sleep(0.3)
+                return ended, ledger.state("stuck-1")
+        finally:
+            release.set()
+
+    ended, running = play(scene())
+    assert ended.status is Status.COMPENSATED
+    assert ended.steps["go"].forward.error is not None
+    assert ended.steps["go"].forward.error.type == "NoThreadFree"
+    assert not ended.steps["go"].forward.possibly_executed
+    assert running.in_flight
 
 
 def test_an_action_that_ends_in_time_is_not_cancelled(open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,14 +56,13 @@ class TaskRunner:
                 self._watches[task] = self._loop.call_later(timeout_seconds + GRACE_SECONDS, self._give_up, task)
 
     def end_soon(self, unwanted: Collection[RunningStep]) -> None:
-        """Let these attempts run for a while longer, and cancel those that have not ended by then."""
+        """Let these attempts run for a while longer, and cancel those that have not ended by then, and can be ended."""
         if not unwanted:
             return
         for task, dispatch in self._tasks.items():
             if task not in self._ending and _is_endless(dispatch) and dispatch.running in unwanted:
                 self._ending.add(task)
-                self._loop.call_later(GRACE_SECONDS, task.cancel)
-                self._loop.call_later(2 * GRACE_SECONDS, self._give_up, task)
+                self._loop.call_later(GRACE_SECONDS, self._cancel_if_possible, task)
 
     def cancel(self) -> None:
         """Cancel the attempts that are running, and begin no more."""
@@ -87,6 +86,17 @@ class TaskRunner:
             ended = _without_outcome(dispatch, type(error).__name__, why)
         if asyncio.current_task() not in self._given_up:
             self._notify(ended)
+
+    def _cancel_if_possible(self, task: asyncio.Task[None]) -> None:
+        """Cancel an attempt that runs as a coroutine, or that waits for a thread; a function in a thread runs on."""
+        dispatch = self._tasks.get(task)
+        if dispatch is None:
+            return
+        if dispatch.step.is_async(dispatch.attempt.direction):
+            task.cancel()
+            self._loop.call_later(GRACE_SECONDS, self._give_up, task)
+        elif self._threads.is_waiting(task):
+            task.cancel()
 
     def _give_up(self, task: asyncio.Task[None]) -> None:
         """Wait no longer for a task that ignores that it was cancelled; its step may still act."""
@@ -112,6 +122,5 @@ def _without_outcome(dispatch: Dispatch, kind: str, why: str) -> AttemptEnded:
 
 
 def _is_endless(dispatch: Dispatch) -> bool:
-    """Whether it is an action without a timeout that runs as a coroutine: only such can be ended, and need to be."""
-    step, direction = dispatch.step, dispatch.attempt.direction
-    return direction is FORWARD and step.is_async(direction) and step.timeout_of(direction) is None
+    """Whether it is an action without a timeout: it may have to be ended, if it can be."""
+    return dispatch.attempt.direction is FORWARD and dispatch.step.timeout_of(FORWARD) is None

@@ -17,7 +17,7 @@ WARN_SECONDS: Final = 5.0
 
 
 class NoThreadFree(Exception):
-    """Every thread is taken, and none became free within the step's timeout: the step was not called."""
+    """Every thread is taken, and none became free in time: the step was not called."""
 
 
 class ThreadRunner:
@@ -32,16 +32,21 @@ class ThreadRunner:
         self._free = asyncio.Semaphore(limit)
         self._freed_at = 0.0
         """When a thread last became free."""
-        self._waiting = 0
+        self._waiting: set[asyncio.Task[Any] | None] = set()
+        """The tasks that wait for a thread: their functions were not called."""
         self._overdue = 0
         """How many threads run functions that have outlived their timeout."""
         self._warned_at = 0.0
 
+    def is_waiting(self, task: asyncio.Task[Any]) -> bool:
+        """Whether a task waits for a thread, so that its function was not called."""
+        return task in self._waiting
+
     async def run(self, function: Callable[[], Any], timeout_seconds: float | None) -> Any:
         """Run a function once a thread is free, and return what it returns; the timeout begins with the function.
 
-        Raises `TimeoutError`, `NoThreadFree` if no thread becomes free for as long as the timeout, and what the
-        function raises.
+        Raises `TimeoutError`, `NoThreadFree` if no thread becomes free for as long as the timeout or before the task is
+        cancelled, and what the function raises.
         """
         await self._take_thread(timeout_seconds)
         loop = asyncio.get_running_loop()
@@ -87,7 +92,8 @@ class ThreadRunner:
             await self._free.acquire()
             return
         began = time.monotonic()
-        self._waiting += 1
+        task = asyncio.current_task()
+        self._waiting.add(task)
         try:
             while True:
                 since_freed = time.monotonic() - max(began, self._freed_at)
@@ -101,8 +107,10 @@ class ThreadRunner:
                     self._warn()
                 else:
                     return
+        except asyncio.CancelledError as error:
+            raise NoThreadFree(f"it was cancelled before a thread was free: {self._occupation}") from error
         finally:
-            self._waiting -= 1
+            self._waiting.discard(task)
 
     @property
     def _occupation(self) -> str:
@@ -115,7 +123,7 @@ class ThreadRunner:
             log.warning(
                 "%d attempts wait for a thread, and none became free for %g s: %s (give steps that call out timeouts "
                 "of their own, or the worker more `threads`)",
-                self._waiting,
+                len(self._waiting),
                 WARN_SECONDS,
                 self._occupation,
             )
