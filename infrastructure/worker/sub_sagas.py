@@ -50,7 +50,7 @@ class SubSagas:
             for held in sagas
             if held.definition.has_sub_sagas
             for saga_id, attempt in awaited_sagas(held.state).items()
-            if saga_id not in self._expecting
+            if saga_id not in self._expecting and not _has_outcome(held, attempt)
         ]
         if awaited:
             histories = self._read([saga_id for _, saga_id, _ in awaited])
@@ -66,7 +66,8 @@ class SubSagas:
         """Note that a start was answered, or that the sub-saga exists; returns the saga to decide again, if any."""
         held = self._expecting.pop(saga_id, None)
         if held is not None:
-            held.children |= {saga_id}
+            if error is None:
+                held.children |= {saga_id}  # what could not be started is started by the next attempt
             attempt = awaited_sagas(held.state).get(saga_id)
             if isinstance(error, SagaConflict) and attempt is not None:
                 self._conflict(held, saga_id, attempt)
@@ -110,7 +111,7 @@ class SubSagas:
     def _conflict(self, held: HeldSaga, saga_id: str, attempt: Attempt) -> None:
         """The id belongs to a saga that somebody else started: a person decides, unless the parent turns back."""
         parked = any(known.step == attempt.step for known in held.state.interventions)
-        if parked or any(known == attempt for known, _ in held.outcomes):
+        if parked or _has_outcome(held, attempt):
             return
         cause = foreign_saga(saga_id, held.saga_id)
         held.outcomes.append((attempt, _without_effect(cause) if held.state.compensating else Parked(cause)))
@@ -141,6 +142,11 @@ class SubSagas:
     def _read(self, saga_ids: Sequence[str]) -> Mapping[str, Sequence[RecordedEvent]]:
         after = [(saga_id, 0) for saga_id in saga_ids]
         return read_streams(self._context.backend, self._context.codec, after).readable
+
+
+def _has_outcome(held: HeldSaga, attempt: Attempt) -> bool:
+    """Whether an attempt has an outcome that is not recorded yet: what it waits for must not be started again."""
+    return any(known == attempt for known, _ in held.outcomes)
 
 
 def _outcome(state: SagaState) -> AttemptOutcome | None:

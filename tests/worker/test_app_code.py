@@ -344,3 +344,35 @@ def test_a_step_cannot_change_the_state_of_its_saga(open_ledger: OpenLedger) -> 
     state = play(scene())
     assert state.steps["first"].forward.finished
     assert state.status is Status.COMPENSATED
+
+
+# Sub-sagas whose start fails
+
+
+@pytest.mark.parametrize(("failures", "status"), [(2, Status.COMPLETED), (100, Status.COMPENSATED)])
+def test_a_sub_saga_whose_start_failed_is_started_by_the_next_attempt(
+    open_ledger: OpenLedger, failures: int, status: Status
+) -> None:
+    """Its hook raised, which fails the attempt at its step, and the step is retried."""
+    calls: list[int] = []
+    child, parent = Saga("child", input=int), Saga("parent", input=int)
+    child.step(name="go", compensable=False)(lambda *_: None)
+
+    @child.on_started
+    def begin(number: int) -> Sequence[Command]:
+        calls.append(number)
+        if len(calls) <= failures:
+            raise OSError("away")
+        return []
+
+    parent.sub_saga(child, name="stay", compensable=False)(lambda number, _: number)
+    ledger = open_ledger(App(sagas=[GOOD, parent]))
+
+    async def scene() -> Status:
+        async with worker_on(ledger) as worker:
+            state = await worker.outcome((await worker.start(parent, 1, key="1")).saga_id)
+            await _good_one_ends(worker)
+            return state.status
+
+    assert play(scene()) is status
+    assert len(calls) == 3
