@@ -28,6 +28,14 @@ def check_stored_name(name: Any, what: str) -> None:
         raise DefinitionError(f"{what} {name!r}: use 1 to {STORED_NAME_CHARACTERS_MAX} printable characters")
 
 
+def check_service_name(name: Any, what: str) -> None:
+    """Raise `DefinitionError` unless a name can be a service's, in the log and in the subjects of a broker."""
+    if not _is_printable(name) or not name.replace("_", "").isalnum() or len(name) > STORED_NAME_CHARACTERS_MAX:
+        raise DefinitionError(
+            f"{what} needs a name of letters, digits and underscores, at most {STORED_NAME_CHARACTERS_MAX} of them"
+        )
+
+
 def check_version(version: Any, what: str) -> None:
     """Raise `DefinitionError` unless a version is a whole number from 1 on."""
     if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version <= VERSION_MAX:

@@ -16,7 +16,10 @@ from msgspec import Struct
 
 from ..errors import DefinitionError
 from ..event import Event
+from ..names import check_prefix, check_service_name, check_version
 from ..participant import Command
+from ..saga.duration import check_seconds
+from ..saga.validation import check_name
 
 
 class Stage(Struct, frozen=True):
@@ -123,8 +126,12 @@ class Choreography:
 
     def _check(self) -> None:
         where = f"choreography {self.name!r}"
-        if not self.name or "-" in self.name:
-            raise DefinitionError(f"{where} needs a name without '-': it is the prefix of its correlation ids")
+        check_prefix(self.name, "choreography name")
+        check_version(self.version, where)
+        check_seconds(self.stall_timeout_seconds, f"{where}: the stall timeout")
+        for stage in self.stages:
+            check_name(stage.name, f"{where}: a stage")
+            check_service_name(stage.service, f"{where}: the service of stage {stage.name!r}")
         if not self.stages:
             raise DefinitionError(f"{where} needs at least one stage")
         for attribute in ("name", "service"):
@@ -133,8 +140,6 @@ class Choreography:
                 raise DefinitionError(f"{where} has two stages of one {attribute} in {values}: give each its own")
         if self.cancel is not None and self.abort_event is None:
             raise DefinitionError(f"{where} can be cancelled, and has no event that aborts it: declare `abort_event`")
-        if self.stall_timeout_seconds <= 0:
-            raise DefinitionError(f"{where}: stall_timeout_seconds must be above 0, not {self.stall_timeout_seconds}")
 
     def _fingerprint(self) -> str:
         """Hash the structure: another order of stages, or another event, gives another fingerprint."""

@@ -19,9 +19,10 @@ from msgspec import Struct
 
 from ..errors import DefinitionError, SagaledgerError
 from ..event import Event, event
+from ..names import check_service_name
 from ..participant import Command, Participant
 from ..saga.events import Direction
-from ..saga.retry_policy import Retry
+from ..saga.retry_policy import Retry, check_retry
 from .choreography import Choreography, EventRole, is_whole
 
 T = TypeVar("T", bound=Event)
@@ -76,8 +77,8 @@ class Service:
     """
 
     def __init__(self, name: str, *, retry: Retry | None = None) -> None:
-        if not name or not name.replace("_", "").isalnum():
-            raise DefinitionError(f"service {name!r} needs a name of letters, digits and underscores")
+        check_service_name(name, f"service {name!r}")
+        check_retry(retry, f"the retry policy of service {name!r}")
         self.name = name
         self.retry = retry or Retry(attempts=5)
         self._rules: dict[tuple[str, str], ReactionRule] = {}
