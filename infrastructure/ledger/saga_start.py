@@ -177,7 +177,8 @@ def start(context: LedgerContext, saga_start: SagaStart, *, actor: str | None) -
 def request_start(context: LedgerContext, connection: Any, saga_start: SagaStart, *, actor: str | None) -> None:
     """Ask for a saga inside the caller's own database transaction.
 
-    Raises `DefinitionChanged`, `NotALedger` for a connection to another database, `NotSupported` on SQLite.
+    Raises `DefinitionChanged`, `InvalidInput` for an actor that no row can hold, `NotALedger` for a connection to
+    another database, `NotSupported` on SQLite.
     """
     requests = context.backend.start_requests
     if requests is None:
@@ -186,6 +187,9 @@ def request_start(context: LedgerContext, connection: Any, saga_start: SagaStart
             "call `start` with a key of yours (doing so again is harmless), or use a postgresql:// ledger"
         )
     definition = saga_start.definition
+    context.codec.envelope(None, None, Meta(actor=actor))  # it checks the actor
+    if actor is not None and "\0" in actor:
+        raise InvalidInput(f"the actor {actor!r} has the character U+0000, which no text in a database may have")
     context.definition_versions.check([definition])
     request = NewStartRequest(
         saga_start.saga_id,

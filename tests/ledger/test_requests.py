@@ -295,3 +295,13 @@ def test_a_row_is_held_to_the_rules_of_start(
     (refused,) = requests_of(ledger)
     assert reason in (refused.reason or "")
     assert ledger.backend.stream("shelf-a") == []
+
+
+@pytest.mark.parametrize("wrong", [5, b"ann", ["ann"], "\ud800", "a\0b"])
+def test_an_actor_that_no_row_can_hold_is_refused(ledger: Ledger, mine: psycopg.Connection, wrong: Any) -> None:
+    """Before anything is sent: an error of the database would end the caller's transaction."""
+    with pytest.raises(InvalidInput, match="the actor"):
+        ledger.start_in(mine, trip, ROME, actor=wrong)
+    ledger.start_in(mine, trip, ROME, actor="ann")
+    mine.commit()
+    assert [request.actor for request in requests_of(ledger)] == ["ann"]
