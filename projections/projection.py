@@ -15,7 +15,6 @@ it becomes a `PoisonEvent`, and that view stops in front of the event.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from itertools import chain
@@ -27,8 +26,9 @@ from sqlalchemy import Integer, String, Table
 from ..domain.errors import DefinitionError, SagaledgerError
 from ..domain.event import Event
 from ..domain.recorded_event import RecordedEvent
-from .column_values import holds_immutable_values, refuse_bytes, storable_text
+from .column_values import holds_immutable_values, refuse_bytes
 from .keys import Key, KeyOf, KeyRules, RowsWhere, keys_by_first_value
+from .poison_event import PoisonEvent, describe, is_interruption
 from .private_events import private
 
 Row: TypeAlias = dict[str, Any]
@@ -45,22 +45,6 @@ H = TypeVar("H", bound=Handler)
 NAME_CHARACTERS_MAX = 40
 """PostgreSQL allows 63: the rest is for the names of a view's indexes and of the table that a rebuild fills."""
 _COMPARABLE = frozenset({str, int, tuple})  # a key of these types is checked once in a batch
-CAUSE_CHARACTERS_MAX = 1_000
-"""The most characters of an error's text that the cause of a `PoisonEvent` repeats."""
-
-
-class PoisonEvent(SagaledgerError):
-    """An event cannot be folded into a view, which therefore stops before that event."""
-
-    def __init__(self, projection: str, position: int, topic: str, cause: str) -> None:
-        super().__init__(
-            f"projection {projection!r} cannot fold event {position} ({topic}): {cause}; it stopped after "
-            f"position {position - 1}: correct the code that fails, then start a worker or rebuild the view"
-        )
-        self.projection = projection
-        self.position = position
-        self.topic = topic
-        self.cause = cause
 
 
 class MissingRow(SagaledgerError):
@@ -79,23 +63,6 @@ def existing(row: Row | None) -> Row:
     if row is None:
         raise MissingRow("its row does not exist: no earlier event made it")
     return row
-
-
-def describe(error: BaseException) -> str:
-    """Returns the kind of an error and its text, as a view can store them; also of one whose text cannot be made."""
-    try:
-        text = str(error)
-    except BaseException as another:
-        if is_interruption(another):
-            raise
-        text = f"(its text cannot be shown: {type(another).__name__})"
-    text = storable_text(text if len(text) <= CAUSE_CHARACTERS_MAX else f"{text[:CAUSE_CHARACTERS_MAX]} …")
-    return text if isinstance(error, SagaledgerError) else f"{type(error).__name__}: {text}"
-
-
-def is_interruption(error: BaseException) -> bool:
-    """Whether a person ends the program with it: such an error is not that of the code in which it is raised."""
-    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 class Projection:

@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ...projections.keys import RowsWhere
-from ...projections.projection import Change, PoisonEvent, Projection, describe
+from ...projections.poison_event import PoisonEvent, describe
+from ...projections.projection import Change, Projection
 from ..event_store.view_store import first_line, is_unavailability
 from . import checkpoints
 from .checkpoints import Checkpoint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.exc import DBAPIError
 
-from ...projections.projection import PoisonEvent, describe
+from ...projections.poison_event import PoisonEvent, describe
 from ..errors import Unavailable
 from ..event_store.view_store import ViewStore, first_line
 from . import checkpoints

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from ...projections.projection import PoisonEvent, Projection
+from ...projections.poison_event import PoisonEvent
+from ...projections.projection import Projection
 from ..errors import Unavailable
 from ..event_store.backend import Backend
 from ..event_store.codec import Codec

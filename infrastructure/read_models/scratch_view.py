@@ -15,7 +15,8 @@ from typing import Self
 from sqlalchemy import Connection, Table
 from sqlalchemy.schema import CreateTable
 
-from ...projections.projection import Change, PoisonEvent, Projection, Row, describe
+from ...projections.poison_event import PoisonEvent, describe
+from ...projections.projection import Change, Projection, Row
 from ..event_store.codec import Codec
 from ..event_store.event_log import EventLog
 from ..event_store.sqlite.view_store import SqliteViewStore

@@ -29,7 +29,8 @@ from sagaledger.infrastructure.read_models.rebuild import rebuild
 from sagaledger.infrastructure.read_models.time_travel import view_at
 from sagaledger.infrastructure.shop.app import APP
 from sagaledger.projections.column_types import UtcDateTime
-from sagaledger.projections.projection import PoisonEvent, Projection, Row
+from sagaledger.projections.poison_event import PoisonEvent
+from sagaledger.projections.projection import Projection, Row
 from sagaledger.projections.saga import SAGA_PROJECTIONS
 from sagaledger.projections.shop import inventory, orders
 

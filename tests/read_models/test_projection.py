@@ -11,7 +11,8 @@ from sagaledger.domain.errors import DefinitionError
 from sagaledger.domain.recorded_event import Meta, RecordedEvent
 from sagaledger.domain.shop.inventory import StockReceived
 from sagaledger.domain.shop.order import OrderCompleted
-from sagaledger.projections.projection import PoisonEvent, Projection, Row
+from sagaledger.projections.poison_event import PoisonEvent
+from sagaledger.projections.projection import Projection, Row
 from sagaledger.projections.saga import SAGA_PROJECTIONS
 from sagaledger.projections.shop import SHOP_PROJECTIONS, inventory, orders
 

@@ -18,7 +18,8 @@ from sagaledger.infrastructure.read_models.drift import drift
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
 from sagaledger.infrastructure.read_models.rebuild import rebuild
-from sagaledger.projections.projection import PoisonEvent, Projection, Row
+from sagaledger.projections.poison_event import PoisonEvent
+from sagaledger.projections.projection import Projection, Row
 from sagaledger.projections.saga import sagas
 from sagaledger.projections.shop import orders
 

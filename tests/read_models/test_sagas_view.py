@@ -33,7 +33,8 @@ from sagaledger.domain.saga.events import (
 )
 from sagaledger.domain.saga.evolve import rebuild
 from sagaledger.domain.saga.state import SagaState
-from sagaledger.projections.projection import PoisonEvent, Row
+from sagaledger.projections.poison_event import PoisonEvent
+from sagaledger.projections.projection import Row
 from sagaledger.projections.saga import sagas
 
 from .saga_events import BY_TYPE, HISTORIES, SAGA_ID, SECRET, recorded
