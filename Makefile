@@ -18,7 +18,7 @@ test: $(VENV)/.test  ## Every test, on SQLite and on a PostgreSQL of its own
 
 poolers: $(VENV)/.test  ## The ledger behind PgBouncer, which is installed where it is absent (Debian, as root)
 	command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || apt-get install --yes pgbouncer
-	$(BIN)/pytest -k "pooled or poolers" tests/event_store $(PYTEST_ARGS)
+	$(BIN)/pytest -k pool tests/event_store $(PYTEST_ARGS)
 
 check: $(VENV)/.check  ## Formatter, linter, types, import rules
 	$(BIN)/ruff format --check .
