@@ -16,6 +16,9 @@ from . import json_numbers
 from .errors import CorruptEvent, DefinitionError, NotSerialisable, UnknownEvent
 from .instants import fields_with_instants, within_calendar
 from .names import check_stored_name, check_version
+from .type_contents import may_contain
+
+_NUMBERS = (msgspec.inspect.FloatType, msgspec.inspect.AnyType)
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 """Turns the JSON object of schema version n into the JSON object of version n + 1."""
@@ -68,7 +71,7 @@ def event(name: str, *, version: int = 1, upcasters: Mapping[int, Upcaster] | No
 class _Codec:
     """Reads and writes one event type."""
 
-    __slots__ = ("instants", "parse", "schema", "type")
+    __slots__ = ("instants", "numbers", "parse", "schema", "type")
 
     def __init__(self, type_: type[Event]) -> None:
         self.type = type_
@@ -77,6 +80,8 @@ class _Codec:
         self.instants: tuple[str, ...] | None = None
         """The fields beside `at` that contain instants; None until the first event of the type is read, because to
         find them would slow the start of every program."""
+        self.numbers: bool | None = None
+        """Whether a field may be a number that JSON lacks; None until the first such question."""
 
     def decode(self, state: bytes) -> Event:
         """Returns the event in these bytes. An instant that UTC cannot hold is read as the nearest one that it can.
@@ -167,11 +172,14 @@ class Registry:
             raise CorruptEvent(name, str(error) or type(error).__name__) from error
 
     def _lost_a_number(self, event: Event, written: bytes) -> bool:
-        """Whether a null or a text in these bytes stands for a number. Most events are read back as they were: of them
-        that is quickly known.
+        """Whether a null or a text in these bytes stands for a number. Most events have no place for one, or are read
+        back as they were: of them that is quickly known.
         """
+        codec = self._codecs[event.schema.name]
+        if codec.numbers is None:
+            codec.numbers = may_contain(msgspec.inspect.type_info(codec.type), _NUMBERS)
         try:
-            if self._codecs[event.schema.name].parse(written) == event:
+            if not codec.numbers or codec.parse(written) == event:
                 return False
         except msgspec.DecodeError:  # a number that is needed was written as null, or a field has another type
             pass

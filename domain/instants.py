@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from msgspec.inspect import DateTimeType, Field, Type
+from msgspec.inspect import DateTimeType, Field
+
+from .type_contents import may_contain
 
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 LATEST = datetime.max.replace(tzinfo=UTC)
@@ -33,7 +35,7 @@ def fields_with_instants(type_: type[Struct]) -> tuple[str, ...]:
     """Returns the names of the fields of a struct that are datetimes, or may contain some."""
     info = msgspec.inspect.type_info(type_)
     fields: tuple[Field, ...] = getattr(info, "fields", ())
-    return tuple(field.name for field in fields if _may_contain_instants(field, set()))
+    return tuple(field.name for field in fields if may_contain(field, (DateTimeType,)))
 
 
 def within_calendar(value: Any) -> Any:
@@ -65,17 +67,3 @@ def _fits(instant: datetime) -> bool:
     except OverflowError:
         return False
     return True
-
-
-def _may_contain_instants(part: Type | Field, seen: set[int]) -> bool:
-    """Whether a type of msgspec's, or a field of one, is a datetime or is made of types of which one is."""
-    if isinstance(part, DateTimeType):
-        return True
-    if id(part) in seen:  # a struct that contains itself
-        return False
-    seen.add(id(part))
-    inner: list[Any] = []
-    for name in part.__struct_fields__:
-        value = getattr(part, name)
-        inner += value if isinstance(value, tuple) else [value]
-    return any(_may_contain_instants(each, seen) for each in inner if isinstance(each, Type | Field))

@@ -17,6 +17,7 @@ from uuid import UUID
 import msgspec
 from msgspec import inspect
 
+from ..type_contents import may_contain
 from .equality import same_value
 
 _KINDS: Final = (bytes, bytearray, memoryview, datetime, date, time, timedelta, Decimal, UUID)
@@ -39,18 +40,7 @@ def is_read_back(read: Any, given: Any, *, typed: bool) -> bool:
 
 def says_what_each_part_is(type_: Any) -> bool:
     """Whether a type leaves no part of a value open, as `Any` does."""
-    pending: list[Any] = [inspect.type_info(type_)]
-    seen: set[int] = set()
-    while pending:
-        part = pending.pop()
-        if isinstance(part, inspect.AnyType):
-            return False
-        if isinstance(part, tuple):
-            pending += part
-        elif isinstance(part, (inspect.Type, inspect.Field)) and id(part) not in seen:
-            seen.add(id(part))
-            pending += [getattr(part, field) for field in part.__struct_fields__ if field != "default"]
-    return True
+    return not may_contain(inspect.type_info(type_), (inspect.AnyType,))
 
 
 def _covers(read: Any, given: Any) -> bool:

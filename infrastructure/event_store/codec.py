@@ -40,10 +40,17 @@ _decode_meta: Final = lru_cache(maxsize=4096)(msgspec.json.Decoder(Meta).decode)
 
 @lru_cache(maxsize=4096)
 def _meta_text(meta: Meta) -> str:
+    """Return a meta as it is stored. Raises `InvalidInput`, and `TypeError` for what has no hash."""
+    actor = meta.actor
+    if actor is not None and not isinstance(actor, str):
+        raise InvalidInput(f"the actor must be a text, and is a {type(actor).__name__}")
     try:
-        return _encode_meta(meta).decode()
+        text = _encode_meta(meta).decode()
     except UnicodeEncodeError as error:
-        raise NotSerialisable(f"the meta of an event, such as its actor, cannot be written as JSON: {error}") from error
+        raise InvalidInput(f"the actor {actor!r} is no text of Unicode") from error
+    if len(text) > PAYLOAD_BYTES_MAX:
+        raise PayloadTooLarge("the actor", len(text), PAYLOAD_BYTES_MAX)
+    return text
 
 
 @lru_cache(maxsize=4096)
@@ -173,14 +180,10 @@ class Codec:
 
     def envelope(self, correlation_id: str | None, causation_position: int | None, meta: Meta) -> Envelope:
         """Return what encodes the events of one append. Raises `InvalidInput` for an actor that is no text."""
-        if not isinstance(meta.actor, str | None):
-            raise InvalidInput(f"the actor must be a text, and is a {type(meta.actor).__name__}")
         try:
             meta_text = _meta_text(meta)
-        except UnicodeEncodeError as error:
-            raise InvalidInput(f"the actor {meta.actor!r} is no text of Unicode") from error
-        if len(meta_text) > PAYLOAD_BYTES_MAX:
-            raise PayloadTooLarge("the actor", len(meta_text), PAYLOAD_BYTES_MAX)
+        except TypeError as error:
+            raise InvalidInput(f"the actor must be a text, and is a {type(meta.actor).__name__}") from error
         return Envelope(
             self._encode_payload,
             self.decode_payload,

@@ -110,11 +110,11 @@ class TaskRunner:
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
-        self._ending.discard(task)
-        self._given_up.discard(task)
-        watch = self._watches.pop(task, None)
-        if watch is not None:
-            watch.cancel()
+        if task in self._watches:
+            self._watches.pop(task).cancel()
+        if self._ending or self._given_up:
+            self._ending.discard(task)
+            self._given_up.discard(task)
 
 
 def _without_outcome(dispatch: Dispatch, kind: str, why: str) -> AttemptEnded:
