@@ -67,7 +67,7 @@ def test_an_engine_that_ends_ends_its_worker_loudly(
 
 
 def test_a_worker_whose_engine_ended_can_be_closed(open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Closing does not wait for an engine that is gone, and raises what ended it."""
+    """Closing does not wait for an engine that is gone; it raises what ended it, and so does running until then."""
     ledger = open_ledger(goods_app())
 
     def end(_: Engine, __: Sequence[Any]) -> Any:
@@ -76,7 +76,8 @@ def test_a_worker_whose_engine_ended_can_be_closed(open_ledger: OpenLedger, monk
     async def scene() -> None:
         monkeypatch.setattr(Engine, "turn", end)
         async with worker_on(ledger) as worker:
-            await worker.run_until(asyncio.Event())
+            with pytest.raises(RuntimeError, match="SystemExit"):
+                await worker.run_until(asyncio.Event())
 
     with pytest.raises(RuntimeError, match="SystemExit"):
         play(scene())
