@@ -73,3 +73,10 @@ def test_what_is_shown_leads_to_the_same_database() -> None:
     url = "postgresql://ann:geheim@one:5432,two:5433/d%2Fb?target_session_attrs=read-write&options=-csearch_path%3Da"
 
     assert conninfo_to_dict(redacted(url)) == {**conninfo_to_dict(url), "password": "***"}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("text", ["x" * 120_000, "pass" * 30_000, "pass " + " " * 120_000])
+def test_a_long_text_takes_no_longer_than_its_length(text: str) -> None:
+    """An argument of a shell may have 128 KiB; with a search from each character this took half an hour."""
+    assert redacted(f"nats://{text}") == f"nats://{text}"
