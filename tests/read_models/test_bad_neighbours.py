@@ -308,7 +308,7 @@ def test_a_view_with_a_value_that_cannot_be_read_stops_alone(
     found = {checkpoint.name: checkpoint for checkpoint in projector.checkpoints()}
     assert (found["orders"].status, found["orders"].position) == ("live", head)
     assert found["latest"].status == "stopped"
-    assert "ValueError" in (found["latest"].error or "")
+    assert "view latest cannot be read" in (found["latest"].error or "")
 
 
 @pytest.mark.parametrize(
