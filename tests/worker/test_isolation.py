@@ -139,7 +139,9 @@ def test_a_function_that_no_thread_is_free_for_does_not_keep_its_saga_from_compe
                     await asyncio.to_thread(ledger.cancel, f"{saga.name}-1", actor="ann", reason="enough")
                 ended = await worker.outcome("late-1")
                 await asyncio.sleep(0.3)
-                return ended, ledger.state("stuck-1")
+                running = ledger.state("stuck-1")
+                release.set()  # or the worker, which closes now, waits for it
+                return ended, running
         finally:
             release.set()
 

@@ -81,8 +81,7 @@ def test_a_role_that_may_log_in_no_longer_ends_the_worker(postgres_server: str, 
             async with worker_on(ledger) as worker:
                 await worker.idle()
                 lock_out(postgres_server, role)
-                await asyncio.sleep(30)
-                await worker.idle()
+                await worker.run_until(asyncio.Event())
 
         with pytest.raises(PermanentlyUnavailable, match="not permitted to log in"):
             play(scene())

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
+from sagaledger.domain.errors import InvalidInput
 from sagaledger.domain.recorded_event import Meta
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState
@@ -42,7 +43,7 @@ class Log:
     def append(self, call: AppendCall) -> Receipt:
         try:
             return self._log.append(call)
-        except UnicodeEncodeError:
+        except InvalidInput:
             if len(call.appends) == 1:
                 self._rejected()
             raise
@@ -92,7 +93,7 @@ def test_what_rests_on_a_rejected_transition_is_not_written(open_ledger: OpenLed
 
     outcomes = {transition.saga.saga_id: outcome for transition, outcome in answered}
     assert isinstance(outcomes["filling-bad"], Rejected)
-    assert isinstance(outcomes["filling-bad"].error, UnicodeEncodeError)
+    assert isinstance(outcomes["filling-bad"].error, InvalidInput)
     assert outcomes["taking-resting"] == Rejected(None)
     assert isinstance(outcomes["filling-other"], Appended)
     assert [row.topic for row in ledger.backend.stream("shelf-a")] == ["ShelfFilled"]

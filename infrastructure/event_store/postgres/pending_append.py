@@ -14,6 +14,7 @@ import psycopg
 
 from ...errors import OutcomeUnknown, Unavailable
 from ..append_call import AppendCall, Receipt
+from ..stream_id import not_unicode
 from .append import AppendReply, decode_reply, encode
 from .connection import PostgresConnection
 from .database import PostgresDatabase
@@ -39,7 +40,10 @@ class PostgresPendingAppend:
         self._read = read
         self._learn_seconds = learn_seconds
         self._append_id = call.append_id
-        self._encoded = encode(call)
+        try:
+            self._encoded = encode(call)
+        except UnicodeEncodeError as error:
+            raise not_unicode(error, database.description) from error
         self._connection: PostgresConnection | None = None
         self._may_have_been_sent = False
         self._error: Exception
