@@ -9,7 +9,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
+
+from .fork_server import fork_server
 
 PROGRAM = Path(sys.executable).with_name("sagaledger")
 PATIENCE_SECONDS = 60.0
@@ -35,16 +38,14 @@ class Shell:
 
     def __call__(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        return subprocess.run(
-            [PROGRAM, *words],
-            cwd=self.folder,
-            env=self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-            check=False,
-        )
+        with TemporaryFile("w+") as given, TemporaryFile("w+") as answer, TemporaryFile("w+") as messages:
+            given.write(stdin)
+            given.seek(0)
+            files = [given, answer, messages]
+            code = fork_server().run(list(words), self.folder, self.environment, files, PATIENCE_SECONDS)
+            answer.seek(0)
+            messages.seek(0)
+            return subprocess.CompletedProcess(words, code, answer.read(), messages.read())
 
     def json(self, *words: str) -> dict[str, Any]:
         """The document that a command answers with `--json`; it must succeed."""
@@ -82,7 +83,7 @@ class Shell:
         """A worker that has begun to work."""
         process = self.background("worker", *words)
         assert process.stderr is not None
-        assert "working" in process.stderr.readline()
+        assert any("working" in line for line in process.stderr), "the worker ended"
         return process
 
     def close(self) -> None:
