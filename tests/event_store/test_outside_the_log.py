@@ -203,6 +203,27 @@ def test_the_database_refuses_a_row_outside_of_the_log(
     assert verify(written).ok
 
 
+def test_an_append_does_not_scan_the_log_for_strays(postgres_url: str, pen: Pen) -> None:
+    """However long the log is: the trigger asks the index."""
+    log = open_backend(postgres_url, create=True)
+    for version in range(1, 2_001, 500):
+        log.append(pen.call(*(pen.append("a", each) for each in range(version, version + 500))))
+    log.close()
+
+    with psycopg.connect(postgres_url) as server:
+        server.execute("UPDATE head SET position = position + 1")
+        server.execute(
+            "INSERT INTO events SELECT position + 1, stream_id, version + 1, topic, schema_version, state, "
+            "correlation_id, causation_position, meta, recorded_at, digest FROM events WHERE position = 2000"
+        )
+        scans = server.execute(
+            "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relid = 'events'::regclass"
+        ).fetchall()
+        server.rollback()
+
+    assert scans == [(0,)]
+
+
 def test_a_row_inserted_after_a_savepoint_is_refused(postgres_url: str, pen: Pen) -> None:
     """PostgreSQL gives a savepoint a transaction id of its own, by which the trigger knows what is new."""
     log = open_backend(postgres_url, create=True)
