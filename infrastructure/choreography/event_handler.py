@@ -18,13 +18,13 @@ from ...domain.event import Event
 from ...domain.participant import Command, Refused
 from ...domain.recorded_event import Meta
 from ...domain.saga.outcome import Failed, failure_of
+from ...domain.user_code import is_interruption
 from ..errors import OutcomeUnknown, Unavailable
 from ..event_store.codec import UnreadableEvent
 from ..event_store.event_row import StoredRow
 from ..ledger.append_builder import AppendBuilder, NotDecidableYet
 from ..ledger.context import LedgerContext
 from ..ledger.stream_cache import StreamCache
-from ..runtime.user_code import is_interruption
 from .process_log import ProcessLog, ProcessLogReader
 
 

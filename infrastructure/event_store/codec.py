@@ -29,7 +29,7 @@ from ...domain.event import Event
 from ...domain.recorded_event import Meta, RecordedEvent
 from ...domain.saga.payload import PAYLOAD_BYTES_MAX
 from ...domain.saga.read_back import is_read_back, says_what_each_part_is
-from ..runtime.user_code import contained, is_interruption, shown
+from ...domain.user_code import contained, is_interruption, shown
 from .event_row import STATE_BYTES_MAX, NewEvent, StoredRow
 from .hash_chain import context_columns, digest_of_encoded, text_column, type_columns
 

@@ -14,11 +14,11 @@ from typing import Any, Protocol, TypeVar
 
 from ...domain.errors import DefinitionError, SagaledgerError
 from ...domain.recorded_event import Meta
+from ...domain.user_code import contained, is_interruption, shown
 from ..errors import Unavailable
 from ..event_store.append_call import Conflict
 from ..event_store.codec import Codec, UnreadableEvent
 from ..event_store.event_row import StoredRow
-from ..runtime.user_code import contained, is_interruption, shown
 from .app import App
 from .append_builder import AppendBuilder, CachedState, NotDecidableYet, StreamsMissing, StreamsUnsettled
 from .participant_snapshots import ParticipantSnapshots, SnapshotStore, participant_of

@@ -13,6 +13,7 @@ from functools import partial
 
 from ..errors import NEEDS_A_PERSON, NotALedger, OutcomeUnknown, SupersededWorker, Unavailable
 from ..ledger.context import LedgerContext
+from ..ledger.stream_reader import read_streams
 from .coordination.contention import Contention
 from .coordination.lease import Lease
 from .coordination.put_backs import PutBacks
@@ -22,7 +23,6 @@ from .held_sagas import HeldSagas
 from .messages import AttemptEnded, AwaitIdle, AwaitOutcome, Drain, EngineMessage, StartSaga, TurnResult
 from .saga_claims import SagaClaims
 from .start_queue import StartQueue
-from .stream_reader import read_streams
 from .sub_sagas import SubSagas
 from .timers import Timers
 from .waiters import Waiters

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from ...domain.saga.evolve import rebuild
 from ..event_store.work_queue import Claim
 from ..ledger.context import LedgerContext
+from ..ledger.stream_reader import read_streams
 from .coordination.contention import Contention
 from .coordination.lease import Lease
 from .coordination.put_backs import PutBacks
 from .group_commit.refreshing import Refresher
 from .held_sagas import HeldSaga, HeldSagas
-from .stream_reader import read_streams
 
 
 class SagaClaims:

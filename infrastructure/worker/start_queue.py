@@ -12,12 +12,12 @@ from functools import partial
 from ...domain.participant import Refused
 from ...domain.recorded_event import Meta
 from ...domain.saga.state import SagaState
+from ...domain.user_code import contained, is_interruption
 from ..errors import Unavailable
 from ..event_store.work_queue import FencingToken
 from ..ledger.context import LedgerContext
 from ..ledger.saga_start import SagaStart, Started
 from ..ledger.state_reader import saga_events
-from ..runtime.user_code import contained, is_interruption
 from .group_commit.batch import BATCH_SAGAS_MAX
 from .held_sagas import HeldSaga
 from .messages import Replies, StartSaga

@@ -10,12 +10,12 @@ from ...domain.errors import InvalidInput
 from ...domain.recorded_event import Meta
 from ...domain.saga.definition import Definition
 from ...domain.saga.outcome import failure_of
+from ...domain.user_code import is_interruption
 from ..errors import DefinitionChanged
 from ..event_store.start_requests import UNBOUNDED, StartRequest, StartRequestOutcome
 from ..event_store.work_queue import FencingToken
 from ..ledger.context import LedgerContext
 from ..ledger.saga_start import SagaStart
-from ..runtime.user_code import is_interruption
 from .messages import StartSaga
 
 REQUESTS_OPEN_MAX = 500

@@ -22,14 +22,14 @@ from ...domain.saga.evolve import rebuild
 from ...domain.saga.outcome import AttemptOutcome, Failed, Parked, Success, failure_of
 from ...domain.saga.payload import NULL
 from ...domain.saga.state import SagaState, Status
+from ...domain.user_code import is_interruption
 from ..errors import SagaConflict, SagaNotFound, WrongState
 from ..ledger.context import LedgerContext
 from ..ledger.operations import cancel_sub_saga
 from ..ledger.saga_start import SagaStart, foreign_saga
-from ..runtime.user_code import is_interruption
+from ..ledger.stream_reader import read_streams
 from .group_commit.transition import Transition, context_of
 from .held_sagas import HeldSaga
-from .stream_reader import read_streams
 
 
 class SubSagas:

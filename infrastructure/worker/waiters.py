@@ -8,8 +8,8 @@ from functools import partial
 from ...domain.saga.evolve import fold_all
 from ...domain.saga.state import SagaState
 from ..errors import SagaNotFound
+from ..ledger.stream_reader import StreamReads
 from .messages import AwaitOutcome, Replies
-from .stream_reader import StreamReads
 
 
 class Waiters:

@@ -21,12 +21,12 @@ from ...domain.saga.definition import Definition
 from ...domain.saga.duration import SECONDS_MAX
 from ...domain.saga.saga import Saga
 from ...domain.saga.state import SagaState
+from ...domain.user_code import contained
 from ..errors import Unavailable
 from ..ledger.context import HasContext
 from ..ledger.saga_start import SagaStart, Started
 from ..ledger.state_reader import check_saga_id
 from ..runtime.event_loop import wait_for_stop
-from ..runtime.user_code import contained
 from .coordination.reconciler import Reconciler
 from .engine import Engine
 from .mailbox import Mailbox

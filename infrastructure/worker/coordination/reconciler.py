@@ -19,8 +19,8 @@ from ...event_store.append_call import Append, AppendCall
 from ...event_store.work_queue import QueueEntry
 from ...ledger.context import LedgerContext
 from ...ledger.queue_rule import want_of
+from ...ledger.stream_reader import read_streams
 from ...ledger.unfinished_sagas import Quiescent, UnfinishedSagas
-from ..stream_reader import read_streams
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from itertools import islice
 
 from msgspec.structs import replace
 
+from ....domain.user_code import contained, is_interruption
 from ...ledger.stream_cache import NotDecidableYet, StreamCache, StreamsUnsettled
-from ...runtime.user_code import contained, is_interruption
 from ..coordination.lease import Lease
 from ..held_sagas import HeldSaga, HeldSagas
 from ..start_queue import StartQueue

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...ledger.context import LedgerContext
+from ...ledger.stream_reader import read_streams
 from ..coordination.lease import Lease
 from ..held_sagas import HeldSaga, HeldSagas
 from ..start_queue import StartQueue
-from ..stream_reader import read_streams
 from .redrafting import Redrafting
 from .settling import Settler
 

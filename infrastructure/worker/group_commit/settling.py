@@ -6,10 +6,10 @@ import logging
 from collections.abc import Sequence
 
 from ....domain.errors import UnknownEvent
+from ....domain.user_code import traced
 from ...event_store.append_call import Appended, Conflict
 from ...event_store.codec import UnreadableEvent
 from ...ledger.stream_cache import StreamCache
-from ...runtime.user_code import traced
 from ..coordination.contention import Contention
 from ..coordination.put_backs import PutBacks
 from ..held_sagas import HeldSaga, HeldSagas

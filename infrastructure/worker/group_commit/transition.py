@@ -26,11 +26,11 @@ from ....domain.saga.outcome import AttemptOutcome, Success, failure_of, orphane
 from ....domain.saga.state import RUNNING, WAITING, SagaState
 from ....domain.saga.step import Step, StepContext
 from ....domain.saga.step_kind import LocalResult
+from ....domain.user_code import is_interruption
 from ...event_store.append_call import Append, Appended
 from ...event_store.codec import UnreadableEvent
 from ...event_store.work_queue import QueueEntry
 from ...ledger.append_builder import AppendBuilder, NotDecidableYet
-from ...runtime.user_code import is_interruption
 from ..held_sagas import HeldSaga
 from .parking import parking_events
 
