@@ -7,39 +7,17 @@ deciding it against that stream's state yields events, or a refusal.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from copy import deepcopy
-from dataclasses import is_dataclass
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from enum import Enum
-from functools import lru_cache
-from typing import Any, Final, Generic, TypeVar
-from uuid import UUID
+from datetime import datetime
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
 from .errors import StepRejected
 from .event import Event
 from .names import check_prefix, check_version
+from .own_copy import own_copy
 
 S = TypeVar("S")
-
-_FROZEN: Final = (
-    int,
-    float,
-    complex,
-    str,
-    bytes,
-    tuple,
-    frozenset,
-    Decimal,
-    Enum,
-    date,
-    time,
-    timedelta,
-    UUID,
-    type(None),
-)
 
 
 class Command(Struct, frozen=True):
@@ -96,26 +74,11 @@ class Participant(Generic[S]):
 
     def decided(self, state: S, command: Command, at: datetime) -> Sequence[Event]:
         """Returns what `decide` makes of a command. It gets a state of its own if that can be changed in place."""
-        return self.decide(_own(state), command, at)
+        return self.decide(own_copy(state), command, at)
 
     def evolved(self, state: S, event: Event) -> S:
         """Returns what `evolve` makes of an event. It gets a state of its own, as `decide` does.
 
         The state before is kept: after a conflict, other events follow it.
         """
-        return self.evolve(_own(state), event)
-
-
-def _own(state: S) -> S:
-    type_: Any = type(state)
-    return state if _is_frozen(type_) else deepcopy(state)
-
-
-@lru_cache(maxsize=1024)
-def _is_frozen(type_: type[Any]) -> bool:
-    """Whether values of a type cannot be changed in place; what they contain is not looked at."""
-    if issubclass(type_, Struct):
-        return type_.__struct_config__.frozen
-    if is_dataclass(type_):
-        return bool(type_.__dataclass_params__.frozen)  # type: ignore[attr-defined]
-    return issubclass(type_, _FROZEN)
+        return self.evolve(own_copy(state), event)

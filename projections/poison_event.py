@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-
 from ..domain.errors import SagaledgerError
+from ..domain.user_code import shown
 from .column_values import storable_text
 
 CAUSE_CHARACTERS_MAX = 1_000
@@ -27,16 +26,6 @@ class PoisonEvent(SagaledgerError):
 
 def describe(error: BaseException) -> str:
     """Returns the kind of an error and its text, as a view can store them; also of one whose text cannot be made."""
-    try:
-        text = str(error)
-    except BaseException as another:
-        if is_interruption(another):
-            raise
-        text = f"(its text cannot be shown: {type(another).__name__})"
+    text = shown(error)
     text = storable_text(text if len(text) <= CAUSE_CHARACTERS_MAX else f"{text[:CAUSE_CHARACTERS_MAX]} …")
-    return text if isinstance(error, SagaledgerError) else f"{type(error).__name__}: {text}"
-
-
-def is_interruption(error: BaseException) -> bool:
-    """Whether a person ends the program with it: such an error is not that of the code in which it is raised."""
-    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+    return text if issubclass(type(error), SagaledgerError) else f"{type(error).__name__}: {text}"

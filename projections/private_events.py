@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import inspect
@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from ..domain.event import Event
 from ..domain.recorded_event import RecordedEvent
+from ..domain.type_contents import Part, parts_of
 
 _MUTABLE: Final = frozenset(
     {
@@ -49,21 +50,10 @@ def copy_of(type_: type[Event]) -> Callable[[Event], Event] | None:
 
 
 def _holds_mutable(type_: type[Event]) -> bool:
-    seen: set[int] = set()
-    pending: list[Any] = [inspect.type_info(type_)]
-    while pending:
-        part = pending.pop()
-        if isinstance(part, tuple):
-            pending += part
-        elif isinstance(part, (inspect.Type, inspect.Field)) and id(part) not in seen:
-            seen.add(id(part))
-            if type(part) in _MUTABLE or not _is_frozen(part):
-                return True
-            pending += [getattr(part, name) for name in part.__struct_fields__ if name != "default"]
-    return False
+    return any(type(part) in _MUTABLE or not _is_frozen(part) for part in parts_of(inspect.type_info(type_)))
 
 
-def _is_frozen(part: inspect.Type | inspect.Field) -> bool:
+def _is_frozen(part: Part) -> bool:
     """Whether the fields of a value keep their values; True for a value without fields."""
     if isinstance(part, inspect.StructType):
         return part.cls.__struct_config__.frozen

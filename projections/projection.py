@@ -16,7 +16,6 @@ it becomes a `PoisonEvent`, and that view stops in front of the event.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import deepcopy
 from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -25,10 +24,12 @@ from sqlalchemy import Integer, String, Table
 
 from ..domain.errors import DefinitionError, SagaledgerError
 from ..domain.event import Event
+from ..domain.own_copy import own_copy
 from ..domain.recorded_event import RecordedEvent
+from ..domain.user_code import is_interruption
 from .column_values import holds_immutable_values, refuse_bytes
 from .keys import Key, KeyOf, KeyRules, RowsWhere, keys_by_first_value
-from .poison_event import PoisonEvent, describe, is_interruption
+from .poison_event import PoisonEvent, describe
 from .private_events import private
 
 Row: TypeAlias = dict[str, Any]
@@ -193,8 +194,7 @@ class Projection:
         if before is not None:
             given = dict(before)
             for name in self._mutable:
-                if isinstance(before[name], (list, dict, set, bytearray)):
-                    given[name] = deepcopy(before[name])
+                given[name] = own_copy(before[name])
         elif self.initial is not None:
             given = dict(self.initial(*key))
         row = handler(given, recorded.event, recorded)

@@ -16,8 +16,6 @@ from .options import Options
 from .output.answer import say
 from .output.progress import progress
 
-SQLITE = "sqlite:///"
-
 
 def open_ledger(options: Options) -> Ledger:
     """Open the ledger that the options and the environment name; it must exist.
@@ -61,11 +59,9 @@ def database_url(options: Options) -> str:
 
 def database_files(options: Options) -> list[Path]:
     """Return the files of a SQLite ledger, whether they exist or not; none of another database."""
-    url = database_url(options)
-    if not url.startswith(SQLITE):
-        return []
-    path = Path(url.removeprefix(SQLITE))
-    return [path, *(path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm", "-journal"))]
+    from ..event_store.connect import files_of
+
+    return files_of(database_url(options))
 
 
 def shown_database(options: Options) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from ..errors import Unavailable
@@ -35,3 +36,13 @@ def open_backend(url: str, *, create: bool = False, must_exist: bool = False) ->
             raise Unavailable(f"a SQLite URL names a file after three slashes, and {url!r} does not: use {_URL_FORMS}")
         case _:
             raise Unavailable(f"sagaledger knows no database {redacted(url)!r}: use {_URL_FORMS}")
+
+
+def files_of(url: str) -> list[Path]:
+    """Return the files of a ledger, whether they exist or not: none of a server's. Raises `Unavailable`."""
+    if not url.startswith("sqlite://"):
+        return []
+    from .sqlite.ledger_file import LedgerFile  # noqa: PLC0415  # as above
+
+    path = LedgerFile.of_url(url).path
+    return [path, *(path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm", "-journal", "-worker"))]

@@ -104,6 +104,10 @@ class WorkQueue(Protocol):
         """Return every entry, by saga id, for the reconciler, which compares the queue with the log."""
         ...
 
+    def entry(self, saga_id: str) -> QueueEntry | None:
+        """Return a saga's entry, if it has one."""
+        ...
+
     def workers(self) -> list[WorkerRow]:
         """Return every worker with a lease, by epoch."""
         ...

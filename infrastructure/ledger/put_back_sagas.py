@@ -5,22 +5,22 @@ The queue's entry does not say why it is due later. What tells is the log: by it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from ...domain.saga.evolve import rebuild
 from ...domain.saga.state import Progress, SagaState, Status
-from ..event_store.codec import UnreadableEvent
-from ..event_store.event_row import StoredRow
 from ..event_store.work_queue import QueueEntry
 from .context import LedgerContext
 from .queue_rule import want_of
+from .stream_reader import read_streams
 
 PUT_BACK_SECONDS_MAX: Final = 30.0
 """The longest time after which a saga that was put back is due again."""
 CANDIDATES_MAX: Final = 1_000
 """How many entries of the queue are looked into: others that are due so soon wait for a timer or for a retry."""
+SAGAS_PER_READ: Final = 100
 CLOCKS_APART_SECONDS_MAX: Final = 60.0
 
 
@@ -40,36 +40,42 @@ def put_back_sagas(context: LedgerContext) -> list[PutBackSaga]:
     """Return the sagas that were put back, as far as the log tells, in the order in which they are due again."""
     now = context.clock.now()
     latest = now + timedelta(seconds=PUT_BACK_SECONDS_MAX + CLOCKS_APART_SECONDS_MAX)
-    soon = [(entry.due_at, entry) for entry in context.backend.entries() if _may_be_put_back(entry, now)]
-    candidates = sorted((due_at, entry) for due_at, entry in soon if due_at is not None and due_at <= latest)
-    found: list[PutBackSaga] = []
-    for due_at, entry in candidates[:CANDIDATES_MAX]:
-        saga_id, definition, version, *_ = entry
-        try:
-            state = _state_of(context, saga_id, context.backend.stream(saga_id))
-        except UnreadableEvent as error:
-            found.append(PutBackSaga(saga_id, definition, version, due_at, str(error)))
-        else:
-            if _wants_a_worker(context, state, now):
-                found.append(PutBackSaga(saga_id, definition, version, due_at, None))
-    return found
+    queue = (
+        (entry, due_at) for entry in context.backend.entries() if (due_at := _put_back_until(entry, now)) is not None
+    )
+    candidates = sorted((due_at, entry) for entry, due_at in queue if due_at <= latest)[:CANDIDATES_MAX]
+    return [
+        saga
+        for begin in range(0, len(candidates), SAGAS_PER_READ)
+        for saga in _put_back_among(context, candidates[begin : begin + SAGAS_PER_READ], now)
+    ]
 
 
 def put_back_until(context: LedgerContext, state: SagaState) -> datetime | None:
     """Return when a worker may claim a saga again that one could not read; None if none put it back."""
     now = context.clock.now()
-    entry = next((entry for entry in context.backend.entries() if entry.saga_id == state.saga_id), None)
-    if entry is None or not _may_be_put_back(entry, now) or not _wants_a_worker(context, state, now):
-        return None
-    return entry.due_at
+    entry = context.backend.entry(state.saga_id)
+    due_at = None if entry is None else _put_back_until(entry, now)
+    return due_at if due_at is not None and _wants_a_worker(context, state, now) else None
 
 
-def _may_be_put_back(entry: QueueEntry, now: datetime) -> bool:
-    return entry.worker_id is None and entry.due_at is not None and entry.due_at > now
+def _put_back_until(entry: QueueEntry, now: datetime) -> datetime | None:
+    """Return when an entry is due that may have been put back; None if it cannot have been."""
+    return entry.due_at if entry.worker_id is None and entry.due_at is not None and entry.due_at > now else None
 
 
-def _state_of(context: LedgerContext, saga_id: str, rows: Sequence[StoredRow]) -> SagaState:
-    return rebuild(saga_id, [context.codec.decode(row).event for row in rows])
+def _put_back_among(
+    context: LedgerContext, candidates: Sequence[tuple[datetime, QueueEntry]], now: datetime
+) -> Iterator[PutBackSaga]:
+    reads = read_streams(context.backend, context.codec, [(entry.saga_id, 0) for _, entry in candidates])
+    for due_at, (saga_id, definition, version, *_) in candidates:
+        error = reads.unreadable.get(saga_id)
+        if error is not None:
+            yield PutBackSaga(saga_id, definition, version, due_at, str(error))
+            continue
+        state = rebuild(saga_id, (recorded.event for recorded in reads.readable.get(saga_id, ())))
+        if _wants_a_worker(context, state, now):
+            yield PutBackSaga(saga_id, definition, version, due_at, None)
 
 
 def _wants_a_worker(context: LedgerContext, state: SagaState, now: datetime) -> bool:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from ...domain.choreography.derived_saga import DERIVED_EVENTS
 from ...domain.errors import SagaledgerError
 from ...domain.recorded_event import RecordedEvent
-from ...projections.poison_event import PoisonEvent, describe, is_interruption
+from ...domain.user_code import is_interruption
+from ...projections.poison_event import PoisonEvent, describe
 from ...projections.projection import Projection
 from ..errors import DamagedLedger, Unavailable
 from ..event_store.codec import Codec, UnreadableEvent

@@ -20,7 +20,7 @@ async def go(value, context): ...
 """
 
 
-@pytest.mark.parametrize("target", ["orders.csv", "link.csv", "x.db", "x.db-wal", "./sub/../x.db-shm"])
+@pytest.mark.parametrize("target", ["orders.csv", "link.csv", "x.db", "x.db-wal", "./sub/../x.db-shm", "x.db-worker"])
 def test_rejects_never_go_to_a_file_of_the_run(sqlite_shell: Shell, target: str) -> None:
     """The input, a link to it, and the ledger: refused with exit code 2 before anything is read or written."""
     content = f"{HEADER}1,A,HEART,many,2010-12-01,2.55,,\n"

@@ -56,6 +56,14 @@ class Child:
         return json.loads(self._file.read_text())
 
 
+def wait_for(file: Path) -> None:
+    """Wait until another process has made a file."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not file.exists():
+        assert time.monotonic() < deadline, f"{file} never appeared"
+        time.sleep(0.01)
+
+
 def use(ledger: Ledger, name: str) -> list[str]:
     """Start sagas, read them and query a view; returns what went wrong."""
     wrong = []
@@ -218,17 +226,17 @@ def test_a_child_has_its_own_locks_on_the_file(
     """The parent may end and clean up behind it: what the child writes afterwards is not lost."""
     backend: Backend = open_backend(sqlite_url)
     read(backend)
-    may_go_on = Path(sqlite_url.removeprefix("sqlite:///") + ".go")
+    has_read, may_go_on = (Path(sqlite_url.removeprefix("sqlite:///") + suffix) for suffix in (".read", ".go"))
 
     def write_late() -> int:
         read(backend)
-        while not may_go_on.exists():
-            time.sleep(0.01)
+        has_read.touch()
+        wait_for(may_go_on)
         write(backend)
         return os.getpid()
 
     child = Child(write_late)
-    time.sleep(0.3)
+    wait_for(has_read)
     backend.close()
     other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))
     with suppress(sqlite3.OperationalError):

@@ -48,6 +48,8 @@ def test_due_sagas_are_claimed_earliest_first_and_once(backend: Backend, worker:
     assert claims == [[Claim("early", "trip", 1)], [Claim("late", "trip", 1)]]
     assert backend.claim(worker, definitions=TRIP, limit=9) == []
     assert [row.worker_id for row in backend.entries()] == [worker.worker_id, None, worker.worker_id, None, None]
+    assert [backend.entry(row.saga_id) for row in backend.entries()] == backend.entries()
+    assert backend.entry("unknown") is None
 
 
 def test_of_several_definitions_the_earliest_due_is_claimed(backend: Backend, worker: FencingToken, pen: Pen) -> None:

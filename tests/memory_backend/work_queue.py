@@ -116,6 +116,9 @@ class MemoryWorkQueue:
             entries = sorted(self._entries.values(), key=lambda entry: entry.saga_id)
         return [QueueEntry(e.saga_id, e.definition, e.definition_version, e.due_at, e.worker_id) for e in entries]
 
+    def entry(self, saga_id: str) -> QueueEntry | None:
+        return next((entry for entry in self.entries() if entry.saga_id == saga_id), None)
+
     def workers(self) -> list[WorkerRow]:
         with self._lock:
             return [

@@ -50,6 +50,13 @@ class Unshowable(Exception):
         raise RuntimeError("no text")
 
 
+class Hidden(Exception):
+    """It lets nothing read any of its attributes, not even its class."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise ValueError(name)
+
+
 class Strange:
     """A key that is hashable, and no value of a column."""
 
@@ -80,6 +87,7 @@ KEYS: dict[str, Callable[[], Any]] = {
     "GeneratorExit": lambda: _raise(GeneratorExit()),
     "RecursionError": lambda: _raise(RecursionError()),
     "an error without a text": lambda: _raise(Unshowable()),
+    "an error that hides its class": lambda: _raise(Hidden()),
     "an error with a NUL": lambda: _raise(ValueError("a\0b\ud800")),
 }
 ROWS: dict[str, Callable[[Row], Any]] = {
@@ -87,6 +95,7 @@ ROWS: dict[str, Callable[[Row], Any]] = {
     "KeyboardInterrupt": lambda _: _raise(KeyboardInterrupt()),
     "CancelledError": lambda _: _raise(asyncio.CancelledError()),
     "an error without a text": lambda _: _raise(Unshowable()),
+    "an error that hides its class": lambda _: _raise(Hidden()),
     "an error with a NUL": lambda _: _raise(ValueError("a\0b\ud800")),
     "an endless text": lambda _: _raise(ValueError("a" * 10_000_000)),
     "a list": lambda row: list(row.values()),

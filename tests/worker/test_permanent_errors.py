@@ -67,7 +67,7 @@ def test_what_a_person_must_mend_ends_the_worker(
                 with psycopg.connect(postgres_url, autocommit=True) as connection:
                     connection.execute(statement)  # type: ignore[arg-type]
                 await worker.start(trip, Trip("Rome", 1))
-                await asyncio.sleep(30)
+                await worker.run_until(asyncio.Event())
 
         with pytest.raises(kind, match=reason):
             play(scene())

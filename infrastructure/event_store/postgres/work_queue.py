@@ -74,6 +74,10 @@ class PostgresWorkQueue:
     def entries(self) -> list[QueueEntry]:
         return [QueueEntry(*row) for row in self._database.fetch("entries")]
 
+    def entry(self, saga_id: str) -> QueueEntry | None:
+        found = self._database.fetch("entry", (saga_id,))
+        return QueueEntry(*found[0]) if found else None
+
     def workers(self) -> list[WorkerRow]:
         return [WorkerRow(*row) for row in self._database.fetch("workers")]
 

@@ -99,11 +99,12 @@ class SqliteWorkQueue:
 
     def entries(self) -> list[QueueEntry]:
         with self._file.reading() as connection:
-            found = fetch(connection, SQL["entries"])
-        return [
-            QueueEntry(saga_id, definition, version, instant(due_at), worker_id)
-            for saga_id, definition, version, due_at, worker_id in found
-        ]
+            return [_entry(*row) for row in fetch(connection, SQL["entries"])]
+
+    def entry(self, saga_id: str) -> QueueEntry | None:
+        with self._file.reading() as connection:
+            found = fetch(connection, SQL["entry"], (saga_id,))
+        return _entry(*found[0]) if found else None
 
     def workers(self) -> list[WorkerRow]:
         with self._file.reading() as connection:
@@ -111,6 +112,10 @@ class SqliteWorkQueue:
                 WorkerRow(worker_id, epoch, host, pid, instant(started_at), instant(lease_until), sagas)
                 for worker_id, epoch, host, pid, started_at, lease_until, sagas in connection.execute(SQL["workers"])
             ]
+
+
+def _entry(saga_id: str, definition: str, version: int, due_at: int, worker_id: str | None) -> QueueEntry:
+    return QueueEntry(saga_id, definition, version, instant(due_at), worker_id)
 
 
 def write_entries(connection: sqlite3.Connection, accepted: Sequence[Append], now: int) -> None:

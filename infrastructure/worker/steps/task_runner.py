@@ -59,6 +59,7 @@ class TaskRunner:
         """Let these attempts run for a while longer, and cancel those that have not ended by then, and can be ended."""
         if not unwanted:
             return
+        unwanted = set(unwanted)
         for task, dispatch in self._tasks.items():
             if task not in self._ending and _is_endless(dispatch) and dispatch.running in unwanted:
                 self._ending.add(task)
