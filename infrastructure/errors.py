@@ -28,7 +28,7 @@ class DamagedLedger(SagaledgerError):
 
 
 NEEDS_A_PERSON: Final = (PermanentlyUnavailable, NotALedger, DamagedLedger)
-"""What lasts until a person mends it: whoever works in the background ends with it, and does not try again."""
+"""What lasts until a person mends it: background work ends with it, and does not try again."""
 
 
 class OutcomeUnknown(SagaledgerError):

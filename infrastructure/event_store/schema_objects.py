@@ -1,8 +1,8 @@
 """The objects of a ledger's schema: those that its migrations create, compared with those that the database has.
 
 A migration says what it creates; its text is the reference. The text of triggers is compared, and that of the functions
-which a migration creates with `OR REPLACE`: earlier ones may have been written with other comments. An object that
-somebody added is not looked for.
+which a migration creates with `OR REPLACE`: earlier ones may have been written with other comments. Added objects
+are not looked for.
 """
 
 from __future__ import annotations

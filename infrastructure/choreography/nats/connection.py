@@ -116,7 +116,7 @@ class BrokerClient(Client):
     """A NATS client that sends nothing in clear if it is to use TLS, and raises what prevents its first connection.
 
     nats-py takes `tls://` for `nats://`: it uses TLS only where the server's first message requires it. That message
-    comes in clear, from whoever answers.
+    comes in clear, and any server can have sent it.
     """
 
     def __init__(self, *, over_tls: bool) -> None:

@@ -6,7 +6,7 @@ made up for by the next one. `(consumer, message id)` is unique in the log, and 
 that each event counts once.
 
 No event depends on its message: one that the broker has not announced some seconds after it was recorded is read from
-the log. So it may be purged, expired, or dropped as the duplicate of a message that somebody else sent under its id.
+the log. So it may be purged, expired, or dropped as the duplicate of another message with its id.
 """
 
 from __future__ import annotations
