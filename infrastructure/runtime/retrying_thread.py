@@ -9,10 +9,10 @@ from threading import Event, Thread
 from typing import Final
 
 from ...domain.errors import SagaledgerError
+from ...domain.user_code import shown
 
 BACKOFF_SECONDS_MIN: Final = 0.1
 BACKOFF_SECONDS_MAX: Final = 5.0
-
 
 Errors = tuple[type[Exception], ...]
 
@@ -66,8 +66,8 @@ class RetryingThread:
                 return
             except BaseException as error:  # the thread outlives every other failure, and says what it was
                 pause_seconds = backoff_seconds = _longer(backoff_seconds)
-                trace = None if isinstance(error, SagaledgerError) else error
-                self._logger.warning("%s for %.1f s: %s", self._pauses, backoff_seconds, error, exc_info=trace)
+                trace = None if issubclass(type(error), SagaledgerError) else error
+                self._logger.warning("%s for %.1f s: %s", self._pauses, backoff_seconds, shown(error), exc_info=trace)
         self.ended.set_result(None)
 
 

@@ -37,10 +37,8 @@ async def attempt(dispatch: Dispatch, threads: ThreadRunner) -> AttemptEnded:
         if not outcome.error.message and seconds is not None:
             outcome = failure_of(TimeoutError(f"no outcome in {seconds:g} s"))
     except BaseException as error:
-        if (
-            issubclass(type(error), GeneratorExit) and not _on_running_loop()
-        ):  # this coroutine is closed: nobody listens
-            raise
+        if issubclass(type(error), GeneratorExit) and not _on_running_loop():
+            raise  # this coroutine is closed, and no one waits for its outcome
         outcome = failure_of(error, local=not called)  # a step that was not called had no effect
     return AttemptEnded(saga, dispatch.attempt, outcome)
 
