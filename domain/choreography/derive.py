@@ -30,7 +30,8 @@ from ..saga.events import (
     StepFailed,
 )
 from ..saga.payload import NULL
-from ..saga.state import Progress, SagaState
+from ..saga.state import SagaState
+from ..saga.step_state import Progress
 from .choreography import Choreography, EventRole, Stage, is_whole
 from .dead_letter import DeliveryDeferred, DeliveryFailed, DeliveryReplayed, DeliverySettled
 from .derived_saga import DerivedSaga, awaited

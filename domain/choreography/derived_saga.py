@@ -9,7 +9,8 @@ from msgspec import Struct
 from ..event import Event, event
 from ..saga.duration import instant_after
 from ..saga.events import SAGA_EVENTS
-from ..saga.state import Progress, SagaState
+from ..saga.state import SagaState
+from ..saga.step_state import Progress
 from .choreography import Choreography
 
 CHOREOGRAPHED = "choreographed"

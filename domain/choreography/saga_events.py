@@ -25,7 +25,8 @@ from ..saga.events import (
 )
 from ..saga.evolve import evolve
 from ..saga.payload import NULL
-from ..saga.state import Progress, SagaState
+from ..saga.state import SagaState
+from ..saga.step_state import Progress
 from .choreography import Choreography, Stage
 from .derived_saga import CHOREOGRAPHED, ConformanceViolation, DerivedSaga
 

@@ -33,8 +33,9 @@ from .events import (
 from .evolve import evolve
 from .payload import NULL
 from .signals import first_for, is_first_in_line
-from .state import DONE, FAILED, RUNNING, SKIPPED, UNTOUCHED, WAITING, SagaState, StepProgress
+from .state import SagaState
 from .step import Step
+from .step_state import DONE, FAILED, RUNNING, SKIPPED, UNTOUCHED, WAITING, StepProgress
 
 
 class NextSteps(Struct, frozen=True, gc=False):

@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from ..event import Event
 from .events import Direction
-from .state import RUNNING, WAITING, StepProgress
 from .step import Step
 from .step_kind import CALL, LOCAL
+from .step_state import RUNNING, WAITING, StepProgress
 
 
 class Attempt(Struct, frozen=True, gc=False):

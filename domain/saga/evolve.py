@@ -29,19 +29,9 @@ from .events import (
     StepSucceeded,
 )
 from .signals import OpenSignals
-from .state import (
-    DONE,
-    FAILED,
-    PENDING,
-    RETRYING,
-    SKIPPED,
-    Intervention,
-    SagaState,
-    Status,
-    StepProgress,
-    StepState,
-)
+from .state import Intervention, SagaState, Status
 from .step_changes import STEP_CHANGES, Steps, ended_wait, step_succeeded
+from .step_state import DONE, FAILED, PENDING, RETRYING, SKIPPED, StepProgress, StepState
 
 
 def rebuild(saga_id: str, events: Iterable[Event]) -> SagaState:

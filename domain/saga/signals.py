@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from .events import SignalReceived, Wait, WaitKind
-from .state import PENDING, RETRYING, WAITING, ReceivedSignal, SagaState, StepProgress
+from .state import ReceivedSignal, SagaState
+from .step_state import PENDING, RETRYING, WAITING, StepProgress
 
 SIGNALS_OPEN_MAX = 1_000
 """The most signals of one saga that no step has taken."""

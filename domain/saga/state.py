@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
 
 from msgspec import Raw, Struct
 
-from .events import COMPENSATION, FORWARD, Direction, Failure, Parent, Wait
+from .events import COMPENSATION, FORWARD, Direction, Parent, Wait
+from .step_state import FAILED, PENDING, RETRYING, RUNNING, UNTOUCHED, WAITING, StepProgress, StepState
 
 
 class Status(StrEnum):
@@ -22,55 +22,6 @@ class Status(StrEnum):
     COMPENSATED = "compensated"
     NEEDS_INTERVENTION = "needs_intervention"
     ABANDONED = "abandoned"
-
-
-class Progress(StrEnum):
-    """How far a step's action, or its compensation, has come."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    WAITING = "waiting"
-    """The step waits for a timer, a signal or another saga."""
-    RETRYING = "retrying"
-    """An attempt failed, and another is scheduled."""
-    FAILED = "failed"
-    """An attempt failed, and no other follows unless a person says so."""
-    DONE = "done"
-    SKIPPED = "skipped"
-    """A person decided to continue without it."""
-
-
-PENDING: Final = Progress.PENDING
-RUNNING: Final = Progress.RUNNING
-WAITING: Final = Progress.WAITING
-RETRYING: Final = Progress.RETRYING
-FAILED: Final = Progress.FAILED
-DONE: Final = Progress.DONE
-SKIPPED: Final = Progress.SKIPPED
-
-
-class StepProgress(Struct, frozen=True, gc=False):
-    """The progress of a step's action, or of its compensation."""
-
-    progress: Progress = PENDING
-    attempt: int = 0
-    failures: int = 0
-    """Failed attempts since the first one, or since a person said to retry."""
-    unknowns: int = 0
-    """Attempts in the same period whose worker died."""
-    possibly_executed: bool = False
-    """An attempt that was not recorded as a success may have had its effect."""
-    retry_at: datetime | None = None
-    wait: Wait | None = None
-    waits_since: datetime | None = None
-    """When it began to wait: of the steps that wait for one signal, the first takes it."""
-    result: Raw | None = None
-    error: Failure | None = None
-
-    @property
-    def finished(self) -> bool:
-        """Whether it succeeded, or a person decided to continue without it."""
-        return self.progress is DONE or self.progress is SKIPPED
 
 
 class ReceivedSignal(Struct, frozen=True, gc=False):
@@ -91,22 +42,12 @@ class ReceivedSignal(Struct, frozen=True, gc=False):
         return in_time and self.step in (None, step)
 
 
-class StepState(Struct, frozen=True, gc=False):
-    """The progress of a step's action and of its compensation."""
-
-    forward: StepProgress = StepProgress()
-    compensation: StepProgress = StepProgress()
-
-
 class Intervention(Struct, frozen=True, gc=False):
     """A step that needs a person."""
 
     step: str
     direction: Direction
     cause: str
-
-
-UNTOUCHED = StepState()
 
 
 class SagaState(Struct, frozen=True, gc=False):

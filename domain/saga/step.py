@@ -16,8 +16,8 @@ from .functions import is_async, must_return, must_take
 from .payload import write_payload
 from .read_back import says_what_each_part_is
 from .retry_policy import OnUnknown, Retry, check_retry
-from .state import StepState
 from .step_kind import AttemptMode, StepKind
+from .step_state import StepState
 from .stored_type import decoder_of
 
 Invoked = Any | Awaitable[Any]

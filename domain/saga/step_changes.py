@@ -19,16 +19,7 @@ from .events import (
     Wait,
     WaitKind,
 )
-from .state import (
-    DONE,
-    FAILED,
-    RETRYING,
-    RUNNING,
-    UNTOUCHED,
-    WAITING,
-    StepProgress,
-    StepState,
-)
+from .step_state import DONE, FAILED, RETRYING, RUNNING, UNTOUCHED, WAITING, StepProgress, StepState
 
 Steps = dict[str, StepState]
 

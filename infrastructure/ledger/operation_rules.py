@@ -26,7 +26,8 @@ from ...domain.saga.events import (
 )
 from ...domain.saga.payload import NULL, write_payload
 from ...domain.saga.signals import SIGNAL_BYTES_OPEN_MAX, SIGNALS_OPEN_MAX, has_signal
-from ...domain.saga.state import Intervention, Progress, SagaState
+from ...domain.saga.state import Intervention, SagaState
+from ...domain.saga.step_state import Progress
 from ..errors import WrongState
 from .app import App
 from .saga_start import foreign_saga

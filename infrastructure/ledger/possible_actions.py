@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from ...domain.saga.events import Action, Wait, WaitKind
-from ...domain.saga.state import Progress, SagaState, Status
+from ...domain.saga.state import SagaState, Status
+from ...domain.saga.step_state import Progress
 from .process_report import ParkedDelivery, ProcessReport
 
 

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from ...domain.saga.evolve import rebuild
-from ...domain.saga.state import Progress, SagaState, Status
+from ...domain.saga.state import SagaState, Status
+from ...domain.saga.step_state import Progress
 from ..event_store.work_queue import QueueEntry
 from .context import LedgerContext
 from .queue_rule import want_of

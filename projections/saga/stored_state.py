@@ -11,7 +11,8 @@ from datetime import datetime
 import msgspec
 
 from ...domain.saga.events import Direction
-from ...domain.saga.state import Intervention, Progress, SagaState, StepProgress, StepState
+from ...domain.saga.state import Intervention, SagaState
+from ...domain.saga.step_state import Progress, StepProgress, StepState
 
 
 class StoredState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

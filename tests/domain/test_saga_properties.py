@@ -37,7 +37,8 @@ from sagaledger.domain.saga.evolve import evolve, fold_all, rebuild
 from sagaledger.domain.saga.outcome import Failed, Success, failure_of, orphaned, outcome_event
 from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
-from sagaledger.domain.saga.state import Progress, SagaState, Status
+from sagaledger.domain.saga.state import SagaState, Status
+from sagaledger.domain.saga.step_state import Progress
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
 MOVES_MAX = 400

@@ -11,8 +11,9 @@ import pytest
 from sagaledger.domain.errors import StepRejected
 from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
-from sagaledger.domain.saga.state import Progress, SagaState
+from sagaledger.domain.saga.state import SagaState
 from sagaledger.domain.saga.step import StepContext
+from sagaledger.domain.saga.step_state import Progress
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.ledger.put_back_sagas import put_back_sagas, put_back_until

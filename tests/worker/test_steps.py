@@ -13,8 +13,9 @@ from sagaledger.domain.errors import StepRejected
 from sagaledger.domain.saga.events import Effect, StepFailed
 from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
-from sagaledger.domain.saga.state import SagaState, Status, StepProgress
+from sagaledger.domain.saga.state import SagaState, Status
 from sagaledger.domain.saga.step import StepContext
+from sagaledger.domain.saga.step_state import StepProgress
 from sagaledger.infrastructure.event_store.event_row import STATE_BYTES_MAX
 from sagaledger.infrastructure.ledger.app import App
 

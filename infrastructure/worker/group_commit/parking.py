@@ -23,7 +23,8 @@ from ....domain.saga.events import (
     StepOutcomeUnknown,
 )
 from ....domain.saga.outcome import AttemptOutcome, Failed
-from ....domain.saga.state import RUNNING, WAITING, SagaState
+from ....domain.saga.state import SagaState
+from ....domain.saga.step_state import RUNNING, WAITING
 from ...event_store.codec import UnreadableEvent
 from ..held_sagas import HeldSaga
 

@@ -23,9 +23,10 @@ from ....domain.saga.error_text import type_name
 from ....domain.saga.events import FORWARD, InterventionRequired, SagaCompensated, SagaCompleted
 from ....domain.saga.evolve import evolve
 from ....domain.saga.outcome import AttemptOutcome, Success, failure_of, orphaned, outcome_event
-from ....domain.saga.state import RUNNING, WAITING, SagaState
+from ....domain.saga.state import SagaState
 from ....domain.saga.step import Step, StepContext
 from ....domain.saga.step_kind import LocalResult
+from ....domain.saga.step_state import RUNNING, WAITING
 from ....domain.user_code import is_interruption
 from ...event_store.append_call import Append, Appended
 from ...event_store.codec import UnreadableEvent
