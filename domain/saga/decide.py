@@ -31,6 +31,8 @@ from .events import (
     WaitKind,
 )
 from .evolve import evolve
+from .for_each import end_of_items, first_failed, first_not_undone, plan_items, plan_undoing, running_items
+from .item_names import item_name
 from .payload import NULL
 from .signals import first_for, is_first_in_line
 from .state import SagaState
@@ -121,7 +123,7 @@ def _settle_pivot(state: SagaState, pivot: Step, now: datetime) -> Decision:
     """Find out whether the pivot happened, by trying it again under its key; if that fails a person has to."""
     progress = state.step(pivot.name).forward
     if progress.progress is FAILED:
-        return Decision(record=(_needs_person(state, pivot, FORWARD, now),))
+        return Decision(record=(_needs_person(state, pivot.name, FORWARD, now),))
     plan = AttemptPlan(state.saga_id, now)
     plan.add(pivot, FORWARD, progress)
     return plan.decision(unwanted=(pivot.name, *_running_actions(state)))
@@ -144,7 +146,12 @@ def _go_forward(definition: Definition, state: SagaState, now: datetime) -> Deci
         if progress is DONE or progress is SKIPPED:
             finished.add(name)
         elif progress is FAILED:
-            return Decision(record=(_needs_person(state, step, FORWARD, now),))
+            return Decision(record=(_needs_person(state, name, FORWARD, now),))
+        elif progress is WAITING and name in state.items:
+            event = _after_items(state, step, forward, now)
+            if event is not None:
+                return Decision(record=(event,))
+            plan_items(step, state.items[name], plan)
         elif progress is WAITING:
             events = _end_wait(state, step, forward, now)
             if events:
@@ -157,6 +164,15 @@ def _go_forward(definition: Definition, state: SagaState, now: datetime) -> Deci
         last = state.step(definition.steps[-1].name).forward.result
         return Decision(record=(SagaCompleted(now, NULL if last is None else last),))
     return plan.decision()
+
+
+def _after_items(state: SagaState, step: Step, progress: StepProgress, now: datetime) -> Event | None:
+    """Returns what is recorded once a step's items have ended, or one has failed; past the pivot, a person decides."""
+    items = state.items[step.name]
+    failed = first_failed(items) if state.past_pivot else None
+    if failed is not None:
+        return _needs_person(state, item_name(step.name, failed), FORWARD, now)
+    return end_of_items(step, progress, items, now)
 
 
 def _end_wait(state: SagaState, step: Step, progress: StepProgress, now: datetime) -> tuple[Event, ...]:
@@ -201,30 +217,39 @@ def _compensate(definition: Definition, state: SagaState, now: datetime) -> Deci
     for step in reversed(owed):
         if definition.dependents[step.name] & names:
             continue
+        items = state.items.get(step.name)
+        if items is not None:
+            stuck = first_not_undone(items)
+            if stuck is not None:
+                return Decision(record=(_needs_person(state, item_name(step.name, stuck), COMPENSATION, now),))
+            plan_undoing(step, items, plan)
+            continue
         progress = state.step(step.name).compensation
         if progress.progress is FAILED:
-            return Decision(record=(_needs_person(state, step, COMPENSATION, now),))
+            return Decision(record=(_needs_person(state, step.name, COMPENSATION, now),))
         plan.add(step, COMPENSATION, progress)
     return plan.decision()
 
 
 def _running_actions(state: SagaState) -> tuple[str, ...]:
-    return tuple(name for name, step in state.steps.items() if step.forward.progress is RUNNING)
+    running = tuple(name for name, step in state.steps.items() if step.forward.progress is RUNNING)
+    if not state.items:
+        return running
+    return running + tuple(item for name, items in state.items.items() for item in running_items(name, items))
 
 
 def _owes_compensation(state: SagaState, step: Step) -> bool:
     if step.undo is None:
         return False
-    step_state = state.step(step.name)
-    happened = step_state.forward.progress is DONE or step_state.forward.possibly_executed
-    return happened and not step_state.compensation.finished
+    items = state.items.get(step.name)
+    return state.step(step.name).owes_compensation if items is None else items.owes_compensation
 
 
-def _needs_person(state: SagaState, step: Step, direction: Direction, now: datetime) -> InterventionRequired:
-    progress = state.progress_of(step.name, direction)
+def _needs_person(state: SagaState, step: str, direction: Direction, now: datetime) -> InterventionRequired:
+    progress = state.progress_of(step, direction)
     what = "step" if direction is FORWARD else "compensation of step"
-    cause = f"{what} {step.name} gave up after attempt {progress.attempt} ({_error_type(progress)})"
-    return InterventionRequired(now, step.name, direction, cause)
+    cause = f"{what} {step} gave up after attempt {progress.attempt} ({_error_type(progress)})"
+    return InterventionRequired(now, step, direction, cause)
 
 
 def _error_type(progress: StepProgress) -> str:

@@ -8,10 +8,10 @@ from datetime import datetime
 from msgspec import Struct
 
 from ..event import Event
-from .events import Direction
+from .events import FORWARD, Direction
 from .step import Step
 from .step_kind import CALL, LOCAL
-from .step_state import RUNNING, WAITING, StepProgress
+from .step_state import PENDING, RUNNING, WAITING, StepProgress
 
 
 class Attempt(Struct, frozen=True, gc=False):
@@ -33,6 +33,8 @@ class Decision(Struct, frozen=True, gc=False):
     """Attempts that participants of the same ledger decide, in the append that records them."""
     wait: tuple[Attempt, ...] = ()
     """Steps that begin to wait, and run nothing."""
+    ask: tuple[Attempt, ...] = ()
+    """Attempts at steps of which the definition's code first says whether they are needed, or what their items are."""
     wake_at: datetime | None = None
     call_off: tuple[str, ...] = ()
     """Sub-sagas that have to be cancelled before this saga can compensate."""
@@ -42,10 +44,14 @@ class Decision(Struct, frozen=True, gc=False):
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """Every attempt to make, however it is made."""
-        return self.call + self.local + self.wait
+        return self.call + self.local + self.wait + self.ask
 
 
 IDLE = Decision()
+
+
+def _is_undecided(progress: StepProgress) -> bool:
+    return progress.progress is PENDING and not progress.possibly_executed
 
 
 def idempotency_key(saga_id: str, step: str, direction: Direction) -> str:
@@ -61,18 +67,24 @@ class AttemptPlan(Struct, eq=False):
     call: tuple[Attempt, ...] = ()
     local: tuple[Attempt, ...] = ()
     wait: tuple[Attempt, ...] = ()
+    ask: tuple[Attempt, ...] = ()
     wake_at: datetime | None = None
 
-    def add(self, step: Step, direction: Direction, progress: StepProgress) -> None:
-        """Plan the next attempt, for now or for its time; one that runs or waits is left alone."""
+    def add(self, step: Step, direction: Direction, progress: StepProgress, item: str | None = None) -> None:
+        """Plan the next attempt, for now or for its time; one that runs or waits is left alone.
+
+        `item`: the name of the one item of a for-each step that is to be attempted.
+        """
         if progress.progress is RUNNING or progress.progress is WAITING:
             return
         if progress.retry_at is not None and progress.retry_at > self.now:
             self.wake(progress.retry_at)
             return
-        name, mode = step.name, step.mode_of(direction)
+        name, mode = item or step.name, step.mode_of(direction)
         attempt = Attempt(name, direction, progress.attempt + 1, idempotency_key(self.saga_id, name, direction))
-        if mode is CALL:
+        if direction is FORWARD and step.asks and item is None and _is_undecided(progress):
+            self.ask += (attempt,)
+        elif mode is CALL:
             self.call += (attempt,)
         elif mode is LOCAL:
             self.local += (attempt,)
@@ -85,4 +97,4 @@ class AttemptPlan(Struct, eq=False):
 
     def decision(self, unwanted: tuple[str, ...] = ()) -> Decision:
         """Returns the decision to make these attempts."""
-        return Decision((), self.call, self.local, self.wait, self.wake_at, (), unwanted)
+        return Decision((), self.call, self.local, self.wait, self.ask, self.wake_at, (), unwanted)

@@ -12,9 +12,11 @@ from ..errors import DefinitionError, InvalidInput, NotSerialisable
 from ..participant import Command
 from .equality import same_value
 from .fingerprint import fingerprint, first_fingerprint
+from .item_names import split_item_name
 from .payload import write_payload
+from .state import SagaState
 from .step import Step
-from .step_kind import Local, Signal, saga_id_of
+from .step_kind import ForEach, Local, Signal, saga_id_of
 from .stored_type import decoder_of
 from .validation import check_compensations, closure, dependencies, ordered
 
@@ -62,6 +64,7 @@ class Definition:
         self.order = tuple((step, step.name, frozenset(self.after[step.name])) for step in steps)
         """Each step, its name, and the steps that come directly before it; all of these come earlier in the order."""
         self._by_name = {step.name: step for step in steps}
+        self._lists = frozenset(step.name for step in steps if isinstance(step.kind, ForEach))
         self.completed_name = self._free_name("on_completed")
         """The name under which a person decides about `completed` if it fails; no step has it."""
         self.compensated_name = self._free_name("on_compensated")
@@ -80,10 +83,13 @@ class Definition:
         """The fingerprints that are this definition's if they are on record."""
 
     def step(self, name: str) -> Step:
-        """Returns the step with this name. Raises `DefinitionError` if there is none."""
+        """Returns the step with this name, or of an item with this name. Raises `DefinitionError` if there is none."""
         try:
             return self._by_name[name]
         except KeyError:
+            item = split_item_name(name)
+            if item is not None and item[0] in self._lists:
+                return self._by_name[item[0]]
             raise DefinitionError(
                 f"saga {self.name!r} version {self.version} has no step {name!r}: its steps are {list(self._by_name)}"
             ) from None
@@ -119,6 +125,16 @@ class Definition:
             raise InvalidInput(
                 f"the input of saga {self.name!r} version {self.version} does not fit: {error}"
             ) from error
+
+    def read_argument(self, state: SagaState, step: str) -> Any:
+        """Returns what a step takes first: the saga's input, or the item of that name. Raises `InvalidInput`."""
+        item = state.item(step)
+        if item is None:
+            return self.read_input(state.input)
+        try:
+            return self._by_name[item[0]].read_item(state.items[item[0]].values[item[1]])
+        except msgspec.DecodeError as error:
+            raise InvalidInput(f"the item {step} of saga {self.name!r} does not fit: {error}") from error
 
     def same_input(self, one: Raw, other: Raw) -> bool:
         """Whether two recorded inputs are the same value, in whatever order its sets and objects were written."""

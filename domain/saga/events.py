@@ -51,6 +51,7 @@ class WaitKind(StrEnum):
     TIMER = "timer"
     SIGNAL = "signal"
     SAGA = "saga"
+    ITEMS = "items"
 
 
 class Wait(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -109,6 +110,27 @@ class StepStarted(Event, frozen=True):
     attempt: int
     key: str
     wait: Wait | None = None
+
+
+@event("ConditionNotMet")
+class ConditionNotMet(Event, frozen=True):
+    """The condition of a step was false when its turn came: the saga goes on without the step."""
+
+    step: str
+
+
+@event("ItemsListed")
+class ItemsListed(Event, frozen=True):
+    """A for-each step has these items, or these and those of the events before; each is made on its own."""
+
+    step: str
+    first: int
+    """The index of the first of these items."""
+    total: int
+    """How many items the step has in all."""
+    items: tuple[Raw, ...]
+    collect: bool = False
+    """Whether the step succeeds when some of its items have failed."""
 
 
 @event("StepSucceeded")
@@ -251,6 +273,8 @@ class SagaCompensated(Event, frozen=True):
 SAGA_EVENTS: tuple[type[Event], ...] = (
     SagaStarted,
     StepStarted,
+    ConditionNotMet,
+    ItemsListed,
     StepSucceeded,
     StepFailed,
     StepOutcomeUnknown,

@@ -6,7 +6,7 @@ along unread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from msgspec.structs import replace
@@ -20,6 +20,7 @@ from .events import (
     Direction,
     InterventionRequired,
     InterventionResolved,
+    ItemsListed,
     SagaCompensated,
     SagaCompleted,
     SagaStarted,
@@ -28,6 +29,7 @@ from .events import (
     StepOutcomeUnknown,
     StepSucceeded,
 )
+from .items import Items
 from .signals import OpenSignals
 from .state import Intervention, SagaState, Status
 from .step_changes import STEP_CHANGES, Steps, ended_wait, step_succeeded
@@ -44,6 +46,8 @@ def evolve(state: SagaState, event: Event) -> SagaState:
     change_steps = STEP_CHANGES.get(type(event))
     if change_steps is None or (isinstance(event, StepSucceeded) and event.pivot):
         return _evolve_saga(state, event)
+    if state.items and (item := state.item(event.step)) is not None:  # type: ignore[attr-defined]
+        return _evolve_item(state, item, change_steps, event)
     wait = ended_wait(state.steps, event) if state.signals else None
     steps = {**state.steps}
     change_steps(steps, event)
@@ -68,6 +72,10 @@ def fold_all(state: SagaState, events: Iterable[Event]) -> SagaState:
                 run = run or _Run(state)
                 run.receive(event)
                 continue
+        elif state.items and (item := state.item(event.step)) is not None:  # type: ignore[attr-defined]
+            state = _evolve_item(state if run is None else run.folded(), item, change_steps, event)
+            run = None
+            continue
         elif not (isinstance(event, StepSucceeded) and event.pivot):
             run = run or _Run(state)
             run.change_steps(change_steps, event)
@@ -137,13 +145,32 @@ def _saga_started(state: SagaState, event: SagaStarted) -> SagaState:
     )
 
 
-def _with_progress(
-    state: SagaState, name: str, direction: Direction, progress: StepProgress
-) -> Mapping[str, StepState]:
-    """Returns the steps, with the progress of one step in one direction replaced."""
+def _evolve_item(
+    state: SagaState, item: tuple[str, int], change: Callable[[Steps, Any], None], event: Any
+) -> SagaState:
+    """Returns the state after an event about one item of a for-each step: it changes as a step does."""
+    alone = {event.step: state.step(event.step)}
+    change(alone, event)
+    return _next(state, event, **_with_item(state, item, alone[event.step]))
+
+
+def _with_item(state: SagaState, item: tuple[str, int], changed: StepState) -> dict[str, Any]:
+    step, index = item
+    return {"items": {**state.items, step: state.items[step].with_state(index, changed)}}
+
+
+def _with_progress(state: SagaState, name: str, direction: Direction, progress: StepProgress) -> dict[str, Any]:
+    """Returns what changes in the saga's state when the progress of a step, or an item, in one direction does."""
     step = state.step(name)
     step = StepState(progress, step.compensation) if direction is FORWARD else StepState(step.forward, progress)
-    return {**state.steps, name: step}
+    item = state.item(name)
+    return {"steps": {**state.steps, name: step}} if item is None else _with_item(state, item, step)
+
+
+def _items_listed(state: SagaState, event: ItemsListed) -> SagaState:
+    items = state.items.get(event.step) or Items(event.total, event.collect)
+    items = replace(items, values=(*items.values, *event.items))
+    return _next(state, event, items={**state.items, event.step: items})
 
 
 def _pivot_succeeded(state: SagaState, event: StepSucceeded) -> SagaState:
@@ -161,7 +188,7 @@ def _outcome_unknown(state: SagaState, event: StepOutcomeUnknown) -> SagaState:
         possibly_executed=True,
         retry_at=event.retry_at,
     )
-    return _next(state, event, steps=_with_progress(state, event.step, event.direction, progress))
+    return _next(state, event, **_with_progress(state, event.step, event.direction, progress))
 
 
 def _signal_received(state: SagaState, event: SignalReceived) -> SagaState:
@@ -186,13 +213,14 @@ def _intervention_resolved(state: SagaState, event: InterventionResolved) -> Sag
             progress = replace(progress, progress=DONE, result=event.result)
         case Action.SKIP:
             progress = replace(progress, progress=SKIPPED)
-    steps = _with_progress(state, event.step, event.direction, progress)
+    changes = _with_progress(state, event.step, event.direction, progress)
     others = tuple(i for i in state.interventions if (i.step, i.direction) != (event.step, event.direction))
-    return _next(state, event, steps=steps, interventions=others, past_pivot=state.past_pivot or event.pivot)
+    return _next(state, event, **changes, interventions=others, past_pivot=state.past_pivot or event.pivot)
 
 
 _SAGA_CHANGES: dict[type[Event], Callable[[SagaState, Any], SagaState]] = {
     SagaStarted: _saga_started,
+    ItemsListed: _items_listed,
     StepSucceeded: _pivot_succeeded,
     StepOutcomeUnknown: _outcome_unknown,
     SignalReceived: _signal_received,

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from .step import Step
+from .step_kind import ForEach
 from .validation import After
 
 _DOCUMENTATION: Final = frozenset({"title", "description", "examples", "deprecated"})
@@ -32,6 +33,7 @@ def fingerprint(name: str, version: int, steps: Sequence[Step], after: After, in
             **step.kind.target,
             "result": _schema(step.result_type),
             "on_unknown": step.on_unknown,
+            **({"item": _schema(step.item_type)} if isinstance(step.kind, ForEach) else {}),
         }
         for step in steps
     ]
@@ -55,6 +57,7 @@ def _structure(step: Step, after: After) -> dict[str, Any]:
         "pivot": step.pivot,
         "compensated": step.undo is not None,
         **step.kind.structure,
+        **({} if step.condition is None else {"conditional": True}),
     }
 
 

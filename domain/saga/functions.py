@@ -27,10 +27,10 @@ def must_take(function: Callable[..., Any], count: int, what: str, where: str) -
         ) from error
 
 
-def must_be_plain(function: Callable[..., Any], where: str) -> None:
-    """Raise `DefinitionError` if a function that only returns commands is async."""
+def must_be_plain(function: Callable[..., Any], where: str, what: str = "it only returns commands") -> None:
+    """Raise `DefinitionError` if a function that only returns something is async."""
     if is_async(function) or inspect.isasyncgenfunction(underlying(function)):
-        raise DefinitionError(f"{where} is async: it only returns commands, make it plain")
+        raise DefinitionError(f"{where} is async: {what}, make it plain")
 
 
 def must_return(function: Callable[..., Any], where: str) -> None:
@@ -83,6 +83,23 @@ def declared_result(function: Callable[..., Any], where: str) -> Any:
     while get_origin(declared) in (Awaitable, Coroutine):
         declared = (get_args(declared) or (Any,))[-1]
     return Any if declared in _NO_VALUE else declared
+
+
+def declared_parameter(function: Callable[..., Any], where: str) -> Any:
+    """Returns the type that a function's first parameter is annotated with; Any without an annotation.
+
+    Raises `DefinitionError` for an annotation that cannot be read.
+    """
+    inner = underlying(function)
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+        hints = get_type_hints(inner, include_extras=True)
+    except NameError:  # the annotation names what its module does not define
+        return Any
+    except Exception as error:
+        raise DefinitionError(f"{where} has an annotation that cannot be read: {error}") from error
+    declared = hints.get(parameters[0].name, Any) if parameters else Any
+    return Any if declared is object else declared
 
 
 _NO_VALUE: tuple[Any, ...] = (Any, None, type(None), object, NoReturn, Never, Awaitable, Coroutine)

@@ -6,20 +6,25 @@ A `Saga` collects steps as they are declared, and seals itself into an immutable
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from ..errors import DefinitionError
 from ..names import check_prefix, check_version
 from ..participant import Command
+from .declaring import check_condition, for_each_kind, on_unknown_of
 from .definition import Definition, DefinitionSupplier
 from .duration import check_seconds
 from .functions import must_be_plain, must_return, must_take, name_of
 from .retry_policy import OnUnknown, Retry, check_retry
 from .step import Invoked, Step, StepContext
-from .step_kind import Call, Local, Signal, StepKind, SubSaga, Timer
+from .step_kind import Call, ForEach, Local, Signal, StepKind, SubSaga, Timer
 from .validation import check_name
 
 I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls it
+
+
+Condition: TypeAlias = Callable[[I, StepContext], bool]
+"""Whether a step is to be made: a plain function of the input and the context."""
 
 
 class Saga(Generic[I]):
@@ -65,6 +70,7 @@ class Saga(Generic[I]):
         pivot: bool = False,
         compensable: bool = True,
         on_unknown: OnUnknown | str = OnUnknown.RETRY,
+        when: Condition[I] | None = None,
     ) -> Callable[[Callable[..., Invoked]], Step]:
         """Declare a step that calls a service: its action takes the input and the context, and may be async.
 
@@ -73,11 +79,56 @@ class Saga(Generic[I]):
         - `timeout`: how many seconds one attempt may take;
         - `pivot`: once it has succeeded the saga no longer compensates, and only retries forward;
         - `compensable=False`: declares that there is nothing to undo;
-        - `on_unknown`: what follows when a worker died in the middle of an attempt.
+        - `on_unknown`: what follows when a worker died in the middle of an attempt;
+        - `when`: a plain function of the input and the context, which is called once, when the step's turn comes. If
+          it returns False the saga goes on without the step. If it raises, the step has failed.
         """
-        check_seconds(timeout, f"saga {self.name!r}: the timeout of a step")
         return self._declare(
-            Call(), name, after, retry, timeout=timeout, pivot=pivot, compensable=compensable, on_unknown=on_unknown
+            Call(),
+            name,
+            after,
+            retry,
+            timeout=timeout,
+            pivot=pivot,
+            compensable=compensable,
+            on_unknown=on_unknown,
+            when=when,
+        )
+
+    def for_each(
+        self,
+        *,
+        items: Callable[[I, StepContext], Iterable[Any]],
+        name: str | None = None,
+        parallel: int = 10,
+        on_failure: str = "compensate",
+        after: Iterable[Step | str] | None = None,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+        compensable: bool = True,
+        on_unknown: OnUnknown | str = OnUnknown.RETRY,
+        when: Condition[I] | None = None,
+    ) -> Callable[[Callable[..., Invoked]], Step]:
+        """Declare a step over a list: its action takes one item and the context, and may be async.
+
+        Each item has attempts, an idempotency key and a compensation of its own, under a name such as `book[3]`. The
+        compensation takes the item, the item's result and the context. The step's result is the list of the results.
+
+        - `items`: a plain function of the input and the context, which is called once, when the step's turn comes, and
+          returns the items, at most 10,000;
+        - `parallel`: how many items are under way at once;
+        - `on_failure`: `"compensate"`: the saga compensates when an item has failed; `"collect"`: the other items go
+          on, and `ctx.outcomes(step)` tells how each ended. The others are as for `step`, and hold for each item.
+        """
+        return self._declare(
+            for_each_kind(items, parallel, on_failure, f"saga {self.name!r}: for_each"),
+            name,
+            after,
+            retry,
+            timeout=timeout,
+            compensable=compensable,
+            on_unknown=on_unknown,
+            when=when,
         )
 
     def local_step(
@@ -88,18 +139,26 @@ class Saga(Generic[I]):
         retry: Retry | None = None,
         pivot: bool = False,
         compensable: bool = True,
+        when: Condition[I] | None = None,
     ) -> Callable[[Callable[..., Invoked]], Step]:
         """Declare a step whose participants live in the same ledger: it returns commands for them.
 
         Its start, the participants' events and its success share one append, so it happens exactly once and its outcome
         is never unknown. Both the action and the compensation are plain functions that return commands.
         """
-        return self._declare(Local(), name, after, retry, pivot=pivot, compensable=compensable)
+        return self._declare(Local(), name, after, retry, pivot=pivot, compensable=compensable, when=when)
 
-    def sleep(self, name: str, *, seconds: float, after: Iterable[Step | str] | None = None) -> Step:
+    def sleep(
+        self,
+        name: str,
+        *,
+        seconds: float,
+        after: Iterable[Step | str] | None = None,
+        when: Condition[I] | None = None,
+    ) -> Step:
         """Declare a step that waits for this many seconds. The timer is durable: restarts do not change it."""
         check_seconds(seconds, f"saga {self.name!r}: the time of step {name!r}")
-        return self._declare(Timer(seconds), name, after, Retry(attempts=1))(_nothing)
+        return self._declare(Timer(seconds), name, after, Retry(attempts=1), when=when)(_nothing)
 
     def wait_for(
         self,
@@ -108,6 +167,7 @@ class Saga(Generic[I]):
         signal: str | None = None,
         timeout: float | None = None,
         after: Iterable[Step | str] | None = None,
+        when: Condition[I] | None = None,
     ) -> Step:
         """Declare a step that waits for a signal, by default one with the step's name.
 
@@ -115,7 +175,7 @@ class Saga(Generic[I]):
         """
         check_seconds(timeout, f"saga {self.name!r}: the timeout of step {name!r}")
         check_name(signal or name, f"saga {self.name!r}: the signal of step {name!r}")
-        return self._declare(Signal(signal or name, timeout), name, after, Retry(attempts=1))(_nothing)
+        return self._declare(Signal(signal or name, timeout), name, after, Retry(attempts=1), when=when)(_nothing)
 
     def sub_saga(
         self,
@@ -125,13 +185,14 @@ class Saga(Generic[I]):
         after: Iterable[Step | str] | None = None,
         pivot: bool = False,
         compensable: bool = True,
+        when: Condition[I] | None = None,
     ) -> Callable[[Callable[..., Any]], Step]:
         """Declare a step that is a saga of its own; the function returns that saga's input.
 
         The step succeeds with the other saga's result when that saga completes. It fails when that saga is compensated
         or abandoned. This step's compensation undoes a sub-saga that has completed.
         """
-        declare_step = self._declare(SubSaga(saga.name), name, after, pivot=pivot, compensable=compensable)
+        declare_step = self._declare(SubSaga(saga.name), name, after, pivot=pivot, compensable=compensable, when=when)
 
         def declare(action: Callable[..., Any]) -> Step:
             step = declare_step(action)
@@ -196,13 +257,16 @@ class Saga(Generic[I]):
         pivot: bool = False,
         compensable: bool = True,
         on_unknown: OnUnknown | str = OnUnknown.RETRY,
+        when: Condition[I] | None = None,
     ) -> Callable[[Callable[..., Invoked]], Step]:
         self._check_open()
+        check_seconds(timeout, f"saga {self.name!r}: the timeout of a step")
         check_retry(retry, f"saga {self.name!r}: the retry policy of a step")
         names = None if after is None else tuple(s if isinstance(s, str) else s.name for s in after)
 
         def declare(action: Callable[..., Invoked]) -> Step:
-            must_take(action, 2, "input, context", "a step" if name is None else f"step {name!r}")
+            first = "item" if isinstance(kind, ForEach) else "input"
+            must_take(action, 2, f"{first}, context", "a step" if name is None else f"step {name!r}")
             step_name = name or name_of(action, "the action")
             where = f"step {step_name!r}"
             check_name(step_name, f"saga {self.name!r}: {where}")
@@ -212,6 +276,7 @@ class Saga(Generic[I]):
                 must_be_plain(action, f"local {where}")
             else:
                 must_return(action, where)
+            check_condition(when, f"saga {self.name!r}: {where}", pivot=pivot)
             step = Step(
                 step_name,
                 action,
@@ -221,20 +286,13 @@ class Saga(Generic[I]):
                 timeout=timeout,
                 pivot=pivot,
                 compensable=compensable,
-                on_unknown=_checked(on_unknown, f"saga {self.name!r}: {where}"),
+                on_unknown=on_unknown_of(on_unknown, f"saga {self.name!r}: {where}"),
+                condition=when,
             )
             self._steps.append(step)
             return step
 
         return declare
-
-
-def _checked(on_unknown: OnUnknown | str, where: str) -> OnUnknown:
-    try:
-        return OnUnknown(on_unknown)
-    except ValueError:
-        options = " or ".join(repr(str(each)) for each in OnUnknown)
-        raise DefinitionError(f"{where} has on_unknown={on_unknown!r}: use {options}") from None
 
 
 def _nothing(_value: Any, _context: StepContext) -> None:

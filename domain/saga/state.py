@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 
 from msgspec import Raw, Struct
 
 from .events import COMPENSATION, FORWARD, Direction, Parent, Wait
+from .item_names import item_name, split_item_name
+from .items import Items
 from .step_state import FAILED, PENDING, RETRYING, RUNNING, UNTOUCHED, WAITING, StepProgress, StepState
 
 
@@ -71,6 +73,8 @@ class SagaState(Struct, frozen=True, gc=False):
     cancelled: bool = False
     past_pivot: bool = False
     steps: Mapping[str, StepState] = {}
+    items: Mapping[str, Items] = {}
+    """For each for-each step that has listed its items, how far these have come."""
     interventions: tuple[Intervention, ...] = ()
     signals: Mapping[str, tuple[ReceivedSignal, ...]] = {}
     """The signals that no step has taken yet, by name, in the order in which they came."""
@@ -79,12 +83,21 @@ class SagaState(Struct, frozen=True, gc=False):
     cause: str | None = None
 
     def step(self, name: str) -> StepState:
-        """Returns a step's state; `UNTOUCHED` if no event mentions the step."""
-        return self.steps.get(name, UNTOUCHED)
+        """Returns the state of a step, or of one item (`book[3]`); `UNTOUCHED` if no event mentions it."""
+        step = self.steps.get(name)
+        if step is not None:
+            return step
+        item = self.item(name)
+        return UNTOUCHED if item is None else self.items[item[0]].state(item[1])
+
+    def item(self, name: str) -> tuple[str, int] | None:
+        """Returns the step and the index of an item by its name (`book[3]`); None if it is no item's name."""
+        item = split_item_name(name) if self.items else None
+        return item if item is not None and item[0] in self.items else None
 
     def progress_of(self, name: str, direction: Direction) -> StepProgress:
         """Returns the progress of a step in one direction."""
-        step = self.steps.get(name, UNTOUCHED)
+        step = self.steps.get(name) or self.step(name)
         return step.forward if direction is FORWARD else step.compensation
 
     @property
@@ -102,7 +115,7 @@ class SagaState(Struct, frozen=True, gc=False):
         for step in self.steps.values():
             if step.forward.progress is FAILED or step.compensation.progress is not PENDING:
                 return True
-        return False
+        return bool(self.items) and any(items.undoing for items in self.items.values())
 
     @property
     def in_flight(self) -> tuple[tuple[str, Direction], ...]:
@@ -113,7 +126,25 @@ class SagaState(Struct, frozen=True, gc=False):
                 attempts.append((name, FORWARD))
             if step.compensation.progress is RUNNING:
                 attempts.append((name, COMPENSATION))
+        for name, step in self.open_items:
+            if step.forward.progress is RUNNING:
+                attempts.append((name, FORWARD))
+            if step.compensation.progress is RUNNING:
+                attempts.append((name, COMPENSATION))
         return tuple(attempts)
+
+    @property
+    def open_items(self) -> Iterator[tuple[str, StepState]]:
+        """The items of for-each steps that are under way, each by its name."""
+        for step, items in self.items.items():
+            for index, state in items.open.items():
+                yield item_name(step, index), state
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the values of users in it have: the input, the results, and the items."""
+        results = sum(len(step.forward.result or b"") for step in self.steps.values())
+        return len(self.input) + results + sum(items.size_bytes for items in self.items.values())
 
     @property
     def status(self) -> Status:
@@ -126,6 +157,8 @@ class SagaState(Struct, frozen=True, gc=False):
             return Status.COMPENSATING
         if self.scheduled:
             return Status.WAITING
+        if self.items and any(step.forward.progress is RUNNING for _, step in self.open_items):
+            return Status.RUNNING
         waiting = False
         for step in self.steps.values():
             progress = step.forward.progress

@@ -4,24 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any
+from enum import Enum
+from typing import Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
 
-from ..errors import DefinitionError
+from ..errors import DefinitionError, InvalidInput
 from .duration import check_seconds
-from .events import FORWARD, Direction, Wait
-from .functions import is_async, must_return, must_take
+from .events import FORWARD, Direction, Failure, Wait
+from .functions import declared_parameter, is_async, must_return, must_take
+from .item_names import item_name, split_item_name
+from .items import Items
 from .payload import write_payload
 from .read_back import says_what_each_part_is
 from .retry_policy import OnUnknown, Retry, check_retry
-from .step_kind import AttemptMode, StepKind
-from .step_state import StepState
+from .step_kind import AttemptMode, ForEach, StepKind
+from .step_state import Progress, StepState
 from .stored_type import decoder_of
 
 Invoked = Any | Awaitable[Any]
 """What an action or a compensation returns: a value, or an awaitable of one."""
+
+
+class Skipped(Enum):
+    """The type of `SKIPPED`."""
+
+    SKIPPED = "skipped"
+    """What a step has for a result if its condition was false. It is false where a truth value is asked for."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+SKIPPED: Final = Skipped.SKIPPED
+
+
+class ItemOutcome(Struct, frozen=True):
+    """How an item of a for-each step ended."""
+
+    result: Any
+    """What the action returned for it; None if it failed, `SKIPPED` if a person skipped it."""
+    error: Failure | None
+    """Why it failed; None if it succeeded."""
 
 
 class StepContext(Struct, frozen=True):
@@ -37,13 +62,48 @@ class StepContext(Struct, frozen=True):
     """Decodes the recorded result of the step with this name, as the type that the step declares."""
     steps: Mapping[str, StepState]
     """The progress of each step when this attempt was decided."""
+    items: Mapping[str, Items] = {}
+    """The progress of the items of each for-each step."""
+    read_input: Callable[[], Any] = lambda: None
+    """Decodes the input of the saga."""
+
+    @property
+    def input(self) -> Any:
+        """The input of the saga, also where a function takes an item of it."""
+        return self.read_input()
 
     def result(self, step: Step | str) -> Any:
-        """Returns the result of an earlier step, as the type its action declares; None if it has none."""
+        """Returns the result of an earlier step, as the type its action declares.
+
+        Returns `SKIPPED` for a step whose condition was false, None for a step that has no result or of which it is
+        unknown, and for a for-each step the list of its items' results (None: of an item without one).
+        """
         name = step if isinstance(step, str) else step.name
+        items = self.items.get(name)
+        if items is not None:
+            return [self._result(name, state) for state in items]
         state = self.steps.get(name)
-        raw = None if state is None else state.forward.result
-        return None if raw is None else self.read_result(name, raw)
+        return None if state is None else self._result(name, state)
+
+    def outcomes(self, step: Step | str) -> list[ItemOutcome]:
+        """Returns how each item of an earlier for-each step ended, in their order."""
+        name = step if isinstance(step, str) else step.name
+        items = self.items.get(name, ())
+        return [ItemOutcome(self._result(name, state), state.forward.error) for state in items]
+
+    @property
+    def own_result(self) -> Any:
+        """Returns the result of the step, or the item, that is compensated; None if it is unknown."""
+        item = split_item_name(self.step) if self.items else None
+        if item is None or item[0] not in self.items:
+            return self.result(self.step)
+        return self._result(item[0], self.items[item[0]].state(item[1]))
+
+    def _result(self, name: str, state: StepState) -> Any:
+        progress = state.forward
+        if progress.progress is Progress.SKIPPED and not progress.attempt:
+            return SKIPPED
+        return None if progress.result is None else self.read_result(name, progress.result)
 
 
 class Step:
@@ -61,6 +121,7 @@ class Step:
         pivot: bool,
         compensable: bool,
         on_unknown: OnUnknown,
+        condition: Callable[..., bool] | None = None,
     ) -> None:
         self.name = name
         self.action = action
@@ -71,6 +132,12 @@ class Step:
         self.pivot = pivot
         self.compensable = compensable and kind.compensable
         self.on_unknown = on_unknown
+        self.condition = condition
+        self.asks = condition is not None or isinstance(kind, ForEach)
+        """Whether the definition's code says, before the first attempt, if or for which items the step is made."""
+        self.item_type: Any = Any
+        self._read_item: Callable[[Raw], Any] = msgspec.json.Decoder().decode
+        self._item_is_typed: bool | None = None
         self.undo: Callable[..., Invoked] | None = None
         self.undo_retry = Retry(attempts=10, backoff_seconds_max=30.0)
         self.undo_timeout = timeout
@@ -135,7 +202,7 @@ class Step:
             return self.action(value, context)
         if self.undo is None:
             raise DefinitionError(f"step {self.name!r} has no compensation to run")
-        return self.undo(value, context.result(self.name), context)
+        return self.undo(value, context.own_result, context)
 
     def wait(self, saga_id: str, now: datetime) -> Wait | None:
         """Returns what the step waits for if it starts now; None if it runs something."""
@@ -156,6 +223,24 @@ class Step:
             return write_payload(what, result, self._read_result, typed=self._result_is_typed)
         return write_payload(f"the result of the compensation of step {self.name!r}", result)
 
+    def is_wanted(self, value: Any, context: StepContext) -> bool:
+        """Whether the step is to be made, as its condition says. Raises what that raises, and `InvalidInput`."""
+        if self.condition is None:
+            return True
+        wanted = self.condition(value, context)
+        if not isinstance(wanted, bool):
+            raise InvalidInput(f"the condition of step {self.name!r} returned {wanted!r}: return True or False")
+        return wanted
+
+    def read_item(self, raw: Raw) -> Any:
+        """Returns a recorded item of a for-each step, as the type that the action takes."""
+        return self._read_item(raw)
+
+    def write_item(self, index: int, item: Any) -> Raw:
+        """Returns an item as JSON that reads as what the action takes. Raises what `write_result` raises."""
+        what = f"the item {item_name(self.name, index)}"
+        return write_payload(what, item, self._read_item, typed=self._item_is_typed)
+
     def seal(self) -> None:
         """Resolve what the action returns. Nothing can be declared on the step after this.
 
@@ -166,4 +251,9 @@ class Step:
         self._read_result = decoder_of(self.result_type, what).decode
         if self.result_type not in (Any, Raw):
             self._result_is_typed = says_what_each_part_is(self.result_type)
+        if isinstance(self.kind, ForEach):
+            what = f"the item that step {self.name!r} takes"
+            self.item_type = declared_parameter(self.action, what)
+            self._read_item = decoder_of(self.item_type, what).decode
+            self._item_is_typed = None if self.item_type is Any else says_what_each_part_is(self.item_type)
         self._sealed = True

@@ -11,6 +11,7 @@ from ..event import Event
 from .events import (
     CompensationFailed,
     CompensationStarted,
+    ConditionNotMet,
     Effect,
     StepCompensated,
     StepFailed,
@@ -19,7 +20,7 @@ from .events import (
     Wait,
     WaitKind,
 )
-from .step_state import DONE, FAILED, RETRYING, RUNNING, UNTOUCHED, WAITING, StepProgress, StepState
+from .step_state import DONE, FAILED, RETRYING, RUNNING, SKIPPED, UNTOUCHED, WAITING, StepProgress, StepState
 
 Steps = dict[str, StepState]
 
@@ -31,6 +32,11 @@ def _step_started(steps: Steps, event: StepStarted) -> None:
         step.forward, progress=progress, attempt=event.attempt, retry_at=None, wait=event.wait, waits_since=since
     )
     steps[event.step] = StepState(forward, step.compensation)
+
+
+def _condition_not_met(steps: Steps, event: ConditionNotMet) -> None:
+    step = steps.get(event.step, UNTOUCHED)
+    steps[event.step] = StepState(replace(step.forward, progress=SKIPPED), step.compensation)
 
 
 def step_succeeded(steps: Steps, event: StepSucceeded) -> None:
@@ -86,6 +92,7 @@ def ended_wait(steps: Mapping[str, StepState], event: Event) -> Wait | None:
 
 STEP_CHANGES: dict[type[Event], Callable[[Steps, Any], None]] = {
     StepStarted: _step_started,
+    ConditionNotMet: _condition_not_met,
     StepSucceeded: step_succeeded,
     StepFailed: _step_failed,
     CompensationStarted: _compensation_started,

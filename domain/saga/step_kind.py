@@ -6,7 +6,7 @@ Decisions and the worker never ask which kind a step is. They ask the kind how a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Optional, TypeAlias
@@ -160,7 +160,37 @@ class SubSaga(Struct, frozen=True):
         return Wait(WaitKind.SAGA, saga_id_of(self.saga, sub_saga_key(saga_id, step)))
 
 
-StepKind: TypeAlias = Call | Local | Timer | Signal | SubSaga
+class ForEach(Struct, frozen=True):
+    """A step over a list: each of its items is attempted, and compensated, as a call of its own."""
+
+    mode: ClassVar[AttemptMode] = CALL
+    compensation_mode: ClassVar[AttemptMode] = CALL
+    compensable: ClassVar[bool] = True
+    plain_functions: ClassVar[bool] = False
+    structure: ClassVar[Mapping[str, Any]] = {"local": False, "waits_for": WaitKind.ITEMS}
+
+    list_items: Callable[[Any, Any], Iterable[Any]]
+    """Returns the items, from the saga's input and the context of the step."""
+    parallel: int
+    """How many items are under way at once."""
+    collect: bool
+    """Whether the step succeeds when some of its items have failed."""
+
+    @property
+    def target(self) -> Mapping[str, Any]:
+        """Returns what follows if an item fails."""
+        return {"collect": self.collect}
+
+    def result_type(self, action: Callable[..., Any], where: str) -> Any:
+        """Returns the type that the action is annotated to return for one item, as for a call."""
+        return Call().result_type(action, where)
+
+    def wait(self, saga_id: str, step: str, now: datetime) -> Wait | None:  # noqa: ARG002 -- the same for every kind
+        """Returns None: its items are calls."""
+        return None
+
+
+StepKind: TypeAlias = Call | Local | Timer | Signal | SubSaga | ForEach
 
 
 SUB_SAGA_KEY_CHARACTERS_MAX: Final = 200

@@ -24,7 +24,7 @@ class Progress(StrEnum):
     """An attempt failed, and no other follows unless a person says so."""
     DONE = "done"
     SKIPPED = "skipped"
-    """A person decided to continue without it."""
+    """Its condition was false, or a person decided to continue without it."""
 
 
 PENDING: Final = Progress.PENDING
@@ -56,7 +56,7 @@ class StepProgress(Struct, frozen=True, gc=False):
 
     @property
     def finished(self) -> bool:
-        """Whether it succeeded, or a person decided to continue without it."""
+        """Whether it succeeded, or the saga continues without it."""
         return self.progress is DONE or self.progress is SKIPPED
 
 
@@ -65,6 +65,12 @@ class StepState(Struct, frozen=True, gc=False):
 
     forward: StepProgress = StepProgress()
     compensation: StepProgress = StepProgress()
+
+    @property
+    def owes_compensation(self) -> bool:
+        """Whether the action happened, or may have, and is not undone."""
+        happened = self.forward.progress is DONE or self.forward.possibly_executed
+        return happened and not self.compensation.finished
 
 
 UNTOUCHED = StepState()

@@ -11,7 +11,9 @@ from typing import Any, Final, TypeAlias
 
 from ..errors import DefinitionError
 from .functions import is_async
+from .item_names import split_item_name
 from .step import Step
+from .step_kind import ForEach
 
 After: TypeAlias = Mapping[str, tuple[str, ...]]
 """For each step, the steps that come directly before it."""
@@ -71,7 +73,11 @@ def check_compensations(saga_name: str, steps: Sequence[Step], after: After) -> 
     if len(pivots) > 1:
         raise DefinitionError(f"saga {saga_name!r} has the pivots {pivots}: keep one")
     beyond = closure(after)[pivots[0]] if pivots else frozenset[str]()
+    lists = {step.name for step in steps if isinstance(step.kind, ForEach)}
     for step in steps:
+        item = split_item_name(step.name)
+        if item is not None and item[0] in lists:
+            raise DefinitionError(f"saga {saga_name!r}: {step.name!r} is the name of an item of {item[0]!r}: rename it")
         final = step.pivot or step.name in beyond
         where = f"saga {saga_name!r}: step {step.name!r}"
         if step.undo is not None and final:

@@ -222,7 +222,7 @@ class _InMemoryRun:
                 result = self._plan.results[attempt.step]
             else:
                 context = context_of(definition, held.state, attempt)
-                result = step.invoke(context, definition.read_input(held.state.input))
+                result = step.invoke(context, definition.read_argument(held.state, attempt.step))
                 if inspect.isawaitable(result):
                     result = await result
             return Success(step.write_result(attempt.direction, result))

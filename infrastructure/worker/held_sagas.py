@@ -64,7 +64,7 @@ class HeldSaga:
         self.unread: UnreadableEvent | None = None
         """Which event of a participant keeps this worker from deciding: it records outcomes, and then puts it back."""
         self.previous_worker = previous_worker
-        self.size_bytes = len(state.input) + sum(len(step.forward.result or b"") for step in state.steps.values())
+        self.size_bytes = state.size_bytes
         """How much memory the values of users took when this worker took the saga."""
         self.children: frozenset[str] = frozenset()
         """The sub-sagas that are known to exist."""

@@ -102,7 +102,7 @@ class Dispatch(Struct, frozen=True):
     @property
     def running(self) -> RunningStep:
         """Returns the step of the saga that runs."""
-        return RunningStep(self.saga.saga_id, self.step.name)
+        return RunningStep(self.saga.saga_id, self.attempt.step)
 
 
 class TurnResult(NamedTuple):

@@ -13,6 +13,7 @@ from ...domain.saga.events import (
     CancelRequested,
     CompensationFailed,
     CompensationStarted,
+    ConditionNotMet,
     DeadlineExceeded,
     Direction,
     InterventionResolved,
@@ -31,7 +32,7 @@ from ..projection import Projection, Row, existing
 
 saga_steps = Projection(
     "saga_steps",
-    version=3,
+    version=4,
     table=Table(
         "saga_steps",
         MetaData(),
@@ -57,6 +58,8 @@ WAITING = "waiting"
 """The step runs nothing: it waits for a timer, a signal or another saga."""
 CANCELLED = "cancelled"
 """The step waits no longer, and nothing ended its wait: the saga compensates, or was abandoned."""
+SKIPPED = "skipped"
+"""The step's condition was false: the saga goes on without it, and no attempt was made."""
 SUCCEEDED = "succeeded"
 FAILED = "failed"
 UNKNOWN = "unknown"
@@ -131,6 +134,26 @@ def started(row: Row | None, event: StepStarted | CompensationStarted, recorded:
         "idempotency_key": event.key,
         "waits_for": None if wait is None else _awaited(wait),
         "waits_until": None if wait is None else wait.due_at,
+    }
+
+
+def _no_attempt_key(recorded: Any) -> Key:
+    return (recorded.stream_id, recorded.event.step, FORWARD, 0)
+
+
+@saga_steps.on(ConditionNotMet, key=_no_attempt_key)
+def skipped(_: Row | None, event: ConditionNotMet, recorded: RecordedEvent) -> Row:
+    """The step's condition was false. The row stands for no attempt, and has the number 0."""
+    return {
+        "saga_id": recorded.stream_id,
+        "step": event.step,
+        "direction": FORWARD,
+        "attempt": 0,
+        "status": SKIPPED,
+        "started_at": event.at,
+        "ended_at": event.at,
+        "worker": recorded.meta.worker,
+        "idempotency_key": "",
     }
 
 

@@ -56,7 +56,7 @@ def _with_status(row: Row) -> Row:
 
 sagas = Projection(
     "sagas",
-    version=5,
+    version=6,
     finish=_with_status,
     table=Table(
         "sagas",

@@ -11,8 +11,20 @@ from datetime import datetime
 import msgspec
 
 from ...domain.saga.events import Direction
+from ...domain.saga.items import Items
 from ...domain.saga.state import Intervention, SagaState
 from ...domain.saga.step_state import Progress, StepProgress, StepState
+
+
+class StoredItems(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The items of a for-each step: those that have settled are a number, however many they are."""
+
+    total: int
+    collect: bool = False
+    started: int = 0
+    ended: int = 0
+    undoing: bool = False
+    open: dict[int, tuple[Progress, Progress]] = {}
 
 
 class StoredState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -20,6 +32,8 @@ class StoredState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     steps: dict[str, tuple[Progress, Progress]] = {}
     """The progress of each step's action and of its compensation."""
+    items: dict[str, StoredItems] = {}
+    """Of each for-each step, the items that are under way, and what its end follows from."""
     interventions: tuple[tuple[str, Direction], ...] = ()
     """The steps that wait for a person."""
     cancelled: bool = False
@@ -34,7 +48,8 @@ _decode = msgspec.json.Decoder(StoredState).decode
 def encode_state(state: SagaState) -> str:
     """Returns the text of an open saga's state."""
     stored = StoredState(
-        {name: (step.forward.progress, step.compensation.progress) for name, step in state.steps.items()},
+        {name: _pair(step) for name, step in state.steps.items()},
+        {name: _stored_items(items) for name, items in state.items.items()} if state.items else {},
         tuple((intervention.step, intervention.direction) for intervention in state.interventions),
         state.cancelled,
         state.deadline_exceeded,
@@ -55,9 +70,31 @@ def decode_state(text: str, saga_id: str, begins_at: datetime | None) -> SagaSta
         cancelled=stored.cancelled,
         deadline_exceeded=stored.deadline_exceeded,
         past_pivot=stored.past_pivot,
-        steps={
-            name: StepState(StepProgress(forward), StepProgress(compensation))
-            for name, (forward, compensation) in stored.steps.items()
-        },
+        steps={name: _step(*pair) for name, pair in stored.steps.items()},
+        items={name: _items(items) for name, items in stored.items.items()},
         interventions=tuple(Intervention(step, direction, "") for step, direction in stored.interventions),
     )
+
+
+def _stored_items(items: Items) -> StoredItems:
+    open_items = {index: _pair(state) for index, state in items.open.items()}
+    return StoredItems(items.total, items.collect, items.started, items.ended, items.undoing, open_items)
+
+
+def _items(stored: StoredItems) -> Items:
+    return Items(
+        stored.total,
+        stored.collect,
+        started=stored.started,
+        ended=stored.ended,
+        undoing=stored.undoing,
+        open={index: _step(*pair) for index, pair in stored.open.items()},
+    )
+
+
+def _pair(step: StepState) -> tuple[Progress, Progress]:
+    return step.forward.progress, step.compensation.progress
+
+
+def _step(forward: Progress, compensation: Progress) -> StepState:
+    return StepState(StepProgress(forward), StepProgress(compensation))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .domain.saga.retry_policy import OnUnknown, Retry
     from .domain.saga.saga import Saga
     from .domain.saga.state import SagaState, Status
-    from .domain.saga.step import Step, StepContext
+    from .domain.saga.step import SKIPPED, ItemOutcome, Skipped, Step, StepContext
     from .domain.saga.step_kind import LocalResult
     from .infrastructure.choreography.in_process_bus import InProcessBus
     from .infrastructure.errors import (
@@ -98,6 +98,9 @@ _HOMES = {
         "Retry",
     ),
     ".domain.saga.step": (
+        "SKIPPED",
+        "ItemOutcome",
+        "Skipped",
         "Step",
         "StepContext",
     ),
@@ -134,6 +137,7 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "SKIPPED",
     "Action",
     "App",
     "Choreography",
@@ -145,6 +149,7 @@ __all__ = [
     "Event",
     "InProcessBus",
     "InvalidInput",
+    "ItemOutcome",
     "Ledger",
     "LocalResult",
     "Meta",
@@ -170,6 +175,7 @@ __all__ = [
     "SagaState",
     "SagaledgerError",
     "Service",
+    "Skipped",
     "Stage",
     "Started",
     "Status",

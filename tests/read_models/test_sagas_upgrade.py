@@ -65,7 +65,7 @@ def test_a_view_of_version_4_stops_until_a_rebuild_replaces_its_table(tmp_path: 
     projector = Projector(log, codec, SAGA_PROJECTIONS)
     projector.catch_up()
     stopped = queries.checkpoint("sagas")
-    with pytest.raises(WrongState, match=r"version 4 .* version 5 is declared"):
+    with pytest.raises(WrongState, match=r"version 4 .* version 6 is declared"):
         queries.query("sagas")
     rebuilt = rebuild(log, codec, sagas)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from ....domain.saga.items import Items
 from ....domain.saga.state import SagaState
 from ...ledger.process_report import ProcessReport
 from ...ledger.saga_history import HistoryEntry
@@ -29,8 +30,20 @@ def event_document(entry: HistoryEntry) -> dict[str, Any]:
 
 def state_document(state: SagaState) -> dict[str, Any]:
     """Return a saga's state, with the status that follows from it."""
-    fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(state))
+    fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(msgspec.structs.replace(state, items={})))
+    fields["items"] = {name: _items_document(items) for name, items in state.items.items()}
     return {"saga_id": fields.pop("saga_id"), "status": state.status.value, **fields}
+
+
+def _items_document(items: Items) -> dict[str, Any]:
+    """Return the items of a for-each step, each with its value and how far it has come."""
+    states = {
+        str(index): {"item": items.values[index], "forward": state.forward, "compensation": state.compensation}
+        for index, state in enumerate(items)
+    }
+    summary = {"total": items.total, "ended": items.ended, "collect": items.collect, "states": states}
+    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(summary))
+    return document
 
 
 def process_document(report: ProcessReport) -> dict[str, Any]:

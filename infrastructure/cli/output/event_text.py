@@ -17,10 +17,12 @@ from ....domain.saga.events import (
     CancelRequested,
     CompensationFailed,
     CompensationStarted,
+    ConditionNotMet,
     DeadlineExceeded,
     Direction,
     InterventionRequired,
     InterventionResolved,
+    ItemsListed,
     SagaCompensated,
     SagaCompleted,
     SagaStarted,
@@ -34,7 +36,7 @@ from ....domain.saga.events import (
     Wait,
     WaitKind,
 )
-from .text import one_line
+from .text import counted, one_line
 from .timestamps import show_instant
 
 VALUE_CHARACTERS_MAX = 160
@@ -87,6 +89,12 @@ def _detail(event: Event) -> str:  # a table in the shape of a match: one case f
             return f"{event.definition} version {event.definition_version}{when}{parent}, input {shown(event.input)}"
         case StepStarted() if event.wait is not None:
             return f"waits {wait_in_words(event.wait)}"
+        case ConditionNotMet():
+            return "its condition is false: the saga goes on without it"
+        case ItemsListed():
+            last = event.first + len(event.items) - 1
+            which = "" if len(event.items) == event.total else f", here {event.first} to {last}"
+            return f"{counted(event.total, 'item')}{which}"
         case StepSucceeded() | StepCompensated():
             return f"result {shown(event.result)}"
         case StepFailed() | CompensationFailed():
@@ -124,6 +132,8 @@ def _detail(event: Event) -> str:  # a table in the shape of a match: one case f
 
 def wait_in_words(wait: Wait) -> str:
     """Describe a wait, such as `for signal approval until 2026-03-01T02:17:05.120Z`."""
+    if wait.kind is WaitKind.ITEMS:
+        return "for its items"
     until = f" until {show_instant(wait.due_at)}" if wait.due_at is not None else ""
     return until.strip() if wait.kind is WaitKind.TIMER else f"for {wait.kind} {wait.target}{until}"
 

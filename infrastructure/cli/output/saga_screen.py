@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from ....domain.saga.events import CancelRequested, Direction, InterventionResolved, SignalReceived
+from ....domain.saga.items import Items
 from ....domain.saga.state import SagaState
 from ....projections.projection import Row
 from ...ledger.process_report import ProcessReport
@@ -31,9 +32,10 @@ def saga_screen(overview: SagaOverview, steps: list[str]) -> Iterable[Block]:
     for name, value in (*_properties(overview), *(() if process is None else _process_lines(process))):
         if value:
             yield f"  {name:<11} {value}"
-    if overview.attempts:
+    attempts = [row for row in overview.attempts if _is_notable(state, row)]
+    if attempts:
         yield ""
-        yield _attempts_table(overview.attempts)
+        yield _attempts_table(attempts)
     yield from next_block(steps)
 
 
@@ -75,8 +77,24 @@ def _properties(overview: SagaOverview) -> Iterable[tuple[str, str]]:
             text = describe(each.event)
             yield "operated", f"{show_instant(each.recorded_at)} {text.event} {text.step or ''} {text.detail}"
     yield "input", shown(state.input)
+    for name, items in state.items.items():
+        yield "items", _items(name, items)
     yield "result", "" if state.result is None else shown(state.result)
     yield "events", f"{counted(len(events), 'event')}, positions {events[0].position} to {events[-1].position}"
+
+
+ITEMS_SHOWN = 20
+"""Of a for-each step with more items than this, only the attempts are shown that did not succeed."""
+
+
+def _is_notable(state: SagaState, row: Row) -> bool:
+    item = state.item(row["step"])
+    return item is None or state.items[item[0]].total <= ITEMS_SHOWN or row["status"] != "succeeded"
+
+
+def _items(step: str, items: Items) -> str:
+    text = f"{step}: {items.ended:,} of {counted(items.total, 'item')} ended, {len(items.open):,} under way"
+    return text if items.total <= ITEMS_SHOWN else f"{text}; below are the attempts that did not succeed"
 
 
 def _ended(state: SagaState) -> str:

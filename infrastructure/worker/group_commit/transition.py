@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ from ....domain.saga.evolve import evolve
 from ....domain.saga.outcome import AttemptOutcome, Success, failure_of, orphaned, outcome_event
 from ....domain.saga.state import SagaState
 from ....domain.saga.step import Step, StepContext
-from ....domain.saga.step_kind import LocalResult
+from ....domain.saga.step_kind import CALL, LOCAL, WAIT, LocalResult
 from ....domain.saga.step_state import RUNNING, WAITING
 from ....domain.user_code import is_interruption
 from ...event_store.append_call import Append, Appended
@@ -33,6 +34,7 @@ from ...event_store.codec import UnreadableEvent
 from ...event_store.work_queue import QueueEntry
 from ...ledger.append_builder import AppendBuilder, NotDecidableYet
 from ..held_sagas import HeldSaga
+from .asking import instead_of
 from .parking import parking_events
 
 HOLD_SECONDS = 5.0
@@ -170,17 +172,34 @@ class Transition(Struct, eq=False):
         self.unwanted = decision.unwanted
         if self.draining:
             return
-        for attempt in decision.call:
+        call, local, wait = decision.call, decision.local, decision.wait
+        has_asked = False
+        if decision.ask:
+            needed = [attempt for attempt in decision.ask if self._is_needed(attempt)]
+            has_asked = len(needed) < len(decision.ask)
+            modes = {attempt: self.definition.step(attempt.step).mode_of(FORWARD) for attempt in needed}
+            call += tuple(attempt for attempt in needed if modes[attempt] is CALL)
+            local += tuple(attempt for attempt in needed if modes[attempt] is LOCAL)
+            wait += tuple(attempt for attempt in needed if modes[attempt] is WAIT)
+        for attempt in call:
             self._record(started(self.definition, self.state, attempt, self.now))
             self.dispatch.append(attempt)
-        for attempt in decision.wait:
+        for attempt in wait:
             self._record(started(self.definition, self.state, attempt, self.now))
-        if decision.local and may_perform:
-            self._perform(decision.local[0])
-        elif not decision.wait:
-            self.more = bool(decision.local)
+        if local and may_perform:
+            self._perform(local[0])
+        elif not (wait or has_asked):
+            self.more = bool(local)
             return
-        self._advance(may_perform=may_perform and not decision.local)
+        self._advance(may_perform=may_perform and not local)
+
+    def _is_needed(self, attempt: Attempt) -> bool:
+        """Whether to make an attempt, by what the definition's code says, which is recorded if the answer is no."""
+        context = context_of(self.definition, self.state, attempt)
+        found = instead_of(self.definition, self.state, attempt, context, self.now)
+        for event in found:
+            self._record(event)
+        return not found
 
     def _perform(self, attempt: Attempt) -> None:
         """Make an attempt at a local step: its start, its events and its outcome go into this append."""
@@ -237,4 +256,6 @@ def context_of(definition: Definition, state: SagaState, attempt: Attempt) -> St
         attempt.key,
         definition.read_result,
         MappingProxyType(state.steps),
+        MappingProxyType(state.items),
+        partial(definition.read_input, state.input),
     )

@@ -24,7 +24,7 @@ async def attempt(dispatch: Dispatch, threads: ThreadRunner) -> AttemptEnded:
     outcome: AttemptOutcome
     called = False
     try:
-        value = saga.definition.read_input(saga.state.input)
+        value = saga.definition.read_argument(saga.state, dispatch.attempt.step)
         called = True
         with failpoint("call", step.name, context.direction):
             result = await _call(step, context, value, threads)

@@ -1,0 +1,42 @@
+"""Asking the code of a definition, before the first attempt at a step, whether and for which items it is to be made."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import structs
+
+from ....domain.event import Event
+from ....domain.saga.decision import Attempt
+from ....domain.saga.definition import Definition
+from ....domain.saga.events import ConditionNotMet, StepStarted
+from ....domain.saga.for_each import items_of, listed
+from ....domain.saga.outcome import failure_of, outcome_event
+from ....domain.saga.state import SagaState
+from ....domain.saga.step import StepContext
+from ....domain.saga.step_kind import ForEach
+from ....domain.user_code import is_interruption
+
+
+def instead_of(
+    definition: Definition, state: SagaState, attempt: Attempt, context: StepContext, now: datetime
+) -> list[Event]:
+    """Returns the events to record instead of the start of an attempt; none if the attempt is to be made.
+
+    A step whose condition is false is skipped, and a step over a list waits for its items. An error of the code fails
+    the step, and is final: nothing has happened, and the same code would say the same again.
+    """
+    step = definition.step(attempt.step)
+    try:
+        value = definition.read_input(state.input)
+        if not step.is_wanted(value, context):
+            return [ConditionNotMet(now, step.name)]
+        if isinstance(step.kind, ForEach):
+            return list(listed(step, items_of(step, value, context), attempt, now))
+    except BaseException as error:
+        if is_interruption(error):
+            raise
+        failed = structs.replace(failure_of(error, local=True), retryable=False)
+        start = StepStarted(now, step.name, attempt.attempt, attempt.key)
+        return [start, outcome_event(definition, state, attempt, failed, now)]
+    return []
