@@ -24,6 +24,7 @@ check: $(VENV)/.check  ## Formatter, linter, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.typed
 	$(BIN)/lint-imports --no-cache
 
 bench: $(VENV)/.bench  ## The benchmarks, each beside its limit

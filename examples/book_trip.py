@@ -41,7 +41,8 @@ async def cancel_flight(trip: Trip, ticket: Ticket | None, ctx: StepContext) -> 
 async def book_hotel(trip: Trip, ctx: StepContext) -> str:
     if trip.city == "Atlantis":
         raise StepRejected("no hotel there")  # a refusal: not retried, and nothing to undo
-    return f"hotel in {trip.city}, arriving with {ctx.result(book_flight).number}"
+    ticket = ctx.result(book_flight)  # a `Ticket`, or None if a person decided to go on without the flight
+    return f"hotel in {trip.city}, arriving with {ticket.number if ticket else 'no ticket'}"
 
 
 app = App(sagas=[book_trip])

@@ -36,7 +36,7 @@ from .item_names import item_name
 from .payload import NULL
 from .signals import first_for, is_first_in_line
 from .state import SagaState
-from .step import Step
+from .step import AnyStep
 from .step_state import DONE, FAILED, RUNNING, SKIPPED, UNTOUCHED, WAITING, StepProgress
 
 
@@ -111,7 +111,7 @@ def awaited_sagas(state: SagaState) -> dict[str, Attempt]:
     return awaited
 
 
-def _pivot_in_doubt(definition: Definition, state: SagaState) -> Step | None:
+def _pivot_in_doubt(definition: Definition, state: SagaState) -> AnyStep | None:
     """Returns the pivot if it may have been executed, which makes compensating unsafe."""
     if definition.pivot is None:
         return None
@@ -119,7 +119,7 @@ def _pivot_in_doubt(definition: Definition, state: SagaState) -> Step | None:
     return definition.step(definition.pivot) if progress.possibly_executed and not progress.finished else None
 
 
-def _settle_pivot(state: SagaState, pivot: Step, now: datetime) -> Decision:
+def _settle_pivot(state: SagaState, pivot: AnyStep, now: datetime) -> Decision:
     """Find out whether the pivot happened, by trying it again under its key; if that fails a person has to."""
     progress = state.step(pivot.name).forward
     if progress.progress is FAILED:
@@ -166,7 +166,7 @@ def _go_forward(definition: Definition, state: SagaState, now: datetime) -> Deci
     return plan.decision()
 
 
-def _after_items(state: SagaState, step: Step, progress: StepProgress, now: datetime) -> Event | None:
+def _after_items(state: SagaState, step: AnyStep, progress: StepProgress, now: datetime) -> Event | None:
     """Returns what is recorded once a step's items have ended, or one has failed; past the pivot, a person decides."""
     items = state.items[step.name]
     failed = first_failed(items) if state.past_pivot else None
@@ -175,7 +175,7 @@ def _after_items(state: SagaState, step: Step, progress: StepProgress, now: date
     return end_of_items(step, progress, items, now)
 
 
-def _end_wait(state: SagaState, step: Step, progress: StepProgress, now: datetime) -> tuple[Event, ...]:
+def _end_wait(state: SagaState, step: AnyStep, progress: StepProgress, now: datetime) -> tuple[Event, ...]:
     """Returns the events that end a step's waiting: its timer came due, or its signal arrived or is late."""
     wait = progress.wait
     if wait is None or wait.kind is WaitKind.SAGA:
@@ -197,7 +197,7 @@ def _end_wait(state: SagaState, step: Step, progress: StepProgress, now: datetim
     return (fired, _wait_failed(step, progress, late, now))
 
 
-def _wait_failed(step: Step, progress: StepProgress, error: Failure, now: datetime) -> StepFailed:
+def _wait_failed(step: AnyStep, progress: StepProgress, error: Failure, now: datetime) -> StepFailed:
     return StepFailed(now, step.name, progress.attempt, error, Effect.NONE, retryable=False)
 
 
@@ -238,7 +238,7 @@ def _running_actions(state: SagaState) -> tuple[str, ...]:
     return running + tuple(item for name, items in state.items.items() for item in running_items(name, items))
 
 
-def _owes_compensation(state: SagaState, step: Step) -> bool:
+def _owes_compensation(state: SagaState, step: AnyStep) -> bool:
     if step.undo is None:
         return False
     items = state.items.get(step.name)

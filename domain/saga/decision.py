@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ..event import Event
 from .events import FORWARD, Direction
-from .step import Step
+from .step import AnyStep
 from .step_kind import CALL, LOCAL
 from .step_state import PENDING, RUNNING, WAITING, StepProgress
 
@@ -70,7 +70,7 @@ class AttemptPlan(Struct, eq=False):
     ask: tuple[Attempt, ...] = ()
     wake_at: datetime | None = None
 
-    def add(self, step: Step, direction: Direction, progress: StepProgress, item: str | None = None) -> None:
+    def add(self, step: AnyStep, direction: Direction, progress: StepProgress, item: str | None = None) -> None:
         """Plan the next attempt, for now or for its time; one that runs or waits is left alone.
 
         `item`: the name of the one item of a for-each step that is to be attempted.

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
 
 from ..errors import DefinitionError
 from .functions import must_be_plain, must_take
 from .retry_policy import OnUnknown
+from .step_context import StepContext
 from .step_kind import ForEach
+
+I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls it
+
+Condition: TypeAlias = Callable[[I, StepContext], bool]
+"""Whether a step is to be made: a plain function of the input and the context."""
 
 
 def check_condition(when: Any, where: str, *, pivot: bool) -> None:

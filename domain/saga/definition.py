@@ -15,7 +15,7 @@ from .fingerprint import fingerprint, first_fingerprint
 from .item_names import split_item_name
 from .payload import write_payload
 from .state import SagaState
-from .step import Step
+from .step import AnyStep
 from .step_kind import ForEach, Local, Signal, saga_id_of
 from .stored_type import decoder_of
 from .validation import check_compensations, closure, dependencies, ordered
@@ -32,7 +32,7 @@ class Definition:
         name: str,
         version: int,
         input_type: Any,
-        declared: Sequence[Step],
+        declared: Sequence[AnyStep],
         *,
         key: Callable[[Any], str] | None = None,
         deadline: float | None = None,
@@ -82,7 +82,7 @@ class Definition:
         self.fingerprints = frozenset({self.fingerprint, first_fingerprint(*structure)})
         """The fingerprints that are this definition's if they are on record."""
 
-    def step(self, name: str) -> Step:
+    def step(self, name: str) -> AnyStep:
         """Returns the step with this name, or of an item with this name. Raises `DefinitionError` if there is none."""
         try:
             return self._by_name[name]

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from .step import Step
+from .step import AnyStep
 from .step_kind import ForEach
 from .validation import After
 
@@ -21,7 +21,7 @@ _DOCUMENTATION: Final = frozenset({"title", "description", "examples", "deprecat
 _NAMED_PARTS: Final = frozenset({"properties", "patternProperties"})
 
 
-def fingerprint(name: str, version: int, steps: Sequence[Step], after: After, input_type: Any) -> str:
+def fingerprint(name: str, version: int, steps: Sequence[AnyStep], after: After, input_type: Any) -> str:
     """Returns the fingerprint that is recorded today.
 
     It covers each step's order, kind, pivot and compensation, the signal or saga that it waits for, the type of its
@@ -40,7 +40,7 @@ def fingerprint(name: str, version: int, steps: Sequence[Step], after: After, in
     return _hash({"scheme": 2, "saga": name, "version": version, "steps": structure, "input": _schema(input_type)})
 
 
-def first_fingerprint(name: str, version: int, steps: Sequence[Step], after: After, input_type: Any) -> str:
+def first_fingerprint(name: str, version: int, steps: Sequence[AnyStep], after: After, input_type: Any) -> str:
     """Returns the fingerprint that version 0.1.0 recorded."""
     try:
         schema: Any = msgspec.json.schema(input_type)
@@ -50,7 +50,7 @@ def first_fingerprint(name: str, version: int, steps: Sequence[Step], after: Aft
     return _hash({"saga": name, "version": version, "steps": structure, "input": schema})
 
 
-def _structure(step: Step, after: After) -> dict[str, Any]:
+def _structure(step: AnyStep, after: After) -> dict[str, Any]:
     return {
         "step": step.name,
         "after": sorted(after[step.name]),

@@ -32,7 +32,8 @@ from .events import (
 from .item_names import item_name
 from .items import Items
 from .payload import PAYLOAD_BYTES_MAX
-from .step import Step, StepContext
+from .step import AnyStep
+from .step_context import StepContext
 from .step_kind import ForEach
 from .step_state import FAILED, PENDING, RUNNING, SKIPPED, StepProgress
 
@@ -50,7 +51,7 @@ class ItemsResult(Struct, frozen=True):
     skipped: int = 0
 
 
-def listed(step: Step, items: Sequence[Raw], attempt: Attempt, now: datetime) -> Iterator[Event]:
+def listed(step: AnyStep, items: Sequence[Raw], attempt: Attempt, now: datetime) -> Iterator[Event]:
     """Yields the events that say that a step begins to wait for its items, and which these are.
 
     No event has more bytes than a payload may have. Raises `InvalidInput` for too many items.
@@ -72,7 +73,7 @@ def listed(step: Step, items: Sequence[Raw], attempt: Attempt, now: datetime) ->
     yield ItemsListed(now, step.name, first, len(items), tuple(part), collect)
 
 
-def end_of_items(step: Step, waiting: StepProgress, items: Items, now: datetime) -> Event | None:
+def end_of_items(step: AnyStep, waiting: StepProgress, items: Items, now: datetime) -> Event | None:
     """Returns the event that ends the step, if its items have ended or one of them has failed."""
     failed = first_failed(items)
     if failed is not None:
@@ -94,7 +95,7 @@ def first_not_undone(items: Items) -> int | None:
     return min((index for index, state in items.open.items() if state.compensation.progress is FAILED), default=None)
 
 
-def plan_items(step: Step, items: Items, plan: AttemptPlan) -> None:
+def plan_items(step: AnyStep, items: Items, plan: AttemptPlan) -> None:
     """Plan the attempts at the items that are under way, and at as many others as may join them."""
     parallel = _kind_of(step).parallel
     for index, state in items.open.items():
@@ -103,7 +104,7 @@ def plan_items(step: Step, items: Items, plan: AttemptPlan) -> None:
         plan.add(step, FORWARD, items.state(index).forward, item_name(step.name, index))
 
 
-def plan_undoing(step: Step, items: Items, plan: AttemptPlan) -> None:
+def plan_undoing(step: AnyStep, items: Items, plan: AttemptPlan) -> None:
     """Plan the compensations of the items that happened, the last ones first, as many at once as run at once."""
     begun = [index for index, state in items.open.items() if state.compensation.progress is not PENDING]
     owing = [index for index, state in items.open.items() if index not in begun and state.owes_compensation]
@@ -121,7 +122,7 @@ def running_items(step: str, items: Items) -> Iterator[str]:
     return (item_name(step, index) for index, state in items.open.items() if state.forward.progress is RUNNING)
 
 
-def items_of(step: Step, value: Any, context: StepContext) -> list[Raw]:
+def items_of(step: AnyStep, value: Any, context: StepContext) -> list[Raw]:
     """Returns the items that the definition's code makes of the input and the context, as JSON.
 
     Raises what that code raises, and `NotSerialisable` or `PayloadTooLarge` for an item that cannot be stored.
@@ -129,7 +130,7 @@ def items_of(step: Step, value: Any, context: StepContext) -> list[Raw]:
     return [step.write_item(index, item) for index, item in enumerate(_kind_of(step).list_items(value, context))]
 
 
-def _kind_of(step: Step) -> ForEach:
+def _kind_of(step: AnyStep) -> ForEach:
     if not isinstance(step.kind, ForEach):
         raise TypeError(f"step {step.name!r} has no items")
     return step.kind

@@ -6,25 +6,37 @@ A `Saga` collects steps as they are declared, and seals itself into an immutable
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeVar, Unpack, overload
 
 from ..errors import DefinitionError
 from ..names import check_prefix, check_version
 from ..participant import Command
-from .declaring import check_condition, for_each_kind, on_unknown_of
+from .declaration import (
+    ConditionalLocalStepDecorator,
+    ConditionalStepDecorator,
+    Declaration,
+    ForEachDecorator,
+    LocalStepDecorator,
+    LocalStepOptions,
+    StepDecorator,
+    StepOptions,
+    SubSagaDecorator,
+    names_of,
+    nothing,
+)
+from .declaring import Condition, for_each_kind
 from .definition import Definition, DefinitionSupplier
 from .duration import check_seconds
-from .functions import must_be_plain, must_return, must_take, name_of
-from .retry_policy import OnUnknown, Retry, check_retry
-from .step import Invoked, Step, StepContext
-from .step_kind import Call, ForEach, Local, Signal, StepKind, SubSaga, Timer
+from .functions import must_be_plain, must_take
+from .retry_policy import OnUnknown, Retry
+from .step import AnyStep, Step
+from .step_context import StepContext
+from .step_kind import Call, Local, Signal, StepKind, SubSaga, Timer
 from .validation import check_name
 
 I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls it
-
-
-Condition: TypeAlias = Callable[[I, StepContext], bool]
-"""Whether a step is to be made: a plain function of the input and the context."""
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 class Saga(Generic[I]):
@@ -56,22 +68,26 @@ class Saga(Generic[I]):
         self.started: Callable[[Any], Sequence[Command]] | None = None
         self.completed: Callable[[Any], Sequence[Command]] | None = None
         self.compensated: Callable[[Any, str], Sequence[Command]] | None = None
-        self._steps: list[Step] = []
+        self._steps: list[AnyStep] = []
         self._sub_sagas: dict[str, DefinitionSupplier] = {}
         self._definition: Definition | None = None
 
+    @overload
+    def step(self, *, when: Condition[I], **options: Unpack[StepOptions]) -> ConditionalStepDecorator[I]: ...
+    @overload
+    def step(self, *, when: None = None, **options: Unpack[StepOptions]) -> StepDecorator[I]: ...
     def step(
         self,
         *,
         name: str | None = None,
-        after: Iterable[Step | str] | None = None,
+        after: Iterable[AnyStep | str] | None = None,
         retry: Retry | None = None,
         timeout: float | None = None,
         pivot: bool = False,
         compensable: bool = True,
         on_unknown: OnUnknown | str = OnUnknown.RETRY,
         when: Condition[I] | None = None,
-    ) -> Callable[[Callable[..., Invoked]], Step]:
+    ) -> Any:
         """Declare a step that calls a service: its action takes the input and the context, and may be async.
 
         - `after`: the steps that must have succeeded before; by default the one declared before. Steps that name the
@@ -80,35 +96,27 @@ class Saga(Generic[I]):
         - `pivot`: once it has succeeded the saga no longer compensates, and only retries forward;
         - `compensable=False`: declares that there is nothing to undo;
         - `on_unknown`: what follows when a worker died in the middle of an attempt;
-        - `when`: a plain function of the input and the context, which is called once, when the step's turn comes. If
-          it returns False the saga goes on without the step. If it raises, the step has failed.
+        - `when`: a plain function of the input and the context, which is called when the step's turn comes. If it
+          returns False the saga goes on without the step. If it raises, the step has failed.
         """
-        return self._declare(
-            Call(),
-            name,
-            after,
-            retry,
-            timeout=timeout,
-            pivot=pivot,
-            compensable=compensable,
-            on_unknown=on_unknown,
-            when=when,
+        declaration = Declaration(
+            self.name, Call(), name, names_of(after), retry, timeout, pivot, compensable, on_unknown, when
         )
+        return self._declare(declaration)
 
     def for_each(
         self,
         *,
-        items: Callable[[I, StepContext], Iterable[Any]],
+        items: Callable[[I, StepContext], Iterable[T]],
         name: str | None = None,
         parallel: int = 10,
         on_failure: str = "compensate",
-        after: Iterable[Step | str] | None = None,
+        after: Iterable[AnyStep | str] | None = None,
         retry: Retry | None = None,
         timeout: float | None = None,
         compensable: bool = True,
         on_unknown: OnUnknown | str = OnUnknown.RETRY,
-        when: Condition[I] | None = None,
-    ) -> Callable[[Callable[..., Invoked]], Step]:
+    ) -> ForEachDecorator[T]:
         """Declare a step over a list: its action takes one item and the context, and may be async.
 
         Each item has attempts, an idempotency key and a compensation of its own, under a name such as `book[3]`. The
@@ -120,45 +128,49 @@ class Saga(Generic[I]):
         - `on_failure`: `"compensate"`: the saga compensates when an item has failed; `"collect"`: the other items go
           on, and `ctx.outcomes(step)` tells how each ended. The others are as for `step`, and hold for each item.
         """
-        return self._declare(
-            for_each_kind(items, parallel, on_failure, f"saga {self.name!r}: for_each"),
-            name,
-            after,
-            retry,
-            timeout=timeout,
-            compensable=compensable,
-            on_unknown=on_unknown,
-            when=when,
+        kind = for_each_kind(items, parallel, on_failure, f"saga {self.name!r}: for_each")
+        declaration = Declaration(
+            self.name, kind, name, names_of(after), retry, timeout, False, compensable, on_unknown
         )
+        return self._declare(declaration)
 
+    @overload
+    def local_step(
+        self, *, when: Condition[I], **options: Unpack[LocalStepOptions]
+    ) -> ConditionalLocalStepDecorator[I]: ...
+    @overload
+    def local_step(self, *, when: None = None, **options: Unpack[LocalStepOptions]) -> LocalStepDecorator[I]: ...
     def local_step(
         self,
         *,
         name: str | None = None,
-        after: Iterable[Step | str] | None = None,
+        after: Iterable[AnyStep | str] | None = None,
         retry: Retry | None = None,
         pivot: bool = False,
         compensable: bool = True,
         when: Condition[I] | None = None,
-    ) -> Callable[[Callable[..., Invoked]], Step]:
+    ) -> Any:
         """Declare a step whose participants live in the same ledger: it returns commands for them.
 
         Its start, the participants' events and its success share one append, so it happens exactly once and its outcome
         is never unknown. Both the action and the compensation are plain functions that return commands.
         """
-        return self._declare(Local(), name, after, retry, pivot=pivot, compensable=compensable, when=when)
+        declaration = Declaration(
+            self.name, Local(), name, names_of(after), retry, pivot=pivot, compensable=compensable, when=when
+        )
+        return self._declare(declaration)
 
     def sleep(
         self,
         name: str,
         *,
         seconds: float,
-        after: Iterable[Step | str] | None = None,
+        after: Iterable[AnyStep | str] | None = None,
         when: Condition[I] | None = None,
-    ) -> Step:
+    ) -> Step[I, None]:
         """Declare a step that waits for this many seconds. The timer is durable: restarts do not change it."""
         check_seconds(seconds, f"saga {self.name!r}: the time of step {name!r}")
-        return self._declare(Timer(seconds), name, after, Retry(attempts=1), when=when)(_nothing)
+        return self._wait(Timer(seconds), name, after, when)
 
     def wait_for(
         self,
@@ -166,40 +178,36 @@ class Saga(Generic[I]):
         *,
         signal: str | None = None,
         timeout: float | None = None,
-        after: Iterable[Step | str] | None = None,
+        after: Iterable[AnyStep | str] | None = None,
         when: Condition[I] | None = None,
-    ) -> Step:
+    ) -> Step[I, Any]:
         """Declare a step that waits for a signal, by default one with the step's name.
 
         Its result is the signal's payload. A refusal, or `timeout` seconds without a signal, fails the step.
         """
         check_seconds(timeout, f"saga {self.name!r}: the timeout of step {name!r}")
         check_name(signal or name, f"saga {self.name!r}: the signal of step {name!r}")
-        return self._declare(Signal(signal or name, timeout), name, after, Retry(attempts=1), when=when)(_nothing)
+        return self._wait(Signal(signal or name, timeout), name, after, when)
 
     def sub_saga(
         self,
-        saga: Saga[Any],
+        saga: Saga[S],
         *,
         name: str | None = None,
-        after: Iterable[Step | str] | None = None,
+        after: Iterable[AnyStep | str] | None = None,
         pivot: bool = False,
         compensable: bool = True,
         when: Condition[I] | None = None,
-    ) -> Callable[[Callable[..., Any]], Step]:
+    ) -> SubSagaDecorator[I, S]:
         """Declare a step that is a saga of its own; the function returns that saga's input.
 
         The step succeeds with the other saga's result when that saga completes. It fails when that saga is compensated
         or abandoned. This step's compensation undoes a sub-saga that has completed.
         """
-        declare_step = self._declare(SubSaga(saga.name), name, after, pivot=pivot, compensable=compensable, when=when)
-
-        def declare(action: Callable[..., Any]) -> Step:
-            step = declare_step(action)
-            self._sub_sagas[step.name] = lambda: saga.definition
-            return step
-
-        return declare
+        declaration = Declaration(
+            self.name, SubSaga(saga.name), name, names_of(after), pivot=pivot, compensable=compensable, when=when
+        )
+        return self._declare(declaration, lambda: saga.definition)
 
     def on_started(self, commands: Callable[[I], Sequence[Command]]) -> Callable[[I], Sequence[Command]]:
         """Declare commands that are decided in the append that starts a saga."""
@@ -246,54 +254,23 @@ class Saga(Generic[I]):
         must_take(commands, count, what, f"saga {self.name!r}: {name}")
         must_be_plain(commands, f"saga {self.name!r}: {name}")
 
-    def _declare(
-        self,
-        kind: StepKind,
-        name: str | None,
-        after: Iterable[Step | str] | None,
-        retry: Retry | None = None,
-        *,
-        timeout: float | None = None,
-        pivot: bool = False,
-        compensable: bool = True,
-        on_unknown: OnUnknown | str = OnUnknown.RETRY,
-        when: Condition[I] | None = None,
-    ) -> Callable[[Callable[..., Invoked]], Step]:
-        self._check_open()
-        check_seconds(timeout, f"saga {self.name!r}: the timeout of a step")
-        check_retry(retry, f"saga {self.name!r}: the retry policy of a step")
-        names = None if after is None else tuple(s if isinstance(s, str) else s.name for s in after)
+    def _wait(
+        self, kind: StepKind, name: str, after: Iterable[AnyStep | str] | None, when: Condition[I] | None
+    ) -> Step[I, Any]:
+        declaration = Declaration(self.name, kind, name, names_of(after), Retry(attempts=1), when=when)
+        step: Step[I, Any] = self._declare(declaration)(nothing)
+        return step
 
-        def declare(action: Callable[..., Invoked]) -> Step:
-            first = "item" if isinstance(kind, ForEach) else "input"
-            must_take(action, 2, f"{first}, context", "a step" if name is None else f"step {name!r}")
-            step_name = name or name_of(action, "the action")
-            where = f"step {step_name!r}"
-            check_name(step_name, f"saga {self.name!r}: {where}")
-            if any(step.name == step_name for step in self._steps):
-                raise DefinitionError(f"saga {self.name!r} has two steps named {step_name!r}: rename one")
-            if kind.plain_functions:
-                must_be_plain(action, f"local {where}")
-            else:
-                must_return(action, where)
-            check_condition(when, f"saga {self.name!r}: {where}", pivot=pivot)
-            step = Step(
-                step_name,
-                action,
-                kind=kind,
-                after=names,
-                retry=retry or Retry(),
-                timeout=timeout,
-                pivot=pivot,
-                compensable=compensable,
-                on_unknown=on_unknown_of(on_unknown, f"saga {self.name!r}: {where}"),
-                condition=when,
-            )
+    def _declare(
+        self, declaration: Declaration, sub_saga: DefinitionSupplier | None = None
+    ) -> Callable[[Callable[..., Any]], Any]:
+        self._check_open()
+
+        def declare(action: Callable[..., Any]) -> AnyStep:
+            step = declaration.step(action, self._steps)
             self._steps.append(step)
+            if sub_saga is not None:
+                self._sub_sagas[step.name] = sub_saga
             return step
 
         return declare
-
-
-def _nothing(_value: Any, _context: StepContext) -> None:
-    """The action of a step that only waits."""

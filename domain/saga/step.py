@@ -2,112 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from enum import Enum
-from typing import Any, Final
+from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
-from ..errors import DefinitionError, InvalidInput
+from ..errors import DefinitionError
 from .duration import check_seconds
-from .events import FORWARD, Direction, Failure, Wait
+from .events import FORWARD, Direction, Wait
 from .functions import declared_parameter, is_async, must_return, must_take
-from .item_names import item_name, split_item_name
-from .items import Items
+from .item_names import item_name
 from .payload import write_payload
 from .read_back import says_what_each_part_is
 from .retry_policy import OnUnknown, Retry, check_retry
+from .step_context import StepContext
 from .step_kind import AttemptMode, ForEach, StepKind
-from .step_state import Progress, StepState
 from .stored_type import decoder_of
+
+I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls it
+R_co = TypeVar("R_co", covariant=True)
+C = TypeVar("C")
+C_co = TypeVar("C_co", covariant=True)
 
 Invoked = Any | Awaitable[Any]
 """What an action or a compensation returns: a value, or an awaitable of one."""
 
 
-class Skipped(Enum):
-    """The type of `SKIPPED`."""
+class Step(Generic[I, R_co]):
+    """One step of a saga: an action, and the compensation that undoes it.
 
-    SKIPPED = "skipped"
-    """What a step has for a result if its condition was false. It is false where a truth value is asked for."""
-
-    def __bool__(self) -> bool:
-        return False
-
-
-SKIPPED: Final = Skipped.SKIPPED
-
-
-class ItemOutcome(Struct, frozen=True):
-    """How an item of a for-each step ended."""
-
-    result: Any
-    """What the action returned for it; None if it failed, `SKIPPED` if a person skipped it."""
-    error: Failure | None
-    """Why it failed; None if it succeeded."""
-
-
-class StepContext(Struct, frozen=True):
-    """What a step may know besides its input."""
-
-    saga_id: str
-    step: str
-    direction: Direction
-    attempt: int
-    key: str
-    """The idempotency key: the same for every attempt, worker and restart. Pass it to the service you call."""
-    read_result: Callable[[str, Raw], Any]
-    """Decodes the recorded result of the step with this name, as the type that the step declares."""
-    steps: Mapping[str, StepState]
-    """The progress of each step when this attempt was decided."""
-    items: Mapping[str, Items] = {}
-    """The progress of the items of each for-each step."""
-    read_input: Callable[[], Any] = lambda: None
-    """Decodes the input of the saga."""
-
-    @property
-    def input(self) -> Any:
-        """The input of the saga, also where a function takes an item of it."""
-        return self.read_input()
-
-    def result(self, step: Step | str) -> Any:
-        """Returns the result of an earlier step, as the type its action declares.
-
-        Returns `SKIPPED` for a step whose condition was false, None for a step that has no result or of which it is
-        unknown, and for a for-each step the list of its items' results (None: of an item without one).
-        """
-        name = step if isinstance(step, str) else step.name
-        items = self.items.get(name)
-        if items is not None:
-            return [self._result(name, state) for state in items]
-        state = self.steps.get(name)
-        return None if state is None else self._result(name, state)
-
-    def outcomes(self, step: Step | str) -> list[ItemOutcome]:
-        """Returns how each item of an earlier for-each step ended, in their order."""
-        name = step if isinstance(step, str) else step.name
-        items = self.items.get(name, ())
-        return [ItemOutcome(self._result(name, state), state.forward.error) for state in items]
-
-    @property
-    def own_result(self) -> Any:
-        """Returns the result of the step, or the item, that is compensated; None if it is unknown."""
-        item = split_item_name(self.step) if self.items else None
-        if item is None or item[0] not in self.items:
-            return self.result(self.step)
-        return self._result(item[0], self.items[item[0]].state(item[1]))
-
-    def _result(self, name: str, state: StepState) -> Any:
-        progress = state.forward
-        if progress.progress is Progress.SKIPPED and not progress.attempt:
-            return SKIPPED
-        return None if progress.result is None else self.read_result(name, progress.result)
-
-
-class Step:
-    """One step of a saga: an action, and the compensation that undoes it."""
+    `I` is the type of the saga's input, `R_co` that of the step's result.
+    """
 
     def __init__(
         self,
@@ -149,6 +76,18 @@ class Step:
         self._undo_is_async = False
         self._sealed = False
 
+    @overload
+    def compensation(
+        self,
+        action: Callable[[I, R_co | None, StepContext], C],
+        *,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+    ) -> Callable[[I, R_co | None, StepContext], C]: ...
+    @overload
+    def compensation(
+        self, *, retry: Retry | None = None, timeout: float | None = None
+    ) -> Callable[[Callable[[I, R_co | None, StepContext], C]], Callable[[I, R_co | None, StepContext], C]]: ...
     def compensation(
         self,
         action: Callable[..., Invoked] | None = None,
@@ -208,9 +147,10 @@ class Step:
         """Returns what the step waits for if it starts now; None if it runs something."""
         return self.kind.wait(saga_id, self.name, now)
 
-    def read_result(self, raw: Raw) -> Any:
+    def read_result(self, raw: Raw, /) -> R_co:
         """Returns a recorded result, as the type that the action declares."""
-        return self._read_result(raw)
+        result: R_co = self._read_result(raw)
+        return result
 
     def write_result(self, direction: Direction, result: Any) -> Raw:
         """Returns what the action or the compensation returned as JSON.
@@ -222,15 +162,6 @@ class Step:
             what = f"the result of step {self.name!r}"
             return write_payload(what, result, self._read_result, typed=self._result_is_typed)
         return write_payload(f"the result of the compensation of step {self.name!r}", result)
-
-    def is_wanted(self, value: Any, context: StepContext) -> bool:
-        """Whether the step is to be made, as its condition says. Raises what that raises, and `InvalidInput`."""
-        if self.condition is None:
-            return True
-        wanted = self.condition(value, context)
-        if not isinstance(wanted, bool):
-            raise InvalidInput(f"the condition of step {self.name!r} returned {wanted!r}: return True or False")
-        return wanted
 
     def read_item(self, raw: Raw) -> Any:
         """Returns a recorded item of a for-each step, as the type that the action takes."""
@@ -257,3 +188,27 @@ class Step:
             self._read_item = decoder_of(self.item_type, what).decode
             self._item_is_typed = None if self.item_type is Any else says_what_each_part_is(self.item_type)
         self._sealed = True
+
+
+AnyStep: TypeAlias = Step[Any, Any]
+"""A step of any saga, with a result of any type."""
+
+
+class DeclaredStep(Step[I, R_co], Generic[I, R_co, C_co]):
+    """A step that can be called like its action, as a test does: it returns what the action returns (`C_co`)."""
+
+    def __call__(self, value: I, context: StepContext, /) -> C_co:
+        """Call the action, and nothing else: nothing is recorded, and a coroutine is not awaited."""
+        return cast("C_co", self.action(value, context))
+
+
+class ConditionalStep(DeclaredStep[I, R_co, C_co]):
+    """A step with a condition: where that is false the saga goes on without it, and its result is `SKIPPED`."""
+
+    has_condition: bool = True
+
+
+class ForEachStep(DeclaredStep[I, R_co, C_co]):
+    """A step over a list: its functions take an item (`I`), and its result is the list of theirs."""
+
+    has_items: bool = True

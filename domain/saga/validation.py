@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from ..errors import DefinitionError
 from .functions import is_async
 from .item_names import split_item_name
-from .step import Step
+from .step import AnyStep
 from .step_kind import ForEach
 
 After: TypeAlias = Mapping[str, tuple[str, ...]]
@@ -31,7 +31,7 @@ def check_name(name: Any, what: str) -> None:
         raise DefinitionError(f"{what} must have a name of 1 to {NAME_CHARACTERS_MAX} printable characters: {name!r}")
 
 
-def dependencies(saga_name: str, steps: Sequence[Step]) -> dict[str, tuple[str, ...]]:
+def dependencies(saga_name: str, steps: Sequence[AnyStep]) -> dict[str, tuple[str, ...]]:
     """Returns the steps that come directly before each step; by default the one declared before it."""
     if not steps:
         raise DefinitionError(f"saga {saga_name!r} has no steps: declare at least one with @{saga_name}.step()")
@@ -49,7 +49,7 @@ def dependencies(saga_name: str, steps: Sequence[Step]) -> dict[str, tuple[str, 
     return after
 
 
-def ordered(saga_name: str, steps: Sequence[Step], after: After) -> list[Step]:
+def ordered(saga_name: str, steps: Sequence[AnyStep], after: After) -> list[AnyStep]:
     """Returns the steps in an order that respects `after`, and otherwise in the order of declaration."""
     try:
         TopologicalSorter(after).prepare()
@@ -59,7 +59,7 @@ def ordered(saga_name: str, steps: Sequence[Step], after: After) -> list[Step]:
             f"saga {saga_name!r}: its steps wait for each other in a circle ({circle}): remove one `after`"
         ) from error
     done: set[str] = set()
-    found: list[Step] = []
+    found: list[AnyStep] = []
     while len(found) < len(steps):
         step = next(s for s in steps if s.name not in done and done.issuperset(after[s.name]))
         done.add(step.name)
@@ -67,7 +67,7 @@ def ordered(saga_name: str, steps: Sequence[Step], after: After) -> list[Step]:
     return found
 
 
-def check_compensations(saga_name: str, steps: Sequence[Step], after: After) -> None:
+def check_compensations(saga_name: str, steps: Sequence[AnyStep], after: After) -> None:
     """Raise `DefinitionError` unless each step before the pivot can be undone, and no later step has a compensation."""
     pivots = [step.name for step in steps if step.pivot]
     if len(pivots) > 1:
@@ -97,7 +97,7 @@ def check_compensations(saga_name: str, steps: Sequence[Step], after: After) -> 
         _check_parallel_to_pivot(saga_name, steps, closure(after), pivots[0])
 
 
-def _check_parallel_to_pivot(saga_name: str, steps: Sequence[Step], dependents: Closure, pivot: str) -> None:
+def _check_parallel_to_pivot(saga_name: str, steps: Sequence[AnyStep], dependents: Closure, pivot: str) -> None:
     for step in steps:
         if step.name != pivot and step.name not in dependents[pivot] and pivot not in dependents[step.name]:
             raise DefinitionError(

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from ..participant import Command
 from ..saga.saga import Saga
-from ..saga.step import StepContext
+from ..saga.step_context import StepContext
 from ..saga.step_kind import LocalResult
 from .inventory import ReleaseInventory, ReserveInventory
 from .loyalty import AwardLoyaltyPoints, DeductLoyaltyPoints, points_for

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from ..participant import Command
 from ..saga.saga import Saga
-from ..saga.step import StepContext
+from ..saga.step_context import StepContext
 from .inventory import RestockItems
 from .loyalty import DeductLoyaltyPoints, points_for
 from .payment import RefundReturn

@@ -111,7 +111,8 @@ class Handler(BaseHTTPRequestHandler):
         if not key or len(parts) != 2 or parts[0] not in ("insurances", "bookings"):
             self._reply(Answer(400, "PUT or DELETE /insurances/REFERENCE or /bookings/REFERENCE, with Idempotency-Key"))
             return
-        self._answer(Request(key, self.command, *parts, body), self.server.misdeed())
+        kind, reference = parts
+        self._answer(Request(key, self.command, kind, reference, body), self.server.misdeed())
 
     def _answer(self, request: Request, misdeed: str) -> None:
         store, late_seconds = self.server.store, self.server.temper.late_seconds

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, Unpack
 
 from ...domain.recorded_event import RecordedEvent
 from ...domain.saga.definition import Definition
@@ -18,13 +18,15 @@ from ...domain.saga.state import SagaState
 from ..event_store.backend import Backend
 from ..event_store.connect import open_backend
 from ..read_models.projector import Projector
-from ..read_models.queries import QueryResult
+from ..read_models.queries import Asked, QueryResult
 from ..read_models.tables import install
 from ..runtime.clock import SYSTEM_CLOCK, Clock
 from . import operations, state_reader
 from .app import App
 from .context import LedgerContext
 from .saga_start import SagaStart, Started, request_start, start
+
+I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls it
 
 
 class Ledger:
@@ -81,8 +83,8 @@ class Ledger:
 
     def start(
         self,
-        saga: Saga[Any] | str,
-        value: Any,
+        saga: Saga[I] | str,
+        value: I,
         *,
         key: str | None = None,
         version: int | None = None,
@@ -103,8 +105,8 @@ class Ledger:
     def start_in(
         self,
         connection: Any,
-        saga: Saga[Any] | str,
-        value: Any,
+        saga: Saga[I] | str,
+        value: I,
         *,
         key: str | None = None,
         version: int | None = None,
@@ -228,7 +230,7 @@ class Ledger:
 
     # Querying
 
-    def query(self, view: str, **asked: Any) -> QueryResult:
+    def query(self, view: str, **asked: Unpack[Asked]) -> QueryResult:
         """Rows of a view, with the position that they stand at and how far that is behind: see `Queries.query`."""
         return self._context.queries.query(view, **asked)
 

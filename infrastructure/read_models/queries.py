@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, TypedDict
 
 from msgspec import Struct
 from sqlalchemy import Connection, Table, inspect
@@ -44,6 +44,17 @@ class QueryResult(Struct, frozen=True):
     lag_seconds: float
     """How long the first event that the view has not folded has been in the log; 0 if there is none."""
     rows: list[Row]
+
+
+class Asked(TypedDict, total=False):
+    """What `Queries.query` can be asked besides the view: the parts of a `Filter`, and what to wait for."""
+
+    where: Mapping[str, Any]
+    order: Sequence[str]
+    limit: int
+    after: Row | None
+    wait_for: int | None
+    timeout_seconds: float
 
 
 class Queries:

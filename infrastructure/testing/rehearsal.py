@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ...domain.event import Event
 from ...domain.participant import Command, Participant
@@ -22,7 +22,8 @@ from ...domain.saga.events import Direction
 from ...domain.saga.outcome import AttemptOutcome, Success, failure_of
 from ...domain.saga.saga import Saga
 from ...domain.saga.state import SagaState
-from ...domain.saga.step import Step, StepContext
+from ...domain.saga.step import AnyStep
+from ...domain.saga.step_context import StepContext
 from ..event_store.codec import Codec
 from ..event_store.event_log import Snapshot
 from ..event_store.event_row import NewEvent, StoredRow
@@ -34,6 +35,8 @@ from ..worker.held_sagas import HeldSaga
 
 TRANSITIONS_MAX = 10_000
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
+
+I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls it
 
 Failures = Mapping[str | tuple[str, Direction], BaseException | Sequence[BaseException]]
 """Which attempts raise: for a step's action, or for one direction of a step, one error for every attempt, or a sequence
@@ -63,8 +66,8 @@ class Rehearsal(NamedTuple):
 
 
 def rehearse(
-    saga: Saga[Any],
-    value: Any,
+    saga: Saga[I],
+    value: I,
     *,
     participants: Iterable[Participant[Any]] = (),
     given: Iterable[tuple[str, Sequence[Event]]] = (),
@@ -86,7 +89,7 @@ def rehearse(
 
 
 def rehearse_each_failure(
-    saga: Saga[Any], value: Any, error: BaseException, **arrangement: Any
+    saga: Saga[I], value: I, error: BaseException, **arrangement: Any
 ) -> Iterator[tuple[str, Rehearsal]]:
     """Rehearse a saga once for each of its steps, with every attempt at that step failing."""
     for step in saga.definition.steps:
@@ -139,7 +142,7 @@ class _RehearsedTransition(Transition, kw_only=True):
 
     plan: _Plan
 
-    def invoke(self, step: Step, context: StepContext, value: Any) -> Sequence[Command]:
+    def invoke(self, step: AnyStep, context: StepContext, value: Any) -> Sequence[Command]:
         self.plan.raise_planned(context.step, context.direction, context.attempt)
         return super().invoke(step, context, value)
 

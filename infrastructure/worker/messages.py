@@ -12,7 +12,8 @@ from ...domain.recorded_event import Meta
 from ...domain.saga.decision import Attempt
 from ...domain.saga.outcome import AttemptOutcome
 from ...domain.saga.state import SagaState
-from ...domain.saga.step import Step, StepContext
+from ...domain.saga.step import AnyStep
+from ...domain.saga.step_context import StepContext
 from ..ledger.saga_start import SagaStart, Started
 from .held_sagas import HeldSaga
 
@@ -95,7 +96,7 @@ class Dispatch(Struct, frozen=True):
     """An attempt to make now: its start is durable."""
 
     saga: HeldSaga
-    step: Step
+    step: AnyStep
     attempt: Attempt
     context: StepContext
 

@@ -45,6 +45,7 @@ LAG_WAIT_SECONDS = 0.1
 LEASE_SECONDS_MIN = 0.01
 """A shorter lease ends before it can be used."""
 
+I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls it
 T = TypeVar("T")
 
 
@@ -148,8 +149,8 @@ class Worker:
 
     async def start(
         self,
-        saga: Saga[Any] | str,
-        value: Any,
+        saga: Saga[I] | str,
+        value: I,
         *,
         key: str | None = None,
         version: int | None = None,

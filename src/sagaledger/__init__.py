@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from .domain.saga.retry_policy import OnUnknown, Retry
     from .domain.saga.saga import Saga
     from .domain.saga.state import SagaState, Status
-    from .domain.saga.step import SKIPPED, ItemOutcome, Skipped, Step, StepContext
+    from .domain.saga.step import Step
+    from .domain.saga.step_context import SKIPPED, ItemOutcome, Skipped, StepContext
     from .domain.saga.step_kind import LocalResult
     from .infrastructure.choreography.in_process_bus import InProcessBus
     from .infrastructure.errors import (
@@ -97,11 +98,11 @@ _HOMES = {
         "OnUnknown",
         "Retry",
     ),
-    ".domain.saga.step": (
+    ".domain.saga.step": ("Step",),
+    ".domain.saga.step_context": (
         "SKIPPED",
         "ItemOutcome",
         "Skipped",
-        "Step",
         "StepContext",
     ),
     ".domain.saga.step_kind": ("LocalResult",),

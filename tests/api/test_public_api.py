@@ -1,15 +1,13 @@
-"""The public API is what `__all__` names, and it is typed."""
+"""The public API is what `__all__` names; `tests/typed` says how it is typed."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from typing import assert_type
 
 import pytest
 
 import sagaledger
-from sagaledger import App, Ledger, Retry, Saga, SagaState, Started, Status, Step, StepContext
 
 
 @pytest.mark.parametrize("name", sagaledger.__all__)
@@ -35,18 +33,3 @@ def test_importing_the_package_imports_nothing_else() -> None:
     )
 
     assert loaded.stdout == "False\n"
-
-
-def typed(ledger: Ledger, saga: Saga[dict[str, str]]) -> None:
-    """What a type checker says of the API; never called."""
-    assert_type(ledger.start(saga, {}), Started)
-    assert_type(ledger.state("trip-1"), SagaState)
-    assert_type(ledger.state("trip-1").status, Status)
-    assert_type(App(sagas=[saga]), App)
-    assert_type(Retry(attempts=3).delay_seconds("key", 1), float)
-
-    @saga.step()
-    def book(trip: dict[str, str], ctx: StepContext) -> str:
-        return trip["city"] + ctx.key
-
-    assert_type(book, Step)

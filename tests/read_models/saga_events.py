@@ -16,12 +16,14 @@ from sagaledger.domain.saga.events import (
     CancelRequested,
     CompensationFailed,
     CompensationStarted,
+    ConditionNotMet,
     DeadlineExceeded,
     Direction,
     Effect,
     Failure,
     InterventionRequired,
     InterventionResolved,
+    ItemsListed,
     SagaCompensated,
     SagaCompleted,
     SagaStarted,
@@ -44,7 +46,7 @@ SECRET_JSON = Raw(b'"what the user put in"')
 """Every field of the events below whose content comes from a user has one of these two."""
 
 _FAILURE = Failure(SECRET, SECRET)
-_STEPS = st.sampled_from(["reserve", "pay", "ship"])
+_STEPS = st.sampled_from(["reserve", "pay", "ship", "pay[0]", "pay[1]"])
 _DIRECTIONS = st.sampled_from(Direction)
 _EFFECTS = st.sampled_from(Effect)
 _LATER = st.sampled_from([None, OPENING + timedelta(minutes=1)])
@@ -66,6 +68,8 @@ STARTED = st.builds(
 BY_TYPE: dict[type[Event], st.SearchStrategy[Event]] = {
     StepStarted: _events(StepStarted, _STEPS, 1, "key", _WAITS),
     StepSucceeded: _events(StepSucceeded, _STEPS, 1, SECRET_JSON, st.booleans()),
+    ConditionNotMet: _events(ConditionNotMet, _STEPS),
+    ItemsListed: _events(ItemsListed, _STEPS, 0, 2, st.just((SECRET_JSON, SECRET_JSON)), st.booleans()),
     StepFailed: _events(StepFailed, _STEPS, 1, _FAILURE, _EFFECTS, True, _LATER),
     StepOutcomeUnknown: _events(StepOutcomeUnknown, _STEPS, 1, _DIRECTIONS, None, _LATER),
     CompensationStarted: _events(CompensationStarted, _STEPS, 1, "key"),

@@ -70,7 +70,7 @@ def test_a_view_of_version_4_stops_until_a_rebuild_replaces_its_table(tmp_path: 
     rebuilt = rebuild(log, codec, sagas)
 
     assert (stopped.status, stopped.version, stopped.generation) == ("stopped", 4, 1)
-    assert (rebuilt.status, rebuilt.version, rebuilt.generation, rebuilt.position) == ("live", 5, 2, head)
+    assert (rebuilt.status, rebuilt.version, rebuilt.generation, rebuilt.position) == ("live", 6, 2, head)
     assert queries.query("sagas", limit=100).rows == expected
     with log.views.reading() as connection:
         columns = [column["name"] for column in inspect(connection).get_columns("sagas")]

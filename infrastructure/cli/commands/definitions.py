@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ....domain.saga.definition import Definition
-from ....domain.saga.step import Step
+from ....domain.saga.step import AnyStep
 from ...ledger.definition_usage import VersionStatus, VersionUsage, count_sagas
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
@@ -80,7 +80,7 @@ def _cells(version: VersionUsage) -> tuple[Any, ...]:
     )
 
 
-def _marked(step: Step) -> str:
+def _marked(step: AnyStep) -> str:
     return f"{step.name}*" if step.pivot else step.name
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from msgspec import structs
 
+from ....domain.errors import InvalidInput
 from ....domain.event import Event
 from ....domain.saga.decision import Attempt
 from ....domain.saga.definition import Definition
@@ -13,7 +14,7 @@ from ....domain.saga.events import ConditionNotMet, StepStarted
 from ....domain.saga.for_each import items_of, listed
 from ....domain.saga.outcome import failure_of, outcome_event
 from ....domain.saga.state import SagaState
-from ....domain.saga.step import StepContext
+from ....domain.saga.step_context import StepContext
 from ....domain.saga.step_kind import ForEach
 from ....domain.user_code import is_interruption
 
@@ -29,7 +30,7 @@ def instead_of(
     step = definition.step(attempt.step)
     try:
         value = definition.read_input(state.input)
-        if not step.is_wanted(value, context):
+        if step.condition is not None and not _answer(step.condition(value, context), step.name):
             return [ConditionNotMet(now, step.name)]
         if isinstance(step.kind, ForEach):
             return list(listed(step, items_of(step, value, context), attempt, now))
@@ -40,3 +41,9 @@ def instead_of(
         start = StepStarted(now, step.name, attempt.attempt, attempt.key)
         return [start, outcome_event(definition, state, attempt, failed, now)]
     return []
+
+
+def _answer(answer: object, step: str) -> bool:
+    if not isinstance(answer, bool):
+        raise InvalidInput(f"the condition of step {step!r} returned {answer!r}: return True or False")
+    return answer

@@ -25,7 +25,8 @@ from ....domain.saga.events import FORWARD, InterventionRequired, SagaCompensate
 from ....domain.saga.evolve import evolve
 from ....domain.saga.outcome import AttemptOutcome, Success, failure_of, orphaned, outcome_event
 from ....domain.saga.state import SagaState
-from ....domain.saga.step import Step, StepContext
+from ....domain.saga.step import AnyStep
+from ....domain.saga.step_context import StepContext
 from ....domain.saga.step_kind import CALL, LOCAL, WAIT, LocalResult
 from ....domain.saga.step_state import RUNNING, WAITING
 from ....domain.user_code import is_interruption
@@ -110,7 +111,7 @@ class Transition(Struct, eq=False):
         saga.state = self.state
         del saga.outcomes[: self.dealt_with]
 
-    def invoke(self, step: Step, context: StepContext, value: Any) -> Sequence[Command]:
+    def invoke(self, step: AnyStep, context: StepContext, value: Any) -> Sequence[Command]:
         """Call the action or the compensation of a local step; returns its commands."""
         return tuple(cast("Iterable[Command] | None", step.invoke(context, value)) or ())
 

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from ....domain.saga.outcome import AttemptOutcome, Success, failure_of
-from ....domain.saga.step import Step, StepContext
+from ....domain.saga.step import AnyStep
+from ....domain.saga.step_context import StepContext
 from ...runtime.failpoints import failpoint
 from ..messages import AttemptEnded, Dispatch
 from .thread_runner import NoThreadFree, ThreadRunner
@@ -43,7 +44,7 @@ async def attempt(dispatch: Dispatch, threads: ThreadRunner) -> AttemptEnded:
     return AttemptEnded(saga, dispatch.attempt, outcome)
 
 
-async def _call(step: Step, context: StepContext, value: Any, threads: ThreadRunner) -> Any:
+async def _call(step: AnyStep, context: StepContext, value: Any, threads: ThreadRunner) -> Any:
     timeout_seconds = step.timeout_of(context.direction)
     if step.is_async(context.direction):
         if timeout_seconds is None:
