@@ -96,8 +96,8 @@ class Saga(Generic[I]):
         - `pivot`: once it has succeeded the saga no longer compensates, and only retries forward;
         - `compensable=False`: declares that there is nothing to undo;
         - `on_unknown`: what follows when a worker died in the middle of an attempt;
-        - `when`: a plain function of the input and the context, which is called when the step's turn comes. If it
-          returns False the saga goes on without the step. If it raises, the step has failed.
+        - `when`: a plain function of the input and the context, without effects, that is called when the step's turn
+          comes. If it returns False the saga goes on without the step. If it raises, the step has failed.
         """
         declaration = Declaration(
             self.name, Call(), name, names_of(after), retry, timeout, pivot, compensable, on_unknown, when
@@ -122,8 +122,8 @@ class Saga(Generic[I]):
         Each item has attempts, an idempotency key and a compensation of its own, under a name such as `book[3]`. The
         compensation takes the item, the item's result and the context. The step's result is the list of the results.
 
-        - `items`: a plain function of the input and the context, which is called once, when the step's turn comes, and
-          returns the items, at most 10,000;
+        - `items`: a plain function of the input and the context, without effects, that is called when the step's turn
+          comes and returns the items, at most 10,000;
         - `parallel`: how many items are under way at once;
         - `on_failure`: `"compensate"`: the saga compensates when an item has failed; `"collect"`: the other items go
           on, and `ctx.outcomes(step)` tells how each ended. The others are as for `step`, and hold for each item.

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from sagaledger.domain.errors import StepRejected
 from sagaledger.domain.event import Event
+from sagaledger.domain.saga.asking import instead_of
 from sagaledger.domain.saga.decide import advance, awaited_sagas, started
 from sagaledger.domain.saga.decision import Attempt
 from sagaledger.domain.saga.definition import Definition
@@ -19,10 +20,12 @@ from sagaledger.domain.saga.events import (
     Action,
     CancelRequested,
     CompensationStarted,
+    ConditionNotMet,
     Direction,
     Effect,
     Failure,
     InterventionResolved,
+    ItemsListed,
     SagaCompensated,
     SagaCompleted,
     SagaStarted,
@@ -38,6 +41,8 @@ from sagaledger.domain.saga.outcome import Failed, Success, failure_of, orphaned
 from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState, Status
+from sagaledger.domain.saga.step_context import StepContext
+from sagaledger.domain.saga.step_kind import ForEach
 from sagaledger.domain.saga.step_state import Progress
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
@@ -63,14 +68,17 @@ def definitions(draw: st.DrawFn) -> Definition:
         else:
             after = draw(st.lists(st.sampled_from(earlier), unique=True)) if earlier else []
         final = pivot is not None and index >= pivot
-        kinds = ["action", "action", "action", "sleep", "signal", "saga"] if index != pivot else ["action", "saga"]
+        when = draw(st.sampled_from([None, None, *CONDITIONS])) if index != pivot else None
+        kinds = (
+            ["action", "action", "action", "sleep", "signal", "saga", "list"] if index != pivot else ["action", "saga"]
+        )
         kind = draw(st.sampled_from(kinds))
         if kind == "sleep":
-            saga.sleep(f"s{index}", seconds=draw(st.sampled_from([1.0, 100.0])), after=after)
+            saga.sleep(f"s{index}", seconds=draw(st.sampled_from([1.0, 100.0])), after=after, when=when)
             continue
         if kind == "signal":
             signal = draw(st.none() | st.just("word"))
-            saga.wait_for(f"s{index}", signal=signal, timeout=draw(st.none() | st.just(5.0)), after=after)
+            saga.wait_for(f"s{index}", signal=signal, timeout=draw(st.none() | st.just(5.0)), after=after, when=when)
             continue
         compensable = final or draw(st.integers(0, 3)) > 0
         if kind == "saga":
@@ -79,10 +87,26 @@ def definitions(draw: st.DrawFn) -> Definition:
             if compensable and not final:
                 step.compensation(lambda *_: None)
             continue
+        retry = Retry(attempts=draw(st.integers(1, 3)), backoff_seconds=1.0)
+        if kind == "list":
+            items = draw(st.sampled_from([_no_list, *(list(range(count)) for count in range(5))]))
+            each = saga.for_each(
+                items=items if callable(items) else lambda *_, items=items: items,
+                name=f"s{index}",
+                parallel=draw(st.integers(1, 3)),
+                on_failure=draw(st.sampled_from(["compensate", "collect"])),
+                after=after,
+                retry=retry,
+                compensable=compensable,
+            )(lambda *_: None)
+            if compensable and not final:
+                each.compensation(lambda *_: None, retry=retry)
+            continue
         step = saga.step(
             name=f"s{index}",
+            when=when,
             after=after,
-            retry=Retry(attempts=draw(st.integers(1, 3)), backoff_seconds=1.0),
+            retry=retry,
             pivot=index == pivot,
             compensable=compensable,
             on_unknown=draw(st.sampled_from(["retry", "compensate"])),
@@ -121,6 +145,8 @@ class Play:
         for move in range(MOVES_MAX):
             ahead = advance(self.definition, self.state, self.now)
             self.record(*ahead.events)
+            if any(self._is_recorded_instead(attempt) for attempt in ahead.decision.ask):
+                continue
             for attempt in ahead.decision.attempts:
                 self.record(started(self.definition, self.state, attempt, self.now))
                 if self.state.progress_of(attempt.step, attempt.direction).progress is Progress.RUNNING:
@@ -140,6 +166,14 @@ class Play:
             else:
                 self.now = max(self.now, ahead.decision.wake_at)
         raise AssertionError(f"it does not end: {self.events[-10:]}")
+
+    def _is_recorded_instead(self, attempt: Attempt) -> bool:
+        context = StepContext(
+            "any-1", attempt.step, attempt.direction, attempt.attempt, attempt.key, lambda *_: None, self.state.steps
+        )
+        found = instead_of(self.definition, self.state, attempt, context, self.now)
+        self.record(*found)
+        return bool(found)
 
     def _something_happens(self, *, troubled: bool) -> None:
         kinds = (
@@ -197,6 +231,25 @@ class Play:
         self.record(InterventionResolved(self.now, waiting.step, waiting.direction, action, "op", "why", raw, pivot))
 
 
+def _unmet(*_: Any) -> bool:
+    return False
+
+
+def _met(*_: Any) -> bool:
+    return True
+
+
+def _no_answer(*_: Any) -> bool:
+    raise LookupError("no such key")
+
+
+def _no_list(*_: Any) -> list[int]:
+    raise LookupError("no such key")
+
+
+CONDITIONS = (_unmet, _met, _no_answer)
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_the_rules_of_a_saga_hold(data: st.DataObject) -> None:
@@ -211,6 +264,8 @@ def test_the_rules_of_a_saga_hold(data: st.DataObject) -> None:
     _nothing_runs_again_after_its_success(play)
     _compensations_run_in_reverse(play)
     _keys_never_change(play)
+    _conditions_are_followed(play)
+    _items_keep_to_their_bounds(play)
     _the_end_is_true(play, final)
 
 
@@ -234,7 +289,9 @@ def _prefixes(play: Play) -> list[tuple[SagaState, Event]]:
 def _steps_follow_their_dependencies(play: Play) -> None:
     for state, event in _prefixes(play):
         if isinstance(event, StepStarted):
-            assert all(state.step(name).forward.finished for name in play.definition.after[event.step])
+            step, is_item = _step_of(event.step)
+            assert all(state.step(name).forward.finished for name in play.definition.after[step])
+            assert not is_item or state.step(step).forward.progress is Progress.WAITING
             in_doubt = event.step == play.definition.pivot and state.step(event.step).forward.possibly_executed
             assert in_doubt or not state.compensating
 
@@ -250,7 +307,23 @@ def _nothing_runs_again_after_its_success(play: Play) -> None:
             assert state.progress_of(event.step, direction).progress in (Progress.RUNNING, Progress.WAITING)
 
 
-def _owes(play: Play, state: SagaState, name: str) -> bool:
+def _step_of(name: str) -> tuple[str, bool]:
+    """The step of a name, and whether it is the name of one of its items."""
+    step, bracket, _ = name.partition("[")
+    return step, bool(bracket)
+
+
+def _names(state: SagaState, step: str) -> list[str]:
+    """The names of a step and of its items."""
+    return [step, *(f"{step}[{index}]" for index in range(state.items[step].total if step in state.items else 0))]
+
+
+def _owes(play: Play, state: SagaState, step: str) -> bool:
+    names = _names(state, step)
+    return any(_owes_itself(play, state, name) for name in (names[1:] if step in state.items else names))
+
+
+def _owes_itself(play: Play, state: SagaState, name: str) -> bool:
     step = state.step(name)
     happened = step.forward.progress is Progress.DONE or step.forward.possibly_executed
     return play.definition.step(name).undo is not None and happened and not step.compensation.finished
@@ -262,7 +335,46 @@ def _compensations_run_in_reverse(play: Play) -> None:
             assert state.compensating
             assert not state.past_pivot
             assert play.definition.pivot is None or not state.step(play.definition.pivot).forward.possibly_executed
-            assert not any(_owes(play, state, later) for later in play.definition.dependents[event.step])
+            step, is_item = _step_of(event.step)
+            assert not any(_owes(play, state, later) for later in play.definition.dependents[step])
+            if is_item:
+                later_items = _names(state, step)[int(event.step[len(step) + 1 : -1]) + 2 :]
+                behind = [name for name in later_items if _owes_itself(play, state, name)]
+                assert all(state.step(name).compensation.attempt for name in behind)
+
+
+def _conditions_are_followed(play: Play) -> None:
+    """A step whose condition is false is skipped and never made, and a condition that fails is a step that fails."""
+    started_steps = {event.step for event in play.events if isinstance(event, StepStarted)}
+    for state, event in _prefixes(play):
+        if isinstance(event, ConditionNotMet):
+            assert play.definition.step(event.step).condition is _unmet
+            assert not state.compensating
+            assert event.step not in started_steps
+        elif isinstance(event, StepSucceeded):
+            assert play.definition.step(event.step).condition in (None, _met)
+
+
+def _items_keep_to_their_bounds(play: Play) -> None:
+    """Items start in their order, no more at once than may, each is made or undone until it has ended."""
+    for state, event in _prefixes(play):
+        if not isinstance(event, StepStarted | CompensationStarted) or not _step_of(event.step)[1]:
+            continue
+        step, _ = _step_of(event.step)
+        kind, items = play.definition.step(step).kind, state.items[step]
+        assert isinstance(kind, ForEach)
+        direction = Direction.FORWARD if isinstance(event, StepStarted) else Direction.COMPENSATION
+        others = [name for name in _names(state, step)[1:] if name != event.step]
+        open_others = [
+            name
+            for name in others
+            if (progress := state.progress_of(name, direction)).attempt
+            and not progress.finished
+            and not (kind.collect and direction is Direction.FORWARD and progress.progress is Progress.FAILED)
+        ]
+        assert len(open_others) < kind.parallel
+        if direction is Direction.FORWARD and event.attempt == 1:
+            assert event.step == f"{step}[{items.started}]"
 
 
 def _keys_never_change(play: Play) -> None:
@@ -280,6 +392,12 @@ def _the_end_is_true(play: Play, final: SagaState) -> None:
         case Status.COMPLETED:
             assert isinstance(last, SagaCompleted)
             assert all(final.step(name).forward.finished for name in steps)
+            for step, items in final.items.items():
+                ends = {final.step(name).forward.progress for name in _names(final, step)[1:]}
+                failed = {Progress.FAILED} if items.collect else set()
+                assert final.step(step).forward.progress is Progress.SKIPPED or ends <= {
+                    Progress.DONE, Progress.SKIPPED, *failed
+                }  # fmt: skip
         case Status.COMPENSATED:
             assert isinstance(last, SagaCompensated)
             assert not final.past_pivot
@@ -315,6 +433,8 @@ def _erase(event: Event) -> Event:
         changes["result"] = Raw(b'"erased"')
     if isinstance(event, StepFailed):
         changes["error"] = replace(event.error, message="erased")
+    if isinstance(event, ItemsListed):
+        changes["items"] = tuple(Raw(b'"erased"') for _ in event.items)
     if isinstance(event, SignalReceived):
         changes["payload"] = Raw(b'"erased"')
     if isinstance(event, SagaStarted):

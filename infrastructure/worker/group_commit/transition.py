@@ -17,6 +17,7 @@ from msgspec import Raw, Struct
 
 from ....domain.event import Event
 from ....domain.participant import Command
+from ....domain.saga.asking import instead_of
 from ....domain.saga.decide import advance, awaited_sagas, started
 from ....domain.saga.decision import Attempt
 from ....domain.saga.definition import Definition
@@ -35,7 +36,6 @@ from ...event_store.codec import UnreadableEvent
 from ...event_store.work_queue import QueueEntry
 from ...ledger.append_builder import AppendBuilder, NotDecidableYet
 from ..held_sagas import HeldSaga
-from .asking import instead_of
 from .parking import parking_events
 
 HOLD_SECONDS = 5.0
@@ -174,14 +174,15 @@ class Transition(Struct, eq=False):
         if self.draining:
             return
         call, local, wait = decision.call, decision.local, decision.wait
-        has_asked = False
         if decision.ask:
-            needed = [attempt for attempt in decision.ask if self._is_needed(attempt)]
-            has_asked = len(needed) < len(decision.ask)
-            modes = {attempt: self.definition.step(attempt.step).mode_of(FORWARD) for attempt in needed}
-            call += tuple(attempt for attempt in needed if modes[attempt] is CALL)
-            local += tuple(attempt for attempt in needed if modes[attempt] is LOCAL)
-            wait += tuple(attempt for attempt in needed if modes[attempt] is WAIT)
+            for attempt in decision.ask:
+                if not self._is_needed(attempt):
+                    self._advance(may_perform=may_perform)
+                    return
+            modes = {attempt: self.definition.step(attempt.step).mode_of(FORWARD) for attempt in decision.ask}
+            call += tuple(attempt for attempt in decision.ask if modes[attempt] is CALL)
+            local += tuple(attempt for attempt in decision.ask if modes[attempt] is LOCAL)
+            wait += tuple(attempt for attempt in decision.ask if modes[attempt] is WAIT)
         for attempt in call:
             self._record(started(self.definition, self.state, attempt, self.now))
             self.dispatch.append(attempt)
@@ -189,7 +190,7 @@ class Transition(Struct, eq=False):
             self._record(started(self.definition, self.state, attempt, self.now))
         if local and may_perform:
             self._perform(local[0])
-        elif not (wait or has_asked):
+        elif not wait:
             self.more = bool(local)
             return
         self._advance(may_perform=may_perform and not local)

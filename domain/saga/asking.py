@@ -6,17 +6,17 @@ from datetime import datetime
 
 from msgspec import structs
 
-from ....domain.errors import InvalidInput
-from ....domain.event import Event
-from ....domain.saga.decision import Attempt
-from ....domain.saga.definition import Definition
-from ....domain.saga.events import ConditionNotMet, StepStarted
-from ....domain.saga.for_each import items_of, listed
-from ....domain.saga.outcome import failure_of, outcome_event
-from ....domain.saga.state import SagaState
-from ....domain.saga.step_context import StepContext
-from ....domain.saga.step_kind import ForEach
-from ....domain.user_code import is_interruption
+from ..errors import InvalidInput
+from ..event import Event
+from ..user_code import is_interruption
+from .decision import Attempt
+from .definition import Definition
+from .events import ConditionNotMet, StepStarted
+from .for_each import items_of, listed
+from .outcome import failure_of, outcome_event
+from .state import SagaState
+from .step_context import StepContext
+from .step_kind import ForEach
 
 
 def instead_of(
