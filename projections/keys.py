@@ -69,11 +69,26 @@ class KeyRules:
         return RowsWhere(first.convert(rows.first), rows.column, rule.convert(rows.value))
 
 
-def keys_by_first_value(keys: Iterable[Key], wanted: Iterable[RowsWhere]) -> Mapping[Any, list[Key]]:
-    """Returns those of the keys that each `RowsWhere` may mean, by their first value."""
-    index: dict[Any, list[Key]] = {rows.first: [] for rows in wanted}
-    if index:
-        for key in dict.fromkeys(keys):
-            if key[0] in index:
-                index[key[0]].append(key)
-    return index
+class MatchingRows:
+    """The rows that each `RowsWhere` of a batch means, kept up while the batch is folded."""
+
+    def __init__(self, wanted: Iterable[RowsWhere], rows: Mapping[Key, Mapping[str, Any]]) -> None:
+        self._matching: dict[RowsWhere, dict[Key, None]] = {rows_where: {} for rows_where in wanted}
+        self._by_first: dict[Any, list[RowsWhere]] = {}
+        for rows_where in self._matching:
+            self._by_first.setdefault(rows_where.first, []).append(rows_where)
+        if self._by_first:
+            for key, row in rows.items():
+                self.put(key, row)
+
+    def put(self, key: Key, row: Mapping[str, Any] | None) -> None:
+        """Take note of a row as it is now; None: it is deleted."""
+        for rows_where in self._by_first.get(key[0], ()):
+            if row is not None and row.get(rows_where.column) == rows_where.value:
+                self._matching[rows_where][key] = None
+            else:
+                self._matching[rows_where].pop(key, None)
+
+    def keys(self, rows_where: RowsWhere) -> list[Key]:
+        """Returns the keys of the rows that are meant now."""
+        return list(self._matching[rows_where])

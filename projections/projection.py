@@ -16,7 +16,6 @@ it becomes a `PoisonEvent`, and that view stops in front of the event.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -28,7 +27,7 @@ from ..domain.own_copy import own_copy
 from ..domain.recorded_event import RecordedEvent
 from ..domain.user_code import is_interruption
 from .column_values import holds_immutable_values, refuse_bytes
-from .keys import Key, KeyOf, KeyRules, RowsWhere, keys_by_first_value
+from .keys import Key, KeyOf, KeyRules, MatchingRows, RowsWhere
 from .poison_event import PoisonEvent, describe
 from .private_events import private
 
@@ -164,19 +163,16 @@ class Projection:
         """
         folded: dict[Key, Row | None] = dict(rows)
         after = self._after
-        index = keys_by_first_value(
-            chain(rows, (key for _, key, _ in touches if isinstance(key, tuple))),
-            (key for _, key, _ in touches if isinstance(key, RowsWhere)),
-        )
+        matching = MatchingRows((key for _, key, _ in touches if isinstance(key, RowsWhere)), rows)
         for handler, key, recorded in touches:
             try:
                 if isinstance(key, tuple):
                     folded[key] = after(handler, key, folded.get(key), recorded)
+                    matching.put(key, folded[key])
                     continue
-                for found in index[key.first]:
-                    row = folded.get(found)
-                    if row is not None and row[key.column] == key.value:
-                        folded[found] = after(handler, found, row, recorded)
+                for found in matching.keys(key):
+                    folded[found] = after(handler, found, folded[found], recorded)
+                    matching.put(found, folded[found])
             except BaseException as error:
                 raise self._poison(recorded, error) from error
         changed = [(key, row) for key, row in folded.items() if row is not None and row is not rows.get(key)]

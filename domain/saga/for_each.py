@@ -108,13 +108,10 @@ def plan_undoing(step: AnyStep, items: Items, plan: AttemptPlan) -> None:
     """Plan the compensations of the items that happened, the last ones first, as many at once as run at once."""
     begun = [index for index, state in items.open.items() if state.compensation.progress is not PENDING]
     owing = [index for index, state in items.open.items() if index not in begun and state.owes_compensation]
-    room = max(0, _kind_of(step).parallel - sum(not items.open[index].compensation.finished for index in begun))
-    following = sorted(owing, reverse=True) if room else []
-    following += islice(items.settled_owing(), room)
-    for index in [*begun, *sorted(following, reverse=True)[:room]]:
-        progress = items.state(index).compensation
-        if not progress.finished:
-            plan.add(step, COMPENSATION, progress, item_name(step.name, index))
+    room = max(0, _kind_of(step).parallel - len(begun))
+    following = sorted([*owing, *islice(items.settled_owing(), room)], reverse=True)
+    for index in [*begun, *following[:room]]:
+        plan.add(step, COMPENSATION, items.state(index).compensation, item_name(step.name, index))
 
 
 def running_items(step: str, items: Items) -> Iterator[str]:

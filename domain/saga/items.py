@@ -87,4 +87,6 @@ class Items(Struct, frozen=True, gc=False):
         return forward.finished or (self.collect and forward.progress is FAILED)
 
     def _is_settled(self, state: StepState) -> bool:
-        return self._has_ended(state) and (state.compensation.progress is PENDING or state.compensation.finished)
+        if state.compensation.progress is PENDING:
+            return self._has_ended(state)
+        return state.compensation.finished

@@ -13,7 +13,7 @@ import msgspec
 from ...domain.saga.events import Direction
 from ...domain.saga.items import Items
 from ...domain.saga.state import Intervention, SagaState
-from ...domain.saga.step_state import Progress, StepProgress, StepState
+from ...domain.saga.step_state import PENDING, Progress, StepProgress, StepState
 
 
 class StoredItems(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -22,7 +22,6 @@ class StoredItems(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     total: int
     collect: bool = False
     started: int = 0
-    ended: int = 0
     undoing: bool = False
     open: dict[int, tuple[Progress, Progress]] = {}
 
@@ -77,8 +76,8 @@ def decode_state(text: str, saga_id: str, begins_at: datetime | None) -> SagaSta
 
 
 def _stored_items(items: Items) -> StoredItems:
-    open_items = {index: _pair(state) for index, state in items.open.items()}
-    return StoredItems(items.total, items.collect, items.started, items.ended, items.undoing, open_items)
+    open_items = {index: _open_pair(state) for index, state in items.open.items()}
+    return StoredItems(items.total, items.collect, items.started, items.undoing, open_items)
 
 
 def _items(stored: StoredItems) -> Items:
@@ -86,10 +85,15 @@ def _items(stored: StoredItems) -> Items:
         stored.total,
         stored.collect,
         started=stored.started,
-        ended=stored.ended,
         undoing=stored.undoing,
         open={index: _step(*pair) for index, pair in stored.open.items()},
     )
+
+
+def _open_pair(state: StepState) -> tuple[Progress, Progress]:
+    """Returns the progress of an item; while it is compensated, how its action ended is not kept."""
+    forward, compensation = _pair(state)
+    return forward if compensation is PENDING else PENDING, compensation
 
 
 def _pair(step: StepState) -> tuple[Progress, Progress]:
