@@ -60,6 +60,22 @@ def app_with(harbour: Harbour) -> App:
             raise RuntimeError("the office is closed")
         harbour.enter(f"no cabin {fate}", ctx.key)
 
+    @voyage.for_each(items=lambda _, __: ["tea", "silk"], parallel=1, retry=AT_ONCE)
+    async def load(crate: str, ctx: StepContext) -> str:
+        return harbour.enter(f"{crate} {ctx.input}", ctx.key)
+
+    @load.compensation(retry=AT_ONCE)
+    async def unload(crate: str, _: str | None, ctx: StepContext) -> None:
+        harbour.enter(f"no {crate} {ctx.input}", ctx.key)
+
+    @voyage.step(retry=AT_ONCE, when=lambda fate, _: fate != "smooth")
+    async def pilot(fate: str, ctx: StepContext) -> str:
+        return harbour.enter(f"pilot {fate}", ctx.key)
+
+    @pilot.compensation(retry=AT_ONCE)
+    async def no_pilot(fate: str, _: str | None, ctx: StepContext) -> None:
+        harbour.enter(f"no pilot {fate}", ctx.key)
+
     voyage.sleep("night", seconds=0.2)
     voyage.wait_for("weather", timeout=600.0)
 
