@@ -66,6 +66,18 @@ def test_history_in_json_has_everything_that_the_log_has(shop: Shell) -> None:
     assert all(event["recorded_at"].endswith("Z") for event in events)
 
 
+def test_history_comes_in_pages_if_asked(shop: Shell) -> None:
+    """Each page says how many events follow, and after which position; together they are all."""
+    whole = [event["position"] for event in shop.json("history", DECLINED)["events"]]
+    first = shop("history", DECLINED, "--limit", "3").stderr
+    positions = [event["position"] for event in shop.json("history", DECLINED, "--limit", "3")["events"]]
+
+    rest = shop.json("history", DECLINED, "--after", str(positions[-1]))["events"]
+
+    assert f"there are {len(whole) - 3} more: add --after {positions[-1]}" in first
+    assert [*positions, *(event["position"] for event in rest)] == whole
+
+
 def test_history_without_participants_is_the_sagas_own(shop: Shell) -> None:
     """What its participants recorded is left out when it is not wanted."""
     events = shop.json("history", DECLINED, "--no-participants")["events"]

@@ -23,6 +23,8 @@ def history(
     /,
     *,
     participants: Annotated[bool, Parameter(help="Also the events of its participants.")] = True,
+    after: Annotated[int, Parameter(help="Only the events after this position.")] = 0,
+    limit: Annotated[int | None, Parameter(help="The most events of one page; without it, all.")] = None,
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Everything that was recorded of a saga, in order: each attempt, its outcome, and who did it.
@@ -36,9 +38,13 @@ def history(
         found = read_history(ledger.context, saga_id, participants=participants)
         row = saga_row(ledger.context, saga_id) if found.state is None else None
     status = row and row["status"] if found.state is None else found.state.status
-    document = {"saga_id": saga_id, "status": status, "events": [event_document(entry) for entry in found.entries]}
-    answer(options, document, lambda: [timeline(saga_id, found.entries)])
+    following = [entry for entry in found.entries if entry.position > after]
+    page = following if limit is None else following[:limit]
+    document = {"saga_id": saga_id, "status": status, "events": [event_document(entry) for entry in page]}
+    answer(options, document, lambda: [timeline(saga_id, page)])
     if not options.json:
+        if len(page) < len(following):
+            say(f"there are {len(following) - len(page):,} more: add --after {page[-1].position if page else after}")
         in_full = options.again("history", saga_id, "--json")
         standing = f"{status or 'of no known status'}"
         say(f"{saga_id}: {counted(len(found.entries), 'event')}, {standing}; in full: {in_full}")
