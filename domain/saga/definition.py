@@ -128,7 +128,7 @@ class Definition:
 
     def read_argument(self, state: SagaState, step: str) -> Any:
         """Returns what a step takes first: the saga's input, or the item of that name. Raises `InvalidInput`."""
-        item = state.item(step)
+        item = state.item(step) if state.items else None
         if item is None:
             return self.read_input(state.input)
         try:

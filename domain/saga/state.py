@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
+from itertools import chain
 
 from msgspec import Raw, Struct
 
@@ -121,12 +122,7 @@ class SagaState(Struct, frozen=True, gc=False):
     def in_flight(self) -> tuple[tuple[str, Direction], ...]:
         """The steps, each with its direction, whose latest attempt has no outcome yet."""
         attempts: list[tuple[str, Direction]] = []
-        for name, step in self.steps.items():
-            if step.forward.progress is RUNNING:
-                attempts.append((name, FORWARD))
-            if step.compensation.progress is RUNNING:
-                attempts.append((name, COMPENSATION))
-        for name, step in self.open_items:
+        for name, step in chain(self.steps.items(), self.open_items) if self.items else self.steps.items():
             if step.forward.progress is RUNNING:
                 attempts.append((name, FORWARD))
             if step.compensation.progress is RUNNING:
