@@ -5,6 +5,12 @@ An error has the details of its situation as attributes; its message names the t
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any, Final
+
+RETRY_AFTER_SECONDS_MAX: Final = 365 * 86_400.0
+"""The longest wait between two attempts: a year."""
+
 
 class SagaledgerError(Exception):
     """The root of every error that sagaledger raises on purpose."""
@@ -17,8 +23,50 @@ class DefinitionError(SagaledgerError):
 class StepRejected(SagaledgerError):
     """A business rule refuses the step: it did nothing, and another attempt would not help.
 
-    A step raises this to refuse. It is the only exception that proves that the action had no effect, so the step itself
-    is not compensated; the steps before it are.
+    A step raises this to refuse. It proves that the attempt had no effect, so it is no reason to compensate the step
+    itself; the steps before it are compensated.
+    """
+
+
+class Fail(SagaledgerError):
+    """The step failed for good, and may have happened all the same: it is not tried again, and is compensated.
+
+    A step raises this. `StepRejected` says instead that nothing happened.
+    """
+
+
+class RetryAfter(SagaledgerError):
+    """The step is to be tried again after this time, as a service says with its header `Retry-After`.
+
+    A step raises this. The time replaces the wait of the retry policy, whose number of attempts holds all the same. A
+    negative time counts as 0, and one of more than a year as a year. The attempt may have happened, unless the step
+    says `nothing_happened=True`: then the attempt is no reason to compensate the step.
+    """
+
+    def __init__(self, after: float | timedelta, message: str = "", *, nothing_happened: bool = False) -> None:
+        seconds: Any = after.total_seconds() if isinstance(after, timedelta) else after
+        if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or seconds != seconds:  # NaN
+            raise InvalidInput(f"RetryAfter({after!r}): use a number of seconds, or a timedelta")
+        self.seconds = float(min(max(seconds, 0), RETRY_AFTER_SECONDS_MAX))
+        self.nothing_happened = bool(nothing_happened)
+        super().__init__(message or f"again after {self.seconds:g} s")
+
+
+class AttemptTimedOut(SagaledgerError, TimeoutError):
+    """An attempt had no outcome within the timeout that its step declares: it may have happened.
+
+    Workers record this. A `TimeoutError` that the step itself raises is recorded as what it is.
+    """
+
+
+class HeartbeatTimedOut(AttemptTimedOut):
+    """An attempt sent no heartbeat for as long as its step declares with `heartbeat_timeout`: it may have happened."""
+
+
+class AttemptCancelled(SagaledgerError):
+    """The attempt is no longer wanted: its saga compensates, or its outcome was recorded without it.
+
+    `StepContext.heartbeat` raises this in the step.
     """
 
 

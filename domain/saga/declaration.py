@@ -15,7 +15,8 @@ from ..participant import Command
 from .declaring import Condition, check_condition, on_unknown_of
 from .duration import check_seconds
 from .functions import must_be_plain, must_return, must_take, name_of
-from .retry_policy import OnUnknown, Retry, check_retry
+from .heartbeat import check_heartbeat_timeout
+from .retry_policy import OnUnknown, Retry, RetryOption, RetryPolicies, policies_of
 from .step import AnyStep, ConditionalStep, DeclaredStep, ForEachStep, Step
 from .step_context import StepContext
 from .step_kind import ForEach, LocalResult, StepKind
@@ -99,7 +100,7 @@ class LocalStepOptions(TypedDict, total=False):
 
     name: str | None
     after: Iterable[AnyStep | str] | None
-    retry: Retry | None
+    retry: RetryOption | None
     pivot: bool
     compensable: bool
 
@@ -109,6 +110,7 @@ class StepOptions(LocalStepOptions, total=False):
 
     timeout: float | None
     on_unknown: OnUnknown | str
+    heartbeat_timeout: float | None
 
 
 class Declaration(Struct, frozen=True):
@@ -120,16 +122,18 @@ class Declaration(Struct, frozen=True):
     name: str | None
     """None: the step is named as its action."""
     after: tuple[str, ...] | None
-    retry: Retry | None = None
+    retry: RetryOption | None = None
     timeout: float | None = None
     pivot: bool = False
     compensable: bool = True
     on_unknown: OnUnknown | str = OnUnknown.RETRY
     when: Condition[Any] | None = None
+    heartbeat_timeout: float | None = None
 
     def __post_init__(self) -> None:
-        check_retry(self.retry, f"saga {self.saga!r}: the retry policy of a step")
+        self._policies()
         check_seconds(self.timeout, f"saga {self.saga!r}: the timeout of a step")
+        check_heartbeat_timeout(self.heartbeat_timeout, self.timeout, f"saga {self.saga!r}: a step")
 
     def step(self, action: Callable[..., Any], declared: Sequence[AnyStep]) -> DeclaredStep[Any, Any, Any]:
         """Returns the step with this action. Raises `DefinitionError` if it cannot stand beside those declared."""
@@ -152,13 +156,17 @@ class Declaration(Struct, frozen=True):
             action,
             kind=self.kind,
             after=self.after,
-            retry=self.retry or Retry(),
+            retry=self._policies(),
             timeout=self.timeout,
             pivot=self.pivot,
             compensable=self.compensable,
             on_unknown=on_unknown_of(self.on_unknown, f"saga {self.saga!r}: {where}"),
             condition=self.when,
+            heartbeat_timeout=self.heartbeat_timeout,
         )
+
+    def _policies(self) -> RetryPolicies:
+        return policies_of(self.retry, Retry(), f"saga {self.saga!r}: the retry policy of a step")
 
     @property
     def _step_type(self) -> type[DeclaredStep[Any, Any, Any]]:

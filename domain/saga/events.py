@@ -72,11 +72,6 @@ class Parent(Struct, frozen=True, gc=False):
     definition_version: int
 
 
-def is_sub_saga(parent: Parent | None, of: str) -> bool:
-    """Whether the saga that recorded this parent was started by that saga."""
-    return parent is not None and parent.saga_id == of
-
-
 class Failure(Struct, frozen=True, gc=False):
     """Why an attempt failed: the exception's type name, and its text."""
 
@@ -131,6 +126,16 @@ class ItemsListed(Event, frozen=True):
     items: tuple[Raw, ...]
     collect: bool = False
     """Whether the step succeeds when some of its items have failed."""
+
+
+@event("StepProgressed")
+class StepProgressed(Event, frozen=True):
+    """A running attempt told how far it has come; the next attempt finds it, if this one does not succeed."""
+
+    step: str
+    attempt: int
+    direction: Direction
+    progress: Raw
 
 
 @event("StepSucceeded")
@@ -275,6 +280,7 @@ SAGA_EVENTS: tuple[type[Event], ...] = (
     StepStarted,
     ConditionNotMet,
     ItemsListed,
+    StepProgressed,
     StepSucceeded,
     StepFailed,
     StepOutcomeUnknown,

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from msgspec import Raw, Struct
 
-from ..errors import DefinitionError, InvalidInput, NotSerialisable, PayloadTooLarge, StepRejected
+from ..errors import RetryAfter, StepRejected
 from ..event import Event
 from .decision import Attempt
 from .definition import Definition
@@ -27,13 +27,11 @@ from .events import (
     StepOutcomeUnknown,
     StepSucceeded,
 )
-from .retry_policy import OnUnknown
+from .retry_policy import DELAY_SECONDS_MAX, FINAL, OnUnknown, Retry, RetryPolicies
 from .state import SagaState
 
 UNKNOWN_OUTCOMES_MAX = 5
 """After this many attempts whose worker died, a step is given up: it may be what kills the workers."""
-FINAL = (StepRejected, DefinitionError, InvalidInput, NotSerialisable, PayloadTooLarge)
-"""Errors after which another attempt would not help."""
 
 
 class Success(Struct, frozen=True, gc=False):
@@ -48,6 +46,10 @@ class Failed(Struct, frozen=True, gc=False):
     error: Failure
     effect: Effect
     retryable: bool
+    retry: Retry | None = None
+    """The policy for this error; None: the one for any error."""
+    delay_seconds: float | None = None
+    """How long to wait for the next attempt, if the step says so."""
 
 
 class Parked(Struct, frozen=True, gc=False):
@@ -59,18 +61,44 @@ class Parked(Struct, frozen=True, gc=False):
 AttemptOutcome = Success | Failed | Parked
 
 
-def failure_of(error: BaseException, *, local: bool = False) -> Failed:
+def failure_of(error: BaseException, *, local: bool = False, policies: RetryPolicies | None = None) -> Failed:
     """Returns what an exception proves: a refusal had no effect and is final; a local step that raised rolled back.
 
-    A group of exceptions proves what each of them does: one that holds nothing but refusals is a refusal. Never raises,
+    A group of exceptions had no effect if each of them proves that, and is final if one of them is; of the policies for
+    them the one with the fewest attempts applies, and of the times that they ask for the longest. Never raises,
     whatever the exception's own code does.
     """
     parts = parts_of(error)
     rejected = all(issubclass(type(part), StepRejected) for part in parts)
-    final = all(issubclass(type(part), FINAL) for part in parts)
-    effect = Effect.NONE if rejected or local else Effect.UNKNOWN
+    final = any(issubclass(type(part), FINAL) for part in parts)
+    effect = Effect.NONE if local or all(map(_proves_no_effect, parts)) else Effect.UNKNOWN
     kind = StepRejected.__name__ if rejected else type_name(error)
-    return Failed(Failure(kind, error_text(error, parts)), effect, retryable=not final)
+    failure = Failure(kind, error_text(error, parts))
+    if final:
+        return Failed(failure, effect, retryable=False)
+    retry = None if policies is None else min(map(policies.of, parts), key=lambda policy: policy.attempts)
+    delays = [seconds for part in parts if (seconds := _seconds_asked_by(part)) is not None]
+    return Failed(failure, effect, retryable=True, retry=retry, delay_seconds=max(delays, default=None))
+
+
+def _proves_no_effect(error: BaseException) -> bool:
+    if issubclass(type(error), RetryAfter):
+        return _attribute(error, "nothing_happened") is True
+    return issubclass(type(error), StepRejected)
+
+
+def _seconds_asked_by(error: BaseException) -> float | None:
+    """Returns how long an error says to wait; None if it does not, or says it with what is no such time."""
+    seconds = _attribute(error, "seconds") if issubclass(type(error), RetryAfter) else None
+    return seconds if type(seconds) is float and 0 <= seconds <= DELAY_SECONDS_MAX else None
+
+
+def _attribute(error: BaseException, name: str) -> object:
+    """Returns what a subclass of `RetryAfter` may compute, or may lack; None if that raises."""
+    try:
+        return getattr(error, name)
+    except BaseException:  # noqa: BLE001 -- the attempt has an outcome whatever the exception's own code does
+        return None
 
 
 def outcome_event(
@@ -108,12 +136,13 @@ def orphaned(definition: Definition, state: SagaState, worker: str | None, now: 
 def _retry_at(
     definition: Definition, state: SagaState, attempt: Attempt, outcome: Failed, now: datetime
 ) -> datetime | None:
-    policy = definition.step(attempt.step).retry_of(attempt.direction)
+    policy = outcome.retry or definition.step(attempt.step).policies_of(attempt.direction).default
     spent = state.progress_of(attempt.step, attempt.direction).failures + 1 >= policy.attempts
     given_up = attempt.direction is FORWARD and state.compensating and attempt.step != definition.pivot
     if not outcome.retryable or spent or given_up:
         return None
-    return instant_after(now, policy.delay_seconds(attempt.key, attempt.attempt))
+    seconds = outcome.delay_seconds
+    return instant_after(now, policy.delay_seconds(attempt.key, attempt.attempt) if seconds is None else seconds)
 
 
 def _retry_unknown_at(

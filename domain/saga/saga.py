@@ -28,7 +28,7 @@ from .declaring import Condition, for_each_kind
 from .definition import Definition, DefinitionSupplier
 from .duration import check_seconds
 from .functions import must_be_plain, must_take
-from .retry_policy import OnUnknown, Retry
+from .retry_policy import OnUnknown, Retry, RetryOption
 from .step import AnyStep, Step
 from .step_context import StepContext
 from .step_kind import Call, Local, Signal, StepKind, SubSaga, Timer
@@ -81,28 +81,29 @@ class Saga(Generic[I]):
         *,
         name: str | None = None,
         after: Iterable[AnyStep | str] | None = None,
-        retry: Retry | None = None,
+        retry: RetryOption | None = None,
         timeout: float | None = None,
         pivot: bool = False,
         compensable: bool = True,
         on_unknown: OnUnknown | str = OnUnknown.RETRY,
+        heartbeat_timeout: float | None = None,
         when: Condition[I] | None = None,
     ) -> Any:
         """Declare a step that calls a service: its action takes the input and the context, and may be async.
 
         - `after`: the steps that must have succeeded before; by default the one declared before. Steps that name the
           same ones run in parallel;
+        - `retry`: how often it is tried: a policy for every error, or a mapping from exception types to policies;
         - `timeout`: how many seconds one attempt may take;
         - `pivot`: once it has succeeded the saga no longer compensates, and only retries forward;
         - `compensable=False`: declares that there is nothing to undo;
         - `on_unknown`: what follows when a worker died in the middle of an attempt;
+        - `heartbeat_timeout`: after so many seconds without `StepContext.heartbeat` an attempt has failed;
         - `when`: a plain function of the input and the context, without effects, that is called when the step's turn
           comes. If it returns False the saga goes on without the step. If it raises, the step has failed.
         """
-        declaration = Declaration(
-            self.name, Call(), name, names_of(after), retry, timeout, pivot, compensable, on_unknown, when
-        )
-        return self._declare(declaration)
+        options = (retry, timeout, pivot, compensable, on_unknown, when, heartbeat_timeout)
+        return self._declare(Declaration(self.name, Call(), name, names_of(after), *options))
 
     def for_each(
         self,
@@ -112,10 +113,11 @@ class Saga(Generic[I]):
         parallel: int = 10,
         on_failure: str = "compensate",
         after: Iterable[AnyStep | str] | None = None,
-        retry: Retry | None = None,
+        retry: RetryOption | None = None,
         timeout: float | None = None,
         compensable: bool = True,
         on_unknown: OnUnknown | str = OnUnknown.RETRY,
+        heartbeat_timeout: float | None = None,
     ) -> ForEachDecorator[T]:
         """Declare a step over a list: its action takes one item and the context, and may be async.
 
@@ -129,10 +131,8 @@ class Saga(Generic[I]):
           on, and `ctx.outcomes(step)` tells how each ended. The others are as for `step`, and hold for each item.
         """
         kind = for_each_kind(items, parallel, on_failure, f"saga {self.name!r}: for_each")
-        declaration = Declaration(
-            self.name, kind, name, names_of(after), retry, timeout, False, compensable, on_unknown
-        )
-        return self._declare(declaration)
+        options = (retry, timeout, False, compensable, on_unknown, None, heartbeat_timeout)
+        return self._declare(Declaration(self.name, kind, name, names_of(after), *options))
 
     @overload
     def local_step(
@@ -145,7 +145,7 @@ class Saga(Generic[I]):
         *,
         name: str | None = None,
         after: Iterable[AnyStep | str] | None = None,
-        retry: Retry | None = None,
+        retry: RetryOption | None = None,
         pivot: bool = False,
         compensable: bool = True,
         when: Condition[I] | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast, overload
 
 import msgspec
 from msgspec import Raw
@@ -13,10 +13,11 @@ from ..errors import DefinitionError
 from .duration import check_seconds
 from .events import FORWARD, Direction, Wait
 from .functions import declared_parameter, is_async, must_return, must_take
+from .heartbeat import check_heartbeat_timeout
 from .item_names import item_name
 from .payload import write_payload
 from .read_back import says_what_each_part_is
-from .retry_policy import OnUnknown, Retry, check_retry
+from .retry_policy import OnUnknown, Retry, RetryOption, RetryPolicies, policies_of
 from .step_context import StepContext
 from .step_kind import AttemptMode, ForEach, StepKind
 from .stored_type import decoder_of
@@ -28,6 +29,10 @@ C_co = TypeVar("C_co", covariant=True)
 
 Invoked = Any | Awaitable[Any]
 """What an action or a compensation returns: a value, or an awaitable of one."""
+
+
+UNDO_RETRY: Final = Retry(attempts=10, backoff_seconds_max=30.0)
+"""How often a compensation is tried unless it declares otherwise."""
 
 
 class Step(Generic[I, R_co]):
@@ -43,12 +48,13 @@ class Step(Generic[I, R_co]):
         *,
         kind: StepKind,
         after: tuple[str, ...] | None,
-        retry: Retry,
+        retry: RetryPolicies,
         timeout: float | None,
         pivot: bool,
         compensable: bool,
         on_unknown: OnUnknown,
         condition: Callable[..., bool] | None = None,
+        heartbeat_timeout: float | None = None,
     ) -> None:
         self.name = name
         self.action = action
@@ -56,6 +62,8 @@ class Step(Generic[I, R_co]):
         self.after = after
         self.retry = retry
         self.timeout = timeout
+        self.heartbeat_timeout = heartbeat_timeout
+        """How many seconds an attempt at the action may be silent; `undo_heartbeat_timeout`: at the compensation."""
         self.pivot = pivot
         self.compensable = compensable and kind.compensable
         self.on_unknown = on_unknown
@@ -66,8 +74,9 @@ class Step(Generic[I, R_co]):
         self._read_item: Callable[[Raw], Any] = msgspec.json.Decoder().decode
         self._item_is_typed: bool | None = None
         self.undo: Callable[..., Invoked] | None = None
-        self.undo_retry = Retry(attempts=10, backoff_seconds_max=30.0)
+        self.undo_retry = RetryPolicies(UNDO_RETRY)
         self.undo_timeout = timeout
+        self.undo_heartbeat_timeout: float | None = None
         self.result_type: Any = Any
         self._read_result: Callable[[Raw], Any] = msgspec.json.Decoder().decode
         self._result_is_typed: bool | None = None
@@ -81,23 +90,30 @@ class Step(Generic[I, R_co]):
         self,
         action: Callable[[I, R_co | None, StepContext], C],
         *,
-        retry: Retry | None = None,
+        retry: RetryOption | None = None,
         timeout: float | None = None,
+        heartbeat_timeout: float | None = None,
     ) -> Callable[[I, R_co | None, StepContext], C]: ...
     @overload
     def compensation(
-        self, *, retry: Retry | None = None, timeout: float | None = None
+        self,
+        *,
+        retry: RetryOption | None = None,
+        timeout: float | None = None,
+        heartbeat_timeout: float | None = None,
     ) -> Callable[[Callable[[I, R_co | None, StepContext], C]], Callable[[I, R_co | None, StepContext], C]]: ...
     def compensation(
         self,
         action: Callable[..., Invoked] | None = None,
         *,
-        retry: Retry | None = None,
+        retry: RetryOption | None = None,
         timeout: float | None = None,
+        heartbeat_timeout: float | None = None,
     ) -> Any:
         """Declare what undoes this step: called with the input, the step's result (None: unknown) and the context.
 
         A compensation that finds nothing to undo succeeds. When its own retries are spent the saga needs a person.
+        `timeout` is by default that of the action; a `heartbeat_timeout` is its own.
         """
 
         def declare(undo: Callable[..., Invoked]) -> Callable[..., Invoked]:
@@ -110,11 +126,15 @@ class Step(Generic[I, R_co]):
             if not self.kind.plain_functions:
                 must_return(undo, where)
             check_seconds(timeout, f"the timeout of {where}")
-            check_retry(retry, f"the retry policy of {where}")
+            if heartbeat_timeout is not None and self.kind.plain_functions:
+                raise DefinitionError(f"{where} is local and sends no heartbeats: remove heartbeat_timeout")
+            undo_timeout = timeout if timeout is not None else self.timeout
+            check_heartbeat_timeout(heartbeat_timeout, undo_timeout, where)
+            self.undo_retry = policies_of(retry, UNDO_RETRY, f"the retry policy of {where}")
             self.undo = undo
             self._undo_is_async = is_async(undo)
-            self.undo_retry = retry or self.undo_retry
-            self.undo_timeout = timeout if timeout is not None else self.timeout
+            self.undo_timeout = undo_timeout
+            self.undo_heartbeat_timeout = heartbeat_timeout
             return undo
 
         return declare if action is None else declare(action)
@@ -123,8 +143,8 @@ class Step(Generic[I, R_co]):
         """Returns how an attempt in this direction is made."""
         return self.kind.mode if direction is FORWARD else self.kind.compensation_mode
 
-    def retry_of(self, direction: Direction) -> Retry:
-        """Returns the retry policy of the action or of the compensation."""
+    def policies_of(self, direction: Direction) -> RetryPolicies:
+        """Returns the retry policies of the action or of the compensation, by the type of the error."""
         return self.retry if direction is FORWARD else self.undo_retry
 
     def timeout_of(self, direction: Direction) -> float | None:

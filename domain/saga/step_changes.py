@@ -9,12 +9,14 @@ from msgspec.structs import replace
 
 from ..event import Event
 from .events import (
+    FORWARD,
     CompensationFailed,
     CompensationStarted,
     ConditionNotMet,
     Effect,
     StepCompensated,
     StepFailed,
+    StepProgressed,
     StepStarted,
     StepSucceeded,
     Wait,
@@ -37,6 +39,14 @@ def _step_started(steps: Steps, event: StepStarted) -> None:
 def _condition_not_met(steps: Steps, event: ConditionNotMet) -> None:
     step = steps.get(event.step, UNTOUCHED)
     steps[event.step] = StepState(replace(step.forward, progress=SKIPPED), step.compensation)
+
+
+def _step_progressed(steps: Steps, event: StepProgressed) -> None:
+    step = steps.get(event.step, UNTOUCHED)
+    if event.direction is FORWARD:
+        steps[event.step] = StepState(replace(step.forward, reported=event.progress), step.compensation)
+    else:
+        steps[event.step] = StepState(step.forward, replace(step.compensation, reported=event.progress))
 
 
 def step_succeeded(steps: Steps, event: StepSucceeded) -> None:
@@ -93,6 +103,7 @@ def ended_wait(steps: Mapping[str, StepState], event: Event) -> Wait | None:
 STEP_CHANGES: dict[type[Event], Callable[[Steps, Any], None]] = {
     StepStarted: _step_started,
     ConditionNotMet: _condition_not_met,
+    StepProgressed: _step_progressed,
     StepSucceeded: step_succeeded,
     StepFailed: _step_failed,
     CompensationStarted: _compensation_started,

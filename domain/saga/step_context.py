@@ -9,10 +9,11 @@ from typing import Any, Final, Protocol, TypeVar, overload
 from msgspec import Raw, Struct
 
 from .events import FORWARD, Direction, Failure
+from .heartbeat import HeartbeatListener, read_progress, write_progress
 from .item_names import split_item_name
 from .items import Items
 from .payload import NULL
-from .step_state import Progress, StepProgress, StepState
+from .step_state import UNTOUCHED, Progress, StepProgress, StepState
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -79,6 +80,8 @@ class StepContext(Struct, frozen=True):
     """The progress of the items of each for-each step."""
     read_input: Callable[[], Any] = lambda: None
     """Decodes the input of the saga."""
+    listener: HeartbeatListener | None = None
+    """Who hears the heartbeats of this attempt; None, as for a local step: no one."""
 
     @property
     def input(self) -> Any:
@@ -115,10 +118,36 @@ class StepContext(Struct, frozen=True):
     @property
     def own_result(self) -> Any:
         """Returns the result of the step, or the item, that is compensated; None if it is unknown."""
+        item = self._item
+        return self.result(self.step) if item is None else self._result(item[0], self.items[item[0]].state(item[1]))
+
+    def heartbeat(self, progress: Any = None) -> None:
+        """Say that this attempt is alive, and how far it has come: any JSON value of at most 16 KB.
+
+        It can be called from any thread, as often as the step likes, and returns at once. A progress is recorded at
+        once or within seconds, the latest of those that wait; without one, the last one stays. Raises
+        `AttemptCancelled` if the attempt is no longer wanted, `NotSerialisable` and `PayloadTooLarge`.
+        """
+        if self.listener is not None:
+            self.listener.heard(write_progress(self.step, progress))
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether this attempt is no longer wanted: the next `heartbeat` raises `AttemptCancelled`."""
+        return self.listener is not None and self.listener.cancelled
+
+    @property
+    def last_progress(self) -> Any:
+        """The progress that the attempts before this one recorded last, in this direction; None if there is none."""
+        item = self._item
+        state = self.steps.get(self.step, UNTOUCHED) if item is None else self.items[item[0]].state(item[1])
+        return read_progress((state.forward if self.direction is FORWARD else state.compensation).reported)
+
+    @property
+    def _item(self) -> tuple[str, int] | None:
+        """The step over a list and the index, if this is an attempt at an item."""
         item = split_item_name(self.step) if self.items else None
-        if item is None or item[0] not in self.items:
-            return self.result(self.step)
-        return self._result(item[0], self.items[item[0]].state(item[1]))
+        return item if item is not None and item[0] in self.items else None
 
     def _result(self, name: str, state: StepState) -> Any:
         progress = state.forward

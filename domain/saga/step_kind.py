@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, Optional, TypeAlias
 from msgspec import Raw, Struct
 
 from .duration import instant_after
-from .events import Wait, WaitKind
+from .events import Parent, Wait, WaitKind
 from .functions import declared_result
 
 
@@ -208,6 +208,11 @@ def sub_saga_key(parent_id: str, step: str) -> str:
     if len(key) <= SUB_SAGA_KEY_CHARACTERS_MAX:
         return key
     return f"{key[:_KEPT_CHARACTERS]}~{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+def is_sub_saga(parent: Parent | None, of: str) -> bool:
+    """Whether the saga that recorded this parent was started by that saga."""
+    return parent is not None and parent.saga_id == of
 
 
 def saga_id_of(name: str, key: str) -> str:

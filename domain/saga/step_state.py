@@ -53,6 +53,8 @@ class StepProgress(Struct, frozen=True, gc=False):
     """When it began to wait: of the steps that wait for one signal, the first takes it."""
     result: Raw | None = None
     error: Failure | None = None
+    reported: Raw | None = None
+    """The progress that its attempts recorded last."""
 
     @property
     def finished(self) -> bool:

@@ -174,7 +174,9 @@ class EventHandler:
         attempt = known.state.attempts + 1
         retry_at = None
         if failure.retryable and attempt < retry.attempts:
-            retry_at = now + timedelta(seconds=retry.delay_seconds(f"{name}.{position}", attempt))
+            seconds = failure.delay_seconds
+            delay = retry.delay_seconds(f"{name}.{position}", attempt) if seconds is None else seconds
+            retry_at = now + timedelta(seconds=delay)
         return self._record(row, FailDelivery(name, position, row.topic, failure.error, retry_at), now)
 
     def _record(self, row: StoredRow, command: Command, now: datetime) -> AppendBuilder:

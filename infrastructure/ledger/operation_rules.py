@@ -22,11 +22,11 @@ from ...domain.saga.events import (
     InterventionResolved,
     SignalReceived,
     WaitKind,
-    is_sub_saga,
 )
 from ...domain.saga.payload import NULL, write_payload
 from ...domain.saga.signals import SIGNAL_BYTES_OPEN_MAX, SIGNALS_OPEN_MAX, has_signal
 from ...domain.saga.state import Intervention, SagaState
+from ...domain.saga.step_kind import is_sub_saga
 from ...domain.saga.step_state import Progress
 from ..errors import WrongState
 from .app import App

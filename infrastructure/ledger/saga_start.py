@@ -15,7 +15,8 @@ from ...domain.participant import Command, Refused
 from ...domain.recorded_event import Meta, RecordedEvent
 from ...domain.saga.definition import Definition
 from ...domain.saga.duration import LATEST, instant_after
-from ...domain.saga.events import Parent, SagaStarted, is_sub_saga
+from ...domain.saga.events import Parent, SagaStarted
+from ...domain.saga.step_kind import is_sub_saga
 from ..errors import NotSupported, SagaConflict
 from ..event_store.append_call import Append, AppendCall
 from ..event_store.instants import checked_in_utc

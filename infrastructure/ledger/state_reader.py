@@ -10,9 +10,10 @@ from operator import itemgetter
 from ...domain.errors import CorruptEvent, InvalidInput, UnknownEvent
 from ...domain.event import Event
 from ...domain.recorded_event import RecordedEvent
-from ...domain.saga.events import SagaStarted, StepStarted, WaitKind, is_sub_saga
+from ...domain.saga.events import SagaStarted, StepStarted, WaitKind
 from ...domain.saga.evolve import fold_all, rebuild
 from ...domain.saga.state import SagaState
+from ...domain.saga.step_kind import is_sub_saga
 from ..errors import AppPartMissing, SagaNotFound, TimedOut
 from ..event_store.event_row import EventPayload
 from ..event_store.instants import checked_in_utc, checked_timeout

@@ -17,11 +17,12 @@ from ...domain.recorded_event import RecordedEvent
 from ...domain.saga.decide import awaited_sagas
 from ...domain.saga.decision import Attempt
 from ...domain.saga.error_text import shortened
-from ...domain.saga.events import Effect, Failure, Parent, is_sub_saga
+from ...domain.saga.events import Effect, Failure, Parent
 from ...domain.saga.evolve import rebuild
 from ...domain.saga.outcome import AttemptOutcome, Failed, Parked, Success, failure_of
 from ...domain.saga.payload import NULL
 from ...domain.saga.state import SagaState, Status
+from ...domain.saga.step_kind import is_sub_saga
 from ...domain.user_code import is_interruption
 from ..errors import SagaConflict, SagaNotFound, WrongState
 from ..ledger.context import LedgerContext

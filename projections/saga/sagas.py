@@ -56,7 +56,7 @@ def _with_status(row: Row) -> Row:
 
 sagas = Projection(
     "sagas",
-    version=6,
+    version=7,
     finish=_with_status,
     table=Table(
         "sagas",

@@ -433,8 +433,8 @@ def test_retries_are_spent_per_direction() -> None:
     step = saga.step(name="flight", retry=Retry(attempts=1))(nothing)
     step.compensation(nothing, retry=Retry(attempts=5))
 
-    assert step.retry_of(FORWARD).attempts == 1
-    assert step.retry_of(BACK).attempts == 5
+    assert step.policies_of(FORWARD).default.attempts == 1
+    assert step.policies_of(BACK).default.attempts == 5
 
 
 def test_an_untouched_saga_is_running() -> None:

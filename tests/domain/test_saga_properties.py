@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 from msgspec.structs import replace
 
-from sagaledger.domain.errors import StepRejected
+from sagaledger.domain.errors import Fail, RetryAfter, StepRejected
 from sagaledger.domain.event import Event
 from sagaledger.domain.saga.asking import instead_of
 from sagaledger.domain.saga.decide import advance, awaited_sagas, started
@@ -19,6 +19,7 @@ from sagaledger.domain.saga.definition import Definition
 from sagaledger.domain.saga.events import (
     Action,
     CancelRequested,
+    CompensationFailed,
     CompensationStarted,
     ConditionNotMet,
     Direction,
@@ -33,6 +34,7 @@ from sagaledger.domain.saga.events import (
     StepCompensated,
     StepFailed,
     StepOutcomeUnknown,
+    StepProgressed,
     StepStarted,
     StepSucceeded,
 )
@@ -47,10 +49,15 @@ from sagaledger.domain.saga.step_state import Progress
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
 MOVES_MAX = 400
+SEVEN = timedelta(seconds=7)
 
 
 CHILD: Saga[Any] = Saga("child", input=dict[str, Any])
 CHILD.step(name="only", compensable=False)(lambda *_: None)
+
+
+_RETRIES = st.builds(Retry, attempts=st.integers(1, 3), backoff_seconds=st.just(1.0))
+POLICIES = _RETRIES | st.dictionaries(st.sampled_from([Exception, OSError, TimeoutError]), _RETRIES)
 
 
 @st.composite
@@ -87,7 +94,7 @@ def definitions(draw: st.DrawFn) -> Definition:
             if compensable and not final:
                 step.compensation(lambda *_: None)
             continue
-        retry = Retry(attempts=draw(st.integers(1, 3)), backoff_seconds=1.0)
+        retry = draw(POLICIES)
         if kind == "list":
             items = draw(st.sampled_from([_no_list, *(list(range(count)) for count in range(5))]))
             each = saga.for_each(
@@ -112,13 +119,21 @@ def definitions(draw: st.DrawFn) -> Definition:
             on_unknown=draw(st.sampled_from(["retry", "compensate"])),
         )(lambda *_: None)
         if compensable and not final:
-            step.compensation(lambda *_: None, retry=Retry(attempts=draw(st.integers(1, 3)), backoff_seconds=1.0))
+            step.compensation(lambda *_: None, retry=draw(POLICIES))
     return saga.definition
 
 
 UNDONE = Failed(Failure("SubSagaCompensated", "it was undone"), Effect.NONE, retryable=False)
 ABANDONED = Failed(Failure("SubSagaAbandoned", "it was abandoned"), Effect.UNKNOWN, retryable=False)
 Outcome = Success | Failed
+ERRORS: dict[str, Exception] = {
+    "StepRejected": StepRejected("no"),
+    "OSError": OSError("gone"),
+    "TimeoutError": TimeoutError("late"),
+    "Fail": Fail("broken"),
+    "RetryAfter": RetryAfter(7.0),
+    "ExceptionGroup": ExceptionGroup("both", [StepRejected("no"), OSError("gone")]),
+}
 
 
 class Play:
@@ -177,7 +192,7 @@ class Play:
 
     def _something_happens(self, *, troubled: bool) -> None:
         kinds = (
-            ["success", "success", "success", "refusal", "error", "error", "error", "crash", "cancel"]
+            ["success", "success", "success", "crash", "cancel", "progress", *ERRORS, "OSError"]
             if troubled
             else ["success"]
         )
@@ -188,12 +203,15 @@ class Play:
             self.running.clear()
         elif kind == "cancel":
             self._someone_cancels()
+        elif kind == "progress":
+            run = self._draw(st.sampled_from(self.running))
+            self.record(StepProgressed(self.now, run.step, run.attempt, run.direction, Raw(b"5")))
         else:
             run = self.running.pop(self._draw(st.integers(0, len(self.running) - 1)))
             outcome = (
                 Success(Raw(b"1"))
                 if kind == "success"
-                else failure_of(StepRejected("no") if kind == "refusal" else OSError("gone"))
+                else failure_of(ERRORS[kind], policies=self.definition.step(run.step).policies_of(run.direction))
             )
             self.record(outcome_event(self.definition, self.state, run, outcome, self.now))
 
@@ -266,6 +284,8 @@ def test_the_rules_of_a_saga_hold(data: st.DataObject) -> None:
     _keys_never_change(play)
     _conditions_are_followed(play)
     _items_keep_to_their_bounds(play)
+    _failures_are_followed_as_declared(play)
+    _progress_is_kept(play)
     _the_end_is_true(play, final)
 
 
@@ -385,6 +405,32 @@ def _keys_never_change(play: Play) -> None:
     assert len(set(keys.values())) == len(keys)
 
 
+def _failures_are_followed_as_declared(play: Play) -> None:
+    """No attempt follows a final error, or more failures than the policy for it allows; a time that is said holds."""
+    for state, event in _prefixes(play):
+        if isinstance(event, StepFailed | CompensationFailed) and event.error.type in ERRORS:
+            direction = Direction.FORWARD if isinstance(event, StepFailed) else Direction.COMPENSATION
+            error = ERRORS[event.error.type]
+            policy = play.definition.step(event.step).policies_of(direction).of(error)
+            failures = state.progress_of(event.step, direction).failures + 1
+            may_follow = event.retryable and failures < policy.attempts
+            assert event.retryable is (event.error.type not in ("StepRejected", "Fail", "ExceptionGroup"))
+            assert event.retry_at is None or may_follow
+            assert event.retry_at is None or not isinstance(error, RetryAfter) or event.retry_at - event.at == SEVEN
+            assert (event.effect is Effect.NONE) is isinstance(error, StepRejected)
+
+
+def _progress_is_kept(play: Play) -> None:
+    """Until another one replaces it: the next attempt finds it."""
+    for state, event in _prefixes(play):
+        if isinstance(event, StepProgressed):
+            assert state.progress_of(event.step, event.direction).progress is Progress.RUNNING
+            assert evolve(state, event).progress_of(event.step, event.direction).reported == event.progress
+        elif isinstance(event, StepStarted | StepFailed | StepOutcomeUnknown):
+            after = evolve(state, event).step(event.step)
+            assert after.forward.reported == state.step(event.step).forward.reported
+
+
 def _the_end_is_true(play: Play, final: SagaState) -> None:
     steps = [step.name for step in play.definition.steps]
     last = play.events[-1]
@@ -431,6 +477,8 @@ def _erase(event: Event) -> Event:
     changes: dict[str, Any] = {}
     if isinstance(event, StepSucceeded | StepCompensated):
         changes["result"] = Raw(b'"erased"')
+    if isinstance(event, StepProgressed):
+        changes["progress"] = Raw(b'"erased"')
     if isinstance(event, StepFailed):
         changes["error"] = replace(event.error, message="erased")
     if isinstance(event, ItemsListed):

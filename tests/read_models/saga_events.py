@@ -31,6 +31,7 @@ from sagaledger.domain.saga.events import (
     StepCompensated,
     StepFailed,
     StepOutcomeUnknown,
+    StepProgressed,
     StepStarted,
     StepSucceeded,
     TimerFired,
@@ -67,6 +68,7 @@ STARTED = st.builds(
 )
 BY_TYPE: dict[type[Event], st.SearchStrategy[Event]] = {
     StepStarted: _events(StepStarted, _STEPS, 1, "key", _WAITS),
+    StepProgressed: _events(StepProgressed, _STEPS, 1, _DIRECTIONS, SECRET_JSON),
     StepSucceeded: _events(StepSucceeded, _STEPS, 1, SECRET_JSON, st.booleans()),
     ConditionNotMet: _events(ConditionNotMet, _STEPS),
     ItemsListed: _events(ItemsListed, _STEPS, 0, 2, st.just((SECRET_JSON, SECRET_JSON)), st.booleans()),

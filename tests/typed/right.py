@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any, TypedDict, assert_type
 
@@ -13,12 +14,14 @@ from sagaledger import (
     SKIPPED,
     App,
     Command,
+    Fail,
     ItemOutcome,
     Ledger,
     LocalResult,
     QueryResult,
     Rehearsal,
     Retry,
+    RetryAfter,
     Saga,
     SagaState,
     Skipped,
@@ -87,7 +90,24 @@ def cancel_hotel(trip: Trip, hotel: str | None, ctx: StepContext) -> None:
     print(trip.city, hotel)
 
 
-@book_trip.step(after=[], compensable=False)
+policies = {ConnectionError: Retry(attempts=20), RetryAfter: Retry(attempts=5)}
+
+
+@book_trip.step(retry={OSError: Retry(attempts=9), Exception: Retry()}, heartbeat_timeout=5)
+async def print_map(trip: Trip, ctx: StepContext) -> int:
+    assert_type(ctx.cancelled, bool)
+    assert_type(ctx.last_progress, Any)
+    ctx.heartbeat({"page": 3})
+    ctx.heartbeat()
+    raise RetryAfter(timedelta(minutes=1), "busy", nothing_happened=True)
+
+
+@print_map.compensation(retry=policies, heartbeat_timeout=5)
+async def burn_map(trip: Trip, pages: int | None, ctx: StepContext) -> None:
+    raise Fail("wet")
+
+
+@book_trip.step(after=[], retry=policies, compensable=False)
 def lend_car(trip: Trip, ctx: StepContext) -> Awaitable[int]:
     return Car()(trip, ctx)
 

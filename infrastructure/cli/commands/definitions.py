@@ -107,8 +107,10 @@ def _structure(definition: Definition) -> dict[str, Any]:
                 "pivot": step.pivot,
                 **step.kind.structure,
                 "compensated": step.undo is not None,
-                "attempts_max": step.retry.attempts,
+                "attempts_max": step.retry.default.attempts,
+                "attempts_max_by_error": {type_.__name__: retry.attempts for type_, retry in step.retry.by_type},
                 "timeout_seconds": step.timeout,
+                "heartbeat_timeout_seconds": step.heartbeat_timeout,
             }
             for step in definition.steps
         ],
