@@ -21,6 +21,7 @@ from ...domain.saga.events import (
     StepCompensated,
     StepFailed,
     StepOutcomeUnknown,
+    StepProgressed,
     StepStarted,
     StepSucceeded,
     Wait,
@@ -32,7 +33,7 @@ from ..projection import Projection, Row, existing
 
 saga_steps = Projection(
     "saga_steps",
-    version=4,
+    version=5,
     table=Table(
         "saga_steps",
         MetaData(),
@@ -47,6 +48,7 @@ saga_steps = Projection(
         Column("waits_for", Text),
         Column("waits_until", UtcDateTime),
         Column("error", Text),
+        Column("progress", Text),
         Column("worker", Text),
         Column("idempotency_key", Text, nullable=False),
         Index("saga_steps_status", "status", "started_at"),
@@ -160,6 +162,12 @@ def skipped(_: Row | None, event: ConditionNotMet, recorded: RecordedEvent) -> R
 def _awaited(wait: Wait) -> str:
     """Returns what the step waits for, such as `timer`, `signal approval` or `saga refund-7`."""
     return wait.kind.value if wait.target is None else f"{wait.kind} {wait.target}"
+
+
+@saga_steps.on(StepProgressed, key=_either_key)
+def progressed(row: Row | None, event: StepProgressed, _: RecordedEvent) -> Row:
+    """The attempt told how far it has come, as JSON."""
+    return {**existing(row), "progress": bytes(event.progress).decode("utf-8", "replace")}
 
 
 def _success_key(recorded: Any) -> Any:

@@ -16,6 +16,7 @@ from sagaledger.domain.saga.events import (
     Failure,
     StepFailed,
     StepOutcomeUnknown,
+    StepProgressed,
     StepStarted,
     StepSucceeded,
     Wait,
@@ -73,6 +74,18 @@ def test_the_end_of_an_attempt_says_when_the_next_one_is(
     assert (row["status"], row["retry_at"], row["error"]) == (status, retry_at, error)
     assert (row["started_at"], row["ended_at"]) == (history[0].event.at, history[1].event.at)
     assert row["direction"] == ("forward" if start is FORWARD else "compensation")
+
+
+def test_the_latest_progress_of_an_attempt_is_shown_with_it() -> None:
+    """As the JSON that was recorded; another attempt, or the other direction, has its own."""
+    told = [StepProgressed(OPENING, "pay", 1, Direction.FORWARD, Raw(b'{"page": %d}' % page)) for page in (1, 2)]
+    back = StepProgressed(OPENING, "pay", 1, Direction.COMPENSATION, Raw(b'"back"'))
+    history = recorded([FORWARD, *told, StepStarted(OPENING, "pay", 2, "key"), COMPENSATION, back])
+
+    rows = saga_steps.fold(saga_steps.touches(history), {}).written
+
+    shown = {(row["direction"], row["attempt"]): row.get("progress") for row in rows}
+    assert shown == {("forward", 1): '{"page": 2}', ("forward", 2): None, ("compensation", 1): '"back"'}
 
 
 @pytest.mark.parametrize(

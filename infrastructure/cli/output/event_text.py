@@ -20,6 +20,7 @@ from ....domain.saga.events import (
     ConditionNotMet,
     DeadlineExceeded,
     Direction,
+    Effect,
     InterventionRequired,
     InterventionResolved,
     ItemsListed,
@@ -30,6 +31,7 @@ from ....domain.saga.events import (
     StepCompensated,
     StepFailed,
     StepOutcomeUnknown,
+    StepProgressed,
     StepStarted,
     StepSucceeded,
     TimerFired,
@@ -95,31 +97,33 @@ def _detail(event: Event) -> str:  # a table in the shape of a match: one case f
             last = event.first + len(event.items) - 1
             which = "" if len(event.items) == event.total else f", here {event.first} to {last}"
             return f"{counted(event.total, 'item')}{which}"
+        case StepProgressed():
+            return f"progress {shown(event.progress)}"
         case StepSucceeded() | StepCompensated():
             return f"result {shown(event.result)}"
         case StepFailed() | CompensationFailed():
             again = f"; again at {show_instant(event.retry_at)}" if event.retry_at else "; given up"
-            refused = "" if event.retryable else " (refused)"
-            return f"{event.error.type}: {_cut(event.error.message)}{refused}{again}"
+            final = "" if event.retryable else " (refused)" if event.effect is Effect.NONE else " (final)"
+            return f"{event.error.type}: {cut(event.error.message)}{final}{again}"
         case StepOutcomeUnknown():
             again = f"; again at {show_instant(event.retry_at)}" if event.retry_at else "; given up"
             return f"its worker {event.worker or ''} died: it may have been executed{again}"
         case SignalReceived():
             what = f"refuses {event.name}" if event.refused else f"gives {event.name} {shown(event.payload)}"
-            return f"{event.actor} {what}" + (f": {_cut(event.reason)}" if event.reason else "")
+            return f"{event.actor} {what}" + (f": {cut(event.reason)}" if event.reason else "")
         case TimerFired():
             return f"due at {show_instant(event.due_at)}"
         case DeadlineExceeded():
             return f"deadline {show_instant(event.deadline)}: the saga is compensated"
         case CancelRequested():
-            return f"by {event.actor}: {_cut(event.reason)}"
+            return f"by {event.actor}: {cut(event.reason)}"
         case InterventionRequired():
             return event.cause
         case ConformanceViolation():
             return f"{event.topic} at position {event.position} {event.problem}"
         case InterventionResolved():
             result = f", result {shown(event.result)}" if event.action is Action.RESOLVE else ""
-            return f"{event.action} by {event.actor}: {_cut(event.reason)}{result}"
+            return f"{event.action} by {event.actor}: {cut(event.reason)}{result}"
         case SagaCompleted():
             return f"result {shown(event.result)}"
         case SagaCompensated():
@@ -148,7 +152,7 @@ def direction_of(event: Event) -> Direction:
 
 def shown(raw: Raw) -> str:
     """Return a user's value as text, cut to what fits a line."""
-    return _cut(bytes(raw).decode("utf-8", "replace"))
+    return cut(bytes(raw).decode("utf-8", "replace"))
 
 
 def _fields(event: Event) -> str:
@@ -157,7 +161,7 @@ def _fields(event: Event) -> str:
         value = getattr(event, name)
         if name != "at" and value is not None:
             parts.append(f"{name}={_value(value)}")
-    return _cut(" ".join(parts))
+    return cut(" ".join(parts))
 
 
 def _value(value: Any) -> str:
@@ -172,6 +176,7 @@ def _value(value: Any) -> str:
             return msgspec.json.encode(value).decode()
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """Return a text on one line, cut to what fits there."""
     line = one_line(text)
     return line if len(line) <= VALUE_CHARACTERS_MAX else f"{line[:VALUE_CHARACTERS_MAX]}… ({len(line):,} characters)"

@@ -12,14 +12,15 @@ from ....projections.projection import Row
 from ...ledger.process_report import ProcessReport
 from ...ledger.saga_overview import SagaOverview
 from .answer import Block
-from .event_text import describe, shown
+from .event_text import cut, describe, shown
 from .table import Table
 from .text import counted, one_line
 from .timeline import BACK
 from .timestamps import show_instant
 
 ATTEMPTS = (
-    "step", "attempt", "status", "started_at", "seconds", "retry_at", "waits_for", "waits_until", "worker", "error",
+    "step", "attempt", "status", "started_at", "seconds", "retry_at", "waits_for", "waits_until", "worker",
+    "progress", "error",
 )  # fmt: skip
 TONES = {"failed": "red", "unknown": "red", "succeeded": None, "started": "bold"}
 
@@ -49,11 +50,21 @@ def next_block(steps: list[str]) -> Iterable[str]:
 
 def _attempts_table(attempts: list[Row]) -> Table:
     """The attempts, without the columns that are empty."""
-    rows = [{**row, "step": _marked(row), "seconds": _seconds(row["started_at"], row["ended_at"])} for row in attempts]
+    rows = [_shown_attempt(row) for row in attempts]
     columns = [name for name in ATTEMPTS if any(row[name] is not None for row in rows)]
     styles = {index: tone for index, row in enumerate(attempts) if (tone := TONES.get(row["status"]))}
     cells = [[row[name] for name in columns] for row in rows]
-    return Table(columns, cells, styles, flexible=("error", "worker"), in_full=frozenset(range(len(cells))))
+    return Table(columns, cells, styles, flexible=("error", "worker", "progress"), in_full=frozenset(range(len(cells))))
+
+
+def _shown_attempt(row: Row) -> Row:
+    progress = row["progress"]
+    return {
+        **row,
+        "step": _marked(row),
+        "seconds": _seconds(row["started_at"], row["ended_at"]),
+        "progress": None if progress is None else cut(progress),
+    }
 
 
 def _marked(row: Row) -> str:
