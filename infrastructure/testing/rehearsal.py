@@ -14,6 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
+from msgspec import Raw
+from msgspec.structs import replace
+
 from ...domain.event import Event
 from ...domain.participant import Command, Participant
 from ...domain.recorded_event import Meta
@@ -147,6 +150,18 @@ class _RehearsedTransition(Transition, kw_only=True):
         return super().invoke(step, context, value)
 
 
+class _Heartbeats:
+    """Keeps the latest progress of one attempt; a rehearsal ends no attempt for being silent, or unwanted."""
+
+    cancelled = False
+
+    def __init__(self) -> None:
+        self.latest: Raw | None = None
+
+    def heard(self, progress: Raw | None) -> None:
+        self.latest = progress or self.latest
+
+
 class _InMemoryRun:
     """One saga with its participants' streams, and a clock of its own."""
 
@@ -219,15 +234,19 @@ class _InMemoryRun:
         """Make an attempt at a step that calls a service, unless its error or its result is planned."""
         definition = held.definition
         step = definition.step(attempt.step)
+        heartbeats = _Heartbeats()
         try:
             self._plan.raise_planned(attempt.step, attempt.direction, attempt.attempt)
             if attempt.direction is Direction.FORWARD and attempt.step in self._plan.results:
                 result = self._plan.results[attempt.step]
             else:
-                context = context_of(definition, held.state, attempt)
+                context = replace(context_of(definition, held.state, attempt), listener=heartbeats)
                 result = step.invoke(context, definition.read_argument(held.state, attempt.step))
                 if inspect.isawaitable(result):
                     result = await result
             return Success(step.write_result(attempt.direction, result))
         except BaseException as error:  # noqa: BLE001 -- as in a worker, whatever a step raises is its outcome
-            return failure_of(error)
+            return failure_of(error, policies=step.policies_of(attempt.direction))
+        finally:
+            if heartbeats.latest is not None:
+                held.reports = {**(held.reports or {}), attempt: heartbeats.latest}

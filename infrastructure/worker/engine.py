@@ -20,7 +20,16 @@ from .coordination.put_backs import PutBacks
 from .group_commit.batch import BATCH_SAGAS_MAX
 from .group_commit.group_commit import GroupCommit
 from .held_sagas import HeldSagas
-from .messages import AttemptEnded, AwaitIdle, AwaitOutcome, Drain, EngineMessage, StartSaga, TurnResult
+from .messages import (
+    AttemptEnded,
+    AttemptProgressed,
+    AwaitIdle,
+    AwaitOutcome,
+    Drain,
+    EngineMessage,
+    StartSaga,
+    TurnResult,
+)
 from .saga_claims import SagaClaims
 from .start_queue import StartQueue
 from .sub_sagas import SubSagas
@@ -145,6 +154,9 @@ class Engine:
         match message:
             case AttemptEnded(saga, attempt, outcome):
                 saga.outcomes.append((attempt, outcome))
+                self._held.wake(saga.saga_id)
+            case AttemptProgressed(saga, attempt, progress):
+                saga.reports = {**(saga.reports or {}), attempt: progress}
                 self._held.wake(saga.saga_id)
             case StartSaga():
                 self._starts.add(message)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
+from msgspec import Raw
+
 from ...domain.recorded_event import RecordedEvent
 from ...domain.saga.decision import Attempt
 from ...domain.saga.definition import Definition
@@ -33,6 +35,7 @@ class HeldSaga:
         "outcomes",
         "position",
         "previous_worker",
+        "reports",
         "saga_id",
         "saga_start",
         "size_bytes",
@@ -57,6 +60,8 @@ class HeldSaga:
         """How to start the saga; None once its start is durable."""
         self.outcomes: list[tuple[Attempt, AttemptOutcome]] = []
         """Outcomes of attempts that are not recorded yet."""
+        self.reports: Mapping[Attempt, Raw] | None = None
+        """What running attempts told of their progress that is not recorded yet; None, as mostly: nothing."""
         self.lost = bool(state.in_flight)
         """Whether it was taken over with attempts in flight whose worker is gone."""
         self.fault: Exception | None = None

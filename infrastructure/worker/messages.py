@@ -6,7 +6,7 @@ from asyncio import Future
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from ...domain.recorded_event import Meta
 from ...domain.saga.decision import Attempt
@@ -53,6 +53,14 @@ class AttemptEnded(Struct, frozen=True):
     outcome: AttemptOutcome
 
 
+class AttemptProgressed(Struct, frozen=True):
+    """A running attempt told how far it has come."""
+
+    saga: HeldSaga
+    attempt: Attempt
+    progress: Raw
+
+
 class StartSaga(Struct, frozen=True):
     """Start a saga and hold it here. A sub-saga and a requested saga have no reply."""
 
@@ -82,14 +90,16 @@ class Drain(Struct, frozen=True):
     reply: Reply[None]
 
 
-EngineMessage = AttemptEnded | StartSaga | AwaitOutcome | AwaitIdle | Drain
+EngineMessage = AttemptEnded | AttemptProgressed | StartSaga | AwaitOutcome | AwaitIdle | Drain
 
 
-class RunningStep(NamedTuple):
-    """A step of a saga whose attempt runs."""
+class UnwantedStep(NamedTuple):
+    """A step whose action still runs, although its saga compensates."""
 
     saga_id: str
     step: str
+    in_doubt: bool
+    """Whether it is the pivot and may have happened: its attempts find out, and so are not told to stop."""
 
 
 class Dispatch(Struct, frozen=True):
@@ -100,16 +110,11 @@ class Dispatch(Struct, frozen=True):
     attempt: Attempt
     context: StepContext
 
-    @property
-    def running(self) -> RunningStep:
-        """Returns the step of the saga that runs."""
-        return RunningStep(self.saga.saga_id, self.attempt.step)
-
 
 class TurnResult(NamedTuple):
     """What a turn leaves to its host: attempts to make, replies to give, and attempts that should end."""
 
     dispatch: list[Dispatch]
     replies: Replies
-    unwanted: list[RunningStep]
+    unwanted: list[UnwantedStep]
     """Actions that still run, although their saga compensates."""

@@ -7,9 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sagaledger.domain.errors import InvalidInput, StepRejected
-from sagaledger.domain.saga.events import Direction
+from sagaledger.domain.errors import Fail, InvalidInput, RetryAfter, StepRejected
+from sagaledger.domain.saga.events import Direction, StepProgressed
+from sagaledger.domain.saga.retry_policy import Retry
+from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import Status
+from sagaledger.domain.saga.step import StepContext
 from sagaledger.domain.shop import (
     DECLINED_CARD,
     PARTICIPANTS,
@@ -28,6 +31,7 @@ from sagaledger.infrastructure.testing.rehearsal import rehearse, rehearse_each_
 
 from .trip import TRAIN, SeatsFreed, SeatsTaken, Trip, trip
 
+ONCE = Retry(attempts=1)
 LONG_AGO = datetime(2019, 1, 1, tzinfo=UTC)
 ROME = Trip("Rome", 4)
 ORDER = Order("1", LONG_AGO, (OrderLine("71053", 6, 2034),), customer_id="17850")
@@ -74,6 +78,81 @@ def test_failures_can_be_planned_attempt_by_attempt() -> None:
     assert [run.attempt for run in played.attempts if run.step == "book_hotel"] == [1, 2, 3]
     assert played.saga_events[-1].at - played.saga_events[0].at > timedelta(seconds=60)
     assert datetime.now(UTC) - started < timedelta(seconds=20)
+
+
+def test_a_planned_failure_says_what_follows() -> None:
+    """No attempt follows one that is for good, or that has no further attempt by the policy for its error."""
+    walk = Saga("walk", input=int)
+    step = walk.step(name="far", retry={ConnectionError: Retry(attempts=9, backoff_seconds=0.0), Exception: ONCE})(
+        lambda *_: None
+    )
+    step.compensation(lambda *_: None)
+
+    asked = rehearse(walk, 1, fail={"far": [ConnectionError(), RetryAfter(3600), ConnectionError()]})
+    broken = rehearse(walk, 1, fail={"far": [ConnectionError(), Fail("no road"), ConnectionError()]})
+    other = rehearse(walk, 1, fail={"far": [ConnectionError(), ValueError(), ConnectionError()]})
+
+    assert asked.state.status is Status.COMPENSATED  # `RetryAfter` has the policy of `Exception`: one attempt
+    assert [run.direction for run in broken.attempts] == ["forward", "forward", "compensation"]
+    assert broken.state.cause == "step far failed (Fail)"
+    assert other.state.cause == "step far failed (ValueError)"
+
+
+def test_the_time_that_a_step_says_passes_at_once() -> None:
+    """It is on record."""
+    played = rehearse(trip, ROME, participants=[TRAIN], fail={"book_hotel": [RetryAfter(7200)]})
+
+    assert played.state.status is Status.COMPLETED
+    assert timedelta(hours=2) < played.saga_events[-1].at - played.saga_events[0].at < timedelta(hours=3)
+
+
+def test_heartbeats_work_in_a_rehearsal() -> None:
+    """What an attempt told last is on record, and the next attempt finds it."""
+    walk = Saga("walk", input=int)
+    found: list[object] = []
+
+    @walk.step(compensable=False, heartbeat_timeout=10)
+    def far(_: int, ctx: StepContext) -> None:
+        found.append(ctx.last_progress)
+        for mile in range(3):
+            ctx.heartbeat(10 * ctx.attempt + mile)
+        assert not ctx.cancelled
+        if ctx.attempt == 1:
+            raise ConnectionError
+
+    played = rehearse(walk, 1)
+
+    assert found == [None, 12]
+    told = [bytes(event.progress) for event in played.saga_events if isinstance(event, StepProgressed)]
+    assert told == [b"12", b"22"]
+
+
+def test_each_item_of_a_list_has_progress_of_its_own() -> None:
+    """The next attempt at an item finds what that item told, in the direction that it has."""
+    walk = Saga("walk", input=int)
+    found: list[tuple[int, object]] = []
+    turning: list[tuple[int, object]] = []
+
+    def far(item: int, ctx: StepContext) -> None:
+        found.append((item, ctx.last_progress))
+        ctx.heartbeat(f"item {item}")
+        if ctx.attempt == 1:
+            raise ConnectionError
+
+    def back(item: int, _: object, ctx: StepContext) -> None:
+        turning.append((item, ctx.last_progress))
+        if ctx.attempt == 1:
+            ctx.heartbeat(f"item {item} back")
+            raise ConnectionError
+
+    walk.for_each(items=lambda *_: [5, 6])(far).compensation(back)
+    walk.step(name="refuse", compensable=False, retry=ONCE)(lambda *_: None)
+
+    played = rehearse(walk, 1, fail={"refuse": StepRejected("no")})
+
+    assert played.state.status is Status.COMPENSATED
+    assert sorted(found, key=str) == [(5, "item 5"), (5, None), (6, "item 6"), (6, None)]
+    assert sorted(turning, key=str) == [(5, "item 5 back"), (5, None), (6, "item 6 back"), (6, None)]
 
 
 def test_a_compensation_can_be_made_to_fail() -> None:

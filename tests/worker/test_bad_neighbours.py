@@ -251,7 +251,7 @@ def test_functions_that_never_return_fail_steps_once_no_thread_is_left(open_ledg
             for number in range(2):
                 state = await worker.outcome((await worker.start(stuck, {}, key=str(number))).saga_id)
                 assert state.steps["go"].forward.error is not None
-                assert state.steps["go"].forward.error.type == "TimeoutError"
+                assert state.steps["go"].forward.error.type == "AttemptTimedOut"
             refused = await worker.outcome((await worker.start(late, {}, key="1")).saga_id)
             release.set()
             await asyncio.sleep(0.3)

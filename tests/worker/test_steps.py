@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from sagaledger.domain.errors import StepRejected
-from sagaledger.domain.saga.events import Effect, StepFailed
+from sagaledger.domain.errors import AttemptTimedOut, StepRejected
+from sagaledger.domain.saga.events import Effect, Failure, StepFailed
 from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState, Status
@@ -18,6 +18,7 @@ from sagaledger.domain.saga.step import StepContext
 from sagaledger.domain.saga.step_state import StepProgress
 from sagaledger.infrastructure.event_store.event_row import STATE_BYTES_MAX
 from sagaledger.infrastructure.ledger.app import App
+from sagaledger.infrastructure.ledger.ledger import Ledger
 
 from .conftest import OpenLedger, play, short_history, worker_on
 
@@ -184,8 +185,42 @@ def test_an_attempt_that_takes_too_long_has_failed(open_ledger: OpenLedger, styl
     state = play(scene())
     events = ledger.history(state.saga_id)
     assert state.status is Status.COMPENSATED
-    assert [r.event.error.message for r in events if isinstance(r.event, StepFailed)] == ["no outcome in 0.05 s"]
+    assert [r.event.error for r in events if isinstance(r.event, StepFailed)] == [
+        Failure("AttemptTimedOut", "no outcome in 0.05 s")
+    ]
     assert events[-1].version == state.version
+
+
+@pytest.mark.parametrize("style", ["coroutine", "function"])
+@pytest.mark.parametrize("message", ["", "no outcome in 30 s"])
+def test_a_timeout_of_the_library_is_not_the_steps(sqlite_url: str, style: str, message: str) -> None:
+    """Whatever its message is: the type that is recorded tells the two apart, and has a policy of its own."""
+    trip = Saga("trip", input=int)
+    policies = {TimeoutError: Retry(attempts=2, backoff_seconds=0.0), AttemptTimedOut: ONCE}
+
+    async def call(_: int, __: StepContext) -> None:
+        try:
+            async with asyncio.timeout(0.01):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            raise TimeoutError(*([message] if message else [])) from None
+
+    def call_and_wait(value: int, ctx: StepContext) -> None:
+        asyncio.run(call(value, ctx))
+
+    trip.step(name="book", timeout=30, retry=policies, compensable=False)(
+        call if style == "coroutine" else call_and_wait
+    )
+    with Ledger.open(sqlite_url, App(sagas=[trip]), create=True) as ledger:
+
+        async def scene() -> None:
+            async with worker_on(ledger) as worker:
+                await worker.outcome((await worker.start(trip, 1, key="1")).saga_id)
+
+        play(scene())
+        errors = [r.event.error for r in ledger.history("trip-1") if isinstance(r.event, StepFailed)]
+
+    assert errors == [Failure("TimeoutError", message)] * 2
 
 
 def test_hung_functions_leave_places_for_coroutines_and_the_worker_closes(open_ledger: OpenLedger) -> None:
@@ -213,7 +248,11 @@ def test_hung_functions_leave_places_for_coroutines_and_the_worker_closes(open_l
             return [(await future).steps["hang"].forward for future in ended]
 
     hangs = play(scene())
-    assert sorted(hang.error.type for hang in hangs if hang.error) == ["NoThreadFree", "TimeoutError", "TimeoutError"]
+    assert sorted(hang.error.type for hang in hangs if hang.error) == [
+        "AttemptTimedOut",
+        "AttemptTimedOut",
+        "NoThreadFree",
+    ]
     assert sum(hang.possibly_executed for hang in hangs) == 2
     assert begun.acquire(timeout=0)
     assert begun.acquire(timeout=0)

@@ -19,7 +19,7 @@ from sagaledger.domain.saga.step import StepContext
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.worker.group_commit.transition import context_of
 from sagaledger.infrastructure.worker.held_sagas import HeldSaga
-from sagaledger.infrastructure.worker.messages import AttemptEnded, Dispatch
+from sagaledger.infrastructure.worker.messages import AttemptEnded, AttemptProgressed, Dispatch
 from sagaledger.infrastructure.worker.steps import task_runner
 from sagaledger.infrastructure.worker.steps.task_runner import TaskRunner
 from sagaledger.infrastructure.worker.steps.thread_runner import ThreadRunner
@@ -33,11 +33,11 @@ Tasks = list["asyncio.Task[Any] | None"]
 
 def runner_of(
     **steps: Callable[[], Awaitable[None]],
-) -> tuple[TaskRunner, Callable[..., None], Tasks, list[AttemptEnded]]:
+) -> tuple[TaskRunner, Callable[..., None], Tasks, list[AttemptEnded | AttemptProgressed]]:
     """Returns a runner, a function that begins steps by name, the tasks in which they ran, and their outcomes."""
     trip = Saga("trip", input=int)
     tasks: Tasks = []
-    ended: list[AttemptEnded] = []
+    ended: list[AttemptEnded | AttemptProgressed] = []
 
     async def do(_: int, ctx: StepContext) -> None:
         tasks.append(asyncio.current_task())
@@ -58,6 +58,16 @@ def runner_of(
         runner.run([dispatch(Attempt(name, FORWARD, 1, name)) for name in names])
 
     return runner, run, tasks, ended
+
+
+def dispatch_of(name: str) -> Dispatch:
+    """Returns the first attempt at a step of this name, which does nothing."""
+    trip = Saga("trip", input=int)
+    trip.step(name=name, compensable=False)(lambda *_: None)
+    state = SagaState("trip-1", input=trip.definition.write_input(1))
+    first = Attempt(name, FORWARD, 1, name)
+    saga = HeldSaga("trip-1", trip.definition, state, None)
+    return Dispatch(saga, trip.definition.step(name), first, context_of(trip.definition, state, first))
 
 
 async def pass_by() -> None:

@@ -13,7 +13,7 @@ from ...ledger.stream_cache import StreamCache
 from ..coordination.contention import Contention
 from ..coordination.put_backs import PutBacks
 from ..held_sagas import HeldSaga, HeldSagas
-from ..messages import Dispatch, RunningStep, TurnResult
+from ..messages import Dispatch, TurnResult, UnwantedStep
 from ..start_queue import StartQueue
 from ..sub_sagas import SubSagas
 from ..waiters import Waiters
@@ -83,7 +83,11 @@ class Settler:
             context = context_of(saga.definition, saga.state, attempt)
             self._result.dispatch.append(Dispatch(saga, saga.definition.step(attempt.step), attempt, context))
         if transition.unwanted:
-            self._result.unwanted.extend(RunningStep(saga.saga_id, step) for step in transition.unwanted)
+            pivot = saga.definition.pivot
+            in_doubt = pivot if pivot is not None and saga.state.step(pivot).forward.possibly_executed else None
+            self._result.unwanted.extend(
+                UnwantedStep(saga.saga_id, step, step == in_doubt) for step in transition.unwanted
+            )
         if transition.leaves:
             self._held.release(saga.saga_id)
             self._waiters.notify(saga.state)

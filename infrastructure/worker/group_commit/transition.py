@@ -22,7 +22,13 @@ from ....domain.saga.decide import advance, awaited_sagas, started
 from ....domain.saga.decision import Attempt
 from ....domain.saga.definition import Definition
 from ....domain.saga.error_text import type_name
-from ....domain.saga.events import FORWARD, InterventionRequired, SagaCompensated, SagaCompleted
+from ....domain.saga.events import (
+    FORWARD,
+    InterventionRequired,
+    SagaCompensated,
+    SagaCompleted,
+    StepProgressed,
+)
 from ....domain.saga.evolve import evolve
 from ....domain.saga.outcome import AttemptOutcome, Success, failure_of, orphaned, outcome_event
 from ....domain.saga.state import SagaState
@@ -66,6 +72,8 @@ class Transition(Struct, eq=False):
     leaves: bool = False
     """Whether the worker lets go of the saga after this append: it ended, needs a person, or waits for long. Decided
     once, because the append says so: what settles in the same batch may change the answer."""
+    reported: Mapping[Attempt, Raw] | None = None
+    """What this transition has recorded of the progress of attempts, or found to be late."""
     dealt_with: int = 0
     """How many of the saga's outcomes this transition has recorded, or found to be late."""
 
@@ -76,6 +84,7 @@ class Transition(Struct, eq=False):
             for event in parking_events(saga, self.definition, saga.fault, self.now):
                 self._record(event)
             self.dealt_with = len(saga.outcomes)
+            self.reported = saga.reports
             self.leaves = self._may_leave
             return self
         if saga.saga_start is not None:
@@ -84,6 +93,8 @@ class Transition(Struct, eq=False):
         if saga.lost:
             for event in orphaned(self.definition, self.state, saga.previous_worker, self.now):
                 self._record(event)
+        if saga.reports is not None:
+            self._record_reports(saga.reports)
         for attempt, outcome in saga.outcomes:
             if self._is_current(attempt):
                 self._record(outcome_event(self.definition, self.state, attempt, outcome, self.now))
@@ -110,6 +121,8 @@ class Transition(Struct, eq=False):
         saga.fault = None
         saga.state = self.state
         del saga.outcomes[: self.dealt_with]
+        if self.reported is not None and saga.reports is not None:
+            saga.reports = {a: p for a, p in saga.reports.items() if self.reported.get(a) is not p} or None
 
     def invoke(self, step: AnyStep, context: StepContext, value: Any) -> Sequence[Command]:
         """Call the action or the compensation of a local step; returns its commands."""
@@ -154,6 +167,12 @@ class Transition(Struct, eq=False):
     def _record(self, event: Event) -> None:
         self.state = evolve(self.state, event)
         self.draft.record(self.state.version, event)
+
+    def _record_reports(self, reports: Mapping[Attempt, Raw]) -> None:
+        for made, progress in reports.items():
+            if self._is_current(made):
+                self._record(StepProgressed(self.now, made.step, made.attempt, made.direction, progress))
+        self.reported = reports
 
     def _is_current(self, attempt: Attempt) -> bool:
         """Whether this attempt is the one in flight; the late outcome of an earlier one changes nothing."""
@@ -217,7 +236,7 @@ class Transition(Struct, eq=False):
         except BaseException as error:
             if is_interruption(error):
                 raise
-            outcome = failure_of(error, local=True)
+            outcome = failure_of(error, local=True, policies=step.policies_of(attempt.direction))
         self._record(outcome_event(self.definition, self.state, attempt, outcome, self.now))
 
     def _run_end_hook(self, event: SagaCompleted | SagaCompensated) -> bool:

@@ -7,53 +7,55 @@ import inspect
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from ....domain.saga.outcome import AttemptOutcome, Success, failure_of
 from ....domain.saga.step import AnyStep
 from ....domain.saga.step_context import StepContext
 from ...runtime.failpoints import failpoint
-from ..messages import AttemptEnded, Dispatch
+from ..messages import AttemptEnded
+from .running_attempt import RunningAttempt
 from .thread_runner import NoThreadFree, ThreadRunner
+from .time_limit import TimeLimit
 
 
-async def attempt(dispatch: Dispatch, threads: ThreadRunner) -> AttemptEnded:
+async def attempt(running: RunningAttempt, threads: ThreadRunner) -> AttemptEnded:
     """Make an attempt: coroutines run on the event loop, plain functions on a thread.
 
     Whatever the step raises is its outcome, also `KeyboardInterrupt` and `SystemExit`, and so is the cancellation of
     its task. Ctrl-C reaches the program by its signal handler, which `asyncio.run` sets.
     """
-    saga, step, context = dispatch.saga, dispatch.step, dispatch.context
+    dispatch = running.dispatch
+    saga, step = dispatch.saga, dispatch.step
+    context = replace(dispatch.context, listener=running)
+    policies = step.policies_of(context.direction)
     outcome: AttemptOutcome
     called = False
     try:
         value = saga.definition.read_argument(saga.state, dispatch.attempt.step)
         called = True
         with failpoint("call", step.name, context.direction):
-            result = await _call(step, context, value, threads)
+            result = await _call(step, context, value, threads, running)
         outcome = Success(step.write_result(context.direction, result))
     except NoThreadFree as error:
-        outcome = failure_of(error, local=True)
-    except TimeoutError as error:
-        seconds = step.timeout_of(context.direction)
-        outcome = failure_of(error)
-        if not outcome.error.message and seconds is not None:
-            outcome = failure_of(TimeoutError(f"no outcome in {seconds:g} s"))
+        outcome = failure_of(error, local=True, policies=policies)
     except BaseException as error:
         if issubclass(type(error), GeneratorExit) and not _on_running_loop():
             raise  # this coroutine is closed, and no one waits for its outcome
-        outcome = failure_of(error, local=not called)  # a step that was not called had no effect
+        outcome = failure_of(error, local=not called, policies=policies)  # a step that was not called had no effect
     return AttemptEnded(saga, dispatch.attempt, outcome)
 
 
-async def _call(step: AnyStep, context: StepContext, value: Any, threads: ThreadRunner) -> Any:
+async def _call(step: AnyStep, context: StepContext, value: Any, threads: ThreadRunner, running: RunningAttempt) -> Any:
     timeout_seconds = step.timeout_of(context.direction)
     if step.is_async(context.direction):
-        if timeout_seconds is None:
+        if timeout_seconds is None and running.heartbeat_timeout is None:
             return await step.invoke(context, value)
-        async with asyncio.timeout(timeout_seconds):
+        async with TimeLimit(timeout_seconds, running):
             return await step.invoke(context, value)
-    result = await threads.run(partial(step.invoke, context, value), timeout_seconds)
+    result = await threads.run(partial(step.invoke, context, value), timeout_seconds, running)
     if inspect.isawaitable(result):  # a partial, or an object whose __call__ is async
-        async with asyncio.timeout(timeout_seconds):
+        async with TimeLimit(timeout_seconds, running):
             return await result
     return result
 

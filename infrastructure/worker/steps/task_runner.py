@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
+from functools import partial
 
+from ....domain.errors import AttemptCancelled, AttemptTimedOut
 from ....domain.saga.events import FORWARD, Effect, Failure
-from ....domain.saga.outcome import Failed
-from ..messages import AttemptEnded, Dispatch, RunningStep
+from ....domain.saga.outcome import AttemptOutcome, Failed, Success, failure_of
+from ..messages import AttemptEnded, Dispatch, UnwantedStep
 from .attempt import attempt
+from .running_attempt import Notify, RunningAttempt
 from .thread_runner import ThreadRunner
 
 log = logging.getLogger(__name__)
@@ -20,16 +23,16 @@ may still run after it was cancelled: code can ignore that."""
 
 
 class TaskRunner:
-    """Makes attempts, as many at once as are dispatched, and reports the outcome of each to `notify`.
+    """Makes attempts, as many at once as are dispatched, and reports the progress and the outcome of each to `notify`.
 
     Belongs to the event loop that runs when it is made.
     """
 
-    def __init__(self, threads: ThreadRunner, notify: Callable[[AttemptEnded], None]) -> None:
+    def __init__(self, threads: ThreadRunner, notify: Notify) -> None:
         self._threads = threads
         self._notify = notify
         self._loop = asyncio.get_running_loop()
-        self._tasks: dict[asyncio.Task[None], Dispatch] = {}
+        self._tasks: dict[asyncio.Task[None], RunningAttempt] = {}
         self._ending: set[asyncio.Task[None]] = set()
         """Tasks that will be cancelled, or given up, if they do not end soon."""
         self._given_up: set[asyncio.Task[None]] = set()
@@ -47,27 +50,41 @@ class TaskRunner:
             return
         create_task, make = self._loop.create_task, self._make
         for dispatch in dispatches:
-            task = create_task(make(dispatch))
-            self._tasks[task] = dispatch
+            running = RunningAttempt(dispatch, self._loop, self._notify)
+            task = create_task(make(running))
+            self._tasks[task] = running
             task.add_done_callback(self._forget)
             step, direction = dispatch.step, dispatch.attempt.direction
             timeout_seconds = step.timeout_of(direction)
             if timeout_seconds is not None and step.is_async(direction):
                 self._watches[task] = self._loop.call_later(timeout_seconds + GRACE_SECONDS, self._give_up, task)
+            if running.heartbeat_timeout is not None and step.is_async(direction):
+                running.on_silence = partial(self._loop.call_later, GRACE_SECONDS, self._give_up, task)
 
-    def end_soon(self, unwanted: Collection[RunningStep]) -> None:
-        """Let these attempts run for a while longer, and cancel those that have not ended by then, and can be ended."""
+    def end_soon(self, unwanted: Collection[UnwantedStep]) -> None:
+        """Tell these attempts that they are not wanted, and let them run for a while longer.
+
+        Those that have not ended by then, and can be ended, are cancelled.
+        """
         if not unwanted:
             return
-        unwanted = set(unwanted)
-        for task, dispatch in self._tasks.items():
-            if task not in self._ending and _is_endless(dispatch) and dispatch.running in unwanted:
+        places = {(step.saga_id, step.step): step for step in unwanted}
+        for task, running in self._tasks.items():
+            dispatch = running.dispatch
+            step = places.get((dispatch.saga.saga_id, dispatch.attempt.step))
+            if step is None or dispatch.attempt.direction is not FORWARD:
+                continue
+            if not step.in_doubt:
+                running.cancel(f"saga {step.saga_id} compensates, so its step {step.step} is no longer wanted")
+            if task not in self._ending and _is_endless(dispatch):
                 self._ending.add(task)
                 self._loop.call_later(GRACE_SECONDS, self._cancel_if_possible, task)
 
     def cancel(self) -> None:
         """Cancel the attempts that are running, and begin no more."""
         self._cancelled = True
+        for running in self._tasks.values():
+            running.cancel("the worker stops")
         for task in (*self._tasks, *self._given_up):
             task.cancel()
 
@@ -76,23 +93,25 @@ class TaskRunner:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _make(self, dispatch: Dispatch) -> None:
+    async def _make(self, running: RunningAttempt) -> None:
+        dispatch = running.dispatch
         try:
-            ended = await attempt(dispatch, self._threads)
+            outcome = (await attempt(running, self._threads)).outcome
         except GeneratorExit:  # this coroutine is closed
             raise
         except BaseException as error:  # an error of this program: the attempt has an outcome all the same
             log.exception("an attempt at step %s of saga %s broke off", dispatch.step.name, dispatch.saga.saga_id)
             why = "the attempt broke off: the log of the worker says why"
-            ended = _without_outcome(dispatch, type(error).__name__, why)
+            outcome = Failed(Failure(type(error).__name__, why), Effect.UNKNOWN, retryable=True)
         if asyncio.current_task() not in self._given_up:
-            self._notify(ended)
+            self._end(running, outcome)
 
     def _cancel_if_possible(self, task: asyncio.Task[None]) -> None:
         """Cancel an attempt that runs as a coroutine, or that waits for a thread; a function in a thread runs on."""
-        dispatch = self._tasks.get(task)
-        if dispatch is None:
+        running = self._tasks.get(task)
+        if running is None:
             return
+        dispatch = running.dispatch
         if dispatch.step.is_async(dispatch.attempt.direction):
             task.cancel()
             self._loop.call_later(GRACE_SECONDS, self._give_up, task)
@@ -101,13 +120,21 @@ class TaskRunner:
 
     def _give_up(self, task: asyncio.Task[None]) -> None:
         """Wait no longer for a task that ignores that it was cancelled; its step may still act."""
-        dispatch = self._tasks.pop(task, None)
-        if dispatch is None:
+        running = self._tasks.pop(task, None)
+        if running is None:
             return
+        dispatch = running.dispatch
         self._given_up.add(task)
         why = "it ignores that it was cancelled, and runs on"
         log.warning("step %s of saga %s: %s", dispatch.step.name, dispatch.saga.saga_id, why)
-        self._notify(_without_outcome(dispatch, TimeoutError.__name__, why))
+        error = AttemptCancelled(why) if task in self._ending else AttemptTimedOut(why)
+        self._end(running, failure_of(error, policies=dispatch.step.policies_of(dispatch.attempt.direction)))
+
+    def _end(self, running: RunningAttempt, outcome: AttemptOutcome) -> None:
+        """Report the outcome of an attempt; no progress of it is recorded from now on."""
+        running.end(succeeded=isinstance(outcome, Success))
+        dispatch = running.dispatch
+        self._notify(AttemptEnded(dispatch.saga, dispatch.attempt, outcome))
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
@@ -116,10 +143,6 @@ class TaskRunner:
         if self._ending or self._given_up:
             self._ending.discard(task)
             self._given_up.discard(task)
-
-
-def _without_outcome(dispatch: Dispatch, kind: str, why: str) -> AttemptEnded:
-    return AttemptEnded(dispatch.saga, dispatch.attempt, Failed(Failure(kind, why), Effect.UNKNOWN, retryable=True))
 
 
 def _is_endless(dispatch: Dispatch) -> bool:

@@ -10,6 +10,9 @@ from contextvars import copy_context
 from threading import Thread
 from typing import Any, Final
 
+from .running_attempt import RunningAttempt
+from .time_limit import TimeLimit
+
 log = logging.getLogger(__name__)
 
 WARN_SECONDS: Final = 5.0
@@ -42,11 +45,13 @@ class ThreadRunner:
         """Whether a task waits for a thread, so that its function was not called."""
         return task in self._waiting
 
-    async def run(self, function: Callable[[], Any], timeout_seconds: float | None) -> Any:
-        """Run a function once a thread is free, and return what it returns; the timeout begins with the function.
+    async def run(
+        self, function: Callable[[], Any], timeout_seconds: float | None, attempt: RunningAttempt | None = None
+    ) -> Any:
+        """Run a function once a thread is free, and return what it returns; its time limit begins with the function.
 
-        Raises `TimeoutError`, `NoThreadFree` if no thread becomes free for as long as the timeout or before the task is
-        cancelled, and what the function raises.
+        Raises `AttemptTimedOut`, `NoThreadFree` if no thread becomes free for as long as the timeout or before the task
+        is cancelled, and what the function raises.
         """
         await self._take_thread(timeout_seconds)
         loop = asyncio.get_running_loop()
@@ -76,7 +81,7 @@ class ThreadRunner:
             self._free.release()
             raise
         try:
-            async with asyncio.timeout(timeout_seconds):
+            async with TimeLimit(timeout_seconds, attempt):
                 result, error = await ended
         except BaseException:
             is_overdue = True
