@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sagaledger.domain.saga.decision import Attempt
-from sagaledger.domain.saga.events import FORWARD
+from sagaledger.domain.saga.events import FORWARD, Failure
 from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState, Status
@@ -184,9 +184,16 @@ def test_a_step_that_cancels_its_own_task_has_failed(open_ledger: OpenLedger) ->
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("why", ["timeout", "cancel"])
+@pytest.mark.parametrize(
+    ("why", "limits", "error"),
+    [
+        ("timeout", {"timeout": 0.1}, "AttemptTimedOut"),
+        ("silence", {"heartbeat_timeout": 0.1}, "HeartbeatTimedOut"),
+        ("cancel", {}, "AttemptCancelled"),
+    ],
+)
 def test_a_coroutine_that_ignores_its_cancelling_does_not_keep_its_saga(
-    open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch, why: str
+    open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch, why: str, limits: dict[str, float], error: str
 ) -> None:
     """Its outcome is unknown, so it is compensated; what it returns in the end is dropped."""
     monkeypatch.setattr(task_runner, "GRACE_SECONDS", 0.1)
@@ -194,7 +201,7 @@ def test_a_coroutine_that_ignores_its_cancelling_does_not_keep_its_saga(
     free = asyncio.Event()
     undone: list[object] = []
 
-    @trip.step(timeout=0.1 if why == "timeout" else None, retry=Retry(attempts=1))
+    @trip.step(retry=Retry(attempts=1), **limits)  # type: ignore[call-overload]
     async def walk(_: int, __: StepContext) -> str:
         while not free.is_set():
             with contextlib.suppress(asyncio.CancelledError):
@@ -224,3 +231,5 @@ def test_a_coroutine_that_ignores_its_cancelling_does_not_keep_its_saga(
     assert play(scene()) is Status.COMPENSATED
     assert undone == [None]
     assert short_history(ledger, "trip-1")[-3:] == ["walk undoing", "walk undone", "SagaCompensated"]
+    failure = ledger.state("trip-1").steps["walk"].forward.error
+    assert failure == Failure(error, "it ignores that it was cancelled, and runs on")

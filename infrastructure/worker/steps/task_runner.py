@@ -7,7 +7,7 @@ import logging
 from collections.abc import Collection, Iterable
 from functools import partial
 
-from ....domain.errors import AttemptCancelled, AttemptTimedOut
+from ....domain.errors import AttemptCancelled, AttemptTimedOut, HeartbeatTimedOut, SagaledgerError
 from ....domain.saga.events import FORWARD, Effect, Failure
 from ....domain.saga.outcome import AttemptOutcome, Failed, Success, failure_of
 from ..messages import AttemptEnded, Dispatch, UnwantedStep
@@ -57,9 +57,13 @@ class TaskRunner:
             step, direction = dispatch.step, dispatch.attempt.direction
             timeout_seconds = step.timeout_of(direction)
             if timeout_seconds is not None and step.is_async(direction):
-                self._watches[task] = self._loop.call_later(timeout_seconds + GRACE_SECONDS, self._give_up, task)
+                self._watches[task] = self._loop.call_later(
+                    timeout_seconds + GRACE_SECONDS, self._give_up, task, AttemptTimedOut
+                )
             if running.heartbeat_timeout is not None and step.is_async(direction):
-                running.on_silence = partial(self._loop.call_later, GRACE_SECONDS, self._give_up, task)
+                running.on_silence = partial(
+                    self._loop.call_later, GRACE_SECONDS, self._give_up, task, HeartbeatTimedOut
+                )
 
     def end_soon(self, unwanted: Collection[UnwantedStep]) -> None:
         """Tell these attempts that they are not wanted, and let them run for a while longer.
@@ -114,12 +118,12 @@ class TaskRunner:
         dispatch = running.dispatch
         if dispatch.step.is_async(dispatch.attempt.direction):
             task.cancel()
-            self._loop.call_later(GRACE_SECONDS, self._give_up, task)
+            self._loop.call_later(GRACE_SECONDS, self._give_up, task, AttemptCancelled)
         elif self._threads.is_waiting(task):
             task.cancel()
 
-    def _give_up(self, task: asyncio.Task[None]) -> None:
-        """Wait no longer for a task that ignores that it was cancelled; its step may still act."""
+    def _give_up(self, task: asyncio.Task[None], kind: type[SagaledgerError]) -> None:
+        """Wait no longer for a task that ignores that it was cancelled, for a reason of this kind; it may still act."""
         running = self._tasks.pop(task, None)
         if running is None:
             return
@@ -127,8 +131,7 @@ class TaskRunner:
         self._given_up.add(task)
         why = "it ignores that it was cancelled, and runs on"
         log.warning("step %s of saga %s: %s", dispatch.step.name, dispatch.saga.saga_id, why)
-        error = AttemptCancelled(why) if task in self._ending else AttemptTimedOut(why)
-        self._end(running, failure_of(error, policies=dispatch.step.policies_of(dispatch.attempt.direction)))
+        self._end(running, failure_of(kind(why), policies=dispatch.step.policies_of(dispatch.attempt.direction)))
 
     def _end(self, running: RunningAttempt, outcome: AttemptOutcome) -> None:
         """Report the outcome of an attempt; no progress of it is recorded from now on."""
