@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from .pydantic_fields import fields_of_model
+
 
 def may_stand_for_one(written: bytes) -> bool:
     """Whether JSON has what such a number leaves: without that, no value need be searched."""
@@ -15,7 +17,7 @@ def may_stand_for_one(written: bytes) -> bool:
 
 def is_within(value: Any) -> bool:
     """Whether a number somewhere in a value is NaN or infinite."""
-    pending = [msgspec.to_builtins(value, enc_hook=_nothing)]
+    pending = [msgspec.to_builtins(value, enc_hook=fields_of_model)]
     while pending:
         part = pending.pop()
         if isinstance(part, float):
@@ -27,7 +29,3 @@ def is_within(value: Any) -> bool:
         elif isinstance(part, (list, tuple, set, frozenset)):
             pending += part
     return False
-
-
-def _nothing(_: Any) -> None:
-    """Stands in for JSON that is written already (`Raw`), which has no such number."""

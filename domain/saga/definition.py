@@ -13,7 +13,6 @@ from ..participant import Command
 from .equality import same_value
 from .fingerprint import fingerprint, first_fingerprint
 from .item_names import split_item_name
-from .payload import write_payload
 from .state import SagaState
 from .step import AnyStep
 from .step_kind import ForEach, Local, Signal, saga_id_of
@@ -75,7 +74,7 @@ class Definition:
         self.has_local_steps = any(isinstance(step.kind, Local) for step in steps)
         self._sub_sagas = dict(sub_sagas or {})
         self.has_sub_sagas = bool(self._sub_sagas)
-        self._read_input = decoder_of(self.input_type, f"the input of saga {name!r} version {version}").decode
+        self._input = decoder_of(self.input_type, f"the input of saga {name!r} version {version}")
         structure = (name, version, self.steps, self.after, input_type)
         self.fingerprint = fingerprint(*structure)
         """The fingerprint that is recorded when the first saga starts."""
@@ -112,15 +111,14 @@ class Definition:
         """
         what = f"the input of saga {self.name!r} version {self.version}"
         try:
-            given = self._read_input(write_payload(what, value))
-            return write_payload(what, given, self._read_input)
+            return self._input.accept(what, value)
         except (msgspec.MsgspecError, NotSerialisable, TypeError, ValueError) as error:
             raise InvalidInput(f"{what} does not fit: {error}") from error
 
     def read_input(self, raw: Raw) -> Any:
         """Returns a recorded input, as its type. Raises `InvalidInput` if it does not fit the declared type."""
         try:
-            return self._read_input(raw)
+            return self._input.decode(raw)
         except msgspec.DecodeError as error:
             raise InvalidInput(
                 f"the input of saga {self.name!r} version {self.version} does not fit: {error}"
@@ -141,7 +139,7 @@ class Definition:
         if bytes(one) == bytes(other):
             return True
         try:
-            return same_value(self._read_input(one), self._read_input(other))
+            return same_value(self._input.decode(one), self._input.decode(other))
         except Exception:  # noqa: BLE001 -- recorded with another version of the type, whose code may raise anything
             return same_value(msgspec.json.decode(one), msgspec.json.decode(other))
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from ..instants import EARLIEST
+from ..pydantic_fields import fields_of_model
 
 
 def same_value(one: Any, other: Any) -> bool:
@@ -44,13 +45,15 @@ def _canonical(value: Any) -> str:
 
 
 def fields_of(value: Any) -> dict[str, Any] | None:
-    """Returns the fields of a struct, a dataclass or an attrs class, by name; None for anything else."""
+    """Returns the fields of a struct, a dataclass, an attrs class or a model, by name; None for anything else."""
     if isinstance(value, msgspec.Struct):
         return {"": type(value).__qualname__, **msgspec.structs.asdict(value)}
     if is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in fields(value)}
     attributes = getattr(type(value), "__attrs_attrs__", None)
-    return None if attributes is None else {each.name: getattr(value, each.name) for each in attributes}
+    if attributes is not None:
+        return {each.name: getattr(value, each.name) for each in attributes}
+    return fields_of_model(value)
 
 
 def _number(value: float | Decimal) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from .pydantic_type import mentions_model, structure_of_models
 from .step import AnyStep
 from .step_kind import ForEach
 from .validation import After
@@ -69,8 +70,10 @@ def _schema(type_: Any) -> Any:
     """Returns the JSON schema of a type without what only documents it: names of classes, docstrings, examples."""
     try:
         schema = msgspec.json.schema(type_)
-    except TypeError:  # it can be read from JSON, but has no schema
-        return str(type_)
+    except TypeError:  # it can be read from JSON, but has no schema of msgspec's
+        if not mentions_model(type_):
+            return str(type_)
+        schema = structure_of_models(type_)
     return _Plain(schema.pop("$defs", {})).of(schema)
 
 

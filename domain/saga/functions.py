@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Any, Never, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Final, Never, NoReturn, get_args, get_origin, get_type_hints
 
 from ..errors import DefinitionError
 
@@ -80,6 +80,8 @@ def declared_result(function: Callable[..., Any], where: str) -> Any:
         return Any
     except Exception as error:
         raise DefinitionError(f"{where} has an annotation that cannot be read: {error}") from error
+    if declared in (Final, ClassVar) or get_origin(declared) in (Final, ClassVar):
+        raise DefinitionError(f"{where} is annotated as {declared}, which is for variables: annotate a type")
     while get_origin(declared) in (Awaitable, Coroutine):
         declared = (get_args(declared) or (Any,))[-1]
     return Any if declared in _NO_VALUE else declared

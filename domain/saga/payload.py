@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from .. import json_numbers
 from ..errors import NotSerialisable, PayloadTooLarge
+from .model_json import model_json
 from .read_back import is_read_back
 
 PAYLOAD_BYTES_MAX: Final = 252 * 1024
@@ -24,16 +25,24 @@ DEPTH_MAX: Final = 200
 NULL: Final = Raw(b"null")
 
 _decode_any = msgspec.json.Decoder().decode
+_encode_any = msgspec.json.Encoder(enc_hook=model_json).encode
 
 
-def write_payload(what: str, value: Any, read: Callable[[Raw], Any] = _decode_any, *, typed: bool | None = None) -> Raw:
+def write_payload(
+    what: str,
+    value: Any,
+    read: Callable[[Raw], Any] = _decode_any,
+    *,
+    typed: bool | None = None,
+    encode: Callable[[Any], bytes] = _encode_any,
+) -> Raw:
     """Returns a value as JSON that `read` takes.
 
     Raises `NotSerialisable` for a value that is not JSON or has a number that JSON lacks (NaN, infinity), or that
     `read` refuses or loses a part of, and `PayloadTooLarge`. Both name `what` it is. `typed`: as for `is_read_back`, if
     `read` reads a declared type.
     """
-    raw = NULL if value is None else _encode(what, value)
+    raw = NULL if value is None else _encode(what, value, encode)
     try:
         back = read(raw)
         is_kept = typed is None or is_read_back(back, value, typed=typed)
@@ -44,9 +53,9 @@ def write_payload(what: str, value: Any, read: Callable[[Raw], Any] = _decode_an
     return raw
 
 
-def _encode(what: str, value: Any) -> Raw:
+def _encode(what: str, value: Any, encode: Callable[[Any], bytes]) -> Raw:
     try:
-        written = msgspec.json.encode(value)
+        written = encode(value)
         if json_numbers.may_stand_for_one(written) and json_numbers.is_within(value):
             raise NotSerialisable(f"{what} has a number that JSON lacks (NaN or infinity): use null, or a text")
         if _is_too_deep(written):

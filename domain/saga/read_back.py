@@ -15,14 +15,25 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from msgspec import inspect
+from msgspec import Raw, inspect
 
+from ..pydantic_fields import fields_of_model
 from ..type_contents import may_contain
-from .equality import same_value
+from .equality import fields_of, same_value
 
 _KINDS: Final = (bytes, bytearray, memoryview, datetime, date, time, timedelta, Decimal, UUID)
 """The types of values that JSON writes as texts."""
-_encode: Final = msgspec.json.Encoder().encode
+
+
+def _builtin(value: Any) -> Any:
+    """Returns what stands for a value that msgspec does not know: a model's fields, or a text."""
+    fields = fields_of_model(value)
+    if fields is not None:
+        return fields
+    return bytes(value) if isinstance(value, Raw) else str(value)
+
+
+_encode: Final = msgspec.json.Encoder(enc_hook=_builtin).encode
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -31,11 +42,25 @@ def is_read_back(read: Any, given: Any, *, typed: bool) -> bool:
 
     `typed`: whether its type says what each part of it is. If not, a text may stand for a time, as in any JSON.
     """
-    if type(read) is type(given) and read == given:
+    if (type(read) is type(given) and read == given) or same_parts(read, given):
         return True
     if not _covers(_decode(_encode(read)), _decode(_encode(given))):
         return False
     return Counter(_kinds_in(given, typed=typed)) <= Counter(_kinds_in(read, typed=typed))
+
+
+def same_parts(one: Any, other: Any) -> bool:
+    """Whether two values of the same types have the same fields and parts, whatever their own `==` says."""
+    if type(one) is not type(other):
+        return False
+    fields = fields_of(one)
+    if fields is not None:
+        return same_parts(fields, fields_of(other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same_parts(part, other[key]) for key, part in one.items())
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same_parts, one, other))
+    return bool(one == other)
 
 
 def says_what_each_part_is(type_: Any) -> bool:
@@ -55,7 +80,7 @@ def _covers(read: Any, given: Any) -> bool:
 
 def _kinds_in(value: Any, *, typed: bool) -> Iterator[str]:
     """Yields the numbers in a value that JSON lacks; and if it is typed, what its texts stand for, and other keys."""
-    pending = [msgspec.to_builtins(value, builtin_types=_KINDS, enc_hook=bytes)]
+    pending = [msgspec.to_builtins(value, builtin_types=_KINDS, enc_hook=_builtin)]
     while pending:
         part = pending.pop()
         if isinstance(part, dict):

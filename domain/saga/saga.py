@@ -43,7 +43,7 @@ class Saga(Generic[I]):
     """A business transaction over several services, declared step by step.
 
     - `name`: the prefix of its ids, without `-`; `version`: raise it when the structure changes;
-    - `input`: the type of its input: a msgspec struct, a dataclass, a typed dict or a builtin;
+    - `input`: the type of its input: a msgspec struct, a dataclass, a pydantic model, a typed dict or a builtin;
     - `key`: the business key of an input, so that starting the same one twice is one saga;
     - `deadline`: how many seconds a saga may take before it compensates; None: without a limit.
     """

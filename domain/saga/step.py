@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast, overload
 
-import msgspec
 from msgspec import Raw
 
 from ..errors import DefinitionError
@@ -16,11 +15,10 @@ from .functions import declared_parameter, is_async, must_return, must_take
 from .heartbeat import check_heartbeat_timeout
 from .item_names import item_name
 from .payload import write_payload
-from .read_back import says_what_each_part_is
 from .retry_policy import OnUnknown, Retry, RetryOption, RetryPolicies, policies_of
 from .step_context import StepContext
 from .step_kind import AttemptMode, ForEach, StepKind
-from .stored_type import decoder_of
+from .stored_type import MsgspecType, StoredType, decoder_of
 
 I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls it
 R_co = TypeVar("R_co", covariant=True)
@@ -71,16 +69,13 @@ class Step(Generic[I, R_co]):
         self.asks = condition is not None or isinstance(kind, ForEach)
         """Whether the definition's code says, before the first attempt, if or for which items the step is made."""
         self.item_type: Any = Any
-        self._read_item: Callable[[Raw], Any] = msgspec.json.Decoder().decode
-        self._item_is_typed: bool | None = None
+        self._item: StoredType = MsgspecType(Any)
         self.undo: Callable[..., Invoked] | None = None
         self.undo_retry = RetryPolicies(UNDO_RETRY)
         self.undo_timeout = timeout
         self.undo_heartbeat_timeout: float | None = None
         self.result_type: Any = Any
-        self._read_result: Callable[[Raw], Any] = msgspec.json.Decoder().decode
-        self._result_is_typed: bool | None = None
-        """Whether the declared type says what each part of a result is; None without a declared type."""
+        self._result: StoredType = MsgspecType(Any)
         self._action_is_async = is_async(action)
         self._undo_is_async = False
         self._sealed = False
@@ -169,7 +164,7 @@ class Step(Generic[I, R_co]):
 
     def read_result(self, raw: Raw, /) -> R_co:
         """Returns a recorded result, as the type that the action declares."""
-        result: R_co = self._read_result(raw)
+        result: R_co = self._result.decode(raw)
         return result
 
     def write_result(self, direction: Direction, result: Any) -> Raw:
@@ -180,17 +175,17 @@ class Step(Generic[I, R_co]):
         """
         if direction is FORWARD:
             what = f"the result of step {self.name!r}"
-            return write_payload(what, result, self._read_result, typed=self._result_is_typed)
+            return self._result.write(what, result)
         return write_payload(f"the result of the compensation of step {self.name!r}", result)
 
     def read_item(self, raw: Raw) -> Any:
         """Returns a recorded item of a for-each step, as the type that the action takes."""
-        return self._read_item(raw)
+        return self._item.decode(raw)
 
     def write_item(self, index: int, item: Any) -> Raw:
         """Returns an item as JSON that reads as what the action takes. Raises what `write_result` raises."""
         what = f"the item {item_name(self.name, index)}"
-        return write_payload(what, item, self._read_item, typed=self._item_is_typed)
+        return self._item.write(what, item)
 
     def seal(self) -> None:
         """Resolve what the action returns. Nothing can be declared on the step after this.
@@ -199,14 +194,11 @@ class Step(Generic[I, R_co]):
         """
         what = f"the result of step {self.name!r}"
         self.result_type = self.kind.result_type(self.action, what)
-        self._read_result = decoder_of(self.result_type, what).decode
-        if self.result_type not in (Any, Raw):
-            self._result_is_typed = says_what_each_part_is(self.result_type)
+        self._result = decoder_of(self.result_type, what)
         if isinstance(self.kind, ForEach):
             what = f"the item that step {self.name!r} takes"
             self.item_type = declared_parameter(self.action, what)
-            self._read_item = decoder_of(self.item_type, what).decode
-            self._item_is_typed = None if self.item_type is Any else says_what_each_part_is(self.item_type)
+            self._item = decoder_of(self.item_type, what)
         self._sealed = True
 
 

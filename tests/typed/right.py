@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypedDict, assert_type
 
 from msgspec import Struct
+from pydantic import BaseModel
 
 from sagaledger import (
     SKIPPED,
@@ -49,12 +50,24 @@ class Room(TypedDict):
     number: int
 
 
+class Letter(BaseModel):
+    text: str
+
+
 class Reserve(Command, frozen=True):
     room: str
 
 
 book_trip = Saga("book_trip", input=Trip, key=lambda trip: trip.trip_id)
 stay = Saga("stay", input=Room)
+
+
+write = Saga("write", input=Letter, key=lambda letter: letter.text)
+
+
+@write.step(compensable=False)
+def sign(letter: Letter, ctx: StepContext) -> Letter:
+    return letter.model_copy(update={"text": f"{letter.text} {ctx.result(sign)}"})
 
 
 @stay.step(compensable=False)
@@ -230,6 +243,7 @@ async def program(ledger: Ledger, connection: Any) -> None:
     trip = Trip("1", "Rome")
     assert_type(App(sagas=[book_trip, stay]), App)
     assert_type(ledger.start(book_trip, trip), Started)
+    assert_type(ledger.start(write, Letter(text="Dear")), Started)
     assert_type(ledger.start(stay, Room(number=1), key="room-1"), Started)
     assert_type(ledger.start("book_trip", {"trip_id": "1", "city": "Rome"}), Started)
     assert_type(ledger.start_in(connection, book_trip, trip), str)

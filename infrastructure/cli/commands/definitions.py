@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
-
 from ....domain.saga.definition import Definition
 from ....domain.saga.step import AnyStep
+from ....domain.saga.stored_type import json_schema_of
 from ...ledger.definition_usage import VersionStatus, VersionUsage, count_sagas
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
@@ -114,5 +113,5 @@ def _structure(definition: Definition) -> dict[str, Any]:
             }
             for step in definition.steps
         ],
-        "input": msgspec.json.schema(definition.input_type),
+        "input": json_schema_of(definition.input_type),
     }
