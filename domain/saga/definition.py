@@ -13,6 +13,7 @@ from ..participant import Command
 from .equality import same_value
 from .fingerprint import fingerprint, first_fingerprint
 from .item_names import split_item_name
+from .search import SearchFunctions
 from .state import SagaState
 from .step import AnyStep
 from .step_kind import ForEach, Local, Signal, saga_id_of
@@ -39,6 +40,7 @@ class Definition:
         completed: Callable[[Any], Sequence[Command]] | None = None,
         compensated: Callable[[Any, str], Sequence[Command]] | None = None,
         sub_sagas: Mapping[str, DefinitionSupplier] | None = None,
+        search: SearchFunctions | None = None,
     ) -> None:
         """Raises `DefinitionError`, which says what to change, if the saga cannot work.
 
@@ -55,6 +57,7 @@ class Definition:
         self.input_type = input_type
         self.key = key
         self.deadline = deadline
+        self.search = search or {}
         self.started = started
         self.completed = completed
         self.compensated = compensated

@@ -5,7 +5,7 @@ A `Saga` collects steps as they are declared, and seals itself into an immutable
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar, Unpack, overload
 
 from ..errors import DefinitionError
@@ -29,6 +29,7 @@ from .definition import Definition, DefinitionSupplier
 from .duration import check_seconds
 from .functions import must_be_plain, must_take
 from .retry_policy import OnUnknown, Retry, RetryOption
+from .search import check_search
 from .step import AnyStep, Step
 from .step_context import StepContext
 from .step_kind import Call, Local, Signal, StepKind, SubSaga, Timer
@@ -45,7 +46,9 @@ class Saga(Generic[I]):
     - `name`: the prefix of its ids, without `-`; `version`: raise it when the structure changes;
     - `input`: the type of its input: a msgspec struct, a dataclass, a pydantic model, a typed dict or a builtin;
     - `key`: the business key of an input, so that starting the same one twice is one saga;
-    - `deadline`: how many seconds a saga may take before it compensates; None: without a limit.
+    - `deadline`: how many seconds a saga may take before it compensates; None: without a limit;
+    - `search`: attributes to find sagas by, each with its name and a function that takes the input (see
+      `projections.saga.saga_attributes`).
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Saga(Generic[I]):
         input: type[I],  # noqa: A002 -- it is the input's type, and reads so where sagas are declared
         key: Callable[[I], str] | None = None,
         deadline: float | None = None,
+        search: Mapping[str, Callable[[I], Any]] | None = None,
     ) -> None:
         check_prefix(name, "saga name")
         check_version(version, f"saga {name!r}")
@@ -65,6 +69,7 @@ class Saga(Generic[I]):
         self.input_type: type[I] = input
         self.key = key
         self.deadline = deadline
+        self.search = check_search(search, name)
         self.started: Callable[[Any], Sequence[Command]] | None = None
         self.completed: Callable[[Any], Sequence[Command]] | None = None
         self.compensated: Callable[[Any, str], Sequence[Command]] | None = None
@@ -242,6 +247,7 @@ class Saga(Generic[I]):
                 completed=self.completed,
                 compensated=self.compensated,
                 sub_sagas=self._sub_sagas,
+                search=self.search,
             )
         return self._definition
 

@@ -19,6 +19,7 @@ from ...domain.saga.step_kind import SubSaga
 from ...projections.choreography import CHOREOGRAPHY_PROJECTIONS
 from ...projections.projection import Projection
 from ...projections.saga import SAGA_PROJECTIONS
+from ...projections.saga.saga_attributes import search_projection
 from ..errors import UnknownDefinition
 
 
@@ -63,7 +64,9 @@ class App:
         for type_ in events:
             self.registry.add(type_)
         choreography = CHOREOGRAPHY_PROJECTIONS if self.services else ()
-        for projection in (*SAGA_PROJECTIONS, *choreography, *projections):
+        attributes = search_projection(self.definitions)
+        searched = () if attributes is None else (attributes,)
+        for projection in (*SAGA_PROJECTIONS, *searched, *choreography, *projections):
             self._add_projection(projection)
 
     @property

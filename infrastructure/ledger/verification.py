@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from ...domain.errors import SagaledgerError
+from ...projections.view_version import is_of_declaration
 from ..errors import DamagedLedger
 from ..event_store import verify as log_verification
 from ..event_store.verify import Problem, Verification
@@ -60,6 +61,8 @@ def verify_ledger(
     undeclared = find_undeclared_process(context)
     not_compared = _undeclared_views(context)
     for projection in context.app.projections:
+        if projection.name in not_compared:
+            continue
         if undeclared is not None and folds_sagas(projection):
             not_compared.append(projection.name)
             continue
@@ -87,13 +90,17 @@ def _problems_beside_the_log(context: LedgerContext, progress: OpenProgress) -> 
 
 
 def _undeclared_views(context: LedgerContext) -> list[str]:
-    """Return the views that the database has and the app does not declare."""
-    declared = {projection.name for projection in context.app.projections}
+    """Return the views that the database has and the app does not declare, or declares with other search attributes."""
+    declared = {projection.name: projection.version for projection in context.app.projections}
     return [
         checkpoint.name
         for checkpoint in view_checkpoints(context)
-        if checkpoint.status != BUILDING and checkpoint.name not in declared
+        if checkpoint.status != BUILDING and _is_undeclared(checkpoint.version, declared.get(checkpoint.name))
     ]
+
+
+def _is_undeclared(recorded: int, declared: int | None) -> bool:
+    return declared is None or (is_of_declaration(declared) and recorded != declared)
 
 
 def _drift_of(context: LedgerContext, view: str, report: ReportProgress) -> Problem | None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ...domain.errors import InvalidInput
 from ...projections.projection import Projection
+from ...projections.view_version import is_to_be_upgraded
 from ..errors import AppPartMissing
 from ..read_models import drift as drift_of_views
 from ..read_models import rebuild as rebuild_of_views
@@ -58,7 +59,8 @@ def upgrade_views(context: LedgerContext, report: ReportProgress | None = None) 
 
 def _is_outdated(context: LedgerContext, checkpoint: Checkpoint) -> bool:
     versions = {projection.name: projection.version for projection in context.app.projections}
-    return checkpoint.generation > 0 and checkpoint.version < versions.get(checkpoint.name, 0)
+    declared = versions.get(checkpoint.name)
+    return checkpoint.generation > 0 and declared is not None and is_to_be_upgraded(checkpoint.version, declared)
 
 
 def view_checkpoints(context: LedgerContext) -> list[Checkpoint]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Select, Table, and_, false, or_, select
 
 from ...domain.errors import InvalidInput
-from ...domain.instants import in_utc
 from ...projections.column_types import EVERY_ROW, INTERNAL
-from ...projections.column_values import holds_json, storable_text
+from ...projections.column_values import holds_json
 from ...projections.projection import Row
+from .attribute_filter import attribute_conditions
+from .condition import Where, conditions_of
+from .condition_sql import condition_sql
+from .operand import operand
+from .relative_time import utc_now
 
 ROWS_MAX = 10_000
 """The most rows of one page; `after` asks for the next page."""
@@ -21,15 +25,20 @@ ROWS_MAX = 10_000
 class Filter(NamedTuple):
     """The rows that a query selects.
 
-    `where`: the value that each of these columns must have (None: no value); text is read as the column's type.
+    `where`: conditions on columns (see `Where`); text is read as the column's type.
     `order`: names of columns, with a `-` before one that descends; the primary key decides between equal rows.
+    `limit`: the most rows; None for every row, which only a reader that streams may ask for.
     `after`: a row of an earlier page; this page begins after it.
+    `attributes`: conditions on the search attributes of each row's saga.
+    `now`: what relative times are relative to; by default the time at which the filter becomes SQL.
     """
 
-    where: Mapping[str, Any] = {}
+    where: Where | None = None
     order: Sequence[str] = ()
-    limit: int = 100
+    limit: int | None = 100
     after: Row | None = None
+    attributes: Where | None = None
+    now: datetime | None = None
 
 
 class _Term(NamedTuple):
@@ -41,19 +50,21 @@ class _Term(NamedTuple):
 
 def select_rows(table: Table, filter_: Filter) -> Select[Any]:
     """Return the SQL of a filter. Raises `InvalidInput` for an unknown column and for a value that cannot be read."""
-    if not 1 <= filter_.limit <= ROWS_MAX:
+    if filter_.limit is not None and not 1 <= filter_.limit <= ROWS_MAX:
         raise InvalidInput(f"a query returns 1 to {ROWS_MAX:,} rows, and {filter_.limit:,} were asked for")
     terms = _terms(table, filter_.order)
     statement = select(*visible_columns(table).values())
-    for name, value in filter_.where.items():
-        column = _column(table, name)
-        wanted = _value(table, column, value)
-        statement = statement.where(column.is_(None) if wanted is None else column == wanted)
-    if not filter_.where and EVERY_ROW in table.info:
-        statement = statement.where(table.info[EVERY_ROW])
+    now = filter_.now or utc_now()
+    conditions = [
+        condition_sql(table, _column(table, condition.column), condition, now)
+        for condition in conditions_of(filter_.where)
+    ]
+    conditions += attribute_conditions(table, conditions_of(filter_.attributes), now)
+    if not conditions and EVERY_ROW in table.info:
+        conditions.append(table.info[EVERY_ROW])
     if filter_.after is not None:
-        statement = statement.where(_after(table, terms, filter_.after))
-    return statement.order_by(*(_order_by(term) for term in terms)).limit(filter_.limit)
+        conditions.append(_after(table, terms, filter_.after, now))
+    return statement.where(*conditions).order_by(*(_order_by(term) for term in terms)).limit(filter_.limit)
 
 
 def visible_columns(table: Table) -> dict[str, Column[Any]]:
@@ -87,7 +98,7 @@ def _column(table: Table, name: str) -> Column[Any]:
     return columns[name]
 
 
-def _after(table: Table, terms: list[_Term], row: Row) -> ColumnElement[bool]:
+def _after(table: Table, terms: list[_Term], row: Row, now: datetime) -> ColumnElement[bool]:
     """Return the condition of the rows that come after a row, in an order in which nulls are last.
 
     The bound of a column without nulls is also stated outside of the alternatives (`a <= X AND (a < X OR …)`): a
@@ -97,7 +108,7 @@ def _after(table: Table, terms: list[_Term], row: Row) -> ColumnElement[bool]:
     for column, descending in reversed(terms):
         if column.name not in row:
             raise InvalidInput(f"the row to begin after lacks {column.name!r}, by which view {table.name!r} is ordered")
-        value = _value(table, column, row[column.name])
+        value = operand(table, column, row[column.name], now)
         if value is None:
             after = and_(column.is_(None), after)
             continue
@@ -107,42 +118,3 @@ def _after(table: Table, terms: list[_Term], row: Row) -> ColumnElement[bool]:
         else:
             after = and_(column <= value if descending else column >= value, or_(later, after))
     return after
-
-
-def _value(table: Table, column: Column[Any], value: Any) -> Any:
-    """Return a value as the column's type; text is converted."""
-    type_ = _python_type(column)
-    try:
-        if value is None:
-            return None
-        if type_ is datetime:
-            instant = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-            return in_utc(instant)
-        if type_ is bool:
-            return _BOOLEANS[str(value).lower()]
-        if type_ is str:
-            return storable_text(str(value))
-        return _integer(value) if type_ is int else value if type_ is object else type_(value)
-    except (ArithmeticError, ValueError, TypeError, KeyError) as error:
-        raise InvalidInput(
-            f"column {column.name!r} of view {table.name!r} takes {_KINDS.get(type_, type_.__name__)}, not {value!r}"
-        ) from error
-
-
-def _integer(value: Any) -> int:
-    """Return a value as an integer that a database has. Raises `ValueError`."""
-    number = int(value)
-    if not -(2**63) <= number < 2**63:
-        raise ValueError("beyond the integers of a database")
-    return number
-
-
-def _python_type(column: Column[Any]) -> type[Any]:
-    try:
-        return column.type.python_type
-    except NotImplementedError:  # a type of the database's own, in a table that was reflected
-        return object
-
-
-_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-_KINDS = {int: "a whole number", bool: "true or false", datetime: "a time (2010-12-01T08:26:00Z)", str: "text"}

@@ -10,6 +10,7 @@ from time import monotonic
 
 from ...domain.errors import InvalidInput
 from ...projections.projection import Projection
+from ...projections.view_version import is_older
 from ..errors import TimedOut
 from ..event_store.backend import Backend
 from ..event_store.codec import Codec
@@ -51,8 +52,8 @@ class Projector:
         self._standby = Standby()
         self._follower = Follower(backend, self, self._standby)
         self._installed = False
-        self._newer: set[str] = set()
-        """The views of newer versions that were warned of."""
+        self._foreign: set[str] = set()
+        """The views of newer versions, or of other apps, that were warned of."""
 
     # In a thread of its own
 
@@ -136,8 +137,9 @@ class Projector:
         found = self.checkpoints()
         for checkpoint in found:
             declared = self._views[checkpoint.name].projection.version
-            if checkpoint.status == LIVE and checkpoint.version > declared and checkpoint.name not in self._newer:
-                self._newer.add(checkpoint.name)
+            ours = checkpoint.version == declared or is_older(checkpoint.version, declared)
+            if checkpoint.status == LIVE and not ours and checkpoint.name not in self._foreign:
+                self._foreign.add(checkpoint.name)
                 _logger.warning("view %r is not followed: %s", checkpoint.name, version_mismatch(checkpoint, declared))
         return [checkpoint for checkpoint in found if is_followed(checkpoint, self._views[checkpoint.name])]
 

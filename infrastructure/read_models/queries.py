@@ -6,29 +6,34 @@ position 0. A view that the database has and no app declares is read by the colu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from time import monotonic, sleep
 from typing import Any, TypedDict
 
 from msgspec import Struct
-from sqlalchemy import Connection, Table, inspect
+from sqlalchemy import Connection, Select, Table, inspect
 from sqlalchemy.exc import NoSuchTableError
 
 from ...domain.errors import InvalidInput
 from ...projections.projection import Projection, Row
+from ...projections.saga.saga_attributes import SAGA_ATTRIBUTES
+from ...projections.saga.saga_attributes import VIEW as ATTRIBUTES
 from ..errors import DamagedLedger, TimedOut, WrongState
 from ..event_store.backend import Backend
 from ..event_store.instants import checked_in_utc, checked_timeout
 from . import checkpoints
 from .checkpoints import ABSENT, BUILDING, Checkpoint, absent
+from .condition import Where
 from .filter import Filter, select_rows, visible_columns
 from .readable import readable
 from .recorded_views import reflect
 from .scratch_view import empty_tables
 from .tables import version_mismatch
 
+ROWS_AT_ONCE = 1_000
+"""How many rows a reader that streams fetches at once."""
 POLL_SECONDS_MIN = 0.002
 POLL_SECONDS_MAX = 0.05
 """How long a query that waits for a position pauses between two looks; the pauses grow from the one to the other."""
@@ -85,7 +90,8 @@ class Queries:
         self,
         view: str,
         *,
-        where: Mapping[str, Any] | None = None,
+        where: Where | None = None,
+        attributes: Where | None = None,
         order: Sequence[str] = (),
         limit: int = 100,
         after: Row | None = None,
@@ -94,21 +100,35 @@ class Queries:
     ) -> QueryResult:
         """Read rows of a view (see `Filter`) and its position, in one snapshot.
 
-        `wait_for`: a position that the rows must include, such as that of the caller's own append.
+        - `where`: conditions on columns: `{"status": "completed"}`, or `["total_minor>100", ("status", "in", [...])]`;
+        - `attributes`: conditions on the search attributes of each row's saga, in the same form;
+        - `wait_for`: a position that the rows must include, such as that of the caller's own append.
 
         Raises `InvalidInput` for a view, a column or a value that does not exist, `TimedOut` when the view does not
         reach the position in time, `WrongState` when it must be rebuilt first, `DamagedLedger` for a row that cannot be
         read, and `Unavailable`.
         """
         table, version = self._table_and_version(view)
-        statement = select_rows(table, Filter(where or {}, order, limit, after))
+        statement = select_rows(table, Filter(where, order, limit, after, attributes))
         if wait_for is not None:
-            self.wait_for(view, wait_for, timeout_seconds)
-        with self._snapshot(table, version) as (connection, checkpoint):
+            for each in (view,) if attributes is None else (view, ATTRIBUTES):
+                self.wait_for(each, wait_for, timeout_seconds)
+        with self._snapshot(table, version, searched=attributes is not None) as (connection, checkpoint):
             with readable(f"view {view}"):
                 rows = [dict(row) for row in connection.execute(statement).mappings()]
             now = checkpoints.now(connection)
-        return self._result(checkpoint, rows, now)
+        return self._result(view, checkpoint, rows, now)
+
+    @contextmanager
+    def rows(self, view: str, filter_: Filter) -> Iterator[tuple[Checkpoint, Iterator[Row]]]:
+        """Open a snapshot of a view, and read any number of rows in it one after another.
+
+        As long as it is open, a rebuild of the view waits. Raises as `query` does.
+        """
+        table, version = self._table_and_version(view)
+        statement = select_rows(table, filter_)
+        with self._snapshot(table, version, searched=filter_.attributes is not None) as (connection, checkpoint):
+            yield checkpoint, each_row(connection, statement, view)
 
     def wait_for(self, view: str, position: int, timeout_seconds: float) -> None:
         """Block until a view has folded the log up to a position. Raises `TimedOut` and `InvalidInput`."""
@@ -140,13 +160,16 @@ class Queries:
         return sorted(recorded + missing, key=lambda checkpoint: (checkpoint.name, checkpoint.generation))
 
     @contextmanager
-    def snapshot(self, projection: Projection) -> Iterator[tuple[Connection, Checkpoint]]:
+    def snapshot(
+        self, projection: Projection, *, searched: bool = False
+    ) -> Iterator[tuple[Connection, Checkpoint]]:
         """Open a snapshot of a declared view: a connection on which its table can be read, and its checkpoint.
 
+        If it is `searched`, so can `saga_attributes`; the checkpoint is that of the view which is further behind.
         If the view is absent, the connection leads to a private database with empty tables of the declared views.
         Raises `WrongState` if the view is of another version than the declared one, and `Unavailable`.
         """
-        with self._snapshot(projection.table, projection.version) as (connection, checkpoint):
+        with self._snapshot(projection.table, projection.version, searched=searched) as (connection, checkpoint):
             yield connection, checkpoint
 
     def position_at(self, view: str, instant: datetime) -> int:
@@ -170,22 +193,44 @@ class Queries:
                 raise WrongState(_without_table(view)) from None
 
     @contextmanager
-    def _snapshot(self, table: Table, version: int) -> Iterator[tuple[Connection, Checkpoint]]:
+    def _snapshot(
+        self, table: Table, version: int, *, searched: bool = False
+    ) -> Iterator[tuple[Connection, Checkpoint]]:
         views = self._backend.views
+        wanted = {table.name: (table, version)}
+        if searched:
+            wanted[ATTRIBUTES] = (SAGA_ATTRIBUTES, self._version_of_attributes())
         with ExitStack() as stack:
             try:
                 connection = stack.enter_context(views.reading())
-                views.hold(connection, table)
-                checkpoint = self._checkpoint(connection, table.name)
-            except NoSuchTableError:
+                for held, _ in wanted.values():
+                    views.hold(connection, held)
+                found = [self._checkpoint(connection, name) for name in wanted]
+            except NoSuchTableError as error:
                 stack.close()
-                checkpoint = self._checkpoint_without_table(table.name, version)
-            if checkpoint.status == ABSENT:
+                missing = str(error)
+                found = [self._checkpoint_without_table(missing, wanted[missing][1])]
+            if any(checkpoint.status == ABSENT for checkpoint in found):
                 stack.close()
                 connection = stack.enter_context(empty_tables(p.table for p in self._projections.values()))
-            elif checkpoint.version != version:
-                raise WrongState(version_mismatch(checkpoint, version))
-            yield connection, checkpoint
+            for checkpoint in found:
+                declared = wanted[checkpoint.name][1]
+                if checkpoint.status != ABSENT and checkpoint.version != declared:
+                    raise WrongState(version_mismatch(checkpoint, declared))
+            yield connection, min(found, key=lambda checkpoint: checkpoint.position)
+
+    def _version_of_attributes(self) -> int:
+        """Return the version that the view of search attributes must have. Raises `InvalidInput` if there is none."""
+        if ATTRIBUTES in self._projections:
+            return self._projections[ATTRIBUTES].version
+        with self._backend.views.reading() as connection:
+            for checkpoint in self._recorded(connection):
+                if checkpoint.name == ATTRIBUTES and checkpoint.status != BUILDING:
+                    return checkpoint.version
+        raise InvalidInput(
+            "no saga of this ledger has search attributes: declare them with Saga(search=…), and start a worker, or "
+            "run `sagaledger init`, with the app that has the saga"
+        )
 
     def _checkpoint_without_table(self, name: str, version: int) -> Checkpoint:
         """Return the checkpoint of a view whose table did not exist a moment ago."""
@@ -212,7 +257,7 @@ class Queries:
         self._checkpoints_exist = self._checkpoints_exist or checkpoints.exist(connection)
         return self._checkpoints_exist
 
-    def _result(self, checkpoint: Checkpoint, rows: list[Row], now: datetime) -> QueryResult:
+    def _result(self, view: str, checkpoint: Checkpoint, rows: list[Row], now: datetime) -> QueryResult:
         position = checkpoint.position
         head = max(self._backend.head().position, position)
         lag_seconds = 0.0
@@ -221,7 +266,19 @@ class Queries:
             if not behind:
                 raise DamagedLedger(f"the log has no event after position {position}, and its head is at {head}")
             lag_seconds = max((now - behind[0].recorded_at).total_seconds(), 0.0)
-        return QueryResult(checkpoint.name, position, head, head - position, lag_seconds, rows)
+        return QueryResult(view, position, head, head - position, lag_seconds, rows)
+
+
+def each_row(connection: Connection, statement: Select[Any], view: str) -> Iterator[Row]:
+    """Yield the rows of a statement, of which few are in memory at once. Raises `DamagedLedger`."""
+    with readable(f"view {view}"):
+        found = iter(connection.execute(statement.execution_options(yield_per=ROWS_AT_ONCE)).mappings())
+    while True:
+        with readable(f"view {view}"):
+            row = next(found, None)
+        if row is None:
+            return
+        yield dict(row)
 
 
 def _unknown(view: str, known: Any) -> str:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ...projections.poison_event import PoisonEvent
 from ...projections.projection import Projection
+from ...projections.view_version import is_to_be_upgraded
 from ..errors import Unavailable
 from ..event_store.backend import Backend
 from ..event_store.codec import Codec
@@ -56,6 +57,7 @@ def upgrade_views(
 ) -> list[Checkpoint]:
     """Rebuild every view that an older version of its projection made. Returns the checkpoints of the rebuilt views.
 
+    So is a view that depends on the app's declarations, and was made for others.
     Views that the database does not have, and those that a newer version made, are left alone.
     Raises what `rebuild` raises; the views before the failing one are rebuilt then.
     """
@@ -64,7 +66,7 @@ def upgrade_views(
     return [
         rebuild(backend, codec, projection, progress)
         for projection in projections
-        if projection.name in recorded and recorded[projection.name].version < projection.version
+        if projection.name in recorded and is_to_be_upgraded(recorded[projection.name].version, projection.version)
     ]
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, MetaData, Table, inspect, quoted_name
 from sqlalchemy.schema import DDL, CreateTable, DropTable
 
 from ...projections.projection import Projection
+from ...projections.view_version import is_of_declaration, is_older
 from ..errors import NotALedger
 from ..event_store.view_store import ViewStore
 from . import checkpoints
@@ -43,6 +44,11 @@ def install(views: ViewStore, projections: Iterable[Projection]) -> None:
 def version_mismatch(checkpoint: Checkpoint, declared: int) -> str:
     """Say why a view of another version than the declared one is of no use, and what to do."""
     name, version = checkpoint.name, checkpoint.version
+    if is_of_declaration(declared):
+        return (
+            f"view {name!r} was made by an app that declares other search attributes than the app in use: "
+            f"run `sagaledger projections rebuild {name}` with the app whose attributes it is to have"
+        )
     if version < declared:
         return (
             f"view {name!r} was made by version {version} of its projection, and version {declared} is declared: "
@@ -109,4 +115,4 @@ def _anything_to_install(views: ViewStore, wanted: list[Projection]) -> bool:
 
 
 def _must_stop(checkpoint: Checkpoint, projection: Projection) -> bool:
-    return checkpoint.status == LIVE and checkpoint.version < projection.version
+    return checkpoint.status == LIVE and is_older(checkpoint.version, projection.version)

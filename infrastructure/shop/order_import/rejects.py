@@ -9,14 +9,12 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from ...runtime.spreadsheet_cell import as_plain_cell
 from .errors import OrderFileError
 from .order_file import RejectedLine
 
 COLUMNS = ("line", "reason", "content")
 HEADER = f"{','.join(COLUMNS)}\r\n".encode()
-FORMULA_MARKS = (*"=+-@\t\r\n'", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""A cell that begins so is written with an apostrophe before it, because spreadsheets run formulas; some take
-the wide signs of Chinese and Japanese for the same."""
 
 
 def check_rejects_file(path: Path, *, used: Iterable[Path]) -> None:
@@ -60,7 +58,7 @@ def write_rejects(path: Path, rejects: Iterable[RejectedLine], *, unlisted: int 
             with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
                 writer = csv.writer(file)
                 writer.writerow(COLUMNS)
-                writer.writerows((reject.line, reject.reason, _cell(reject.content)) for reject in rejects)
+                writer.writerows((reject.line, reject.reason, as_plain_cell(reject.content)) for reject in rejects)
                 if unlisted:
                     writer.writerow(("", f"{unlisted:,} more lines were rejected, and are not listed", ""))
             Path(name).replace(path)
@@ -69,10 +67,6 @@ def write_rejects(path: Path, rejects: Iterable[RejectedLine], *, unlisted: int 
             raise
     except OSError as error:
         raise OrderFileError(f"the report of rejects {path} cannot be written: {error.strerror or error}") from error
-
-
-def _cell(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA_MARKS) else text
 
 
 def _status(path: Path) -> os.stat_result | None:
