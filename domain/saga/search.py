@@ -7,7 +7,7 @@ them: neither the fingerprint of a definition nor its events change with them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 from ..errors import DefinitionError
@@ -32,7 +32,8 @@ def check_search(search: SearchFunctions | None, saga_name: str) -> SearchFuncti
         raise DefinitionError(f"{where} must be a dict of functions by name, and is a {type(search).__name__}")
     if len(search) > ATTRIBUTES_MAX:
         raise DefinitionError(f"{where} has {len(search)} attributes: declare at most {ATTRIBUTES_MAX}")
-    for name, function in search.items():
+    names: Iterable[tuple[Any, Any]] = search.items()
+    for name, function in names:
         if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > NAME_CHARACTERS_MAX:
             raise DefinitionError(
                 f"{where} has an attribute named {name!r}: use letters of ASCII, digits and underscores, a letter or "

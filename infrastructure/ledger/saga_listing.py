@@ -1,16 +1,22 @@
-"""Listing sagas page by page, newest first, and the requests to start them."""
+"""Listing sagas page by page or all of them, newest first, and the requests to start them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
+
+from sqlalchemy import Select
 
 from ...domain.choreography.derived_saga import CHOREOGRAPHED
 from ...domain.errors import InvalidInput
 from ...projections.projection import Row
 from ..event_store.start_requests import StartRequest
+from ..read_models.checkpoints import Checkpoint
+from ..read_models.condition import Where
 from ..read_models.filter import Filter, select_rows
-from ..read_models.readable import readable
+from ..read_models.queries import each_row
 from .context import LedgerContext
 
 
@@ -24,6 +30,8 @@ class SagaFilter(NamedTuple):
     started_before: datetime | None = None
     stalled_at: datetime | None = None
     """Choreographed, and silent for longer than allowed at this time."""
+    attributes: Where | None = None
+    """Conditions on the search attributes; `{"customer": "C-1"}` or `["customer=C-1", "total>100"]`."""
 
 
 class SagaCursor(NamedTuple):
@@ -56,6 +64,8 @@ class SagaPage(NamedTuple):
     rows: list[Row]
     position: int
     head_position: int
+    view: str
+    """The view that the position is of: that of the search attributes, if it was asked and is further behind."""
     next: SagaCursor | None
     """Where the next page begins; None if this is the last one."""
 
@@ -65,30 +75,45 @@ def list_sagas(context: LedgerContext, wanted: SagaFilter, *, limit: int, after:
 
     Raises `InvalidInput` for a limit or a value that cannot be used, `WrongState` for a view that must be rebuilt.
     """
+    with each_saga(context, wanted, limit=limit, after=after) as (checkpoint, found):
+        rows = list(found)
+    head = max(context.backend.head().position, checkpoint.position)
+    last = SagaCursor(rows[-1]["started_at"], rows[-1]["saga_id"]) if len(rows) == limit else None
+    return SagaPage(rows, checkpoint.position, head, checkpoint.name, last)
+
+
+@contextmanager
+def each_saga(
+    context: LedgerContext, wanted: SagaFilter, *, limit: int | None = None, after: SagaCursor | None = None
+) -> Iterator[tuple[Checkpoint, Iterator[Row]]]:
+    """Open a snapshot, and read sagas in it one after another, newest first. Raises as `list_sagas` does."""
+    sagas = context.queries.projection("sagas")
+    selected = _selected(context, wanted, limit, after)
+    with context.queries.snapshot(sagas, searched=wanted.attributes is not None) as (connection, checkpoint):
+        yield checkpoint, each_row(connection, selected, sagas.name)
+
+
+def _selected(context: LedgerContext, wanted: SagaFilter, limit: int | None, after: SagaCursor | None) -> Select[Any]:
     style = None if wanted.stalled_at is None else CHOREOGRAPHED
     equal = {"status": wanted.status, "definition": wanted.definition, "style": style}
-    sagas = context.queries.projection("sagas")
-    columns = sagas.table.c
+    table = context.queries.projection("sagas").table
     selected = select_rows(
-        sagas.table,
+        table,
         Filter(
             {name: value for name, value in equal.items() if value is not None},
             ("-started_at",),
             limit,
             None if after is None else after._asdict(),
+            wanted.attributes,
         ),
     )
     if wanted.started_since is not None:
-        selected = selected.where(columns.started_at >= wanted.started_since)
+        selected = selected.where(table.c.started_at >= wanted.started_since)
     if wanted.started_before is not None:
-        selected = selected.where(columns.started_at < wanted.started_before)
+        selected = selected.where(table.c.started_at < wanted.started_before)
     if wanted.stalled_at is not None:
-        selected = selected.where(columns.stalls_at < wanted.stalled_at)
-    with context.queries.snapshot(sagas) as (connection, checkpoint), readable(f"view {sagas.name}"):
-        rows = [dict(row) for row in connection.execute(selected).mappings()]
-    head = max(context.backend.head().position, checkpoint.position)
-    last = SagaCursor(rows[-1]["started_at"], rows[-1]["saga_id"]) if len(rows) == limit else None
-    return SagaPage(rows, checkpoint.position, head, last)
+        selected = selected.where(table.c.stalls_at < wanted.stalled_at)
+    return selected
 
 
 def list_start_requests(context: LedgerContext, *, limit: int) -> list[StartRequest]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from ...domain.errors import InvalidInput
-from ...projections.projection import Projection
+from ...projections.projection import Projection, Row
 from ...projections.view_version import is_to_be_upgraded
 from ..errors import AppPartMissing
 from ..read_models import drift as drift_of_views
 from ..read_models import rebuild as rebuild_of_views
 from ..read_models.checkpoints import Checkpoint
 from ..read_models.drift import Drift
+from ..read_models.filter import Filter
 from ..read_models.projector import Projector
 from ..read_models.tables import install
-from ..read_models.time_travel import PastQueryResult
+from ..read_models.time_travel import PastQueryResult, past_rows
 from ..read_models.time_travel import view_at as past_view
 from ..runtime.progress import ReportProgress
 from .context import LedgerContext
@@ -94,6 +97,22 @@ def query_at(
     """Query a view as it was at a time, or at a position of the log. Raises as `rebuild_view` does."""
     declared_projection(context, view)
     return past_view(context.queries, context.backend, context.codec, view, at, **asked, progress=report)
+
+
+@contextmanager
+def each_past_row(
+    context: LedgerContext,
+    view: str,
+    at: int | datetime,
+    filter_: Filter,
+    *,
+    report: ReportProgress | None = None,
+) -> Iterator[tuple[int, Iterator[Row]]]:
+    """Open a view as it was; yields its position, and its rows one after another. Raises as `rebuild_view` does."""
+    declared_projection(context, view)
+    past = past_rows(context.queries, context.backend, context.codec, view, at, filter_, progress=report)
+    with past as found:
+        yield found
 
 
 def declared_projection(context: LedgerContext, view: str) -> Projection:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Table, and_, false, or_, select
+from sqlalchemy import Column, ColumnElement, Table, and_, false, or_, select
 
 from ...domain.errors import InvalidInput
 from ...projections.column_values import storable_text
@@ -23,12 +23,12 @@ from .like_pattern import LikePattern
 from .relative_time import long_before, read_time
 
 SAGA_ID: Final = "saga_id"
-_NAME, _VALUE, _KIND = SAGA_ATTRIBUTES.c.name, SAGA_ATTRIBUTES.c.value, SAGA_ATTRIBUTES.c.kind
+_NAME: Final[Column[Any]] = SAGA_ATTRIBUTES.c.name
+_VALUE: Final[Column[Any]] = SAGA_ATTRIBUTES.c.value
+_KIND: Final[Column[Any]] = SAGA_ATTRIBUTES.c.kind
 
 
-def attribute_conditions(
-    table: Table, conditions: Sequence[RowCondition], now: datetime
-) -> list[ColumnElement[bool]]:
+def attribute_conditions(table: Table, conditions: Sequence[RowCondition], now: datetime) -> list[ColumnElement[bool]]:
     """Return the SQL that the saga of a row has these attributes.
 
     A negated operator holds of the sagas of which the plain one does not, and so also of those without the attribute.
@@ -42,7 +42,7 @@ def attribute_conditions(
 def _of_saga(saga_id: ColumnElement[Any], condition: RowCondition, now: datetime) -> ColumnElement[bool]:
     name, operator, value = condition
     plain = NEGATIONS.get(operator, operator)
-    matching = select(SAGA_ATTRIBUTES.c.saga_id).where(_NAME == name)
+    matching = select(SAGA_ATTRIBUTES.c.saga_id).where(name == _NAME)
     if plain == IS_NULL or (plain == EQUAL and value is None):
         return saga_id.in_(matching) if operator in NEGATIONS else saga_id.not_in(matching)
     matching = matching.where(_matches(name, plain, value, now))
@@ -63,17 +63,17 @@ def _matches(name: str, operator: str, value: Any, now: datetime) -> ColumnEleme
         return compare(SAGA_ATTRIBUTES.c.number, float(number))
     if (instant := _as_time(text, now)) is not None:
         return compare(SAGA_ATTRIBUTES.c.time, instant)
-    return and_(_KIND == ValueKind.TEXT.value, compare(by_code_point(_VALUE), text))
+    return and_(ValueKind.TEXT.value == _KIND, compare(by_code_point(_VALUE), text))
 
 
 def _equals(name: str, value: Any, now: datetime) -> ColumnElement[bool]:
     """Return the SQL that a value has this text; or is this number or time, in whatever way that is written."""
     text = _text(name, value, now)
-    same: ColumnElement[bool] = _VALUE == text
+    same: ColumnElement[bool] = text == _VALUE
     if (number := _as_number(text)) is not None and (canonical := number_text(number)) != text:
-        same = or_(same, and_(_VALUE == canonical, _KIND == ValueKind.NUMBER.value))
+        same = or_(same, and_(canonical == _VALUE, ValueKind.NUMBER.value == _KIND))
     elif (instant := _as_time(text, now)) is not None and (canonical := time_text(instant)) != text:
-        same = or_(same, and_(_VALUE == canonical, _KIND == ValueKind.TIME.value))
+        same = or_(same, and_(canonical == _VALUE, ValueKind.TIME.value == _KIND))
     return same
 
 

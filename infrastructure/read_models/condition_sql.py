@@ -16,7 +16,12 @@ from .condition import ABOVE, AT_LEAST, AT_MOST, BELOW, COMPARISONS, EQUAL, IN, 
 from .like_pattern import LikePattern
 from .operand import holds_text, kind, operand, python_type
 
-COMPARE: Final[Mapping[str, Callable[[Any, Any], Any]]] = {BELOW: lt, AT_MOST: le, ABOVE: gt, AT_LEAST: ge}
+COMPARE: Final[Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
+    BELOW: lt,
+    AT_MOST: le,
+    ABOVE: gt,
+    AT_LEAST: ge,
+}
 
 
 class by_code_point(FunctionElement[str]):  # noqa: N801  # written like the SQL function that it stands for

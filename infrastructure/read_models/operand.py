@@ -36,8 +36,9 @@ def operand(table: Table, column: Column[Any], value: Any, now: datetime) -> Any
             return _number(type_, value)
         return value if type_ is object or isinstance(value, type_) else _read(type_, value)
     except (ArithmeticError, ValueError, TypeError, KeyError, AttributeError) as error:
+        remedy = _REMEDIES.get(type_, "")
         raise InvalidInput(
-            f"column {column.name!r} of view {table.name!r} takes {kind(column)}, not {value!r}"
+            f"column {column.name!r} of view {table.name!r} takes {kind(column)}, not {value!r}{remedy}"
         ) from error
 
 
@@ -88,12 +89,19 @@ def _read(type_: type[Any], value: Any) -> Any:
 
 
 _BOOLEANS: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_REMEDIES: Final = {
+    int: ": write it as 1234, without a unit",
+    float: ": write it as 12.5, without a unit",
+    Decimal: ": write it as 12.5, without a unit",
+    datetime: ": 2010-12-01T08:26:00Z, or 7d for seven days ago (s, m, h, d, w)",
+    date: ": write it as 2010-12-01",
+}
 _KINDS: Final = {
     int: "a whole number",
     float: "a number",
     Decimal: "a number",
     bool: "true or false",
-    datetime: "a time (2010-12-01T08:26:00Z, or 7d for seven days ago)",
-    date: "a date (2010-12-01)",
+    datetime: "a time",
+    date: "a date",
     str: "text",
 }

@@ -160,9 +160,7 @@ class Queries:
         return sorted(recorded + missing, key=lambda checkpoint: (checkpoint.name, checkpoint.generation))
 
     @contextmanager
-    def snapshot(
-        self, projection: Projection, *, searched: bool = False
-    ) -> Iterator[tuple[Connection, Checkpoint]]:
+    def snapshot(self, projection: Projection, *, searched: bool = False) -> Iterator[tuple[Connection, Checkpoint]]:
         """Open a snapshot of a declared view: a connection on which its table can be read, and its checkpoint.
 
         If it is `searched`, so can `saga_attributes`; the checkpoint is that of the view which is further behind.
@@ -212,7 +210,10 @@ class Queries:
                 found = [self._checkpoint_without_table(missing, wanted[missing][1])]
             if any(checkpoint.status == ABSENT for checkpoint in found):
                 stack.close()
-                connection = stack.enter_context(empty_tables(p.table for p in self._projections.values()))
+                tables = {p.name: p.table for p in self._projections.values()}
+                connection = stack.enter_context(
+                    empty_tables((tables | {name: held for name, (held, _) in wanted.items()}).values())
+                )
             for checkpoint in found:
                 declared = wanted[checkpoint.name][1]
                 if checkpoint.status != ABSENT and checkpoint.version != declared:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.schema import CreateTable
 
 from ...projections.poison_event import PoisonEvent, describe
-from ...projections.projection import Change, Projection, Row
+from ...projections.projection import Change, Projection
 from ..event_store.codec import Codec
 from ..event_store.event_log import EventLog
 from ..event_store.sqlite.view_store import SqliteViewStore
@@ -24,7 +24,6 @@ from ..event_store.view_store import is_unavailability
 from ..runtime.progress import ReportProgress
 from .apply_batch import View, fold
 from .event_batch import EventBatch, EventBatchReader
-from .filter import Filter, select_rows
 from .row_store import RowStore
 from .tables import create, generation_table
 
@@ -80,12 +79,6 @@ class ScratchView:
     def reading(self) -> AbstractContextManager[Connection]:
         """Open a snapshot of the view."""
         return self._store.reading()
-
-    def rows(self, filter_: Filter) -> list[Row]:
-        """Return the rows that a filter selects."""
-        with self.reading() as connection:
-            found = connection.execute(select_rows(self.table.table, filter_))
-            return [dict(row) for row in found.mappings()]
 
 
 @contextmanager

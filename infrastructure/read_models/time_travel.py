@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
 from msgspec import Struct
 
@@ -13,8 +13,9 @@ from ...projections.projection import Row
 from ..event_store.backend import Backend
 from ..event_store.codec import Codec
 from ..runtime.progress import ReportProgress
-from .filter import Filter
-from .queries import Queries
+from .condition import Where
+from .filter import Filter, select_rows
+from .queries import Queries, each_row
 from .scratch_view import ScratchView
 
 
@@ -33,7 +34,7 @@ def view_at(
     view: str,
     at: int | datetime,
     *,
-    where: Mapping[str, Any] | None = None,
+    where: Where | None = None,
     order: Sequence[str] = (),
     limit: int = 100,
     after: Row | None = None,
@@ -45,11 +46,31 @@ def view_at(
     Raises `InvalidInput` for a view, a column or a position that does not exist, and `PoisonEvent` for an event that
     cannot be folded.
     """
+    filter_ = Filter(where, order, limit, after)
+    with past_rows(queries, backend, codec, view, at, filter_, progress=progress) as (position, rows):
+        return PastQueryResult(view, position, list(rows))
+
+
+@contextmanager
+def past_rows(
+    queries: Queries,
+    backend: Backend,
+    codec: Codec,
+    view: str,
+    at: int | datetime,
+    filter_: Filter,
+    *,
+    progress: ReportProgress | None = None,
+) -> Iterator[tuple[int, Iterator[Row]]]:
+    """Fold a view as `view_at` does; yields its position, and any number of rows one after another."""
     projection = queries.projection(view)
     position = queries.position_at(view, at) if isinstance(at, datetime) else at
     head = backend.head().position
     if not 0 <= position <= head:
         raise InvalidInput(f"the log has the positions 1 to {head}, and {position} is not one of them")
+    if filter_.attributes is not None:
+        raise InvalidInput("search attributes are recorded as they are now: a view of the past cannot be asked by them")
     with ScratchView(backend, codec, projection) as scratch:
         scratch.fold_to(position, progress)
-        return PastQueryResult(view, position, scratch.rows(Filter(where or {}, order, limit, after)))
+        with scratch.reading() as connection:
+            yield position, each_row(connection, select_rows(scratch.table.table, filter_), view)

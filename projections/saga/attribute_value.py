@@ -60,8 +60,9 @@ def _value_of(value: Any) -> AttributeValue:
         case int():
             return AttributeValue(int.__repr__(value), ValueKind.NUMBER)
         case float() | Decimal():
-            return AttributeValue(number_text(Decimal(repr(float(value))) if isinstance(value, float) else value),
-                                  ValueKind.NUMBER)
+            return AttributeValue(
+                number_text(Decimal(repr(float(value))) if isinstance(value, float) else value), ValueKind.NUMBER
+            )
         case datetime():
             return AttributeValue(time_text(value), ValueKind.TIME)
         case date():

@@ -117,7 +117,7 @@ class _AttributeReader:
             return None
         try:
             value = definition.read_input(event.input)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 -- whatever it is leaves out its saga's attributes
             self._log(definition, "input", recorded, error)
             return None
         return [
@@ -126,12 +126,10 @@ class _AttributeReader:
             for found in self._values(definition, name, value, recorded)
         ]
 
-    def _values(
-        self, definition: Definition, name: str, value: Any, recorded: RecordedEvent
-    ) -> list[AttributeValue]:
+    def _values(self, definition: Definition, name: str, value: Any, recorded: RecordedEvent) -> list[AttributeValue]:
         try:
             return values_of(definition.search[name](value))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 -- whatever it is leaves out its attribute
             self._log(definition, f"search attribute {name!r}", recorded, error)
             return []
 

@@ -2,42 +2,70 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, NamedTuple
 
 from cyclopts import Parameter
 
 from ....projections.projection import Row
 from ...ledger.freshness import freshness, head_position
 from ...ledger.ledger import Ledger
-from ...ledger.view_operations import query_at, view_columns
+from ...ledger.view_operations import each_past_row, query_at, view_columns
+from ...read_models.condition import RowCondition, read_condition
+from ...read_models.filter import Filter
 from ..arguments import POSITION, WAIT_SECONDS
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.answer import answer, jsonable_row, say
 from ..output.progress import progress
 from ..output.remarks import freshness_remark
+from ..output.row_files import RowFile, RowFormat, chosen_format
 from ..output.table import Table
 from ..output.text import counted
 from ..output.timestamps import read_moment
 from ..session import bring_views_up, open_ledger
 from ..usage import UsageError
 
+ROWS_SHOWN = 100
+"""How many rows are shown unless `--limit` says otherwise. A file has all of them."""
+
+
+class _Asked(NamedTuple):
+    """What was asked of a view."""
+
+    view: str
+    where: list[RowCondition]
+    attributes: list[RowCondition] | None
+    order: list[str]
+    limit: int | None
+    at: str | None
+    wait_for: int | None
+    timeout_seconds: float
+
+    @property
+    def filter(self) -> Filter:
+        return Filter(self.where, self.order, self.limit, None, self.attributes)
+
 
 def query(
     view: str,
     /,
-    *,
+    *conditions: str,
     where: Annotated[
         list[str] | None,
-        Parameter(
-            negative="", help="Only rows whose column has this value, as COLUMN=VALUE; COLUMN= for none. Repeatable."
-        ),
+        Parameter(negative="", help="The same as a CONDITION: COLUMN=VALUE, for example. Repeatable."),
+    ] = None,
+    attr: Annotated[
+        list[str] | None,
+        Parameter(negative="", help="Only rows whose saga has this search attribute, as NAME=VALUE. Repeatable."),
     ] = None,
     order: Annotated[
         list[str] | None,
         Parameter(negative="", help="Order by this column; descending with - before it.", allow_leading_hyphen=True),
     ] = None,
-    limit: Annotated[int, Parameter(help="The most rows.")] = 100,
+    limit: Annotated[
+        int | None, Parameter(help=f"The most rows [default: {ROWS_SHOWN}; every row of csv and ndjson].")
+    ] = None,
     wait_for: Annotated[
         int | None, Parameter(help="Answer only when the view has reached this position.", validator=POSITION)
     ] = None,
@@ -48,6 +76,9 @@ def query(
             help="As the view was at this time, such as 2026-03-01T02:17:05Z, or at this position. Needs its app."
         ),
     ] = None,
+    format: Annotated[  # noqa: A002 -- it is the option's name
+        RowFormat | None, Parameter(help="A table, one JSON object, or a file of CSV or of a JSON object a line.")
+    ] = None,
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Rows of a view.
@@ -56,54 +87,111 @@ def query(
     ----------
     view
         The view's name, such as sagas or orders (`sagaledger projections` shows them all).
+    conditions
+        Which rows, such as 'total>100', 'status in a,b', 'country like F%', 'started_at>7d' or 'customer_id is null':
+        all must hold. A time is in ISO 8601, or 7d for seven days ago (s, m, h, d, w).
     """
     if at is not None and wait_for is not None:
         raise UsageError("--at asks for the past and --wait-for for what is to come: give one of them")
-    asked = {"where": dict(_condition(text) for text in where or ()), "order": order or (), "limit": limit}
+    if at is not None and attr:
+        raise UsageError("--attr finds sagas by what is recorded now, and --at asks for the past: give one of them")
+    chosen = chosen_format(options, format)
+    asked = _Asked(
+        view,
+        [read_condition(text) for text in (*conditions, *(where or ()))],
+        [read_condition(text) for text in attr] if attr else None,
+        order or [],
+        limit if limit is not None or chosen in ("csv", "ndjson") else ROWS_SHOWN,
+        at,
+        wait_for,
+        timeout,
+    )
     with open_ledger(options) as ledger:
         names = list(view_columns(ledger.context, view))
-        if at is not None:
-            document, remark = _past(ledger, view, at, asked)
+        if chosen in ("csv", "ndjson"):
+            remark, count = _write_file(ledger, asked, names, chosen, options)
         else:
-            document, remark = _present(
-                ledger, view, {**asked, "wait_for": wait_for, "timeout_seconds": timeout}, options
-            )
-    rows: list[Row] = document["rows"]
-    answer(options, document, lambda: [Table(names, [[row[name] for name in names] for row in rows])])
-    if not options.json:
+            document, remark = _present(ledger, asked, options) if at is None else _past(ledger, asked, at)
+            rows: list[Row] = document["rows"]
+            count = len(rows)
+            as_json = replace(options, json=chosen == "json")
+            answer(as_json, document, lambda: [Table(names, [[row[name] for name in names] for row in rows])])
+    if chosen != "json":
         say(remark)
-        if len(rows) == limit:
-            say(f"only the first {counted(limit, 'row')}: --limit asks for more, --where for fewer")
+        if count == asked.limit:
+            say(f"only the first {counted(count, 'row')}: --limit asks for more, a condition for fewer")
     return ExitCode.OK
 
 
-def _present(ledger: Ledger, view: str, asked: dict[str, Any], options: Options) -> tuple[Row, str]:
+def _write_file(
+    ledger: Ledger, asked: _Asked, names: list[str], chosen: RowFormat, options: Options
+) -> tuple[str, int]:
+    """Write the rows as a file. Returns a remark on their position, and how many there are."""
+    with RowFile(names, chosen) as file:
+        if asked.at is not None:
+            with (
+                progress(f"folding {asked.view}") as report,
+                each_past_row(ledger.context, asked.view, read_moment(asked.at), asked.filter, report=report) as (
+                    position,
+                    rows,
+                ),
+            ):
+                count = file.fill(rows)
+            remark = _remark_on_past(asked, position, head_position(ledger.context))
+        else:
+            bring_views_up(ledger)
+            if asked.wait_for is not None:
+                ledger.context.queries.wait_for(asked.view, asked.wait_for, asked.timeout_seconds)
+            with ledger.context.queries.rows(asked.view, asked.filter) as (checkpoint, rows):
+                count = file.fill(rows)
+            head = max(head_position(ledger.context), checkpoint.position)
+            remark = freshness_remark(freshness(ledger.context, checkpoint.name, checkpoint.position, head), options)
+        file.write_answer()
+    return remark, count
+
+
+def _present(ledger: Ledger, asked: _Asked, options: Options) -> tuple[Row, str]:
     """Return the rows of the view as it is."""
     bring_views_up(ledger)
-    found = ledger.query(view, **asked)
-    as_of = freshness(ledger.context, view, found.as_of_position, found.head_position, lag_seconds=found.lag_seconds)
+    found = ledger.query(
+        asked.view,
+        where=asked.where,
+        attributes=asked.attributes,
+        order=asked.order,
+        limit=asked.limit,
+        wait_for=asked.wait_for,
+        timeout_seconds=asked.timeout_seconds,
+    )
+    as_of = freshness(
+        ledger.context, asked.view, found.as_of_position, found.head_position, lag_seconds=found.lag_seconds
+    )
     document = {name: getattr(found, name) for name in found.__struct_fields__}
     return {**document, "rows": [jsonable_row(row) for row in found.rows]}, freshness_remark(as_of, options)
 
 
-def _past(ledger: Ledger, view: str, at: str, asked: dict[str, Any]) -> tuple[Row, str]:
+def _past(ledger: Ledger, asked: _Asked, at: str) -> tuple[Row, str]:
     """Return the rows of the view as it was: folded again from the events that it had folded by then."""
-    with progress(f"folding {view}") as report:
-        found = query_at(ledger.context, view, read_moment(at), report=report, **asked)
+    with progress(f"folding {asked.view}") as report:
+        found = query_at(
+            ledger.context,
+            asked.view,
+            read_moment(at),
+            report=report,
+            where=asked.where,
+            order=asked.order,
+            limit=asked.limit,
+        )
     head = head_position(ledger.context)
     document = {
-        "view": view,
+        "view": asked.view,
         "at": at,
         "as_of_position": found.as_of_position,
         "head_position": head,
         "lag_events": head - found.as_of_position,
         "rows": [jsonable_row(row) for row in found.rows],
     }
-    return document, f"{view}: as it was at {at}, position {found.as_of_position}; head {head}"
+    return document, _remark_on_past(asked, found.as_of_position, head)
 
 
-def _condition(text: str) -> tuple[str, Any]:
-    column, separator, value = text.partition("=")
-    if not (column and separator):
-        raise UsageError(f"--where {text!r} is not of the form COLUMN=VALUE")
-    return column, value or None
+def _remark_on_past(asked: _Asked, position: int, head: int) -> str:
+    return f"{asked.view}: as it was at {asked.at}, position {position}; head {head}"

@@ -37,7 +37,7 @@ Block = str | Table
 def answer(options: Options, document: dict[str, Any], text: Callable[[], Iterable[Block]]) -> None:
     """Write the answer of a command: the document with `--json`, otherwise its text."""
     if options.json:
-        write_json(visible_json(_encoded(document)))
+        write_json(visible_json(encoded(document)))
         return
     for block in text():
         _write(block)
@@ -69,7 +69,8 @@ def _write(block: Block) -> None:
             write_line(line.text)
 
 
-def _encoded(document: dict[str, Any]) -> str:
+def encoded(document: Any) -> str:
+    """Return a value as JSON."""
     try:
         return msgspec.json.encode(document, enc_hook=str).decode()
     except UnicodeEncodeError:  # a lone surrogate, such as in the name of a file that is not UTF-8

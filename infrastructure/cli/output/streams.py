@@ -61,6 +61,11 @@ def write_line(text: str) -> None:
     sys.stdout.write(f"{visible(text)}\n")
 
 
+def write_text(text: str) -> None:
+    """Write a part of an answer as it is. Raises as `write_line` does."""
+    sys.stdout.write(text)
+
+
 def write_json(text: str) -> None:
     """Write an answer that is visible JSON. Raises as `write_line` does."""
     sys.stdout.write(f"{text}\n")

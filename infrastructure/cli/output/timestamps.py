@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from ...read_models.relative_time import time_before, utc_now
 from ..arguments import INTEGER_MAX
 from ..usage import UsageError
 
@@ -35,14 +36,25 @@ def read_instant(text: str) -> datetime:
         ) from error
 
 
+def read_past(text: str) -> datetime:
+    """Read an instant as `read_instant` does, or one before now, such as `7d`. Raises `UsageError`."""
+    relative = time_before(text, utc_now())
+    if relative is not None:
+        return relative
+    try:
+        return read_instant(text)
+    except UsageError as error:
+        raise UsageError(f"{error}, or as 7d for seven days ago (s, m, h, d, w)") from error
+
+
 def read_moment(text: str) -> int | datetime:
-    """Read a version or position (a whole number) or an instant. Raises `UsageError`."""
+    """Read a version or position (a whole number), or an instant as `read_past` does. Raises `UsageError`."""
     if text.isascii() and text.isdigit():
         if len(text) > DIGITS_MAX or int(text) > INTEGER_MAX:
             raise UsageError(f"{text[:40]} is beyond every version and position: give one of up to {INTEGER_MAX}")
         return int(text)
     try:
-        return read_instant(text)
+        return read_past(text)
     except UsageError as error:
         raise UsageError(f"{text!r} is neither a version such as 4 nor a time such as 2026-03-01T02:17:05Z") from error
 
