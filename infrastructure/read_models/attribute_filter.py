@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Table, and_, false, or_, select
+from sqlalchemy import ColumnElement, Table, and_, false, or_, select
 
 from ...domain.errors import InvalidInput
 from ...projections.column_values import storable_text
@@ -23,9 +23,7 @@ from .like_pattern import LikePattern
 from .relative_time import long_before, read_time
 
 SAGA_ID: Final = "saga_id"
-_NAME: Final[Column[Any]] = SAGA_ATTRIBUTES.c.name
-_VALUE: Final[Column[Any]] = SAGA_ATTRIBUTES.c.value
-_KIND: Final[Column[Any]] = SAGA_ATTRIBUTES.c.kind
+_attributes: Final = SAGA_ATTRIBUTES.c
 
 
 def attribute_conditions(table: Table, conditions: Sequence[RowCondition], now: datetime) -> list[ColumnElement[bool]]:
@@ -42,7 +40,7 @@ def attribute_conditions(table: Table, conditions: Sequence[RowCondition], now: 
 def _of_saga(saga_id: ColumnElement[Any], condition: RowCondition, now: datetime) -> ColumnElement[bool]:
     name, operator, value = condition
     plain = NEGATIONS.get(operator, operator)
-    matching = select(SAGA_ATTRIBUTES.c.saga_id).where(name == _NAME)
+    matching = select(_attributes.saga_id).where(_attributes.name == name)
     if plain == IS_NULL or (plain == EQUAL and value is None):
         return saga_id.in_(matching) if operator in NEGATIONS else saga_id.not_in(matching)
     matching = matching.where(_matches(name, plain, value, now))
@@ -55,25 +53,27 @@ def _matches(name: str, operator: str, value: Any, now: datetime) -> ColumnEleme
     if operator == IN:
         return or_(false(), *(_equals(name, each, now) for each in value))
     if operator == LIKE:
-        return LikePattern.read(str(value), f"the pattern {str(value)[:60]!r} of attribute {name!r}").matches(_VALUE)
+        return LikePattern.read(str(value), f"the pattern {str(value)[:60]!r} of attribute {name!r}").matches(
+            _attributes.value
+        )
     assert operator in COMPARISONS  # noqa: S101 -- there is no other operator
     compare = COMPARE[operator]
     text = _text(name, value, now)
     if (number := _as_number(text)) is not None:
-        return compare(SAGA_ATTRIBUTES.c.number, float(number))
+        return compare(_attributes.number, float(number))
     if (instant := _as_time(text, now)) is not None:
-        return compare(SAGA_ATTRIBUTES.c.time, instant)
-    return and_(ValueKind.TEXT.value == _KIND, compare(by_code_point(_VALUE), text))
+        return compare(_attributes.time, instant)
+    return and_(_attributes.kind == ValueKind.TEXT.value, compare(by_code_point(_attributes.value), text))
 
 
 def _equals(name: str, value: Any, now: datetime) -> ColumnElement[bool]:
     """Return the SQL that a value has this text; or is this number or time, in whatever way that is written."""
     text = _text(name, value, now)
-    same: ColumnElement[bool] = text == _VALUE
+    same: ColumnElement[bool] = _attributes.value == text
     if (number := _as_number(text)) is not None and (canonical := number_text(number)) != text:
-        same = or_(same, and_(canonical == _VALUE, ValueKind.NUMBER.value == _KIND))
+        same = or_(same, and_(_attributes.value == canonical, _attributes.kind == ValueKind.NUMBER.value))
     elif (instant := _as_time(text, now)) is not None and (canonical := time_text(instant)) != text:
-        same = or_(same, and_(canonical == _VALUE, ValueKind.TIME.value == _KIND))
+        same = or_(same, and_(_attributes.value == canonical, _attributes.kind == ValueKind.TIME.value))
     return same
 
 

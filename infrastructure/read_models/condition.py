@@ -140,6 +140,8 @@ def _checked(given: Any) -> RowCondition:
     operator = " ".join(operator.lower().split()) if isinstance(operator, str) else operator
     if operator not in OPERATORS:
         raise InvalidInput(f"{operator!r} is no operator of a condition: there are {', '.join(OPERATORS)}")
+    if isinstance(given, RowCondition) and given.value is None:  # its third part is there for every operator
+        given = given[:2] if operator in NULL_TESTS else given
     if (len(given) == 3) == (operator in NULL_TESTS):
         raise InvalidInput(
             f"the condition {given!r} has {len(given)} parts: {operator} takes a column and "

@@ -9,7 +9,7 @@ from typing import Final
 from ...domain.instants import EARLIEST, in_utc
 
 UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_RELATIVE: Final = re.compile(rf"([0-9]{{1,9}})([{''.join(UNITS)}])")
+_RELATIVE: Final = re.compile(rf"([0-9]{{1,6}})([{''.join(UNITS)}])")
 
 
 def time_before(text: str, now: datetime) -> datetime | None:

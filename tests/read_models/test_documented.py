@@ -12,12 +12,14 @@ from sagaledger.infrastructure.read_models.checkpoints import JOURNAL, PROJECTIO
 from sagaledger.projections.choreography import CHOREOGRAPHY_PROJECTIONS
 from sagaledger.projections.column_types import INTERNAL
 from sagaledger.projections.saga import SAGA_PROJECTIONS
+from sagaledger.projections.saga.saga_attributes import SAGA_ATTRIBUTES
 from sagaledger.projections.shop import SHOP_PROJECTIONS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "views.md").read_text()
 TABLES = [
     JOURNAL,
     PROJECTIONS,
+    SAGA_ATTRIBUTES,
     *(p.table for p in (*SAGA_PROJECTIONS, *CHOREOGRAPHY_PROJECTIONS, *SHOP_PROJECTIONS)),
 ]
 
