@@ -15,7 +15,7 @@ from ...projections.projection import Row
 from ..event_store.start_requests import StartRequest
 from ..read_models.checkpoints import Checkpoint
 from ..read_models.condition import Where
-from ..read_models.filter import Filter, select_rows
+from ..read_models.filter import ROWS_MAX, STREAMED_ROWS_MAX, Filter, select_rows
 from ..read_models.queries import each_row
 from .context import LedgerContext
 
@@ -75,7 +75,7 @@ def list_sagas(context: LedgerContext, wanted: SagaFilter, *, limit: int, after:
 
     Raises `InvalidInput` for a limit or a value that cannot be used, `WrongState` for a view that must be rebuilt.
     """
-    with each_saga(context, wanted, limit=limit, after=after) as (checkpoint, found):
+    with each_saga(context, wanted, limit=limit, after=after, limit_max=ROWS_MAX) as (checkpoint, found):
         rows = list(found)
     head = max(context.backend.head().position, checkpoint.position)
     last = SagaCursor(rows[-1]["started_at"], rows[-1]["saga_id"]) if len(rows) == limit else None
@@ -84,16 +84,23 @@ def list_sagas(context: LedgerContext, wanted: SagaFilter, *, limit: int, after:
 
 @contextmanager
 def each_saga(
-    context: LedgerContext, wanted: SagaFilter, *, limit: int | None = None, after: SagaCursor | None = None
+    context: LedgerContext,
+    wanted: SagaFilter,
+    *,
+    limit: int | None = None,
+    after: SagaCursor | None = None,
+    limit_max: int = STREAMED_ROWS_MAX,
 ) -> Iterator[tuple[Checkpoint, Iterator[Row]]]:
     """Open a snapshot, and read sagas in it one after another, newest first. Raises as `list_sagas` does."""
     sagas = context.queries.projection("sagas")
-    selected = _selected(context, wanted, limit, after)
-    with context.queries.snapshot(sagas, searched=wanted.attributes is not None) as (connection, checkpoint):
+    selected = _selected(context, wanted, limit, after, limit_max)
+    with context.queries.snapshot(sagas, searched=bool(wanted.attributes)) as (connection, checkpoint):
         yield checkpoint, each_row(connection, selected, sagas.name)
 
 
-def _selected(context: LedgerContext, wanted: SagaFilter, limit: int | None, after: SagaCursor | None) -> Select[Any]:
+def _selected(
+    context: LedgerContext, wanted: SagaFilter, limit: int | None, after: SagaCursor | None, limit_max: int
+) -> Select[Any]:
     style = None if wanted.stalled_at is None else CHOREOGRAPHED
     equal = {"status": wanted.status, "definition": wanted.definition, "style": style}
     table = context.queries.projection("sagas").table
@@ -105,6 +112,7 @@ def _selected(context: LedgerContext, wanted: SagaFilter, limit: int | None, aft
             limit,
             None if after is None else after._asdict(),
             wanted.attributes,
+            limit_max=limit_max,
         ),
     )
     if wanted.started_since is not None:

@@ -20,6 +20,8 @@ from .relative_time import utc_now
 
 ROWS_MAX = 10_000
 """The most rows of one page; `after` asks for the next page."""
+STREAMED_ROWS_MAX = 2**63 - 1
+"""The largest limit that a database takes."""
 
 
 class Filter(NamedTuple):
@@ -30,6 +32,7 @@ class Filter(NamedTuple):
     `limit`: the most rows; None for every row, which only a reader that streams may ask for.
     `after`: a row of an earlier page; this page begins after it.
     `attributes`: conditions on the search attributes of each row's saga.
+    `limit_max`: the largest limit; a reader that streams may raise it.
     `now`: what relative times are relative to; by default the time at which the filter becomes SQL.
     """
 
@@ -39,6 +42,7 @@ class Filter(NamedTuple):
     after: Row | None = None
     attributes: Where | None = None
     now: datetime | None = None
+    limit_max: int = ROWS_MAX
 
 
 class _Term(NamedTuple):
@@ -50,8 +54,8 @@ class _Term(NamedTuple):
 
 def select_rows(table: Table, filter_: Filter) -> Select[Any]:
     """Return the SQL of a filter. Raises `InvalidInput` for an unknown column and for a value that cannot be read."""
-    if filter_.limit is not None and not 1 <= filter_.limit <= ROWS_MAX:
-        raise InvalidInput(f"a query returns 1 to {ROWS_MAX:,} rows, and {filter_.limit:,} were asked for")
+    if filter_.limit is not None and not 1 <= filter_.limit <= filter_.limit_max:
+        raise InvalidInput(f"a query returns 1 to {filter_.limit_max:,} rows, and {filter_.limit:,} were asked for")
     terms = _terms(table, filter_.order)
     statement = select(*visible_columns(table).values())
     now = filter_.now or utc_now()

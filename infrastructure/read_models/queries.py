@@ -111,9 +111,11 @@ class Queries:
         table, version = self._table_and_version(view)
         statement = select_rows(table, Filter(where, order, limit, after, attributes))
         if wait_for is not None:
-            for each in (view,) if attributes is None else (view, ATTRIBUTES):
-                self.wait_for(each, wait_for, timeout_seconds)
-        with self._snapshot(table, version, searched=attributes is not None) as (connection, checkpoint):
+            self.wait_for(view, wait_for, timeout_seconds)
+            if attributes:
+                self._version_of_attributes()
+                self.wait_for(ATTRIBUTES, wait_for, timeout_seconds)
+        with self._snapshot(table, version, searched=bool(attributes)) as (connection, checkpoint):
             with readable(f"view {view}"):
                 rows = [dict(row) for row in connection.execute(statement).mappings()]
             now = checkpoints.now(connection)
@@ -127,7 +129,7 @@ class Queries:
         """
         table, version = self._table_and_version(view)
         statement = select_rows(table, filter_)
-        with self._snapshot(table, version, searched=filter_.attributes is not None) as (connection, checkpoint):
+        with self._snapshot(table, version, searched=bool(filter_.attributes)) as (connection, checkpoint):
             yield checkpoint, each_row(connection, statement, view)
 
     def wait_for(self, view: str, position: int, timeout_seconds: float) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Column, Connection, DateTime, Dialect, MetaData, Table, Text, inspect, select
 
 from ...projections.column_types import UtcDateTime
+from .readable import readable
 
 ROWS_LOOKED_AT: Final = 100
 _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}\.\d{6}\+00:00")
@@ -56,7 +57,8 @@ def _columns_of_times(connection: Connection, name: str, columns: Sequence[Any])
     texts = [Column(column["name"], Text) for column in columns if isinstance(column["type"], Text)]
     if not texts:
         return frozenset()
-    rows = connection.execute(select(*Table(name, MetaData(), *texts).columns).limit(ROWS_LOOKED_AT)).all()
+    with readable(f"view {name}"):
+        rows = connection.execute(select(*Table(name, MetaData(), *texts).columns).limit(ROWS_LOOKED_AT)).all()
     return frozenset(
         column.name
         for column, *values in zip(texts, *rows, strict=True)

@@ -68,7 +68,7 @@ def past_rows(
     head = backend.head().position
     if not 0 <= position <= head:
         raise InvalidInput(f"the log has the positions 1 to {head}, and {position} is not one of them")
-    if filter_.attributes is not None:
+    if filter_.attributes:
         raise InvalidInput("search attributes are recorded as they are now: a view of the past cannot be asked by them")
     with ScratchView(backend, codec, projection) as scratch:
         scratch.fold_to(position, progress)

@@ -166,9 +166,11 @@ def test_a_file_is_complete_and_may_be_left_early(shop: Shell) -> None:
 
     whole = shop("query", "saga_steps", "--format", "csv").stdout.splitlines()
     some = shop("query", "saga_steps", "--format", "csv", "--limit", "3")
+    more = shop("query", "saga_steps", "--format", "csv", "--limit", "50000")
     left = shop.line("for f in csv ndjson; do sagaledger query saga_steps --format $f | head -1; done")
 
     assert len(whole) == 1 + len(steps) > 100
+    assert more.stdout.splitlines() == whole
     assert len(some.stdout.splitlines()) == 4
     assert "only the first 3 rows" in some.stderr
     assert (left.returncode, len(left.stdout.splitlines())) == (0, 2)

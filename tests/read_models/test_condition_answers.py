@@ -208,6 +208,14 @@ def test_a_value_is_never_part_of_the_statement(dialect: Dialect) -> None:
         select_rows(GOODS, Filter([(f"label{hostile}", "=", 1)]))
 
 
+def test_text_is_compared_by_code_point_whatever_the_language_of_the_database() -> None:
+    """A server whose collations sort as a language does would otherwise answer otherwise than SQLite."""
+    compared = select_rows(GOODS, Filter(["label<b", "pieces<5"])).compile(dialect=postgresql.dialect())
+
+    assert '(goods.label COLLATE "C") < ' in str(compared)
+    assert str(compared).count("COLLATE") == 1
+
+
 def test_a_time_may_be_relative(connection: Connection) -> None:
     """What happened in the last two hours before a moment."""
     now = NOON + timedelta(hours=1)

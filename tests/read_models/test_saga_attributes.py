@@ -20,6 +20,8 @@ from sagaledger.infrastructure.ledger.saga_listing import SagaCursor, SagaFilter
 from sagaledger.infrastructure.ledger.verification import verify_ledger
 from sagaledger.infrastructure.ledger.view_operations import rebuild_view, upgrade_views
 from sagaledger.infrastructure.read_models.drift import drift
+from sagaledger.infrastructure.read_models.filter import Filter, select_rows
+from sagaledger.projections.saga import sagas
 from sagaledger.projections.saga.attribute_value import VALUE_CHARACTERS_MAX
 from sagaledger.projections.saga.saga_attributes import VIEW
 
@@ -154,6 +156,19 @@ def test_it_can_be_joined_with_plain_sql(ledger: Ledger) -> None:
     )
     with ledger.backend.views.reading() as connection:
         assert [tuple(row) for row in connection.execute(statement)] == [("parcels-1", 5.0), ("parcels-3", 500.0)]
+
+
+def test_a_value_is_found_in_an_index(ledger: Ledger) -> None:
+    """Whatever number of sagas there are; PostgreSQL plans so, too, once its tables are large."""
+    if ledger.backend.views.dialect.name != "sqlite":
+        return
+    with ledger.backend.views.reading() as connection:
+        for attributes, index in (("customer=C-1", "_value"), ("pieces>5", "_number"), ("sent>2026-03-01", "_time")):
+            asked = select_rows(sagas.table, Filter(None, ("-started_at",), attributes=attributes))
+            sql = asked.compile(connection.engine, compile_kwargs={"literal_binds": True})
+            plan = [step for *_, step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}")]
+            assert any(f"USING INDEX saga_attributes{index}" in step for step in plan), plan
+            assert any("SEARCH sagas USING INDEX" in step for step in plan), plan
 
 
 def test_sagas_without_search_functions_have_no_rows(ledger: Ledger) -> None:

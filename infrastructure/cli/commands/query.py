@@ -12,7 +12,7 @@ from ...ledger.freshness import freshness, head_position
 from ...ledger.ledger import Ledger
 from ...ledger.view_operations import each_past_row, query_at, view_columns
 from ...read_models.condition import RowCondition, read_condition
-from ...read_models.filter import Filter
+from ...read_models.filter import STREAMED_ROWS_MAX, Filter
 from ..arguments import POSITION, WAIT_SECONDS
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
@@ -44,7 +44,8 @@ class _Asked(NamedTuple):
 
     @property
     def filter(self) -> Filter:
-        return Filter(self.where, self.order, self.limit, None, self.attributes)
+        """What is asked, of a reader that streams."""
+        return Filter(self.where, self.order, self.limit, None, self.attributes, limit_max=STREAMED_ROWS_MAX)
 
 
 def query(
