@@ -16,7 +16,7 @@ from ..event_store.start_requests import StartRequest
 from ..read_models.checkpoints import Checkpoint
 from ..read_models.condition import Where
 from ..read_models.filter import ROWS_MAX, STREAMED_ROWS_MAX, Filter, select_rows
-from ..read_models.queries import each_row
+from ..read_models.readable import each_row
 from .context import LedgerContext
 
 

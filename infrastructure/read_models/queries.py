@@ -13,7 +13,7 @@ from time import monotonic, sleep
 from typing import Any, TypedDict
 
 from msgspec import Struct
-from sqlalchemy import Connection, Select, Table, inspect
+from sqlalchemy import Connection, Table, inspect
 from sqlalchemy.exc import NoSuchTableError
 
 from ...domain.errors import InvalidInput
@@ -27,13 +27,11 @@ from . import checkpoints
 from .checkpoints import ABSENT, BUILDING, Checkpoint, absent
 from .condition import Where
 from .filter import Filter, select_rows, visible_columns
-from .readable import readable
+from .readable import each_row, readable
 from .recorded_views import reflect
 from .scratch_view import empty_tables
 from .tables import version_mismatch
 
-ROWS_AT_ONCE = 1_000
-"""How many rows a reader that streams fetches at once."""
 POLL_SECONDS_MIN = 0.002
 POLL_SECONDS_MAX = 0.05
 """How long a query that waits for a position pauses between two looks; the pauses grow from the one to the other."""
@@ -54,7 +52,8 @@ class QueryResult(Struct, frozen=True):
 class Asked(TypedDict, total=False):
     """What `Queries.query` can be asked besides the view: the parts of a `Filter`, and what to wait for."""
 
-    where: Mapping[str, Any]
+    where: Where | None
+    attributes: Where | None
     order: Sequence[str]
     limit: int
     after: Row | None
@@ -270,18 +269,6 @@ class Queries:
                 raise DamagedLedger(f"the log has no event after position {position}, and its head is at {head}")
             lag_seconds = max((now - behind[0].recorded_at).total_seconds(), 0.0)
         return QueryResult(view, position, head, head - position, lag_seconds, rows)
-
-
-def each_row(connection: Connection, statement: Select[Any], view: str) -> Iterator[Row]:
-    """Yield the rows of a statement, of which few are in memory at once. Raises `DamagedLedger`."""
-    with readable(f"view {view}"):
-        found = iter(connection.execute(statement.execution_options(yield_per=ROWS_AT_ONCE)).mappings())
-    while True:
-        with readable(f"view {view}"):
-            row = next(found, None)
-        if row is None:
-            return
-        yield dict(row)
 
 
 def _unknown(view: str, known: Any) -> str:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from msgspec import ValidationError
+from sqlalchemy import Connection, Select
 from sqlalchemy.exc import StatementError
 
+from ...projections.projection import Row
 from ..errors import DamagedLedger
 from ..event_store.view_store import first_line, is_unavailability
+
+ROWS_AT_ONCE = 1_000
+"""How many rows a reader that streams fetches at once."""
 
 
 @contextmanager
@@ -24,3 +30,15 @@ def readable(what: str) -> Iterator[None]:
         if is_unavailability(error):
             raise
         raise DamagedLedger(f"{what} cannot be read: {first_line(error)}") from error
+
+
+def each_row(connection: Connection, statement: Select[Any], view: str) -> Iterator[Row]:
+    """Yield the rows of a statement, of which few are in memory at once. Raises `DamagedLedger`."""
+    with readable(f"view {view}"):
+        found = iter(connection.execute(statement.execution_options(yield_per=ROWS_AT_ONCE)).mappings())
+    while True:
+        with readable(f"view {view}"):
+            row = next(found, None)
+        if row is None:
+            return
+        yield dict(row)

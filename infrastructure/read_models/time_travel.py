@@ -15,7 +15,8 @@ from ..event_store.codec import Codec
 from ..runtime.progress import ReportProgress
 from .condition import Where
 from .filter import Filter, select_rows
-from .queries import Queries, each_row
+from .queries import Queries
+from .readable import each_row
 from .scratch_view import ScratchView
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,14 @@ def test_every_column_of_a_view_is_documented_in_its_order(table: Table) -> None
     documented = re.findall(r"(\*?)`(\w+)`", row.rsplit("|", 2)[1])
 
     assert documented == [("*" if column.info == INTERNAL else "", column.name) for column in table.columns]
+
+
+def test_the_program_that_searches_prints_what_its_page_says(tmp_path: Path) -> None:
+    """It can be copied and run."""
+    page = (Path(__file__).parents[2] / "docs" / "sagas.md").read_text()
+    program = page.partition("## Searching\n")[2].partition("```python\n")[2].partition("```")[0]
+    (printed,) = re.findall(r"print\(.*\)  # (.*)", program)
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{printed}\n", "")

@@ -189,7 +189,7 @@ def test_an_error_of_a_function_leaves_out_its_attribute_alone(url: str, caplog:
         customer=lambda parcel: parcel.customer,
         broken=lambda parcel: 1 // (parcel.number - 1),
         ended=interrupted,
-        long=lambda parcel: "x" * (VALUE_CHARACTERS_MAX + parcel.number - 1),
+        long=lambda parcel: "\U0001d4b6" * (VALUE_CHARACTERS_MAX + parcel.number - 1),
         odd=lambda parcel: {"number": parcel.number},
     )
     with Ledger.open(url, app, create=True) as ledger, caplog.at_level(logging.WARNING, "sagaledger.projector"):

@@ -159,7 +159,7 @@ def _present(ledger: Ledger, asked: _Asked, options: Options) -> tuple[Row, str]
         where=asked.where,
         attributes=asked.attributes,
         order=asked.order,
-        limit=asked.limit,
+        limit=ROWS_SHOWN if asked.limit is None else asked.limit,
         wait_for=asked.wait_for,
         timeout_seconds=asked.timeout_seconds,
     )
