@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ...domain.recorded_event import RecordedEvent
@@ -17,6 +18,7 @@ from .possible_actions import PossibleAction, SagaWait, actions_on_process, acti
 from .process_report import ProcessReport
 from .put_back_sagas import put_back_until
 from .saga_history import HistoryEntry, read_history, saga_row
+from .search_attributes import attributes_of
 
 
 class SagaOverview(NamedTuple):
@@ -35,6 +37,8 @@ class SagaOverview(NamedTuple):
     """The saga could go on, and no worker is there to move it."""
     put_back_until: datetime | None = None
     """The saga could go on, and a worker that could not read it left it to others; from then on it may try again."""
+    attributes: Mapping[str, Sequence[str]] = MappingProxyType({})
+    """The values by which the saga is found, as far as the view of them has come."""
 
 
 class UnderivedProcess(NamedTuple):
@@ -60,7 +64,8 @@ def saga_overview(context: LedgerContext, saga_id: str) -> SagaOverview | Underi
         idle = state.end is None and not state.interventions and is_unattended(context)
         actions = list(actions_on_saga(state))
         waits, put_back = list(waits_of(state)), put_back_until(context, state)
-        return SagaOverview(state, own, attempts_of(own), None, waits, actions, idle, put_back)
+        attributes = attributes_of(context, saga_id)
+        return SagaOverview(state, own, attempts_of(own), None, waits, actions, idle, put_back, attributes)
     events = [entry.event for entry in history.entries if entry.event is not None]
     report = ProcessReport.of(choreography, state, events, context.clock.now())
     return SagaOverview(state, own, attempts_of(own), report, [], list(actions_on_process(report)), unattended=False)

@@ -62,6 +62,12 @@ def test_list_finds_sagas_by_their_attributes(parcels: Shell) -> None:
     assert _ids(parcels, "list", "--attr", "customer like C-%", "--until", "1h") == []
 
 
+def test_show_says_what_a_saga_is_found_by(parcels: Shell) -> None:
+    """On its screen and in its document."""
+    assert parcels.json("show", "parcels-3")["attributes"] == {"customer": ['a "b", c'], "number": ["3"]}
+    assert "found by    number=3" in parcels("show", "parcels-3").stdout
+
+
 def test_list_goes_on_page_by_page_within_what_was_found(parcels: Shell) -> None:
     """The cursor of one page, given with the same attributes, is where the next one begins."""
     first = parcels.json("list", "--attr", "customer=C-1", "--limit", "1")

@@ -39,6 +39,7 @@ def _document(found: SagaOverview, steps: list[str]) -> dict[str, Any]:
     return {
         **state_document(found.state),
         **({} if found.process is None else {"choreography": process_document(found.process)}),
+        **({"attributes": dict(found.attributes)} if found.attributes else {}),
         "attempts": [jsonable_row(row) for row in found.attempts],
         "next": steps,
     }

@@ -88,6 +88,8 @@ def _properties(overview: SagaOverview) -> Iterable[tuple[str, str]]:
             text = describe(each.event)
             yield "operated", f"{show_instant(each.recorded_at)} {text.event} {text.step or ''} {text.detail}"
     yield "input", shown(state.input)
+    for name, values in overview.attributes.items():
+        yield "found by", one_line(f"{name}={', '.join(values)}")
     for name, items in state.items.items():
         yield "items", _items(name, items)
     yield "result", "" if state.result is None else shown(state.result)
