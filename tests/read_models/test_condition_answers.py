@@ -148,7 +148,7 @@ def _regex(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(meaning.get(part) or re.escape(part[-1]) for part in parts), re.DOTALL)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=CONDITIONS, order=ORDERS)
 def test_an_answer_has_the_rows_that_fulfil_every_condition(
     connection: Connection, where: list[tuple[Any, ...]], order: tuple[str, ...]
