@@ -63,6 +63,17 @@ class SagaNotFound(SagaledgerError):
         self.saga_id = saga_id
 
 
+class ScheduleNotFound(SagaledgerError):
+    """No schedule has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"there is no schedule {name!r}: `sagaledger schedules list` shows those there are; a worker records a "
+            "schedule when it begins with an app that declares it"
+        )
+        self.name = name
+
+
 class UnknownDefinition(SagaledgerError):
     """No saga definition of that name and version is registered."""
 

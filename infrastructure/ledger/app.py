@@ -16,11 +16,13 @@ from ...domain.saga.definition import Definition
 from ...domain.saga.events import SAGA_EVENTS
 from ...domain.saga.saga import Saga
 from ...domain.saga.step_kind import SubSaga
+from ...domain.schedule.decide import SCHEDULE_CATALOG, SCHEDULES
 from ...projections.choreography import CHOREOGRAPHY_PROJECTIONS
 from ...projections.projection import Projection
 from ...projections.saga import SAGA_PROJECTIONS
 from ...projections.saga.saga_attributes import search_projection
 from ..errors import UnknownDefinition
+from .schedule import Schedule
 
 
 class App:
@@ -39,6 +41,7 @@ class App:
         services: Iterable[Service] = (),
         projections: Iterable[Projection] = (),
         events: Iterable[type[Event]] = (),
+        schedules: Iterable[Schedule] = (),
     ) -> None:
         self.registry = Registry(SAGA_EVENTS)
         self._definitions: dict[tuple[str, int], Definition] = {}
@@ -68,6 +71,12 @@ class App:
         searched = () if attributes is None else (attributes,)
         for projection in (*SAGA_PROJECTIONS, *searched, *choreography, *projections):
             self._add_projection(projection)
+        self._schedules: dict[str, Schedule] = {}
+        for schedule in schedules:
+            self._add_schedule(schedule)
+        if self._schedules or not self._has_names_of_schedules():
+            self._add_participant(SCHEDULES)
+            self._add_participant(SCHEDULE_CATALOG)
 
     @property
     def definitions(self) -> Sequence[Definition]:
@@ -78,6 +87,11 @@ class App:
     def projections(self) -> Sequence[Projection]:
         """Every projection, the views of sagas first."""
         return list(self._projections.values())
+
+    @property
+    def schedules(self) -> Sequence[Schedule]:
+        """Every schedule, by name."""
+        return [self._schedules[name] for name in sorted(self._schedules)]
 
     def definition(self, name: str, version: int | None = None) -> Definition:
         """A saga definition, of the newest version unless one is given.
@@ -146,6 +160,29 @@ class App:
                     f"step {step.name!r} of saga {definition.name!r} is saga {nested.name!r} version {nested.version}, "
                     "and another saga is registered under that name and version: raise one's version"
                 )
+
+    def _add_schedule(self, schedule: Schedule) -> None:
+        if schedule.name in self._schedules:
+            raise DefinitionError(f"two schedules are named {schedule.name!r}: rename one")
+        definition = schedule.saga.definition
+        registered = self._definitions.get((definition.name, definition.version))
+        if registered is not definition:
+            other = "another saga" if registered is not None else "no saga"
+            raise DefinitionError(
+                f"schedule {schedule.name!r} starts saga {definition.name!r} version {definition.version}, and {other} "
+                "is registered under that name and version: register its saga with App(sagas=[…])"
+            )
+        schedule.check_input()
+        self._schedules[schedule.name] = schedule
+
+    def _has_names_of_schedules(self) -> bool:
+        """Whether the app itself uses the names of the streams or of the events of schedules."""
+        own = (SCHEDULES, SCHEDULE_CATALOG)
+        categories = {*self._participants, *self._choreographies, *(name for name, _ in self._definitions)}
+        return any(
+            each.category in categories or any(type_.schema.name in self.registry for type_ in each.events)
+            for each in own
+        )
 
     def _add_participant(self, participant: Participant[Any]) -> None:
         category = participant.category

@@ -35,6 +35,7 @@ CATEGORIES: dict[type[domain.SagaledgerError], ErrorCategory] = {
     edge.AppPartMissing: ErrorCategory.USAGE,
     edge.NotSupported: ErrorCategory.USAGE,
     edge.SagaNotFound: ErrorCategory.NOT_FOUND,
+    edge.ScheduleNotFound: ErrorCategory.NOT_FOUND,
     edge.UnknownDefinition: ErrorCategory.NOT_FOUND,
     Refused: ErrorCategory.CONFLICT,
     edge.DefinitionChanged: ErrorCategory.CONFLICT,

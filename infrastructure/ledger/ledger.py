@@ -25,6 +25,7 @@ from . import operations, state_reader
 from .app import App
 from .context import LedgerContext
 from .saga_start import SagaStart, Started, request_start, start
+from .schedules import Schedules
 
 I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls it
 
@@ -66,6 +67,11 @@ class Ledger:
     def backend(self) -> Backend:
         """The database that holds the ledger."""
         return self._context.backend
+
+    @property
+    def schedules(self) -> Schedules:
+        """The schedules of the ledger: listing them, and deciding about them as a person."""
+        return Schedules(self._context)
 
     def close(self) -> None:
         """Release the database."""

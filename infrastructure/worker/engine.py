@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 
 from ..errors import NEEDS_A_PERSON, NotALedger, OutcomeUnknown, SupersededWorker, Unavailable
@@ -49,6 +50,8 @@ class Engine:
 
     def __init__(self, context: LedgerContext, *, concurrency: int, lease_seconds: float) -> None:
         self._monotonic = context.clock.monotonic
+        self._queue_has_own_clock = context.backend.has_own_clock
+        self._wall = context.clock.now
         self._read = partial(read_streams, context.backend, context.codec)
         self._result = TurnResult([], [], [])
         """What the next turn hands out."""
@@ -118,6 +121,10 @@ class Engine:
         if self._timers.next_at is not None:
             wait = min(wait, max(0.0, (self._timers.next_at - self._lease.now()).total_seconds()))
         return wait
+
+    def now(self) -> datetime:
+        """Returns the time by which schedules tick: the database's, if it has its own clock. Any thread may ask."""
+        return self._lease.now() if self._queue_has_own_clock else self._wall()
 
     @property
     def pending(self) -> int | None:

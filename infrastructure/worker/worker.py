@@ -28,6 +28,7 @@ from ..ledger.saga_start import SagaStart, Started
 from ..ledger.state_reader import check_saga_id
 from ..runtime.event_loop import wait_for_stop
 from .coordination.reconciler import Reconciler
+from .coordination.scheduler import Scheduler
 from .engine import Engine
 from .mailbox import Mailbox
 from .messages import AwaitIdle, AwaitOutcome, Drain, EngineMessage, Reply, StartSaga, TurnResult
@@ -96,10 +97,12 @@ class Worker:
         self._engine = await asyncio.to_thread(
             Engine, self._context, concurrency=self._concurrency, lease_seconds=self._lease_seconds
         )
+        self._scheduler = Scheduler(self._context, self._engine.now)
         self._mailbox = Mailbox()
         self._thread = Thread(target=self._drive, name="saga-engine", daemon=True)
         self._thread.start()
         self._reconciler.start()
+        await asyncio.to_thread(self._scheduler.start)
         if self._projector is not None:
             self._projector.start()
         return self
@@ -119,6 +122,7 @@ class Worker:
 
     async def _close(self) -> None:
         """Begin nothing new, wait a while for running steps, record their outcomes, and release everything."""
+        await asyncio.to_thread(self._scheduler.stop)
         try:
             async with asyncio.timeout(self._drain_seconds):
                 await self._drain()

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         OutcomeUnknown,
         SagaConflict,
         SagaNotFound,
+        ScheduleNotFound,
         TimedOut,
         Unavailable,
         UnknownDefinition,
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from .infrastructure.ledger.app import App
     from .infrastructure.ledger.ledger import Ledger
     from .infrastructure.ledger.saga_start import Started
+    from .infrastructure.ledger.schedule import Schedule, Tick
+    from .infrastructure.ledger.schedules import ScheduleInfo
     from .infrastructure.read_models.queries import QueryResult
     from .infrastructure.testing.rehearsal import Rehearsal, rehearse, rehearse_each_failure
     from .infrastructure.worker import Worker
@@ -125,6 +128,7 @@ _HOMES = {
         "OutcomeUnknown",
         "SagaConflict",
         "SagaNotFound",
+        "ScheduleNotFound",
         "TimedOut",
         "Unavailable",
         "UnknownDefinition",
@@ -133,6 +137,11 @@ _HOMES = {
     ),
     ".infrastructure.ledger.ledger": ("Ledger",),
     ".infrastructure.ledger.saga_start": ("Started",),
+    ".infrastructure.ledger.schedule": (
+        "Schedule",
+        "Tick",
+    ),
+    ".infrastructure.ledger.schedules": ("ScheduleInfo",),
     ".infrastructure.read_models.queries": ("QueryResult",),
     ".infrastructure.testing.rehearsal": (
         "Rehearsal",
@@ -190,6 +199,9 @@ __all__ = [
     "SagaNotFound",
     "SagaState",
     "SagaledgerError",
+    "Schedule",
+    "ScheduleInfo",
+    "ScheduleNotFound",
     "Service",
     "Skipped",
     "Stage",
@@ -198,6 +210,7 @@ __all__ = [
     "Step",
     "StepContext",
     "StepRejected",
+    "Tick",
     "TimedOut",
     "Unavailable",
     "UnknownDefinition",

@@ -9,7 +9,7 @@ from pathlib import Path
 import sagaledger.domain
 
 ROOT = Path(sagaledger.domain.__file__).parent
-FOLDERS = ("", "saga", "choreography", "shop")
+FOLDERS = ("", "saga", "schedule", "choreography", "shop")
 """From the bottom up; "" holds the modules beside the folders."""
 
 Module = tuple[str, ...]

@@ -77,9 +77,10 @@ class Lease:
     def now(self) -> datetime:
         """Returns the database's time when it was last read, carried on by a clock that nobody can set.
 
-        So a wall clock that jumps, here or on another machine, fires no timer early.
+        So a wall clock that jumps, here or on another machine, fires no timer early. Any thread may ask.
         """
-        return self._read_at + timedelta(seconds=self._monotonic() - self._read)
+        read_at, read, _ = self._reading
+        return read_at + timedelta(seconds=self._monotonic() - read)
 
     def retire(self) -> None:
         """Give up the lease, and everything held under it."""
@@ -93,8 +94,9 @@ class Lease:
 
         Raises `SupersededWorker` if the lease was taken over meanwhile.
         """
-        elapsed = self._monotonic() - self._read
-        drift = (self._wall() - self._read_by_wall).total_seconds() - elapsed
+        _, read, read_by_wall = self._reading
+        elapsed = self._monotonic() - read
+        drift = (self._wall() - read_by_wall).total_seconds() - elapsed
         if abs(drift) < CLOCK_DRIFT_SECONDS_MAX or not self._queue.has_own_clock:
             return
         began = self._monotonic()
@@ -108,8 +110,8 @@ class Lease:
         return next((row for row in self._queue.workers() if row.worker_id == self.token.worker_id), None)
 
     def _note_time(self, now: datetime) -> None:
-        """Note the database's time, and when it was read."""
-        self._read_at, self._read, self._read_by_wall = now, self._monotonic(), self._wall()
+        """Note the database's time, and when it was read: all at once, because other threads read it."""
+        self._reading = now, self._monotonic(), self._wall()
 
     def _retire_the_gone(self) -> None:
         """End the leases of workers on this host whose process is gone: they need not run out first."""

@@ -1,0 +1,1 @@
+"""Schedules: sagas that start by themselves, at the times of a cron expression."""

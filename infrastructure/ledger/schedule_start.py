@@ -1,0 +1,258 @@
+"""Starting the ticks of schedules that are due: each starts one saga, whichever worker sees it, and however it ends.
+
+What was decided about a tick stands in the schedule's stream, and the event that says that it started is in one append
+with the saga's start. Workers that see the same tick write to the same version of that stream, so one of them writes. A
+worker that dies has written both or neither.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from ...domain.errors import DefinitionError, SagaledgerError
+from ...domain.participant import Command
+from ...domain.recorded_event import Meta
+from ...domain.saga.definition import Definition
+from ...domain.saga.error_text import error_text, parts_of, shortened, type_name
+from ...domain.saga.evolve import fold_all
+from ...domain.saga.state import SagaState
+from ...domain.schedule.decide import (
+    TICKS_MAX,
+    DeclareSchedule,
+    ListSchedule,
+    QueueTick,
+    ScheduleMoved,
+    SetScheduleBack,
+    SkipTicks,
+    StartTick,
+    is_ahead,
+)
+from ...domain.schedule.events import Declaration, Overlap, SkipCause
+from ...domain.schedule.plan import Queue, Skip, Start, due_ticks, plan_ticks
+from ...domain.schedule.state import PendingTick, ScheduleState, same_times
+from ...domain.user_code import is_interruption
+from ..errors import NEEDS_A_PERSON, OutcomeUnknown, Unavailable
+from ..event_store.codec import UnreadableEvent
+from .append_builder import AppendBuilder, NotDecidableYet
+from .saga_start import SagaStart
+from .schedule import Schedule, key_of
+from .schedule_streams import ScheduleStreams
+from .timetable import timetable_of
+from .transact import call_of, is_written
+
+log = logging.getLogger(__name__)
+
+DETAIL_CHARACTERS_MAX: Final = 500
+ROUNDS_MAX: Final = 10
+"""How often one look decides again because others wrote to the schedule; the next look goes on."""
+_PASSES: Final = (Unavailable, OutcomeUnknown, UnreadableEvent, *NEEDS_A_PERSON)
+"""Errors of the ledger, which say nothing about the saga that was to start."""
+
+
+class NotStartable(SagaledgerError):
+    """The saga of a tick cannot be started; the text says why."""
+
+
+class TickStarter:
+    """Decides about the ticks of the schedules that an app declares. Belongs to one thread."""
+
+    def __init__(self, streams: ScheduleStreams, is_stopping: Callable[[], bool] = lambda: False) -> None:
+        self._streams = streams
+        self._context = streams.context
+        self._is_stopping = is_stopping
+        self._runs: dict[str, SagaState] = {}
+        """The sagas for which ticks wait, as they were last read."""
+
+    def declare(self, schedule: Schedule, now: datetime) -> None:
+        """Record a schedule as the app declares it, if that is new; first settle what its earlier times owe."""
+        wanted = schedule.declaration
+        state = self._streams.states([schedule.name])[schedule.name]
+        before = state.declaration
+        if before == wanted:
+            return
+        owed: tuple[datetime, ...] = ()
+        if before is not None and not same_times(before, wanted):
+            try:
+                self.settle(schedule, now)
+                owed = self._owed(schedule.name, now)
+            except DefinitionError as error:
+                log.warning("schedule %s changes, and its earlier times cannot be computed: %s", schedule.name, error)
+        commands: list[Command] = [ListSchedule(schedule.name), DeclareSchedule(schedule.name, wanted, owed)]
+        self._streams.append(schedule.name, commands, at=now)
+
+    def settle(self, schedule: Schedule, now: datetime) -> ScheduleState:
+        """Do what is to be done about a schedule's ticks now; return its state then.
+
+        Raises `Unavailable`, `OutcomeUnknown`, `DefinitionChanged`, and `DefinitionError` for times that this machine
+        cannot compute.
+        """
+        state = self._streams.states([schedule.name])[schedule.name]
+        for _ in range(ROUNDS_MAX):
+            if not self._round(schedule, state, now):
+                break
+            state = self._streams.states([schedule.name])[schedule.name]
+        self._streams.cache.snapshot()
+        return state
+
+    def _owed(self, name: str, now: datetime) -> tuple[datetime, ...]:
+        """Return the due ticks of earlier times that this worker cannot start, such as those of a saga it lacks."""
+        state = self._streams.states([name])[name]
+        declaration, through = state.declaration, state.decided_through
+        if declaration is None or through is None or state.paused is not None:
+            return ()
+        return tuple(timetable_of(declaration.cron, declaration.timezone).latest(through, now, TICKS_MAX))
+
+    def _round(self, schedule: Schedule, state: ScheduleState, now: datetime) -> bool:
+        """Decide once about the ticks of a schedule; return whether there was something to do."""
+        declaration = state.declaration
+        if declaration is None or self._is_stopping():
+            return False
+        definition = self._context.app.find_definition(declaration.saga, declaration.saga_version)
+        if definition is None:
+            return False  # another worker has it
+        try:
+            if is_ahead(state, now):
+                self._streams.append(schedule.name, [SetScheduleBack(schedule.name)], at=now)
+                return True
+            due = due_ticks(state, timetable_of(declaration.cron, declaration.timezone), now)
+            if not due and not state.pending:
+                return False
+            running = declaration.overlap is not Overlap.ALLOW and self._is_running(state.last_saga_id)
+            plans = plan_ticks(state, due, running=running)
+            behind = state.last_saga_id or ""
+            for plan in plans:
+                if self._is_stopping():
+                    return False
+                match plan:
+                    case Start(tick):
+                        started = self._start(schedule, declaration, definition, tick, now)
+                        if started is None and declaration.overlap is not Overlap.ALLOW:
+                            return True  # what follows was planned for a saga that runs
+                        behind = started or behind
+                    case Queue(tick):
+                        self._append(schedule, QueueTick(schedule.name, tick, behind), now)
+                    case Skip(first, last, ticks, why, more):
+                        detail = f"saga {behind} had not ended" if why is SkipCause.OVERLAP else None
+                        self._skip(schedule, PendingTick(first), last, ticks, why, detail, now, more=more)
+        except ScheduleMoved:
+            return True
+        return bool(plans)
+
+    # One tick
+
+    def _start(
+        self, schedule: Schedule, declaration: Declaration, definition: Definition, tick: PendingTick, now: datetime
+    ) -> str | None:
+        """Start the saga of a tick and return its id; or record why it is not started, and return None.
+
+        Raises `ScheduleMoved` when others wrote to the schedule.
+        """
+        self._context.definition_versions.pin_fingerprint(definition)
+        saga_id = ""
+        try:
+            saga_start = self._saga_start(schedule, declaration, definition, tick)
+            saga_id = saga_start.saga_id
+            if self._try_start(schedule, saga_start, tick, now):
+                return saga_id
+            why, detail = SkipCause.EXISTS, f"saga {saga_id} was there already"
+        except NotStartable as error:
+            if saga_id and self._exists(saga_id):  # participants that began with it refuse to begin again
+                why, detail = SkipCause.EXISTS, f"saga {saga_id} was there already"
+            else:
+                why, detail = SkipCause.FAILED, str(error)
+                log.error("schedule %s starts nothing at %s: %s", schedule.name, tick.at.isoformat(), detail)  # noqa: TRY400
+        self._skip(schedule, tick, tick.at, 1, why, detail, now)
+        return None
+
+    def _saga_start(
+        self, schedule: Schedule, declaration: Declaration, definition: Definition, tick: PendingTick
+    ) -> SagaStart:
+        try:
+            value = schedule.input_for(tick, declaration.timezone)
+            return SagaStart.of(definition, value, key_of(schedule.name, tick))
+        except BaseException as error:
+            if is_interruption(error):
+                raise
+            raise _not_startable(error) from None
+
+    def _try_start(self, schedule: Schedule, saga_start: SagaStart, tick: PendingTick, now: datetime) -> bool:
+        """Append a tick and its saga's start; return False if the saga exists.
+
+        Raises `ScheduleMoved`, and `NotStartable`.
+        """
+        cache = self._streams.cache
+        started = StartTick(schedule.name, tick, saga_start.saga_id)
+        [draft] = cache.build([partial(self._draft, saga_start, started, now)])
+        cache.stage(draft.overlay)
+        written = False
+        try:
+            written = is_written(self._context.backend.append(call_of([draft.append(saga_start.due(now, None))])))
+        finally:
+            if written:
+                cache.confirm(draft.overlay)
+            else:
+                cache.evict_all()
+        if not written and not self._exists(saga_start.saga_id):
+            raise ScheduleMoved(f"schedule {schedule.name!r} was written to")
+        return written
+
+    def _draft(self, saga_start: SagaStart, started: StartTick, now: datetime) -> AppendBuilder:
+        draft = self._streams.cache.draft(saga_start.saga_id, Meta(actor=f"schedule {started.schedule}"))
+        draft.handle([started], now, beginning=True)
+        try:
+            draft.record(1, saga_start.fact(now))
+            draft.handle(saga_start.commands(), now, beginning=True)
+        except (NotDecidableYet, *_PASSES):
+            raise
+        except BaseException as error:
+            if is_interruption(error):
+                raise
+            raise _not_startable(error) from None
+        return draft
+
+    def _skip(
+        self,
+        schedule: Schedule,
+        first: PendingTick,
+        last: datetime,
+        ticks: int,
+        why: SkipCause,
+        detail: str | None,
+        now: datetime,
+        *,
+        more: bool = False,
+    ) -> None:
+        self._append(schedule, SkipTicks(schedule.name, first, last, ticks, why, detail, more), now)
+
+    def _append(self, schedule: Schedule, command: Command, now: datetime) -> None:
+        self._streams.append(schedule.name, [command], at=now)
+
+    def _exists(self, saga_id: str) -> bool:
+        return bool(self._context.backend.stream(saga_id, upto=1))
+
+    def _is_running(self, saga_id: str | None) -> bool:
+        """Whether a saga has not ended; its events are read on from where they were last read."""
+        if saga_id is None:
+            return False
+        state = self._runs.pop(saga_id, None) or SagaState(saga_id)
+        if state.end is None:
+            rows = self._context.backend.stream(saga_id, after=state.version)
+            state = fold_all(state, [self._context.codec.decode(row).event for row in rows])
+        if state.end is not None or state.started_at is None:
+            return False
+        self._runs[saga_id] = state
+        return True
+
+    def forget(self, kept: Iterable[str | None]) -> None:
+        """Forget the sagas that no schedule waits for any more."""
+        for saga_id in self._runs.keys() - set(kept):
+            del self._runs[saga_id]
+
+
+def _not_startable(error: BaseException) -> NotStartable:
+    text = f"{type_name(error)}: {error_text(error, parts_of(error))}"
+    return NotStartable(shortened(text, DETAIL_CHARACTERS_MAX))

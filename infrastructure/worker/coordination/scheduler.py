@@ -1,0 +1,128 @@
+"""The scheduler: starts the sagas of schedules when their ticks come, on a thread of its own.
+
+Any number of workers may do so at once. A worker without schedules has no such thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from ....domain.errors import SagaledgerError
+from ....domain.schedule.state import ScheduleState
+from ....domain.user_code import contained, is_interruption, shown
+from ...errors import OutcomeUnknown, Unavailable
+from ...ledger.context import LedgerContext
+from ...ledger.schedule import Schedule
+from ...ledger.schedule_start import TickStarter
+from ...ledger.schedule_streams import ScheduleStreams
+from ...ledger.timetable import timetable_of
+from ...runtime.retrying_thread import RetryingThread
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 1.0
+"""How soon it notices what others wrote: that a schedule is paused, or triggered, or that a saga has ended."""
+STEP_SECONDS_MIN: Final = 0.005
+
+
+class Scheduler:
+    """Starts the ticks of the schedules that the app declares.
+
+    `now`: the time by which they tick.
+    """
+
+    def __init__(self, context: LedgerContext, now: Callable[[], datetime]) -> None:
+        self._schedules = list(context.app.schedules)
+        self._backend = context.backend
+        self._now = now
+        self._stopping = False
+        self._streams = ScheduleStreams(context)
+        self._starter = TickStarter(self._streams, lambda: self._stopping)
+        self._undeclared = {schedule.name for schedule in self._schedules}
+        self._head = -1
+        self._next_at: datetime | None = None
+        self._troubles: dict[str, str] = {}
+        """What keeps a schedule from being worked, so that it is logged once."""
+        self._thread = RetryingThread(
+            "saga-scheduler", self.look, ends_at=(), pauses="schedules start nothing", logger=log
+        )
+
+    def start(self) -> None:
+        """Record the schedules and start what is due, then go on in a thread. Does nothing without schedules."""
+        if not self._schedules:
+            return
+        try:
+            self.look()
+        except (Unavailable, OutcomeUnknown) as error:
+            log.warning("schedules start later: %s", shown(error))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the tick at hand, and end the thread."""
+        self._stopping = True
+        self._thread.stop()
+
+    def look(self) -> float:
+        """Do what is to be done now; return for how many seconds there is nothing to do. Raises `Unavailable`."""
+        now = self._now()
+        head = self._backend.head().position
+        is_due = self._next_at is not None and now >= self._next_at
+        if self._undeclared or self._troubles or is_due or head != self._head:
+            self._work_all(now)
+            self._head = head
+        return self._seconds_to_wait()
+
+    def _work_all(self, now: datetime) -> None:
+        coming: list[datetime] = []
+        blocking: list[str | None] = []
+        self._next_at = None
+        for schedule in self._schedules:
+            if self._stopping:
+                return
+            try:
+                state = self._work(schedule, now)
+                following = None if state.paused is not None else _following(state, now)
+            except (Unavailable, OutcomeUnknown):
+                raise
+            except BaseException as error:
+                if is_interruption(error):
+                    raise
+                self._note_trouble(schedule, contained(error))
+                continue
+            self._troubles.pop(schedule.name, None)
+            blocking.append(state.last_saga_id)
+            if following is not None:
+                coming.append(following)
+        self._starter.forget(blocking)
+        self._next_at = min(coming, default=None)
+
+    def _work(self, schedule: Schedule, now: datetime) -> ScheduleState:
+        if schedule.name in self._undeclared:
+            self._starter.declare(schedule, now)
+            self._undeclared.discard(schedule.name)
+        return self._starter.settle(schedule, now)
+
+    def _note_trouble(self, schedule: Schedule, error: Exception) -> None:
+        """Log what keeps a schedule from being worked, the first time; it is tried again at each look."""
+        text = shown(error)
+        if self._troubles.get(schedule.name) != text:
+            trace = None if isinstance(error, SagaledgerError) else error
+            log.error("schedule %s starts nothing until this is mended: %s", schedule.name, text, exc_info=trace)
+        self._troubles[schedule.name] = text
+
+    def _seconds_to_wait(self) -> float:
+        if self._next_at is None:
+            return LOOK_SECONDS
+        seconds = (self._next_at - self._now()).total_seconds()
+        return min(max(seconds, STEP_SECONDS_MIN), LOOK_SECONDS)
+
+
+def _following(state: ScheduleState, now: datetime) -> datetime | None:
+    """Return the next tick of a schedule as it is recorded."""
+    if state.declaration is None:
+        return None
+    begin = now if state.decided_through is None else max(now, state.decided_through)
+    return next(timetable_of(state.declaration.cron, state.declaration.timezone).after(begin), None)
