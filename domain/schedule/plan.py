@@ -69,7 +69,7 @@ def due_ticks(state: ScheduleState, timetable: Timetable, now: datetime) -> DueT
     waiting = {each.at for each in state.pending if each.cause is TickCause.TIMETABLE}
     found = timetable.latest(through, now, TICKS_MAX + 1)
     more = len(found) > TICKS_MAX
-    ticks = [tick for tick in found[-TICKS_MAX:] if tick not in waiting]
+    ticks = [tick for tick in found[-TICKS_MAX:] if tick not in waiting and not state.is_passed_over(tick)]
     kept = _caught_up(declaration, ticks, now)
     return DueTicks(ticks[len(ticks) - kept :], ticks[: len(ticks) - kept], more)
 
@@ -86,14 +86,15 @@ def plan_ticks(state: ScheduleState, due: DueTicks, *, running: bool) -> list[Ti
     waiting = [each for each in state.pending if state.paused is None or each.cause is not TickCause.TIMETABLE]
     if overlap is Overlap.ALLOW:
         return [*plans, *map(Start, waiting), *(Start(PendingTick(tick)) for tick in due.start)]
-    for tick in waiting:
-        if running:
-            break
-        plans.append(Start(tick))
-        running = True
     due_now = list(due.start)
-    if due_now and not running:
-        plans.append(Start(PendingTick(due_now.pop(0))))
+    if not running:
+        first = [each for each in waiting if each.cause is not TickCause.BACKFILL]
+        if first:
+            plans.append(Start(first[0]))
+        elif due_now:
+            plans.append(Start(PendingTick(due_now.pop(0))))
+        elif waiting:  # a backfill is in no hurry
+            plans.append(Start(waiting[0]))
     room = 0 if overlap is Overlap.SKIP else max(QUEUED_MAX - state.queued, 0)
     plans += map(Queue, due_now[:room])
     left = due_now[room:]

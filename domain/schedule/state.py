@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,6 +25,10 @@ from .events import (
 )
 
 
+PAUSES_MAX: Final = 100
+"""The most pauses that are remembered while no worker decides about ticks."""
+
+
 class PendingTick(Struct, frozen=True, omit_defaults=True):
     """A tick that was decided to start, and has not started yet."""
 
@@ -40,6 +45,13 @@ class Pause(Struct, frozen=True):
     reason: str
 
 
+class PassedOver(Struct, frozen=True):
+    """The time of a pause that is over: no tick after its begin starts, up to and with its end."""
+
+    begin: datetime
+    end: datetime
+
+
 class ScheduleState(Struct, frozen=True, omit_defaults=True):
     """What is known of a schedule."""
 
@@ -49,6 +61,8 @@ class ScheduleState(Struct, frozen=True, omit_defaults=True):
     decided_through: datetime | None = None
     """Every tick of the timetable up to here was decided: it started, waits, or was skipped."""
     paused: Pause | None = None
+    passed_over: tuple[PassedOver, ...] = ()
+    """Earlier pauses that end beyond `decided_through`."""
     pending: tuple[PendingTick, ...] = ()
     """Ticks that wait to start, in order."""
     last_tick: datetime | None = None
@@ -66,6 +80,12 @@ class ScheduleState(Struct, frozen=True, omit_defaults=True):
         """How many ticks of the timetable wait for the saga of an earlier one."""
         return sum(each.cause is TickCause.TIMETABLE for each in self.pending)
 
+    def is_passed_over(self, tick: datetime) -> bool:
+        """Whether a tick falls into a pause."""
+        if self.paused is not None and tick > self.paused.at:
+            return True
+        return any(each.begin < tick <= each.end for each in self.passed_over)
+
 
 def same_times(one: Declaration, other: Declaration) -> bool:
     """Whether two declarations have the same ticks."""
@@ -77,13 +97,12 @@ def evolve(state: ScheduleState, event: Event) -> ScheduleState:
     match event:
         case ScheduleDeclared(schedule=name, declaration=declaration):
             before = state.declaration
-            kept = before is not None and same_times(before, declaration)
-            through = state.decided_through if kept else _later(state.decided_through, event.at)
-            return replace(state, name=name, declaration=declaration, declared_at=event.at, decided_through=through)
+            if before is None or not same_times(before, declaration):
+                state = _decided(state, event.at)
+            return replace(state, name=name, declaration=declaration, declared_at=event.at)
         case ScheduleTickStarted(tick=tick, cause=cause, number=number):
             return replace(
-                _without(state, lambda each: each == PendingTick(tick, cause, number)),
-                decided_through=_through(state, cause, tick),
+                _over(state, cause, tick, lambda each: each == PendingTick(tick, cause, number)),
                 last_tick=tick,
                 last_saga_id=event.saga_id,
                 last_started_at=event.at,
@@ -96,14 +115,14 @@ def evolve(state: ScheduleState, event: Event) -> ScheduleState:
                 skipped=state.skipped + event.ticks,
             )
         case ScheduleTickQueued(tick=tick):
-            pending = (*state.pending, PendingTick(tick))
-            return replace(state, pending=pending, decided_through=_later(state.decided_through, tick))
+            return replace(_decided(state, tick), pending=(*state.pending, PendingTick(tick)))
         case ScheduleSetBack():
             return replace(state, decided_through=event.at)
         case SchedulePaused(actor=actor, reason=reason):
             return replace(state, paused=Pause(event.at, actor, reason))
         case ScheduleResumed():
-            return replace(state, paused=None, decided_through=_later(state.decided_through, event.at))
+            over = () if state.paused is None else (PassedOver(state.paused.at, event.at),)
+            return replace(state, paused=None, passed_over=(*state.passed_over, *over)[-PAUSES_MAX:])
         case ScheduleTriggered(number=number):
             pending = (*state.pending, PendingTick(event.at, TickCause.TRIGGER, number))
             return replace(state, pending=pending, triggers=number)
@@ -114,16 +133,18 @@ def evolve(state: ScheduleState, event: Event) -> ScheduleState:
             return state
 
 
-def _without(state: ScheduleState, is_over: Callable[[PendingTick], bool]) -> ScheduleState:
-    if not state.pending:
-        return state
-    return replace(state, pending=tuple(each for each in state.pending if not is_over(each)))
+def _over(
+    state: ScheduleState, cause: TickCause, tick: datetime, is_over: Callable[[PendingTick], bool]
+) -> ScheduleState:
+    """Returns the state in which some ticks no longer wait; what people asked for is beside the timetable."""
+    if state.pending:
+        state = replace(state, pending=tuple(each for each in state.pending if not is_over(each)))
+    return _decided(state, tick) if cause is TickCause.TIMETABLE else state
 
 
-def _through(state: ScheduleState, cause: TickCause, tick: datetime) -> datetime | None:
-    """Returns up to where the timetable is decided after a tick; what people asked for is beside it."""
-    return _later(state.decided_through, tick) if cause is TickCause.TIMETABLE else state.decided_through
-
-
-def _later(one: datetime | None, other: datetime) -> datetime:
-    return other if one is None else max(one, other)
+def _decided(state: ScheduleState, through: datetime) -> ScheduleState:
+    """Returns the state in which the timetable is decided up to an instant."""
+    if state.decided_through is not None:
+        through = max(state.decided_through, through)
+    passed_over = tuple(each for each in state.passed_over if each.end > through)
+    return replace(state, decided_through=through, passed_over=passed_over)

@@ -36,6 +36,12 @@ COMMANDS: tuple[tuple[str, Group, str, str], ...] = (
     ("signal", OPERATE, "signal:signal", "Send a saga a signal that it waits for, or will wait for."),
     ("approve", OPERATE, "approve:approve", "Approve what a step of a saga waits for."),
     ("refuse", OPERATE, "approve:refuse", "Refuse what a step of a saga waits for."),
+    (
+        "schedules",
+        OPERATE,
+        "schedules:app",
+        "Sagas that start at the times of a cron expression; pausing and starting them.",
+    ),
     ("workers", OPERATE, "workers:workers", "The workers of this ledger, and how many sagas each holds."),
     ("requests", OPERATE, "requests:requests", "Sagas asked for in other programs' transactions, open or refused."),
     ("definitions", ABOUT, "definitions:definitions", "The versions of definitions; how many sagas each holds."),

@@ -102,9 +102,10 @@ class TickStarter:
         """Return the due ticks of earlier times that this worker cannot start, such as those of a saga it lacks."""
         state = self._streams.states([name])[name]
         declaration, through = state.declaration, state.decided_through
-        if declaration is None or through is None or state.paused is not None:
+        if declaration is None or through is None:
             return ()
-        return tuple(timetable_of(declaration.cron, declaration.timezone).latest(through, now, TICKS_MAX))
+        ticks = timetable_of(declaration.cron, declaration.timezone).latest(through, now, TICKS_MAX)
+        return tuple(tick for tick in ticks if not state.is_passed_over(tick))
 
     def _round(self, schedule: Schedule, state: ScheduleState, now: datetime) -> bool:
         """Decide once about the ticks of a schedule; return whether there was something to do."""

@@ -139,16 +139,15 @@ class Schedules:
         begin = checked_in_utc(since, "since").astimezone(UTC)
         end = checked_in_utc(until, "until").astimezone(UTC)
         state = ScheduleStreams(self._context).state(name)
-        through = self._context.clock.now()
-        if state.paused is None:
-            through = min(through, state.decided_through or through)
-        asked = _timetable(state).latest(begin - timedelta.resolution, min(end, through), TICKS_MAX + 1)
+        through, now = state.decided_through, self._context.clock.now()
+        asked = _timetable(state).latest(begin - timedelta.resolution, min(end, now), TICKS_MAX + 1)
         if len(asked) > TICKS_MAX:
             raise InvalidInput(
                 f"schedule {name!r} has more than {TICKS_MAX:,} ticks from {begin.isoformat()} to {end.isoformat()}: "
                 "ask for fewer at a time"
             )
-        ticks = tuple(self._without_existing(state, asked))
+        decided = [tick for tick in asked if (through and tick <= through) or state.is_passed_over(tick)]
+        ticks = tuple(self._without_existing(state, decided))
         if not ticks:
             return Backfill(None, ())
         return Backfill(self._operate(BackfillSchedule(name, ticks, actor, reason), actor), ticks)

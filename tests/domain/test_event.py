@@ -15,6 +15,7 @@ from sagaledger.domain.choreography.service import SKIPPED_STEPS
 from sagaledger.domain.errors import CorruptEvent, DefinitionError, NotSerialisable, UnknownEvent
 from sagaledger.domain.event import Event, Registry, event
 from sagaledger.domain.saga.events import SAGA_EVENTS, StepSucceeded
+from sagaledger.domain.schedule.decide import SCHEDULE_CATALOG, SCHEDULES
 from sagaledger.domain.shop import PARTICIPANTS
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
@@ -165,7 +166,7 @@ def test_what_a_user_put_in_is_kept_byte_for_byte() -> None:
 
 
 def _registry() -> Registry:
-    participants = (*PARTICIPANTS, SKIPPED_STEPS, DEAD_LETTERS)
+    participants = (*PARTICIPANTS, SKIPPED_STEPS, DEAD_LETTERS, SCHEDULES, SCHEDULE_CATALOG)
     return Registry([*SAGA_EVENTS, *(type_ for participant in participants for type_ in participant.events)])
 
 

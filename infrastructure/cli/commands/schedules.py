@@ -1,0 +1,214 @@
+"""`schedules`: sagas that start at the times of a cron expression, and deciding about them as a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from ....domain.recorded_event import RecordedEvent
+from ...ledger.ledger import Ledger
+from ...ledger.schedules import ScheduleInfo
+from ..arguments import Actor, Reason, between, stated
+from ..exit_codes import ExitCode
+from ..options import DEFAULTS, Options
+from ..output.answer import answer, jsonable, jsonable_row, say
+from ..output.event_text import describe
+from ..output.remarks import worker_remark
+from ..output.table import Table
+from ..output.timestamps import json_instant, read_instant, show_instant
+from ..session import actor_or_user, app_name, open_ledger
+
+COLUMNS = ("schedule", "status", "cron", "timezone", "saga", "next_tick", "last_tick", "last_saga_id", "waiting")
+EVENT_COLUMNS = ("recorded_at", "position", "event", "detail", "actor")
+EVENTS_SHOWN = 20
+NEXT_SHOWN = 5
+NEXT_MAX = 1_000
+
+app = App(name="schedules")
+
+
+@app.command(name="list")
+def list_(*, options: Options = DEFAULTS) -> ExitCode:
+    """The schedules of this ledger, and when each starts its saga next."""
+    with open_ledger(options) as ledger:
+        rows = [_row(info, options) for info in ledger.schedules.list()]
+    document = {"schedules": [jsonable_row(row) for row in rows]}
+    answer(options, document, lambda: [Table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows])])
+    return ExitCode.OK
+
+
+@app.command
+def show(
+    name: str,
+    /,
+    *,
+    count: Annotated[
+        int, Parameter(name="--next", help="How many of the next ticks to show.", validator=between(1, NEXT_MAX))
+    ] = NEXT_SHOWN,
+    options: Options = DEFAULTS,
+) -> ExitCode:
+    """One schedule: what is declared, its next ticks, and what happened last.
+
+    Parameters
+    ----------
+    name
+        The schedule's name.
+    """
+    with open_ledger(options) as ledger:
+        row = _row(ledger.schedules.get(name), options)
+        ticks = list(ledger.schedules.next_ticks(name, count))
+        events = list(ledger.schedules.history(name))
+    document = {
+        **jsonable_row(row),
+        "next_ticks": [json_instant(tick) for tick in ticks],
+        "events": len(events),
+        "latest": [_event_document(recorded) for recorded in events[-EVENTS_SHOWN:]],
+    }
+    answer(options, document, lambda: [*_lines(row, ticks), _events_table(events[-EVENTS_SHOWN:])])
+    return ExitCode.OK
+
+
+@app.command
+def pause(name: str, /, *, reason: Reason, actor: Actor = None, options: Options = DEFAULTS) -> ExitCode:
+    """Stop a schedule's times until it is resumed. Triggers and backfills still start.
+
+    Parameters
+    ----------
+    name
+        The schedule's name.
+    """
+    return _decide(name, "paused", reason, actor, options, lambda ledger: ledger.schedules.pause)
+
+
+@app.command
+def resume(name: str, /, *, reason: Reason, actor: Actor = None, options: Options = DEFAULTS) -> ExitCode:
+    """Let a paused schedule go on. The ticks of the pause do not start.
+
+    Parameters
+    ----------
+    name
+        The schedule's name.
+    """
+    return _decide(name, "resumed", reason, actor, options, lambda ledger: ledger.schedules.resume)
+
+
+@app.command
+def trigger(name: str, /, *, reason: Reason, actor: Actor = None, options: Options = DEFAULTS) -> ExitCode:
+    """Start the saga of a schedule once, now. A worker whose app declares the schedule does it.
+
+    Parameters
+    ----------
+    name
+        The schedule's name.
+    """
+    who, why = actor_or_user(actor), stated(reason)
+    with open_ledger(options) as ledger:
+        saga_id = ledger.schedules.trigger(name, actor=who, reason=why)
+        remark = worker_remark(ledger, options)
+    document = {"schedule": name, "saga_id": saga_id, "actor": who}
+    answer(options, document, lambda: [f"{name}: a worker starts it as {saga_id}"])
+    if remark:
+        say(remark)
+    return ExitCode.OK
+
+
+@app.command
+def backfill(
+    name: str,
+    /,
+    *,
+    since: Annotated[str, Parameter(name="--from", help="The first instant, in UTC unless it has an offset.")],
+    until: Annotated[str, Parameter(name="--to", help="The last instant.")],
+    reason: Reason,
+    actor: Actor = None,
+    options: Options = DEFAULTS,
+) -> ExitCode:
+    """Start the sagas of past ticks that were never started: those missed, skipped, or before the schedule existed.
+
+    Parameters
+    ----------
+    name
+        The schedule's name.
+    """
+    who, why = actor_or_user(actor), stated(reason)
+    begin, end = read_instant(since), read_instant(until)
+    with open_ledger(options) as ledger:
+        asked = ledger.schedules.backfill(name, begin, end, actor=who, reason=why)
+        remark = worker_remark(ledger, options) if asked.ticks else None
+    document = {
+        "schedule": name,
+        "position": asked.position,
+        "ticks": [json_instant(tick) for tick in asked.ticks],
+        "actor": who,
+    }
+    span = f" ({show_instant(asked.ticks[0])} to {show_instant(asked.ticks[-1])})" if asked.ticks else ""
+    answer(options, document, lambda: [f"{name}: {len(asked.ticks):,} ticks are to start{span}"])
+    if remark:
+        say(remark)
+    return ExitCode.OK
+
+
+def _decide(
+    name: str,
+    what: str,
+    reason: str,
+    actor: str | None,
+    options: Options,
+    operation: Callable[[Ledger], Callable[..., int]],
+) -> ExitCode:
+    who, why = actor_or_user(actor), stated(reason)
+    with open_ledger(options) as ledger:
+        position = operation(ledger)(name, actor=who, reason=why)
+    document = {"schedule": name, "status": what, "actor": who, "position": position}
+    answer(options, document, lambda: [f"{name} is {what} (position {position})"])
+    return ExitCode.OK
+
+
+def _row(info: ScheduleInfo, options: Options) -> dict[str, Any]:
+    row = info._asdict()
+    paused = row.pop("paused")
+    declared = row.pop("declared") if app_name(options) is not None else row.pop("declared") or None
+    status = "paused" if paused is not None else "not declared" if declared is False else "active"
+    return {
+        "schedule": row.pop("name"),
+        "status": status,
+        "declared": declared,
+        "paused_at": None if paused is None else paused.at,
+        "paused_by": None if paused is None else paused.actor,
+        "pause_reason": None if paused is None else paused.reason,
+        **row,
+    }
+
+
+def _lines(row: dict[str, Any], ticks: list[Any]) -> list[str]:
+    catch_up = row["catch_up"]
+    within = f"{row['catch_up_seconds']:g} seconds" if row["catch_up_seconds"] is not None else catch_up.value
+    lines = [
+        f"{row['schedule']}: {row['status']}, {row['cron']} ({row['timezone']})",
+        f"starts {row['saga']} version {row['saga_version']}; overlap {row['overlap'].value}, catch up {within}",
+    ]
+    if row["paused_at"] is not None:
+        lines.append(f"paused {show_instant(row['paused_at'])} by {row['paused_by']}: {row['pause_reason']}")
+    lines.append(f"{row['started']:,} started, {row['skipped']:,} skipped, {row['waiting']:,} waiting")
+    return [*lines, *(f"next {show_instant(tick)}" for tick in ticks)]
+
+
+def _events_table(events: list[RecordedEvent]) -> Table:
+    rows = []
+    for recorded in events:
+        text = describe(recorded.event)
+        rows.append([recorded.recorded_at, recorded.position, text.event, text.detail, recorded.meta.actor])
+    return Table(EVENT_COLUMNS, rows, flexible=("detail",))
+
+
+def _event_document(recorded: RecordedEvent) -> dict[str, Any]:
+    text = describe(recorded.event)
+    return {
+        "recorded_at": jsonable(recorded.recorded_at),
+        "position": recorded.position,
+        "event": text.event,
+        "data": recorded.event,
+        "actor": recorded.meta.actor,
+    }
