@@ -24,7 +24,6 @@ from .events import (
     TickCause,
 )
 
-
 PAUSES_MAX: Final = 100
 """The most pauses that are remembered while no worker decides about ticks."""
 
@@ -109,11 +108,13 @@ def evolve(state: ScheduleState, event: Event) -> ScheduleState:
                 started=state.started + 1,
             )
         case ScheduleTicksSkipped(first=first, last=last, cause=cause, number=number):
-            return replace(
-                _without(state, lambda each: (each.cause, each.number) == (cause, number) and first <= each.at <= last),
-                decided_through=_through(state, cause, last),
-                skipped=state.skipped + event.ticks,
+            state = _over(
+                state,
+                cause,
+                last,
+                lambda each: (each.cause, each.number) == (cause, number) and first <= each.at <= last,
             )
+            return replace(state, skipped=state.skipped + event.ticks)
         case ScheduleTickQueued(tick=tick):
             return replace(_decided(state, tick), pending=(*state.pending, PendingTick(tick)))
         case ScheduleSetBack():
