@@ -28,7 +28,7 @@ from .events import (
     SkipCause,
     TickCause,
 )
-from .state import PendingTick, ScheduleState, evolve, same_times
+from .state import PendingTick, ScheduleState, evolve, same_times, set_back_to
 
 CATEGORY: Final = "saga_schedule"
 """The prefix of the streams of schedules."""
@@ -157,6 +157,8 @@ def decide(state: ScheduleState, command: ScheduleCommand, at: datetime) -> Sequ
             return [ScheduleTickStarted(at, name, tick.at, saga_id, tick.cause, tick.number)]
         case QueueTick(tick=tick, behind=behind):
             _check_undecided(state, PendingTick(tick))
+            if PendingTick(tick) in state.pending:
+                raise ScheduleMoved(f"tick {tick.isoformat()} of schedule {name!r} waits already")
             return [ScheduleTickQueued(at, name, tick, behind)]
         case SkipTicks(first=first, last=last, ticks=ticks, why=why, detail=detail, more=more):
             _check_undecided(state, first)
@@ -171,7 +173,8 @@ def decide(state: ScheduleState, command: ScheduleCommand, at: datetime) -> Sequ
 
 def is_ahead(state: ScheduleState, now: datetime) -> bool:
     """Whether ticks were decided that are so far away that the clock must have been wrong."""
-    return state.decided_through is not None and state.decided_through - now > CLOCK_AHEAD_MAX
+    through = state.decided_through
+    return through is not None and through - set_back_to(state, now) > CLOCK_AHEAD_MAX
 
 
 def _declared(

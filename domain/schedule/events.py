@@ -124,11 +124,11 @@ class ScheduleTicksSkipped(Event, frozen=True):
 
 @event("ScheduleSetBack")
 class ScheduleSetBack(Event, frozen=True):
-    """The clock had been ahead, so ticks were decided whose time is still to come: they are decided again."""
+    """Ticks were decided whose time is far ahead by this clock: they start after all if their time comes."""
 
     schedule: str
     decided_through: datetime
-    """Up to where ticks were decided by the wrong time."""
+    """Up to where ticks were decided."""
 
 
 @event("SchedulePaused")

@@ -69,7 +69,14 @@ def due_ticks(state: ScheduleState, timetable: Timetable, now: datetime) -> DueT
     waiting = {each.at for each in state.pending if each.cause is TickCause.TIMETABLE}
     found = timetable.latest(through, now, TICKS_MAX + 1)
     more = len(found) > TICKS_MAX
-    ticks = [tick for tick in found[-TICKS_MAX:] if tick not in waiting and not state.is_passed_over(tick)]
+    before = through if state.decided_before is None else state.decided_before
+    ticks = [
+        tick
+        for tick in found[-TICKS_MAX:]
+        if tick not in waiting
+        and not state.is_passed_over(tick)
+        and (tick > before or now - tick <= ON_TIME)  # what had been decided before the clock was set back stays so
+    ]
     kept = _caught_up(declaration, ticks, now)
     return DueTicks(ticks[len(ticks) - kept :], ticks[: len(ticks) - kept], more)
 

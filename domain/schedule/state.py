@@ -57,8 +57,12 @@ class ScheduleState(Struct, frozen=True, omit_defaults=True):
     name: str = ""
     declaration: Declaration | None = None
     declared_at: datetime | None = None
+    times_since: datetime | None = None
+    """When its present times were declared: none before counts."""
     decided_through: datetime | None = None
     """Every tick of the timetable up to here was decided: it started, waits, or was skipped."""
+    decided_before: datetime | None = None
+    """After the clock was set back: up to where ticks had been decided. Those that are late by now stay as they were."""
     paused: Pause | None = None
     passed_over: tuple[PassedOver, ...] = ()
     """Earlier pauses that end beyond `decided_through`."""
@@ -91,13 +95,18 @@ def same_times(one: Declaration, other: Declaration) -> bool:
     return (one.cron, one.timezone) == (other.cron, other.timezone)
 
 
+def set_back_to(state: ScheduleState, now: datetime) -> datetime:
+    """Returns up to where ticks count as decided if the clock says this, and had been ahead."""
+    return now if state.times_since is None else max(now, state.times_since)
+
+
 def evolve(state: ScheduleState, event: Event) -> ScheduleState:
     """Returns the state after an event."""
     match event:
         case ScheduleDeclared(schedule=name, declaration=declaration):
             before = state.declaration
             if before is None or not same_times(before, declaration):
-                state = _decided(state, event.at)
+                state = replace(_decided(state, event.at), times_since=event.at)
             return replace(state, name=name, declaration=declaration, declared_at=event.at)
         case ScheduleTickStarted(tick=tick, cause=cause, number=number):
             return replace(
@@ -117,8 +126,9 @@ def evolve(state: ScheduleState, event: Event) -> ScheduleState:
             return replace(state, skipped=state.skipped + event.ticks)
         case ScheduleTickQueued(tick=tick):
             return replace(_decided(state, tick), pending=(*state.pending, PendingTick(tick)))
-        case ScheduleSetBack():
-            return replace(state, decided_through=event.at)
+        case ScheduleSetBack(decided_through=before):
+            latest = before if state.decided_before is None else max(before, state.decided_before)
+            return replace(state, decided_through=set_back_to(state, event.at), decided_before=latest)
         case SchedulePaused(actor=actor, reason=reason):
             return replace(state, paused=Pause(event.at, actor, reason))
         case ScheduleResumed():
@@ -148,4 +158,7 @@ def _decided(state: ScheduleState, through: datetime) -> ScheduleState:
     if state.decided_through is not None:
         through = max(state.decided_through, through)
     passed_over = tuple(each for each in state.passed_over if each.end > through)
-    return replace(state, decided_through=through, passed_over=passed_over)
+    before = state.decided_before
+    if before is not None and before <= through:
+        before = None
+    return replace(state, decided_through=through, decided_before=before, passed_over=passed_over)

@@ -42,7 +42,6 @@ from .saga_start import SagaStart
 from .schedule import Schedule, key_of
 from .schedule_streams import ScheduleStreams
 from .timetable import timetable_of
-from .transact import call_of, is_written
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +116,7 @@ class TickStarter:
             return False  # another worker has it
         try:
             if is_ahead(state, now):
-                self._streams.append(schedule.name, [SetScheduleBack(schedule.name)], at=now)
+                self._append(schedule, SetScheduleBack(schedule.name), now)
                 return True
             due = due_ticks(state, timetable_of(declaration.cron, declaration.timezone), now)
             if not due and not state.pending:
@@ -185,18 +184,8 @@ class TickStarter:
 
         Raises `ScheduleMoved`, and `NotStartable`.
         """
-        cache = self._streams.cache
         started = StartTick(schedule.name, tick, saga_start.saga_id)
-        [draft] = cache.build([partial(self._draft, saga_start, started, now)])
-        cache.stage(draft.overlay)
-        written = False
-        try:
-            written = is_written(self._context.backend.append(call_of([draft.append(saga_start.due(now, None))])))
-        finally:
-            if written:
-                cache.confirm(draft.overlay)
-            else:
-                cache.evict_all()
+        written = self._streams.append_once(partial(self._draft, saga_start, started, now), saga_start.due(now, None))
         if not written and not self._exists(saga_start.saga_id):
             raise ScheduleMoved(f"schedule {schedule.name!r} was written to")
         return written
@@ -230,7 +219,9 @@ class TickStarter:
         self._append(schedule, SkipTicks(schedule.name, first, last, ticks, why, detail, more), now)
 
     def _append(self, schedule: Schedule, command: Command, now: datetime) -> None:
-        self._streams.append(schedule.name, [command], at=now)
+        """Append what a command leads to, unless others wrote to the schedule, who may have decided the same."""
+        if not self._streams.append_once(partial(self._streams.draft, schedule.name, [command], now)):
+            raise ScheduleMoved(f"schedule {schedule.name!r} was written to")
 
     def _exists(self, saga_id: str) -> bool:
         return bool(self._context.backend.stream(saga_id, upto=1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import cast
@@ -13,10 +13,11 @@ from ...domain.schedule.decide import CATALOG, CATEGORY
 from ...domain.schedule.state import ScheduleState
 from ..errors import ScheduleNotFound
 from ..event_store.append_call import AppendCall
+from ..event_store.work_queue import QueueEntry
 from .append_builder import AppendBuilder
 from .context import LedgerContext
 from .stream_cache import StreamCache
-from .transact import call_of, last_position, transact
+from .transact import call_of, is_written, last_position, transact
 
 
 def stream_of(name: str) -> str:
@@ -67,6 +68,24 @@ class ScheduleStreams:
         finally:
             self.cache.evict([stream_id, CATALOG])
         return None if receipt is None else last_position(receipt)
+
+    def append_once(self, build: Callable[[], AppendBuilder], due: QueueEntry | None = None) -> bool:
+        """Append what is built on the states as they were last read; return False if others wrote to them since."""
+        [draft] = self.cache.build([build])
+        self.cache.stage(draft.overlay)
+        written = False
+        try:
+            written = is_written(self.context.backend.append(call_of([draft.append(due)])))
+        finally:
+            if written:
+                self.cache.confirm(draft.overlay)
+            else:
+                self.cache.evict_all()
+        return written
+
+    def draft(self, name: str, commands: Sequence[Command], at: datetime) -> AppendBuilder:
+        """Return the draft of an append of what commands to a schedule lead to."""
+        return self._draft(stream_of(name), commands, Meta(), at)
 
     def _draft(self, stream_id: str, commands: Sequence[Command], meta: Meta, at: datetime) -> AppendBuilder:
         draft = self.cache.draft(stream_id, meta)

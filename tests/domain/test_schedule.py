@@ -221,6 +221,12 @@ def test_a_clock_that_was_ahead_takes_no_ticks_away() -> None:
     assert list(due(back, 6.5).start) == [at(6)]
     with pytest.raises(ScheduleMoved):
         decide(back, SetScheduleBack("s"), at(5))
+    slow = state_of((0, declared()), (600, StartTick("s", PendingTick(at(600)), "saga-600")))
+    slow = state_of((100, SetScheduleBack("s")), state=slow)  # a clock that is slow takes itself for right
+    assert list(due(slow, 602).start) == [at(600), at(601), at(602)][1:]
+    before = state_of((0, declared()), (30, StartTick("s", PendingTick(at(30)), "saga-30")))
+    with pytest.raises(ScheduleMoved):  # nothing counts that is before the declaration
+        decide(before, SetScheduleBack("s"), at(-900))
     early = state_of((0, declared()), (1, StartTick("s", PendingTick(at(30)), "saga-30")))
     with pytest.raises(ScheduleMoved):
         decide(early, SetScheduleBack("s"), at(5))

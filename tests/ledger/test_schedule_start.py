@@ -1,0 +1,311 @@
+"""Ticks start once each: any number of workers in any order, crashes, lost replies, clocks that jump, pauses.
+
+What is started is compared with a rule that looks at none of it: each full ten minutes since the declaration.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from sagaledger import App, Ledger, OutcomeUnknown, Refused, Saga, Schedule, Tick, Unavailable
+from sagaledger.domain.saga.events import SagaCompleted, SagaStarted
+from sagaledger.domain.schedule.events import (
+    ScheduleTickQueued,
+    ScheduleTicksSkipped,
+    ScheduleTickStarted,
+    SkipCause,
+)
+from sagaledger.infrastructure.event_store.append_call import Append, AppendCall, Receipt
+from sagaledger.infrastructure.ledger.schedule_start import TickStarter
+from sagaledger.infrastructure.ledger.schedule_streams import ScheduleStreams
+from sagaledger.infrastructure.ledger.transact import call_of
+from sagaledger.infrastructure.runtime.clock import SYSTEM_CLOCK
+
+from ..memory_backend.backend import MemoryBackend
+
+NOON = datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
+TEN = timedelta(minutes=10)
+
+settle_it = Saga("settle", input=str)
+
+
+@settle_it.step(compensable=False)
+def pay(day: str, _: Any) -> str:
+    return day
+
+
+class Backend(MemoryBackend):
+    """A ledger in memory; the next appends may meet a rival, or fail as a network does."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        super().__init__(now)
+        self.before: Callable[[], None] | None = None
+        self.fails: str | None = None
+
+    def append(self, call: AppendCall) -> Receipt:
+        before, self.before = self.before, None
+        if before is not None:
+            before()
+        fails, self.fails = self.fails, None
+        if fails == "before":
+            raise Unavailable("the server is away")
+        receipt = super().append(call)
+        if fails == "after":
+            raise OutcomeUnknown(str(call.append_id), "the reply was lost")
+        return receipt
+
+
+class World:
+    """A ledger with one schedule, a true time, and workers whose clocks may be wrong."""
+
+    def __init__(self, overlap: str = "allow") -> None:
+        self.now = NOON
+        self.backend = Backend(lambda: self.now)
+        self.schedule = Schedule("nightly", settle_it, cron="*/10 * * * *", input=_day, overlap=overlap, catch_up="all")
+        app = App(sagas=[settle_it], schedules=[self.schedule])
+        self.ledger = Ledger(self.backend, app, clock=SYSTEM_CLOCK._replace(now=lambda: self.now))
+        self.workers = [self.worker() for _ in range(3)]
+        self.workers[0].declare(self.schedule, self.now)
+
+    def worker(self) -> TickStarter:
+        return TickStarter(ScheduleStreams(self.ledger.context))
+
+    def settle(self, number: int, ahead: timedelta = timedelta(0)) -> None:
+        with suppress(Unavailable, OutcomeUnknown):
+            self.workers[number].settle(self.schedule, self.now + ahead)
+
+    def events(self, type_: type[Any]) -> list[Any]:
+        return [each.event for each in self.ledger.schedules.history("nightly") if isinstance(each.event, type_)]
+
+    def started(self) -> Counter[datetime]:
+        """How often a saga was started for each tick, as the sagas' own streams say."""
+        rows = self.backend.read(0, limit=100_000, topics=("SagaStarted",))
+        starts = [self.ledger.context.codec.decode(row).event for row in rows]
+        assert all(isinstance(each, SagaStarted) for each in starts)
+        return Counter(datetime.fromisoformat(bytes(each.input).decode().strip('"')) for each in starts)  # type: ignore[attr-defined]
+
+    def end_running(self) -> None:
+        """End every saga that runs."""
+        for saga_id in self.running():
+            version = len(self.backend.stream(saga_id))
+            new = self.ledger.context.codec.encode(saga_id, version + 1, SagaCompleted(self.now, Raw(b"null")))
+            self.backend.append(call_of([Append([new])]))
+
+    def running(self) -> list[str]:
+        rows = self.backend.read(0, limit=100_000, topics=("SagaStarted",))
+        return [row.stream_id for row in rows if len(self.backend.stream(row.stream_id)) == 1]
+
+
+def _day(tick: Tick) -> str:
+    return tick.at.isoformat()
+
+
+def all_ticks(until: datetime) -> set[datetime]:
+    """The independent rule: every full ten minutes after the declaration."""
+    first = NOON.replace(minute=10)
+    return {first + n * TEN for n in range(int((until - first) / TEN) + 1)} if until >= first else set()
+
+
+minutes = st.integers(0, 45).map(lambda count: timedelta(minutes=count))
+actions = st.lists(
+    st.one_of(
+        st.tuples(st.just("pass"), minutes),
+        st.tuples(st.just("settle"), st.integers(0, 2)),
+        st.tuples(st.just("rival"), st.integers(0, 1)),
+        st.tuples(st.just("dies"), st.sampled_from(["before", "after"])),
+        st.tuples(st.just("end"), st.none()),
+    ),
+    min_size=5,
+    max_size=25,
+)
+jumps = st.lists(
+    st.tuples(st.sampled_from([-90, -30, -1, 0, 0, 0, 1, 20, 59, 90, 400]), st.integers(0, 2)),
+    min_size=3,
+    max_size=12,
+)
+many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def act(world: World, action: str, what: Any) -> None:
+    """One thing that happens."""
+    match action:
+        case "pass":
+            world.now += what
+        case "settle":
+            world.settle(what)
+        case "rival":  # another worker is faster, just before this one appends
+            world.backend.before = lambda: world.settle(2)
+            world.settle(what)
+            world.backend.before = None
+        case "dies":  # in the middle of it, with or without its append; another one comes in its place
+            world.backend.fails = what
+            world.settle(0)
+            world.backend.fails = None
+            world.workers[0] = world.worker()
+        case "end":
+            world.end_running()
+
+
+@given(actions)
+@many
+def test_each_tick_starts_once_whoever_is_alive(happens: list[tuple[str, Any]]) -> None:
+    """Workers that compete, die and come back."""
+    world = World()
+
+    for action, what in happens:
+        act(world, action, what)
+    world.settle(1)
+
+    assert world.started() == Counter(all_ticks(world.now))
+    assert Counter(each.tick for each in world.events(ScheduleTickStarted)) == world.started()
+
+
+@given(jumps)
+@many
+def test_each_tick_starts_once_whatever_clocks_say(happens: list[tuple[int, int]]) -> None:
+    """A clock that is ahead starts ticks early, and never twice; one that is slow takes none away."""
+    world = World()
+
+    for ahead, number in happens:
+        world.now += timedelta(minutes=25)
+        world.settle(number, timedelta(minutes=ahead))
+    furthest = max((world.started()), default=NOON)
+    world.now = max(world.now, furthest)
+    world.settle(0)
+
+    started = world.started()
+    assert set(started.values()) <= {1}
+    assert all_ticks(world.now) == set(started)
+
+
+@given(actions, st.sampled_from(["skip", "queue"]))
+@many
+def test_no_two_sagas_run_at_once_and_no_tick_goes_unsaid(happens: list[tuple[str, Any]], overlap: str) -> None:
+    """Unless a schedule allows it. Each tick has started, waits, or was skipped."""
+    world = World(overlap)
+
+    for action, what in happens:
+        act(world, action, what)
+        assert len(world.running()) <= 1
+    world.settle(1)
+
+    started = Counter(each.tick for each in world.events(ScheduleTickStarted))
+    skipped: Counter[datetime] = Counter()
+    for each in world.events(ScheduleTicksSkipped):
+        ticks = {tick for tick in all_ticks(each.last) if tick >= each.first}
+        assert (each.ticks, each.why) == (len(ticks), SkipCause.OVERLAP)
+        skipped.update(ticks)
+    queued = Counter(each.tick for each in world.events(ScheduleTickQueued))
+    waiting = queued - started
+    assert started == world.started()
+    assert started + skipped + waiting == Counter(all_ticks(world.now))
+    assert not (skipped if overlap == "queue" else queued)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["pause", "resume", "settle", "none"]), minutes), min_size=4, max_size=20))
+@many
+def test_the_ticks_of_pauses_and_only_those_do_not_start(happens: list[tuple[str, timedelta]]) -> None:
+    """Whether a worker runs or not."""
+    world = World()
+    schedules = world.ledger.schedules
+    pauses: list[tuple[datetime, datetime]] = []
+    begun: datetime | None = None
+
+    for action, passed in happens:
+        world.now += passed
+        if action == "settle":
+            world.settle(0)
+        elif action != "none" and (action == "pause") == (begun is None):
+            if begun is None:
+                schedules.pause("nightly", actor="ann", reason="x")
+                begun = world.now
+            else:
+                schedules.resume("nightly", actor="ann", reason="x")
+                pauses.append((begun, world.now))
+                begun = None
+    if begun is not None:
+        schedules.resume("nightly", actor="ann", reason="x")
+        pauses.append((begun, world.now))
+    world.settle(0)
+
+    expected = {t for t in all_ticks(world.now) if not any(begin < t <= end for begin, end in pauses)}
+    assert world.started() == Counter(expected)
+    world.ledger.schedules.backfill("nightly", NOON - timedelta(hours=1), world.now, actor="ann", reason="all")
+    world.settle(0)
+    before = {NOON.replace(minute=0) - n * TEN for n in range(6)}
+    assert world.started() == Counter(all_ticks(world.now) | {t for t in before if t >= NOON - timedelta(hours=1)})
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_an_input_that_cannot_be_made_is_on_record_and_can_be_backfilled(world: World) -> None:
+    """The next tick starts all the same."""
+    fails = {NOON.replace(minute=10)}
+
+    def day(tick: Tick) -> str:
+        if tick.at in fails:
+            raise SystemExit("no rates yet")
+        return tick.at.isoformat()
+
+    world.schedule._input = day
+    world.now += 2 * TEN
+    world.settle(0)
+
+    [skipped] = world.events(ScheduleTicksSkipped)
+    assert (skipped.first, skipped.why, skipped.detail) == (
+        NOON.replace(minute=10),
+        SkipCause.FAILED,
+        "SystemExit: no rates yet",
+    )
+    assert set(world.started()) == {NOON.replace(minute=20)}
+    fails.clear()
+    world.ledger.schedules.backfill("nightly", NOON, world.now, actor="ann", reason="rates are there")
+    world.settle(0)
+    assert world.started() == Counter(all_ticks(world.now))
+
+
+def test_a_saga_with_the_id_of_a_tick_counts_as_it(world: World) -> None:
+    """It is not started again, and that is on record."""
+    world.ledger.start(settle_it, "by hand", key="nightly@2026-03-01T12:10:00Z")
+    world.now += TEN
+    world.settle(0)
+
+    [skipped] = world.events(ScheduleTicksSkipped)
+    assert (skipped.why, skipped.detail) == (
+        SkipCause.EXISTS,
+        "saga settle-nightly@2026-03-01T12:10:00Z was there already",
+    )
+    assert not world.events(ScheduleTickStarted)
+
+
+def test_a_long_schedule_is_read_from_its_snapshot(world: World) -> None:
+    """A worker that comes later does not read years of ticks."""
+    world.now += 600 * TEN
+    world.settle(0)
+
+    assert len(world.started()) == 600
+    [snapshot] = world.backend.snapshots(["saga_schedule-nightly"])
+    assert snapshot.version >= 500
+    assert world.ledger.schedules.get("nightly").started == 600
+
+
+def test_a_refusal_of_a_person_changes_nothing(world: World) -> None:
+    """A pause of a schedule that is paused."""
+    world.ledger.schedules.pause("nightly", actor="ann", reason="x")
+    head = world.backend.head()
+
+    with pytest.raises(Refused, match="paused already"):
+        world.ledger.schedules.pause("nightly", actor="bob", reason="x")
+    assert world.backend.head() == head
