@@ -62,7 +62,7 @@ class ScheduleState(Struct, frozen=True, omit_defaults=True):
     decided_through: datetime | None = None
     """Every tick of the timetable up to here was decided: it started, waits, or was skipped."""
     decided_before: datetime | None = None
-    """After the clock was set back: up to where ticks had been decided. Those that are late by now stay as they were."""
+    """After the clock was set back: up to where ticks had been decided. Those that are late now stay as they were."""
     paused: Pause | None = None
     passed_over: tuple[PassedOver, ...] = ()
     """Earlier pauses that end beyond `decided_through`."""
