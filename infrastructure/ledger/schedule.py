@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
@@ -16,7 +15,7 @@ from ...domain.saga.saga import Saga
 from ...domain.schedule.decide import CATEGORY
 from ...domain.schedule.events import CatchUp, Declaration, Overlap, TickCause
 from ...domain.schedule.state import PendingTick
-from .timetable import timetable_of
+from .timetable import timetable_of, zone_of
 
 NAME_CHARACTERS_MAX: Final = 150
 """With it, the key of each tick has at most 200 characters."""
@@ -34,7 +33,7 @@ class Tick(Struct, frozen=True):
     @property
     def local(self) -> datetime:
         """The same instant in the schedule's time zone."""
-        return self.at.astimezone(ZoneInfo(self.timezone))
+        return self.at.astimezone(zone_of(self.timezone))
 
 
 class Schedule:

@@ -15,10 +15,12 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Any, Final
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any, Final
 
 from ...domain.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 YEARS_MAX: Final = 50
 """How far ahead the next tick is looked for."""
@@ -31,7 +33,7 @@ class CronTimetable:
 
     def __init__(self, cron: str, timezone: str) -> None:
         parsed = _parsed(cron)
-        self._zone = _zone(timezone)
+        self._zone = zone_of(timezone)
         self._match_day = parsed.match_day
         self._months = frozenset(parsed.months)
         self._times = [time(hour, minute) for hour in sorted(parsed.hours) for minute in sorted(parsed.minutes)]
@@ -106,6 +108,19 @@ def timetable_of(cron: str, timezone: str) -> CronTimetable:
     return CronTimetable(cron, timezone)
 
 
+def zone_of(timezone: Any) -> ZoneInfo:
+    """Returns a time zone by its name. Raises `DefinitionError` if this system has none of that name."""
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 -- only programs with schedules need it
+
+    try:
+        return ZoneInfo(timezone)
+    except Exception as error:  # a name that is none, of any type, or a file that is no zone
+        raise DefinitionError(
+            f"the time zone {timezone!r} is not known here: use a name such as 'Europe/London' or 'UTC'; on a system "
+            "without time zones, pip install tzdata"
+        ) from error
+
+
 def _end_of_gap(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
     """Returns the instant at which the clocks go on, which is after one instant and not after another."""
     offset = before.astimezone(zone).utcoffset()
@@ -134,13 +149,3 @@ def _parsed(cron: Any) -> Any:
             "month, day of the week), or six with the seconds first"
         ) from error
     return parsed
-
-
-def _zone(timezone: Any) -> ZoneInfo:
-    try:
-        return ZoneInfo(timezone)
-    except Exception as error:  # a name that is none, of any type, or a file that is no zone
-        raise DefinitionError(
-            f"the time zone {timezone!r} is not known here: use a name such as 'Europe/London' or 'UTC'; on a system "
-            "without time zones, pip install tzdata"
-        ) from error

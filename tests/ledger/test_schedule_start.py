@@ -132,7 +132,7 @@ jumps = st.lists(
     min_size=3,
     max_size=12,
 )
-many = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def act(world: World, action: str, what: Any) -> None:

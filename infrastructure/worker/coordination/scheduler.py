@@ -44,6 +44,7 @@ class Scheduler:
         self._undeclared = {schedule.name for schedule in self._schedules}
         self._head = -1
         self._next_at: datetime | None = None
+        self._differing: set[str] = set()
         self._troubles: dict[str, str] = {}
         """What keeps a schedule from being worked, so that it is logged once."""
         self._thread = RetryingThread(
@@ -103,7 +104,21 @@ class Scheduler:
         if schedule.name in self._undeclared:
             self._starter.declare(schedule, now)
             self._undeclared.discard(schedule.name)
-        return self._starter.settle(schedule, now)
+        state = self._starter.settle(schedule, now)
+        self._compare(schedule, state)
+        return state
+
+    def _compare(self, schedule: Schedule, state: ScheduleState) -> None:
+        """Log it, once, if a worker that began later declares the schedule otherwise: that declaration counts."""
+        if state.declaration == schedule.declaration:
+            self._differing.discard(schedule.name)
+        elif schedule.name not in self._differing:
+            self._differing.add(schedule.name)
+            log.warning(
+                "schedule %s goes by what another worker declared since this one began: %s",
+                schedule.name,
+                state.declaration,
+            )
 
     def _note_trouble(self, schedule: Schedule, error: Exception) -> None:
         """Log what keeps a schedule from being worked, the first time; it is tried again at each look."""
