@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -67,10 +67,12 @@ class Backend(MemoryBackend):
 class World:
     """A ledger with one schedule, a true time, and workers whose clocks may be wrong."""
 
-    def __init__(self, overlap: str = "allow") -> None:
+    def __init__(self, overlap: str = "allow", catch_up: str = "all") -> None:
         self.now = NOON
         self.backend = Backend(lambda: self.now)
-        self.schedule = Schedule("nightly", settle_it, cron="*/10 * * * *", input=_day, overlap=overlap, catch_up="all")
+        self.schedule = Schedule(
+            "nightly", settle_it, cron="*/10 * * * *", input=_day, overlap=overlap, catch_up=catch_up
+        )
         app = App(sagas=[settle_it], schedules=[self.schedule])
         self.ledger = Ledger(self.backend, app, clock=SYSTEM_CLOCK._replace(now=lambda: self.now))
         self.workers = [self.worker() for _ in range(3)]
@@ -156,6 +158,7 @@ def act(world: World, action: str, what: Any) -> None:
 
 
 @given(actions)
+@example([("pass", 2 * TEN), ("dies", "after"), ("pass", TEN), ("dies", "before"), ("pass", TEN), ("rival", 0)])
 @many
 def test_each_tick_starts_once_whoever_is_alive(happens: list[tuple[str, Any]]) -> None:
     """Workers that compete, die and come back."""
@@ -188,6 +191,8 @@ def test_each_tick_starts_once_whatever_clocks_say(happens: list[tuple[int, int]
 
 
 @given(actions, st.sampled_from(["skip", "queue"]))
+@example([("pass", 2 * TEN), ("dies", "after"), ("rival", 0), ("end", None), ("rival", 1)], "queue")
+@example([("pass", TEN), ("rival", 0), ("pass", 2 * TEN), ("rival", 0), ("end", None), ("settle", 1)], "skip")
 @many
 def test_no_two_sagas_run_at_once_and_no_tick_goes_unsaid(happens: list[tuple[str, Any]], overlap: str) -> None:
     """Unless a schedule allows it. Each tick has started, waits, or was skipped."""
@@ -248,6 +253,23 @@ def test_the_ticks_of_pauses_and_only_those_do_not_start(happens: list[tuple[str
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+def test_a_clock_that_was_a_day_ahead_takes_no_tick_away() -> None:
+    """What it skipped starts in its time; what it started does not start again; what was late before stays so."""
+    world = World(catch_up="latest")
+    world.settle(0, timedelta(days=1))
+    ahead = world.started()
+
+    for _ in range(6):
+        world.now += timedelta(minutes=5)
+        world.settle(1)
+
+    assert list(ahead) == [NOON.replace(minute=0) + timedelta(days=1)]
+    assert world.started() == ahead + Counter(all_ticks(world.now))
+    world.now += timedelta(days=2)
+    world.settle(1)
+    assert set(world.started().values()) == {1}
 
 
 def test_an_input_that_cannot_be_made_is_on_record_and_can_be_backfilled(world: World) -> None:
