@@ -7,9 +7,10 @@ from datetime import datetime
 from functools import partial
 from typing import cast
 
+from ...domain.errors import DefinitionError
 from ...domain.participant import Command
 from ...domain.recorded_event import Meta
-from ...domain.schedule.decide import CATALOG, CATEGORY
+from ...domain.schedule.decide import CATALOG, CATEGORY, SCHEDULE_CATALOG
 from ...domain.schedule.state import ScheduleState
 from ..errors import ScheduleNotFound
 from ..event_store.append_call import AppendCall
@@ -26,9 +27,17 @@ def stream_of(name: str) -> str:
 
 
 class ScheduleStreams:
-    """The schedules of one ledger, through a cache of their streams. Belongs to one thread."""
+    """The schedules of one ledger, through a cache of their streams. Belongs to one thread.
+
+    Raises `DefinitionError` if the app uses the names of their streams or events for something else.
+    """
 
     def __init__(self, context: LedgerContext) -> None:
+        if context.app.participant_of(CATALOG) is not SCHEDULE_CATALOG:
+            raise DefinitionError(
+                f"the app in use has streams {CATEGORY!r}-…, or events named as those of schedules: use another app, "
+                "or none"
+            )
         self.context = context
         self.cache = StreamCache(context.app, context.backend, context.codec)
 

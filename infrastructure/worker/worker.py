@@ -102,9 +102,13 @@ class Worker:
         self._thread = Thread(target=self._drive, name="saga-engine", daemon=True)
         self._thread.start()
         self._reconciler.start()
-        await asyncio.to_thread(self._scheduler.start)
         if self._projector is not None:
             self._projector.start()
+        try:
+            await asyncio.to_thread(self._scheduler.start)
+        except BaseException:  # it was cancelled
+            await self._close()
+            raise
         return self
 
     async def __aexit__(

@@ -99,3 +99,8 @@ def test_reading_schedules_does_not_need_the_library(nightly: Shell) -> None:
 
     [found] = json.loads(listed.stdout)["schedules"]
     assert (found["schedule"], found["next_tick"]) == ("nightly", None)
+    shown = nightly.line(
+        f'PYTHONPATH=. {sys.executable} -c "from sagaledger.infrastructure.cli.main import main; main()"'
+        " schedules show nightly"
+    )
+    assert (shown.returncode, "pip install 'sagaledger[schedules]'" in shown.stderr) == (0, True)

@@ -27,6 +27,7 @@ from sagaledger.domain.schedule.events import (
 from sagaledger.infrastructure.event_store.append_call import Append, AppendCall, Receipt
 from sagaledger.infrastructure.ledger.schedule_start import TickStarter
 from sagaledger.infrastructure.ledger.schedule_streams import ScheduleStreams
+from sagaledger.infrastructure.ledger.snapshot_verification import verify_snapshots
 from sagaledger.infrastructure.ledger.transact import call_of
 from sagaledger.infrastructure.runtime.clock import SYSTEM_CLOCK
 
@@ -321,6 +322,7 @@ def test_a_long_schedule_is_read_from_its_snapshot(world: World) -> None:
     [snapshot] = world.backend.snapshots(["saga_schedule-nightly"])
     assert snapshot.version >= 500
     assert world.ledger.schedules.get("nightly").started == 600
+    assert verify_snapshots(world.ledger.context) == []
 
 
 def test_a_refusal_of_a_person_changes_nothing(world: World) -> None:

@@ -113,7 +113,7 @@ def test_another_saga_of_the_same_name_is_not_taken_for_it() -> None:
         App(sagas=[other], schedules=[nightly()])
 
 
-def test_an_app_may_have_used_the_names_before() -> None:
+def test_an_app_may_have_used_the_names_before(sqlite_url: str) -> None:
     """An app with events of these names works as it did; with schedules, it says which name is taken."""
 
     @event("SchedulePaused")
@@ -122,7 +122,10 @@ def test_an_app_may_have_used_the_names_before() -> None:
 
     room = Participant("room", initial=0, state_type=int, events=[Paused], commands={}, decide=_none, evolve=_kept)
 
-    App(sagas=[settlement], participants=[room])
+    with Ledger.open(sqlite_url, App(sagas=[settlement], participants=[room])) as ledger:
+        ledger.start(settlement, "2026-03-01")
+        with pytest.raises(DefinitionError, match="use another app, or none"):
+            ledger.schedules.list()
     with pytest.raises(DefinitionError, match="the stored name 'SchedulePaused' belongs to"):
         App(sagas=[settlement], participants=[room], schedules=[nightly()])
 

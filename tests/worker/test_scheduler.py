@@ -18,9 +18,10 @@ from time import monotonic, sleep
 
 import pytest
 
-from sagaledger import App, Ledger, Schedule
+from sagaledger import App, Ledger, Schedule, Unavailable
 from sagaledger.domain.saga.events import SagaStarted
 from sagaledger.domain.schedule.events import ScheduleTickStarted
+from sagaledger.infrastructure.event_store.append_call import AppendCall, Receipt
 from sagaledger.infrastructure.event_store.verify import verify
 from sagaledger.infrastructure.runtime import failpoints
 from sagaledger.infrastructure.worker.coordination.scheduler import Scheduler
@@ -179,6 +180,27 @@ def test_a_worker_starts_what_was_missed_before_it_is_idle(sqlite_url: str) -> N
         play(scene())
 
         assert ledger.schedules.get("sometimes").started >= 3
+
+
+def test_a_database_that_was_away_at_a_tick_is_asked_again(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tick is not forgotten, although nothing else is written in the meantime."""
+    with Ledger.open(sqlite_url, TEN_MINUTES) as ledger:
+        now = NOON
+        scheduler = Scheduler(ledger.context, lambda: now)
+        scheduler.look()
+        scheduler.look()
+        now += TEN
+        with monkeypatch.context() as away:
+            away.setattr(ledger.backend, "append", _is_away)
+            with pytest.raises(Unavailable, match="away"):
+                scheduler.look()
+        scheduler.look()
+
+        assert ticks_of(ledger, SOMETIMES) == [NOON.replace(minute=10)]
+
+
+def _is_away(_: AppendCall) -> Receipt:
+    raise Unavailable("the database is away")
 
 
 def test_without_schedules_there_is_no_thread(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

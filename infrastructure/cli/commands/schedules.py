@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from ....domain.errors import DefinitionError
 from ....domain.recorded_event import RecordedEvent
 from ...ledger.ledger import Ledger
 from ...ledger.schedules import ScheduleInfo
@@ -58,7 +60,7 @@ def show(
     """
     with open_ledger(options) as ledger:
         row = _row(ledger.schedules.get(name), options)
-        ticks = list(ledger.schedules.next_ticks(name, count))
+        ticks = _next_ticks(ledger, name, count)
         events = list(ledger.schedules.history(name))
     document = {
         **jsonable_row(row),
@@ -150,6 +152,15 @@ def backfill(
     return ExitCode.OK
 
 
+def _next_ticks(ledger: Ledger, name: str, count: int) -> list[datetime]:
+    """Return the next ticks; none, with the reason on stderr, if they cannot be computed here."""
+    try:
+        return list(ledger.schedules.next_ticks(name, count))
+    except DefinitionError as error:
+        say(str(error))
+        return []
+
+
 def _decide(
     name: str,
     what: str,
@@ -182,7 +193,7 @@ def _row(info: ScheduleInfo, options: Options) -> dict[str, Any]:
     }
 
 
-def _lines(row: dict[str, Any], ticks: list[Any]) -> list[str]:
+def _lines(row: dict[str, Any], ticks: list[datetime]) -> list[str]:
     catch_up = row["catch_up"]
     within = f"{row['catch_up_seconds']:g} seconds" if row["catch_up_seconds"] is not None else catch_up.value
     lines = [

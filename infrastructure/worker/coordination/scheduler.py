@@ -57,7 +57,7 @@ class Scheduler:
             return
         try:
             self.look()
-        except (Unavailable, OutcomeUnknown) as error:
+        except Exception as error:  # noqa: BLE001 -- the thread tries again, and says what it was
             log.warning("schedules start later: %s", shown(error))
         self._thread.start()
 
@@ -72,6 +72,7 @@ class Scheduler:
         head = self._backend.head().position
         is_due = self._next_at is not None and now >= self._next_at
         if self._undeclared or self._troubles or is_due or head != self._head:
+            self._head = -1  # if this fails, all of it is done again
             self._work_all(now)
             self._head = head
         return self._seconds_to_wait()
