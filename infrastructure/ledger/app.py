@@ -21,6 +21,7 @@ from ...projections.choreography import CHOREOGRAPHY_PROJECTIONS
 from ...projections.projection import Projection
 from ...projections.saga import SAGA_PROJECTIONS
 from ...projections.saga.saga_attributes import search_projection
+from ...projections.schedule import SCHEDULE_PROJECTIONS
 from ..errors import UnknownDefinition
 from .schedule import Schedule
 
@@ -67,13 +68,14 @@ class App:
         for type_ in events:
             self.registry.add(type_)
         choreography = CHOREOGRAPHY_PROJECTIONS if self.services else ()
-        attributes = search_projection(self.definitions)
-        searched = () if attributes is None else (attributes,)
-        for projection in (*SAGA_PROJECTIONS, *searched, *choreography, *projections):
-            self._add_projection(projection)
         self._schedules: dict[str, Schedule] = {}
         for schedule in schedules:
             self._add_schedule(schedule)
+        scheduled = SCHEDULE_PROJECTIONS if self._schedules else ()
+        attributes = search_projection(self.definitions)
+        searched = () if attributes is None else (attributes,)
+        for projection in (*SAGA_PROJECTIONS, *searched, *choreography, *scheduled, *projections):
+            self._add_projection(projection)
         if self._schedules or not self._has_names_of_schedules():
             self._add_participant(SCHEDULES)
             self._add_participant(SCHEDULE_CATALOG)

@@ -26,6 +26,7 @@ from sagaledger.domain.schedule.events import ScheduleDeclared
 from sagaledger.infrastructure.ledger.schedule_start import TickStarter
 from sagaledger.infrastructure.ledger.schedule_streams import ScheduleStreams
 from sagaledger.infrastructure.ledger.timetable import timetable_of
+from sagaledger.infrastructure.ledger.view_operations import compare_view
 
 settlement = Saga("settlement", input=str, key=lambda day: day)
 
@@ -237,3 +238,27 @@ def test_the_next_ticks_are_shown(ledger: Ledger) -> None:
     assert ledger.schedules.get("nightly").next_tick == ticks[0] > datetime.now(UTC)
     with pytest.raises(InvalidInput, match="from 1 to 1,000"):
         ledger.schedules.next_ticks("nightly", 0)
+
+
+def test_the_view_has_what_the_events_say(ledger: Ledger) -> None:
+    """One row for each schedule; it is what a fold of its events makes."""
+    declare(ledger, datetime(2026, 6, 28, 12, tzinfo=UTC))
+    declare(ledger, datetime(2026, 6, 30, 12, tzinfo=UTC))
+    ledger.schedules.pause("nightly", actor="ann", reason="closed")
+    projector = ledger.projector()
+    projector.catch_up()
+    projector.stop()
+
+    [row] = ledger.query("schedules").rows
+    info = ledger.schedules.get("nightly")
+    assert info.paused is not None
+    assert row == {
+        "schedule": "nightly",
+        "status": "paused",
+        "paused_at": info.paused.at,
+        "paused_by": "ann",
+        "pause_reason": "closed",
+        **{name: getattr(info, name) for name in row.keys() & set(info._fields)},
+    }
+    assert (row["started"], row["skipped"], row["last_tick"]) == (1, 1, datetime(2026, 6, 29, 23, 30, tzinfo=UTC))
+    assert compare_view(ledger.context, "schedules").count == 0

@@ -15,6 +15,7 @@ from sagaledger.projections.choreography import CHOREOGRAPHY_PROJECTIONS
 from sagaledger.projections.column_types import INTERNAL
 from sagaledger.projections.saga import SAGA_PROJECTIONS
 from sagaledger.projections.saga.saga_attributes import SAGA_ATTRIBUTES
+from sagaledger.projections.schedule import SCHEDULE_PROJECTIONS
 from sagaledger.projections.shop import SHOP_PROJECTIONS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "views.md").read_text()
@@ -22,7 +23,7 @@ TABLES = [
     JOURNAL,
     PROJECTIONS,
     SAGA_ATTRIBUTES,
-    *(p.table for p in (*SAGA_PROJECTIONS, *CHOREOGRAPHY_PROJECTIONS, *SHOP_PROJECTIONS)),
+    *(p.table for p in (*SAGA_PROJECTIONS, *CHOREOGRAPHY_PROJECTIONS, *SCHEDULE_PROJECTIONS, *SHOP_PROJECTIONS)),
 ]
 
 
