@@ -14,7 +14,7 @@ from ..event import Event
 from ..participant import Command, Participant, Refused
 from .events import (
     SCHEDULE_EVENTS,
-    Declaration,
+    DeclaredSchedule,
     ScheduleBackfilled,
     ScheduleDeclared,
     ScheduleListed,
@@ -59,7 +59,7 @@ class DeclareSchedule(Command, frozen=True):
     """Record how an app declares the schedule, and the ticks that its earlier times still owed."""
 
     schedule: str
-    declaration: Declaration
+    declaration: DeclaredSchedule
     owed: tuple[datetime, ...] = ()
 
 
@@ -178,7 +178,7 @@ def is_ahead(state: ScheduleState, now: datetime) -> bool:
 
 
 def _declared(
-    state: ScheduleState, name: str, declaration: Declaration, owed: tuple[datetime, ...], at: datetime
+    state: ScheduleState, name: str, declaration: DeclaredSchedule, owed: tuple[datetime, ...], at: datetime
 ) -> Sequence[Event]:
     before = state.declaration
     if before == declaration:

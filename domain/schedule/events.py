@@ -56,7 +56,7 @@ class SkipCause(StrEnum):
     """The saga could not be started: its input could not be made, or a participant refused."""
 
 
-class Declaration(Struct, frozen=True, omit_defaults=True):
+class DeclaredSchedule(Struct, frozen=True, omit_defaults=True):
     """A schedule as an app declares it."""
 
     cron: str
@@ -80,7 +80,7 @@ class ScheduleDeclared(Event, frozen=True):
     """A worker began with an app that declares the schedule so, for the first time or otherwise than before."""
 
     schedule: str
-    declaration: Declaration
+    declaration: DeclaredSchedule
 
 
 @event("ScheduleTickStarted")

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
 from .decide import QUEUED_MAX, TICKS_MAX, is_ahead
-from .events import CatchUp, Declaration, Overlap, SkipCause, TickCause
+from .events import CatchUp, DeclaredSchedule, Overlap, SkipCause, TickCause
 from .state import PendingTick, ScheduleState
 
 ON_TIME: Final = timedelta(seconds=60)
@@ -36,19 +36,19 @@ class DueTicks(NamedTuple):
         return bool(self.start or self.missed)
 
 
-class Start(NamedTuple):
+class TickStart(NamedTuple):
     """A tick starts its saga."""
 
     tick: PendingTick
 
 
-class Queue(NamedTuple):
+class TickQueue(NamedTuple):
     """A tick waits for the saga of an earlier one."""
 
     tick: datetime
 
 
-class Skip(NamedTuple):
+class TickSkip(NamedTuple):
     """Ticks in a row start no saga."""
 
     first: datetime
@@ -58,7 +58,7 @@ class Skip(NamedTuple):
     more: bool = False
 
 
-TickPlan = Start | Queue | Skip
+TickPlan = TickStart | TickQueue | TickSkip
 
 
 def due_ticks(state: ScheduleState, timetable: Timetable, now: datetime) -> DueTicks:
@@ -88,30 +88,30 @@ def plan_ticks(state: ScheduleState, due: DueTicks, *, running: bool) -> list[Ti
     """
     plans: list[TickPlan] = []
     if due.missed:
-        plans.append(Skip(due.missed[0], due.missed[-1], len(due.missed), SkipCause.MISSED, due.more_missed))
+        plans.append(TickSkip(due.missed[0], due.missed[-1], len(due.missed), SkipCause.MISSED, due.more_missed))
     overlap = Overlap.SKIP if state.declaration is None else state.declaration.overlap
     waiting = [each for each in state.pending if state.paused is None or each.cause is not TickCause.TIMETABLE]
     if overlap is Overlap.ALLOW:
-        return [*plans, *map(Start, waiting), *(Start(PendingTick(tick)) for tick in due.start)]
+        return [*plans, *map(TickStart, waiting), *(TickStart(PendingTick(tick)) for tick in due.start)]
     due_now = list(due.start)
     if not running:
         first = [each for each in waiting if each.cause is not TickCause.BACKFILL]
         if first:
-            plans.append(Start(first[0]))
+            plans.append(TickStart(first[0]))
         elif due_now:
-            plans.append(Start(PendingTick(due_now.pop(0))))
+            plans.append(TickStart(PendingTick(due_now.pop(0))))
         elif waiting:  # a backfill is in no hurry
-            plans.append(Start(waiting[0]))
+            plans.append(TickStart(waiting[0]))
     room = 0 if overlap is Overlap.SKIP else max(QUEUED_MAX - state.queued, 0)
-    plans += map(Queue, due_now[:room])
+    plans += map(TickQueue, due_now[:room])
     left = due_now[room:]
     if left:
         why = SkipCause.OVERLAP if overlap is Overlap.SKIP else SkipCause.QUEUE_FULL
-        plans.append(Skip(left[0], left[-1], len(left), why))
+        plans.append(TickSkip(left[0], left[-1], len(left), why))
     return plans
 
 
-def _caught_up(declaration: Declaration, ticks: Sequence[datetime], now: datetime) -> int:
+def _caught_up(declaration: DeclaredSchedule, ticks: Sequence[datetime], now: datetime) -> int:
     """Returns how many of these ticks start, counted from the latest."""
     if declaration.catch_up is CatchUp.ALL:
         return len(ticks)

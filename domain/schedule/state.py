@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from ..event import Event
 from .events import (
-    Declaration,
+    DeclaredSchedule,
     ScheduleBackfilled,
     ScheduleDeclared,
     SchedulePaused,
@@ -36,7 +36,7 @@ class PendingTick(Struct, frozen=True, omit_defaults=True):
     number: int | None = None
 
 
-class Pause(Struct, frozen=True):
+class SchedulePause(Struct, frozen=True):
     """That a person paused a schedule."""
 
     at: datetime
@@ -55,7 +55,7 @@ class ScheduleState(Struct, frozen=True, omit_defaults=True):
     """What is known of a schedule."""
 
     name: str = ""
-    declaration: Declaration | None = None
+    declaration: DeclaredSchedule | None = None
     declared_at: datetime | None = None
     times_since: datetime | None = None
     """When its present times were declared: none before counts."""
@@ -63,7 +63,7 @@ class ScheduleState(Struct, frozen=True, omit_defaults=True):
     """Every tick of the timetable up to here was decided: it started, waits, or was skipped."""
     decided_before: datetime | None = None
     """After the clock was set back: up to where ticks had been decided. Those that are late now stay as they were."""
-    paused: Pause | None = None
+    paused: SchedulePause | None = None
     passed_over: tuple[PassedOver, ...] = ()
     """Earlier pauses that end beyond `decided_through`."""
     pending: tuple[PendingTick, ...] = ()
@@ -90,7 +90,7 @@ class ScheduleState(Struct, frozen=True, omit_defaults=True):
         return any(each.begin < tick <= each.end for each in self.passed_over)
 
 
-def same_times(one: Declaration, other: Declaration) -> bool:
+def same_times(one: DeclaredSchedule, other: DeclaredSchedule) -> bool:
     """Whether two declarations have the same ticks."""
     return (one.cron, one.timezone) == (other.cron, other.timezone)
 
@@ -130,7 +130,7 @@ def evolve(state: ScheduleState, event: Event) -> ScheduleState:
             latest = before if state.decided_before is None else max(before, state.decided_before)
             return replace(state, decided_through=set_back_to(state, event.at), decided_before=latest)
         case SchedulePaused(actor=actor, reason=reason):
-            return replace(state, paused=Pause(event.at, actor, reason))
+            return replace(state, paused=SchedulePause(event.at, actor, reason))
         case ScheduleResumed():
             over = () if state.paused is None else (PassedOver(state.paused.at, event.at),)
             return replace(state, paused=None, passed_over=(*state.passed_over, *over)[-PAUSES_MAX:])

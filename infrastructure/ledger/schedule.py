@@ -13,7 +13,7 @@ from ...domain.saga.duration import check_seconds
 from ...domain.saga.functions import must_be_plain, must_return, must_take
 from ...domain.saga.saga import Saga
 from ...domain.schedule.decide import CATEGORY
-from ...domain.schedule.events import CatchUp, Declaration, Overlap, TickCause
+from ...domain.schedule.events import CatchUp, DeclaredSchedule, Overlap, TickCause
 from ...domain.schedule.state import PendingTick
 from .timetable import timetable_of, zone_of
 
@@ -91,9 +91,9 @@ class Schedule:
         return f"{CATEGORY}-{self.name}"
 
     @property
-    def declaration(self) -> Declaration:
+    def declaration(self) -> DeclaredSchedule:
         """What is recorded of it. Raises `DefinitionError` if its saga cannot work."""
-        return Declaration(
+        return DeclaredSchedule(
             " ".join(self.cron.split()),
             self.timezone,
             self.saga.name,

@@ -31,8 +31,8 @@ from ...domain.schedule.decide import (
     StartTick,
     is_ahead,
 )
-from ...domain.schedule.events import Declaration, Overlap, SkipCause
-from ...domain.schedule.plan import Queue, Skip, Start, due_ticks, plan_ticks
+from ...domain.schedule.events import DeclaredSchedule, Overlap, SkipCause
+from ...domain.schedule.plan import TickQueue, TickSkip, TickStart, due_ticks, plan_ticks
 from ...domain.schedule.state import PendingTick, ScheduleState, same_times
 from ...domain.user_code import is_interruption
 from ..errors import NEEDS_A_PERSON, OutcomeUnknown, Unavailable
@@ -128,14 +128,14 @@ class TickStarter:
                 if self._is_stopping():
                     return False
                 match plan:
-                    case Start(tick):
+                    case TickStart(tick):
                         started = self._start(schedule, declaration, definition, tick, now)
                         if started is None and declaration.overlap is not Overlap.ALLOW:
                             return True  # what follows was planned for a saga that runs
                         behind = started or behind
-                    case Queue(tick):
+                    case TickQueue(tick):
                         self._append(schedule, QueueTick(schedule.name, tick, behind), now)
-                    case Skip(first, last, ticks, why, more):
+                    case TickSkip(first, last, ticks, why, more):
                         detail = f"saga {behind} had not ended" if why is SkipCause.OVERLAP else None
                         self._skip(schedule, PendingTick(first), last, ticks, why, detail, now, more=more)
         except ScheduleMoved:
@@ -145,7 +145,12 @@ class TickStarter:
     # One tick
 
     def _start(
-        self, schedule: Schedule, declaration: Declaration, definition: Definition, tick: PendingTick, now: datetime
+        self,
+        schedule: Schedule,
+        declaration: DeclaredSchedule,
+        definition: Definition,
+        tick: PendingTick,
+        now: datetime,
     ) -> str | None:
         """Start the saga of a tick and return its id; or record why it is not started, and return None.
 
@@ -169,7 +174,7 @@ class TickStarter:
         return None
 
     def _saga_start(
-        self, schedule: Schedule, declaration: Declaration, definition: Definition, tick: PendingTick
+        self, schedule: Schedule, declaration: DeclaredSchedule, definition: Definition, tick: PendingTick
     ) -> SagaStart:
         try:
             value = schedule.input_for(tick, declaration.timezone)

@@ -18,8 +18,8 @@ from ...domain.schedule.decide import (
     ScheduleCommand,
     TriggerSchedule,
 )
-from ...domain.schedule.events import CatchUp, Declaration, Overlap, ScheduleTriggered, TickCause
-from ...domain.schedule.state import Pause, PendingTick, ScheduleState
+from ...domain.schedule.events import CatchUp, DeclaredSchedule, Overlap, ScheduleTriggered, TickCause
+from ...domain.schedule.state import PendingTick, SchedulePause, ScheduleState
 from ..event_store.instants import checked_in_utc
 from .context import LedgerContext
 from .schedule import key_of
@@ -42,7 +42,7 @@ class ScheduleInfo(NamedTuple):
     catch_up_seconds: float | None
     declared: bool
     """Whether the app in use declares it. No worker with such an app starts a schedule that its app does not have."""
-    paused: Pause | None
+    paused: SchedulePause | None
     next_tick: datetime | None
     """None if it is paused, or its times cannot be computed here."""
     waiting: int
@@ -200,7 +200,7 @@ class Schedules:
         return now if state.decided_through is None else max(now, state.decided_through)
 
 
-def _declaration(state: ScheduleState) -> Declaration:
+def _declaration(state: ScheduleState) -> DeclaredSchedule:
     assert state.declaration is not None  # noqa: S101 -- a schedule without one is not found
     return state.declaration
 
@@ -210,5 +210,5 @@ def _timetable(state: ScheduleState) -> CronTimetable:
     return timetable_of(declaration.cron, declaration.timezone)
 
 
-def _saga_id(declaration: Declaration, name: str, tick: PendingTick) -> str:
+def _saga_id(declaration: DeclaredSchedule, name: str, tick: PendingTick) -> str:
     return saga_id_of(declaration.saga, key_of(name, tick))

@@ -27,14 +27,14 @@ from sagaledger.domain.schedule.decide import (
 )
 from sagaledger.domain.schedule.events import (
     CatchUp,
-    Declaration,
+    DeclaredSchedule,
     Overlap,
     ScheduleDeclared,
     ScheduleTicksSkipped,
     SkipCause,
     TickCause,
 )
-from sagaledger.domain.schedule.plan import DueTicks, Queue, Skip, Start, due_ticks, plan_ticks
+from sagaledger.domain.schedule.plan import DueTicks, TickQueue, TickSkip, TickStart, due_ticks, plan_ticks
 from sagaledger.domain.schedule.state import PendingTick, ScheduleState, evolve
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -56,7 +56,7 @@ def at(minutes: float) -> datetime:
 def declared(
     overlap: Overlap = Overlap.SKIP, catch_up: CatchUp = CatchUp.LATEST, seconds: float | None = None
 ) -> DeclareSchedule:
-    return DeclareSchedule("s", Declaration("* * * * *", "UTC", "saga", 1, overlap, catch_up, seconds))
+    return DeclareSchedule("s", DeclaredSchedule("* * * * *", "UTC", "saga", 1, overlap, catch_up, seconds))
 
 
 def state_of(*commands: tuple[float, ScheduleCommand], state: ScheduleState | None = None) -> ScheduleState:
@@ -130,26 +130,26 @@ def test_overlap_allow_starts_everything() -> None:
     waiting = PendingTick(at(-9), TickCause.BACKFILL)
     found = plans(Overlap.ALLOW, [1, 2], running=True, waiting=[waiting])
 
-    assert found == [Start(waiting), Start(PendingTick(at(1))), Start(PendingTick(at(2)))]
+    assert found == [TickStart(waiting), TickStart(PendingTick(at(1))), TickStart(PendingTick(at(2)))]
 
 
 def test_overlap_skip_starts_one() -> None:
     """The others are skipped, in one event."""
-    first = Start(PendingTick(at(1)))
+    first = TickStart(PendingTick(at(1)))
 
-    assert plans(Overlap.SKIP, [1, 2, 3], running=False) == [first, Skip(at(2), at(3), 2, SkipCause.OVERLAP)]
-    assert plans(Overlap.SKIP, [1], running=True) == [Skip(at(1), at(1), 1, SkipCause.OVERLAP)]
+    assert plans(Overlap.SKIP, [1, 2, 3], running=False) == [first, TickSkip(at(2), at(3), 2, SkipCause.OVERLAP)]
+    assert plans(Overlap.SKIP, [1], running=True) == [TickSkip(at(1), at(1), 1, SkipCause.OVERLAP)]
 
 
 def test_overlap_queue_lets_ticks_wait_in_order_up_to_a_bound() -> None:
     """The one that waits longest starts; a full queue skips."""
-    assert plans(Overlap.QUEUE, [1, 2], running=False) == [Start(PendingTick(at(1))), Queue(at(2))]
+    assert plans(Overlap.QUEUE, [1, 2], running=False) == [TickStart(PendingTick(at(1))), TickQueue(at(2))]
     assert plans(Overlap.QUEUE, [2], running=False, waiting=[PendingTick(at(1))]) == [
-        Start(PendingTick(at(1))),
-        Queue(at(2)),
+        TickStart(PendingTick(at(1))),
+        TickQueue(at(2)),
     ]
     full = [PendingTick(at(-n)) for n in range(QUEUED_MAX, 0, -1)]
-    assert plans(Overlap.QUEUE, [1], running=True, waiting=full) == [Skip(at(1), at(1), 1, SkipCause.QUEUE_FULL)]
+    assert plans(Overlap.QUEUE, [1], running=True, waiting=full) == [TickSkip(at(1), at(1), 1, SkipCause.QUEUE_FULL)]
 
 
 @pytest.mark.parametrize("overlap", [Overlap.SKIP, Overlap.QUEUE])
@@ -159,9 +159,9 @@ def test_what_people_ask_for_waits_and_is_never_skipped(overlap: Overlap) -> Non
     backfill = PendingTick(at(-9), TickCause.BACKFILL)
 
     assert plans(overlap, [], running=True, waiting=[backfill, trigger]) == []
-    assert plans(overlap, [], running=False, waiting=[backfill, trigger]) == [Start(trigger)]
-    assert plans(overlap, [], running=False, waiting=[backfill]) == [Start(backfill)]
-    assert plans(overlap, [1], running=False, waiting=[backfill]) == [Start(PendingTick(at(1)))]
+    assert plans(overlap, [], running=False, waiting=[backfill, trigger]) == [TickStart(trigger)]
+    assert plans(overlap, [], running=False, waiting=[backfill]) == [TickStart(backfill)]
+    assert plans(overlap, [1], running=False, waiting=[backfill]) == [TickStart(PendingTick(at(1)))]
 
 
 def test_a_pause_starts_nothing_and_takes_nothing_else_away() -> None:
@@ -173,7 +173,7 @@ def test_a_pause_starts_nothing_and_takes_nothing_else_away() -> None:
     )
 
     assert not due(paused, 5)
-    assert plan_ticks(paused, DueTicks(), running=False) == [Start(PendingTick(at(3), TickCause.TRIGGER, 1))]
+    assert plan_ticks(paused, DueTicks(), running=False) == [TickStart(PendingTick(at(3), TickCause.TRIGGER, 1))]
     resumed = state_of((5.5, ResumeSchedule("s", "ann", "done")), state=paused)
     assert list(due(resumed, 7).start) == [at(1), at(2), at(6), at(7)]
     later = state_of((7, StartTick("s", PendingTick(at(7)), "saga-x")), state=resumed)
@@ -183,13 +183,13 @@ def test_a_pause_starts_nothing_and_takes_nothing_else_away() -> None:
 def test_other_times_count_from_their_declaration_on() -> None:
     """What the earlier times still owed is on record as skipped; the same times count on."""
     state = state_of((0, declared()))
-    other = Declaration("0 3 * * *", "UTC", "saga", 1)
+    other = DeclaredSchedule("0 3 * * *", "UTC", "saga", 1)
 
     events = decide(state, DeclareSchedule("s", other, (at(1), at(2))), at(2.5))
     assert [type(event) for event in events] == [ScheduleTicksSkipped, ScheduleDeclared]
     assert after(state, events).decided_through == at(2.5)
     assert decide(state, declared(), at(3)) == []
-    raised = state_of((3, DeclareSchedule("s", Declaration("* * * * *", "UTC", "saga", 2))), state=state)
+    raised = state_of((3, DeclareSchedule("s", DeclaredSchedule("* * * * *", "UTC", "saga", 2))), state=state)
     assert raised.decided_through == NOON
 
 
