@@ -82,7 +82,7 @@ class AttemptPlan(Struct, eq=False):
             return
         name, mode = item or step.name, step.mode_of(direction)
         attempt = Attempt(name, direction, progress.attempt + 1, idempotency_key(self.saga_id, name, direction))
-        if direction is FORWARD and step.asks and item is None and _is_undecided(progress):
+        if step.asks and item is None and direction is FORWARD and _is_undecided(progress):
             self.ask += (attempt,)
         elif mode is CALL:
             self.call += (attempt,)

@@ -116,7 +116,7 @@ class SagaState(Struct, frozen=True, gc=False):
         for step in self.steps.values():
             if step.forward.progress is FAILED or step.compensation.progress is not PENDING:
                 return True
-        return bool(self.items) and any(items.undoing for items in self.items.values())
+        return any(items.undoing for items in self.items.values()) if self.items else False
 
     @property
     def in_flight(self) -> tuple[tuple[str, Direction], ...]:
@@ -140,7 +140,8 @@ class SagaState(Struct, frozen=True, gc=False):
     def size_bytes(self) -> int:
         """How many bytes the values of users in it have: the input, the results, and the items."""
         results = sum(len(step.forward.result or b"") for step in self.steps.values())
-        return len(self.input) + results + sum(items.size_bytes for items in self.items.values())
+        listed = sum(items.size_bytes for items in self.items.values()) if self.items else 0
+        return len(self.input) + results + listed
 
     @property
     def status(self) -> Status:

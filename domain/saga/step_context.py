@@ -63,6 +63,10 @@ class ItemOutcome(Struct, frozen=True):
     """Why it failed; None if it succeeded."""
 
 
+def _nothing(_: Raw) -> None:
+    return None
+
+
 class StepContext(Struct, frozen=True):
     """What a step may know besides its input."""
 
@@ -78,15 +82,17 @@ class StepContext(Struct, frozen=True):
     """The progress of each step when this attempt was decided."""
     items: Mapping[str, Items] = {}
     """The progress of the items of each for-each step."""
-    read_input: Callable[[], Any] = lambda: None
+    read_input: Callable[[Raw], Any] = _nothing
     """Decodes the input of the saga."""
+    raw_input: Raw = NULL
+    """The recorded input of the saga."""
     listener: HeartbeatListener | None = None
     """Who hears the heartbeats of this attempt; None, as for a local step: no one."""
 
     @property
     def input(self) -> Any:
         """The input of the saga, also where a function takes an item of it."""
-        return self.read_input()
+        return self.read_input(self.raw_input)
 
     @overload
     def result(self, step: EarlierForEachStep[R]) -> list[R | None]: ...

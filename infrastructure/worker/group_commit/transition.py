@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -277,6 +276,7 @@ def context_of(definition: Definition, state: SagaState, attempt: Attempt) -> St
         attempt.key,
         definition.read_result,
         MappingProxyType(state.steps),
-        MappingProxyType(state.items),
-        partial(definition.read_input, state.input),
+        MappingProxyType(state.items) if state.items else {},
+        definition.read_input,
+        state.input,
     )

@@ -13,14 +13,13 @@ from ....domain.saga.outcome import AttemptOutcome, Success, failure_of
 from ....domain.saga.step import AnyStep
 from ....domain.saga.step_context import StepContext
 from ...runtime.failpoints import failpoint
-from ..messages import AttemptEnded
 from .running_attempt import RunningAttempt
 from .thread_runner import NoThreadFree, ThreadRunner
 from .time_limit import TimeLimit
 
 
-async def attempt(running: RunningAttempt, threads: ThreadRunner) -> AttemptEnded:
-    """Make an attempt: coroutines run on the event loop, plain functions on a thread.
+async def attempt(running: RunningAttempt, threads: ThreadRunner) -> AttemptOutcome:
+    """Make an attempt, and return its outcome: coroutines run on the event loop, plain functions on a thread.
 
     Whatever the step raises is its outcome, also `KeyboardInterrupt` and `SystemExit`, and so is the cancellation of
     its task. Ctrl-C reaches the program by its signal handler, which `asyncio.run` sets.
@@ -29,21 +28,19 @@ async def attempt(running: RunningAttempt, threads: ThreadRunner) -> AttemptEnde
     saga, step = dispatch.saga, dispatch.step
     context = replace(dispatch.context, listener=running)
     policies = step.policies_of(context.direction)
-    outcome: AttemptOutcome
     called = False
     try:
         value = saga.definition.read_argument(saga.state, dispatch.attempt.step)
         called = True
         with failpoint("call", step.name, context.direction):
             result = await _call(step, context, value, threads, running)
-        outcome = Success(step.write_result(context.direction, result))
+        return Success(step.write_result(context.direction, result))
     except NoThreadFree as error:
-        outcome = failure_of(error, local=True, policies=policies)
+        return failure_of(error, local=True, policies=policies)
     except BaseException as error:
         if issubclass(type(error), GeneratorExit) and not _on_running_loop():
             raise  # this coroutine is closed, and no one waits for its outcome
-        outcome = failure_of(error, local=not called, policies=policies)  # a step that was not called had no effect
-    return AttemptEnded(saga, dispatch.attempt, outcome)
+        return failure_of(error, local=not called, policies=policies)  # a step that was not called had no effect
 
 
 async def _call(step: AnyStep, context: StepContext, value: Any, threads: ThreadRunner, running: RunningAttempt) -> Any:

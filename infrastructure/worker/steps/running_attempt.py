@@ -46,13 +46,9 @@ class RunningAttempt:
         self.dispatch = dispatch
         self._loop = loop
         self._notify = notify
-
-    @property
-    def heartbeat_timeout(self) -> float | None:
+        step, is_forward = dispatch.step, dispatch.attempt.direction is FORWARD
+        self.heartbeat_timeout = step.heartbeat_timeout if is_forward else step.undo_heartbeat_timeout
         """How many seconds it may be silent."""
-        step = self.dispatch.step
-        forward = self.dispatch.attempt.direction is FORWARD
-        return step.heartbeat_timeout if forward else step.undo_heartbeat_timeout
 
     # From the step, in any thread
 
@@ -88,7 +84,8 @@ class RunningAttempt:
         self._has_ended = True
         if self._timer is not None:
             self._timer.cancel()
-        self.cancel("the attempt has ended: nothing that it does from now on is recorded")
+        if self._unwanted is None:
+            self._unwanted = "the attempt has ended: nothing that it does from now on is recorded"
 
     def fell_silent(self) -> None:
         """The attempt was ended because it sent no heartbeat."""

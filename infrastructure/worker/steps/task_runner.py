@@ -100,7 +100,7 @@ class TaskRunner:
     async def _make(self, running: RunningAttempt) -> None:
         dispatch = running.dispatch
         try:
-            outcome = (await attempt(running, self._threads)).outcome
+            outcome = await attempt(running, self._threads)
         except GeneratorExit:  # this coroutine is closed
             raise
         except BaseException as error:  # an error of this program: the attempt has an outcome all the same
