@@ -19,25 +19,20 @@ from .events import (
     CompensationStarted,
     DeadlineExceeded,
     Direction,
-    Effect,
-    Failure,
     InterventionRequired,
     SagaCompensated,
     SagaCompleted,
-    StepFailed,
     StepStarted,
-    StepSucceeded,
-    TimerFired,
     WaitKind,
 )
 from .evolve import evolve
 from .for_each import end_of_items, first_failed, first_not_undone, plan_items, plan_undoing, running_items
 from .item_names import item_name
 from .payload import NULL
-from .signals import first_for, is_first_in_line
 from .state import SagaState
 from .step import AnyStep
 from .step_state import DONE, FAILED, RUNNING, SKIPPED, UNTOUCHED, WAITING, StepProgress
+from .waits import end_wait, wait_of
 
 
 class NextSteps(Struct, frozen=True, gc=False):
@@ -76,7 +71,7 @@ def advance(definition: Definition, state: SagaState, now: datetime) -> NextStep
         for event in decision.record:
             state = evolve(state, event)
         events += decision.record
-        if len(events) > 4 * len(definition.steps) + 8:
+        if len(events) > 4 * len(definition.steps) + definition.approvals + 8:
             raise AssertionError(f"saga {state.saga_id!r} keeps deciding without end: {events[-3:]}")
         decision = decide(definition, state, now)
     return NextSteps(tuple(events), decision, state)
@@ -88,7 +83,7 @@ def started(
     """Returns the event that says that an attempt is about to be made, or that the step begins to wait."""
     if attempt.direction is COMPENSATION:
         return CompensationStarted(now, attempt.step, attempt.attempt, attempt.key)
-    wait = definition.step(attempt.step).wait(state.saga_id, now)
+    wait = wait_of(definition, state, attempt.step, now)
     return StepStarted(now, attempt.step, attempt.attempt, attempt.key, wait)
 
 
@@ -153,7 +148,7 @@ def _go_forward(definition: Definition, state: SagaState, now: datetime) -> Deci
                 return Decision(record=(event,))
             plan_items(step, state.items[name], plan)
         elif progress is WAITING:
-            events = _end_wait(state, step, forward, now)
+            events = end_wait(state, step, forward, now)
             if events:
                 return Decision(record=events)
             if forward.wait is not None and forward.wait.due_at is not None:
@@ -173,32 +168,6 @@ def _after_items(state: SagaState, step: AnyStep, progress: StepProgress, now: d
     if failed is not None:
         return _needs_person(state, item_name(step.name, failed), FORWARD, now)
     return end_of_items(step, progress, items, now)
-
-
-def _end_wait(state: SagaState, step: AnyStep, progress: StepProgress, now: datetime) -> tuple[Event, ...]:
-    """Returns the events that end a step's waiting: its timer came due, or its signal arrived or is late."""
-    wait = progress.wait
-    if wait is None or wait.kind is WaitKind.SAGA:
-        return ()
-    name = wait.target or ""
-    signal = first_for(state.signals.get(name, ()), step.name, wait) if wait.kind is WaitKind.SIGNAL else None
-    if signal is not None:
-        if not is_first_in_line(state, step.name, name, signal):
-            return ()  # the first in line takes it, and then this step is decided again
-        if not signal.refused:
-            return (StepSucceeded(now, step.name, progress.attempt, signal.payload),)
-        return (_wait_failed(step, progress, Failure("Refused", f"{wait.target} was refused"), now),)
-    if wait.due_at is None or now < wait.due_at:
-        return ()
-    fired = TimerFired(now, step.name, wait.due_at)
-    if wait.kind is WaitKind.TIMER:
-        return (fired, StepSucceeded(now, step.name, progress.attempt, NULL))
-    late = Failure("SignalTimeout", f"no {wait.target} until {wait.due_at}")
-    return (fired, _wait_failed(step, progress, late, now))
-
-
-def _wait_failed(step: AnyStep, progress: StepProgress, error: Failure, now: datetime) -> StepFailed:
-    return StepFailed(now, step.name, progress.attempt, error, Effect.NONE, retryable=False)
 
 
 def _compensate(definition: Definition, state: SagaState, now: datetime) -> Decision:

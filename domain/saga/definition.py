@@ -14,6 +14,7 @@ from .equality import same_value
 from .fingerprint import fingerprint, first_fingerprint
 from .item_names import split_item_name
 from .search import SearchFunctions
+from .signal_check import checks_of
 from .state import SagaState
 from .step import AnyStep
 from .step_kind import ForEach, Local, Signal, saga_id_of
@@ -74,6 +75,13 @@ class Definition:
         self.dependents = closure(self.after)
         self.signals = {step.name: step.kind.name for step in steps if isinstance(step.kind, Signal)}
         """For each step that waits for a signal, the name of that signal."""
+        waits = {step.name: step.kind for step in steps if isinstance(step.kind, Signal)}
+        self.signal_checks = checks_of(name, waits)
+        """For each signal whose payload has to be of a type, or to fit into a list of approvals: its check."""
+        self.excludes_requester = frozenset(step for step, kind in waits.items() if kind.exclude_requester)
+        """The steps that the actor who started the saga may not approve."""
+        self.approvals = sum(kind.approvals or 0 for kind in waits.values())
+        """How many approvals its steps need together."""
         self.has_local_steps = any(isinstance(step.kind, Local) for step in steps)
         self._sub_sagas = dict(sub_sagas or {})
         self.has_sub_sagas = bool(self._sub_sagas)
@@ -102,6 +110,21 @@ class Definition:
         if supplier is None:
             raise DefinitionError(f"step {step!r} of saga {self.name!r} is not a saga of its own")
         return supplier()
+
+    def needs_requester(self) -> bool:
+        """Whether a saga of this definition, or a saga that is a step of it, has to know who started it."""
+        if not self._sub_sagas:
+            return bool(self.excludes_requester)
+        seen: dict[str, Definition] = {}
+        pending = [self]
+        while pending:
+            each = pending.pop()
+            if each.excludes_requester:
+                return True
+            if f"{each.name} {each.version}" not in seen:
+                seen[f"{each.name} {each.version}"] = each
+                pending += [supplier() for supplier in each._sub_sagas.values()]
+        return False
 
     def saga_id(self, key: str) -> str:
         """Returns the id of the saga with this business key."""

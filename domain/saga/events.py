@@ -1,7 +1,8 @@
 """The events of a saga: every attempt is recorded, and no event is ever overwritten.
 
 The values of users (input, result, payload, error text) are opaque here: raw JSON or text that no decision reads. They
-can be encrypted per subject, and erased, without changing the state of any saga.
+can be encrypted per subject, and erased, without changing the state of any saga. Actors are compared where a step needs
+several approvals, or excludes some people from them.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from ..event import Event, event
+from .event_parts import Failure as Failure
+from .event_parts import Parent as Parent
+from .event_parts import Wait as Wait
+from .event_parts import WaitKind as WaitKind
 
 
 class Direction(StrEnum):
@@ -45,40 +50,6 @@ class Action(StrEnum):
     ABANDON = "abandon"
 
 
-class WaitKind(StrEnum):
-    """What a step waits for."""
-
-    TIMER = "timer"
-    SIGNAL = "signal"
-    SAGA = "saga"
-    ITEMS = "items"
-
-
-class Wait(Struct, frozen=True, omit_defaults=True, gc=False):
-    """What a step waits for, when it runs nothing."""
-
-    kind: WaitKind
-    target: str | None = None
-    """The name of the signal, or the id of the saga."""
-    due_at: datetime | None = None
-    """When the timer comes due, or the step stops waiting; None: never."""
-
-
-class Parent(Struct, frozen=True, gc=False):
-    """The saga that started this one as one of its steps."""
-
-    saga_id: str
-    definition: str
-    definition_version: int
-
-
-class Failure(Struct, frozen=True, gc=False):
-    """Why an attempt failed: the exception's type name, and its text."""
-
-    type: str
-    message: str
-
-
 @event("SagaStarted")
 class SagaStarted(Event, frozen=True):
     """A saga started, with its input and with the definition version that it keeps to its end."""
@@ -95,6 +66,8 @@ class SagaStarted(Event, frozen=True):
     """Or `choreographed`: then this event is derived from the events of a process, and not stored."""
     silence_seconds: float | None = None
     """After this many seconds without an event a choreographed saga counts as stalled; None: a worker drives it."""
+    actor: str | None = None
+    """Who started it; of a sub-saga, who started the saga that it is a step of."""
 
 
 @event("StepStarted")
@@ -212,6 +185,32 @@ class SignalReceived(Event, frozen=True):
     refused: bool = False
     step: str | None = None
     """The one step that it is for; None: the first step that waits for a signal of this name."""
+    key: str | None = None
+    """The sender's key: a signal with the same key is not recorded again."""
+
+
+@event("ApprovalCounted")
+class ApprovalCounted(Event, frozen=True):
+    """A signal counts as one of the approvals that a step needs."""
+
+    step: str
+    attempt: int
+    signal: int
+    """The version of the saga at which the signal was recorded."""
+    actor: str
+    approvals: int
+    """How many the step has, with this one."""
+    needed: int
+
+
+@event("SignalRejected")
+class SignalRejected(Event, frozen=True):
+    """A signal that no step can take, because its payload does not fit the type that the definition declares."""
+
+    name: str
+    signal: int
+    """The version of the saga at which the signal was recorded."""
+    error: Failure
 
 
 @event("TimerFired")
@@ -288,6 +287,8 @@ SAGA_EVENTS: tuple[type[Event], ...] = (
     StepCompensated,
     CompensationFailed,
     SignalReceived,
+    ApprovalCounted,
+    SignalRejected,
     TimerFired,
     DeadlineExceeded,
     CancelRequested,

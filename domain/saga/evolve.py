@@ -12,9 +12,11 @@ from typing import Any, cast
 from msgspec.structs import replace
 
 from ..event import Event
+from .approval import Approval
 from .events import (
     FORWARD,
     Action,
+    ApprovalCounted,
     CancelRequested,
     DeadlineExceeded,
     Direction,
@@ -25,6 +27,7 @@ from .events import (
     SagaCompleted,
     SagaStarted,
     SignalReceived,
+    SignalRejected,
     StepFailed,
     StepOutcomeUnknown,
     StepSucceeded,
@@ -54,7 +57,8 @@ def evolve(state: SagaState, event: Event) -> SagaState:
     if wait is None:
         return replace(state, version=state.version + 1, updated_at=event.at, steps=steps)
     signals = OpenSignals(state.signals)
-    signals.take(cast("StepSucceeded | StepFailed", event).step, wait)
+    step = cast("StepSucceeded | StepFailed", event).step
+    signals.take(step, wait, state.step(step).forward.approvals)
     return replace(state, version=state.version + 1, updated_at=event.at, steps=steps, signals=signals.folded())
 
 
@@ -101,7 +105,8 @@ class _Run:
         if self._signals is not None:
             wait = ended_wait(self._steps, event)
             if wait is not None:
-                self._signals.take(cast("StepSucceeded | StepFailed", event).step, wait)
+                step = cast("StepSucceeded | StepFailed", event).step
+                self._signals.take(step, wait, self._steps[step].forward.approvals)
         change(self._steps, event)
         self._count += 1
         self._at = event.at
@@ -109,8 +114,8 @@ class _Run:
     def receive(self, event: SignalReceived) -> None:
         if self._signals is None:
             self._signals = OpenSignals(self._state.signals)
-        self._signals.add(event)
         self._count += 1
+        self._signals.add(event, self._state.version + self._count)
         self._at = event.at
 
     def folded(self) -> SagaState:
@@ -142,6 +147,7 @@ def _saga_started(state: SagaState, event: SagaStarted) -> SagaState:
         begins_at=event.begins_at,
         parent=event.parent,
         style=event.style,
+        started_by=event.actor,
     )
 
 
@@ -193,7 +199,25 @@ def _outcome_unknown(state: SagaState, event: StepOutcomeUnknown) -> SagaState:
 
 def _signal_received(state: SagaState, event: SignalReceived) -> SagaState:
     signals = OpenSignals(state.signals)
-    signals.add(event)
+    signals.add(event, state.version + 1)
+    return _next(state, event, signals=signals.folded())
+
+
+def _approval_counted(state: SagaState, event: ApprovalCounted) -> SagaState:
+    forward = state.step(event.step).forward
+    signals = OpenSignals(state.signals)
+    signal = signals.remove("" if forward.wait is None else forward.wait.target or "", event.signal)
+    if signal is None:  # as in a view, which keeps no signals
+        return _next(state, event)
+    approval = Approval(signal.actor, signal.at, signal.payload, signal.reason)
+    forward = replace(forward, approvals=(*forward.approvals, approval))
+    changes = _with_progress(state, event.step, FORWARD, forward)
+    return _next(state, event, **changes, signals=signals.folded())
+
+
+def _signal_rejected(state: SagaState, event: SignalRejected) -> SagaState:
+    signals = OpenSignals(state.signals)
+    signals.remove(event.name, event.signal)
     return _next(state, event, signals=signals.folded())
 
 
@@ -224,6 +248,8 @@ _SAGA_CHANGES: dict[type[Event], Callable[[SagaState, Any], SagaState]] = {
     StepSucceeded: _pivot_succeeded,
     StepOutcomeUnknown: _outcome_unknown,
     SignalReceived: _signal_received,
+    ApprovalCounted: _approval_counted,
+    SignalRejected: _signal_rejected,
     DeadlineExceeded: lambda state, event: _next(state, event, deadline_exceeded=True),
     CancelRequested: lambda state, event: _next(state, event, cancelled=True),
     InterventionRequired: _intervention_required,

@@ -5,7 +5,7 @@ A `Saga` collects steps as they are declared, and seals itself into an immutable
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar, Unpack, overload
 
 from ..errors import DefinitionError
@@ -25,6 +25,15 @@ from .declaration import (
     nothing,
 )
 from .declaring import Condition, for_each_kind
+from .declaring_waits import (
+    AnyTypeOptions,
+    AnyWaitOptions,
+    ConditionalWaitOptions,
+    OneSignalOptions,
+    Votes,
+    WaitOptions,
+    signal_kind,
+)
 from .definition import Definition, DefinitionSupplier
 from .duration import check_seconds
 from .functions import must_be_plain, must_take
@@ -32,8 +41,7 @@ from .retry_policy import OnUnknown, Retry, RetryOption
 from .search import check_search
 from .step import AnyStep, Step
 from .step_context import StepContext
-from .step_kind import Call, Local, Signal, StepKind, SubSaga, Timer
-from .validation import check_name
+from .step_kind import Call, Local, StepKind, SubSaga, Timer
 
 I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls it
 S = TypeVar("S")
@@ -177,22 +185,29 @@ class Saga(Generic[I]):
         check_seconds(seconds, f"saga {self.name!r}: the time of step {name!r}")
         return self._wait(Timer(seconds), name, after, when)
 
+    @overload
+    def wait_for(self, name: str, *, when: Condition[I], **options: Unpack[ConditionalWaitOptions]) -> Step[I, Any]: ...
+    @overload
+    def wait_for(self, name: str, *, type: type[T], approvals: int, **options: Unpack[WaitOptions]) -> Votes[I, T]: ...
+    @overload
+    def wait_for(self, name: str, *, approvals: int, **options: Unpack[AnyTypeOptions]) -> Votes[I, Any]: ...
+    @overload
+    def wait_for(self, name: str, *, type: type[T], **options: Unpack[OneSignalOptions]) -> Step[I, T]: ...
+    @overload
+    def wait_for(self, name: str, **options: Unpack[AnyWaitOptions]) -> Step[I, Any]: ...
     def wait_for(
-        self,
-        name: str,
-        *,
-        signal: str | None = None,
-        timeout: float | None = None,
-        after: Iterable[AnyStep | str] | None = None,
-        when: Condition[I] | None = None,
-    ) -> Step[I, Any]:
-        """Declare a step that waits for a signal, by default one with the step's name.
+        self, name: str, *, signal: str | None = None, type: Any = Any,  # noqa: A002 -- as `input`
+        approvals: int | None = None, excluded: Collection[str] = (), exclude_requester: bool = False, timeout: float | None = None,
+        after: Iterable[AnyStep | str] | None = None, when: Condition[I] | None = None,
+    ) -> Any:  # fmt: skip
+        """Declare a step that waits for a signal, by default one with the step's name; the payload is its result.
 
-        Its result is the signal's payload. A refusal, or `timeout` seconds without a signal, fails the step.
+        - `type`: of the payload. A refusal, or `timeout` seconds without a signal, fails the step;
+        - `approvals`: how many actors have to approve, each once; the result is the list of their `Approval`s;
+        - `excluded`: the actors who may not approve; `exclude_requester`: nor may the one who started the saga.
         """
-        check_seconds(timeout, f"saga {self.name!r}: the timeout of step {name!r}")
-        check_name(signal or name, f"saga {self.name!r}: the signal of step {name!r}")
-        return self._wait(Signal(signal or name, timeout), name, after, when)
+        kind = signal_kind(self.name, name, signal, timeout, type, approvals, excluded, exclude_requester)
+        return self._wait(kind, name, after, when)
 
     def sub_saga(
         self,

@@ -1,7 +1,7 @@
-"""The signals of a saga: each ends the waiting of one step, and is kept in order until a step takes it.
+"""The signals of a saga: each ends the waiting of one step, or is one of the approvals that it needs.
 
-A step takes the first signal of its name that counts for it (see `ReceivedSignal.counts_for`). Of the steps that wait
-for one signal, the step that began to wait first takes it.
+They are kept in order until a step takes them. A step takes the first signal of its name that counts for it (see
+`ReceivedSignal.counts_for`). Of the steps that wait for one signal, the step that began to wait first takes it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from msgspec import Raw
+
+from .approval import Approval
 from .events import SignalReceived, Wait, WaitKind
 from .state import ReceivedSignal, SagaState
 from .step_state import PENDING, RETRYING, WAITING, StepProgress
@@ -17,7 +20,7 @@ from .step_state import PENDING, RETRYING, WAITING, StepProgress
 SIGNALS_OPEN_MAX = 1_000
 """The most signals of one saga that no step has taken."""
 SIGNAL_BYTES_OPEN_MAX = 8 * 1024 * 1024
-"""The most bytes that the payloads of these may have together."""
+"""The most bytes that the payloads and the reasons of these may have together."""
 
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -33,18 +36,25 @@ class OpenSignals:
         self._before = before
         self._changed: dict[str, list[ReceivedSignal]] = {}
 
-    def add(self, event: SignalReceived) -> None:
-        """Keep a signal behind those of its name."""
-        self._queue(event.name).append(ReceivedSignal(event.payload, event.refused, event.at, event.step))
+    def add(self, event: SignalReceived, version: int) -> None:
+        """Keep a signal, recorded at this version of the saga, behind those of its name."""
+        self._queue(event.name).append(received(event, version))
 
-    def take(self, step: str, wait: Wait) -> None:
+    def take(self, step: str, wait: Wait, given: Iterable[Approval[Raw]] = ()) -> None:
         """Remove the signal that ends a step's waiting; without one, the waiting ended otherwise."""
         name = wait.target or ""
         if name in self._changed or name in self._before:
             queue = self._queue(name)
-            taken = first_for(queue, step, wait)
+            taken = first_for(queue, step, wait, given)
             if taken is not None:
                 queue.remove(taken)
+
+    def remove(self, name: str, version: int) -> ReceivedSignal | None:
+        """Remove and return the signal of this name that was recorded at this version, if it is open."""
+        found = next((signal for signal in self._before.get(name, ()) if signal.version == version), None)
+        if found is not None:
+            self._queue(name).remove(found)
+        return found
 
     def folded(self) -> Signals:
         """Returns the queues as they are now, without the empty ones."""
@@ -58,29 +68,76 @@ class OpenSignals:
         return queue
 
 
-def first_for(queue: Iterable[ReceivedSignal], step: str, wait: Wait | None) -> ReceivedSignal | None:
+def received(event: SignalReceived, version: int) -> ReceivedSignal:
+    """Returns the signal that an event records, at this version of the saga."""
+    return ReceivedSignal(event.payload, event.refused, event.at, event.step, event.actor, event.reason, version)
+
+
+def approvals_in_words(wait: Wait, given: Sequence[Approval[Raw]]) -> str:
+    """Describes how far a wait for approvals has come, such as `1 of 2 approved, by ann`."""
+    by = f", by {', '.join(approval.actor for approval in given)}" if given else ""
+    return f"{len(given)} of {wait.approvals} approved{by}"
+
+
+def first_for(
+    queue: Iterable[ReceivedSignal], step: str, wait: Wait | None, given: Iterable[Approval[Raw]] = ()
+) -> ReceivedSignal | None:
     """Returns the first signal of a queue that counts for a step, if there is one."""
-    return next((signal for signal in queue if signal.counts_for(step, wait)), None)
+    return next((signal for signal in queue if signal.counts_for(step, wait, given)), None)
 
 
 def is_first_in_line(state: SagaState, step: str, name: str, signal: ReceivedSignal) -> bool:
     """Whether no other step, which began to wait before this one, takes the signal."""
-    counting = (each for each in _in_line(state, name) if signal.counts_for(each, state.step(each).forward.wait))
+    counting = (each for each in _in_line(state, name) if _counts_for(signal, each, state.step(each).forward))
     return next(counting, step) == step
 
 
-def has_signal(state: SagaState, step: str, name: str, names: Mapping[str, str]) -> bool:
-    """Whether a step that waits for a signal, or will, has one already: each signal goes to the first in line.
+def shares(state: SagaState, name: str, expected: Mapping[str, Wait]) -> dict[str, Share]:
+    """Returns what each step that waits for a signal, or will, has of the signals that are open.
 
-    `names`: for each step of the definition that waits for a signal, the name of that signal.
+    `expected`: what each step of the definition that waits for a signal waits for, in the order of the definition.
     """
-    line = _in_line(state, name)
-    line += [
-        later
-        for later, its_name in names.items()
-        if its_name == name and state.step(later).forward.progress in (PENDING, RETRYING)
-    ]
-    return step in _served(state, line, state.signals.get(name, ()))
+    found: dict[str, Share] = {}
+    for step in _in_line(state, name):
+        progress = state.step(step).forward
+        if progress.wait is not None:
+            found[step] = Share(progress.wait, progress.approvals)
+    for step, wait in expected.items():
+        if wait.target == name and state.step(step).forward.progress in (PENDING, RETRYING):
+            found[step] = Share(wait)
+    for signal in state.signals.get(name, ()):
+        for step, share in found.items():
+            if share.takes(step, signal):
+                break
+    return found
+
+
+class Share:
+    """What a step has of the open signals: the one that ends its waiting, or the approvals that it needs."""
+
+    __slots__ = ("approvals", "is_refused", "is_settled", "wait")
+
+    def __init__(self, wait: Wait, approvals: tuple[Approval[Raw], ...] = ()) -> None:
+        self.wait = wait
+        self.approvals = approvals
+        """Those that count, recorded as such or not yet."""
+        self.is_refused = False
+        self.is_settled = self._has_enough
+        """Whether a worker ends the waiting when it looks next."""
+
+    def takes(self, step: str, signal: ReceivedSignal) -> bool:
+        """Take a signal if it counts for the step, and the step needs one; returns whether it was taken."""
+        if self.is_settled or not signal.counts_for(step, self.wait, self.approvals):
+            return False
+        if not signal.refused:
+            self.approvals += (Approval(signal.actor, signal.at, signal.payload, signal.reason),)
+        self.is_refused = signal.refused
+        self.is_settled = signal.refused or self.wait.approvals is None or self._has_enough
+        return True
+
+    @property
+    def _has_enough(self) -> bool:
+        return self.wait.approvals is not None and len(self.approvals) >= self.wait.approvals
 
 
 def _in_line(state: SagaState, name: str) -> list[str]:
@@ -89,16 +146,8 @@ def _in_line(state: SagaState, name: str) -> list[str]:
     return sorted(waiting, key=lambda step: state.step(step).forward.waits_since or _LONG_AGO)
 
 
-def _served(state: SagaState, line: Sequence[str], queue: Iterable[ReceivedSignal]) -> set[str]:
-    served: set[str] = set()
-    for signal in queue:
-        for step in line:
-            progress = state.step(step).forward
-            wait = progress.wait if progress.progress is WAITING else None
-            if step not in served and signal.counts_for(step, wait):
-                served.add(step)
-                break
-    return served
+def _counts_for(signal: ReceivedSignal, step: str, progress: StepProgress) -> bool:
+    return signal.counts_for(step, progress.wait, progress.approvals)
 
 
 def _waits_for(progress: StepProgress, name: str) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from itertools import chain
 
 from msgspec import Raw, Struct
 
+from .approval import Approval, has_approved
 from .events import COMPENSATION, FORWARD, Direction, Parent, Wait
 from .item_names import item_name, split_item_name
 from .items import Items
@@ -35,14 +36,30 @@ class ReceivedSignal(Struct, frozen=True, gc=False):
     at: datetime
     step: str | None = None
     """The one step that it is for; None: any step that waits for a signal of this name."""
+    actor: str = ""
+    reason: str | None = None
+    version: int = 0
+    """The version of the saga at which it was recorded."""
 
-    def counts_for(self, step: str, wait: Wait | None) -> bool:
-        """Whether the step may take it: it is not for another step, and came before the waiting ended.
+    def counts_for(self, step: str, wait: Wait | None, given: Iterable[Approval[Raw]] = ()) -> bool:
+        """Whether the step may take it: it is not for another step, came before the waiting ended, and, unless it is a
+        refusal, its actor may approve and is not among those who have (`given`).
 
-        Only the times that were recorded matter, not when a worker looks. `wait` is None before the step waits.
+        Only the times that were recorded matter, not when a worker looks. `wait` is None if nothing says what the step
+        waits for.
         """
-        in_time = wait is None or wait.due_at is None or self.at <= wait.due_at
-        return in_time and self.step in (None, step)
+        if self.step is not None and self.step != step:
+            return False
+        if wait is None:
+            return True
+        if wait.due_at is not None and self.at > wait.due_at:
+            return False
+        return self.refused or not (self.actor in wait.excluded or has_approved(self.actor, given))
+
+    @property
+    def size_bytes(self) -> int:
+        """How much of its sender's it holds, in bytes (of text, about)."""
+        return len(self.payload) + len(self.reason or "")
 
 
 class Intervention(Struct, frozen=True, gc=False):
@@ -70,6 +87,8 @@ class SagaState(Struct, frozen=True, gc=False):
     begins_at: datetime | None = None
     parent: Parent | None = None
     style: str = "orchestrated"
+    started_by: str | None = None
+    """Who started it, if that is on record in its own events."""
     deadline_exceeded: bool = False
     cancelled: bool = False
     past_pivot: bool = False

@@ -33,6 +33,8 @@ def _step_started(steps: Steps, event: StepStarted) -> None:
     forward = replace(
         step.forward, progress=progress, attempt=event.attempt, retry_at=None, wait=event.wait, waits_since=since
     )
+    if forward.approvals:  # those of an earlier attempt
+        forward = replace(forward, approvals=())
     steps[event.step] = StepState(forward, step.compensation)
 
 
@@ -91,13 +93,16 @@ def _failed(progress: StepProgress, event: StepFailed | CompensationFailed) -> S
 
 
 def ended_wait(steps: Mapping[str, StepState], event: Event) -> Wait | None:
-    """Returns what a step waited for if this event ends its waiting for a signal."""
+    """Returns what a step waited for if this event ends its waiting for a signal, and may have taken one."""
     if not isinstance(event, (StepSucceeded, StepFailed)):
         return None
     progress = steps.get(event.step, UNTOUCHED).forward
     wait = progress.wait
-    ends = progress.progress is WAITING and wait is not None and wait.kind is WaitKind.SIGNAL
-    return wait if ends else None
+    if progress.progress is not WAITING or wait is None or wait.kind is not WaitKind.SIGNAL:
+        return None
+    if wait.approvals is not None and isinstance(event, StepSucceeded):
+        return None  # its approvals were counted, each by an event of its own
+    return wait
 
 
 STEP_CHANGES: dict[type[Event], Callable[[Steps, Any], None]] = {

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, Optional, TypeAlias
 
 from msgspec import Raw, Struct
 
+from .approval import Approval
 from .duration import instant_after
 from .events import Parent, Wait, WaitKind
 from .functions import declared_result
@@ -108,7 +109,10 @@ class Timer(Struct, frozen=True):
 
 
 class Signal(Struct, frozen=True):
-    """A step that waits until a signal of this name arrives, for so many seconds at most (None: without a limit)."""
+    """A step that waits until a signal of this name arrives, or is approved by so many actors.
+
+    It waits for so many seconds at most (None: without a limit).
+    """
 
     mode: ClassVar[AttemptMode] = WAIT
     compensation_mode: ClassVar[AttemptMode] = CALL
@@ -118,20 +122,35 @@ class Signal(Struct, frozen=True):
 
     name: str
     seconds: float | None = None
+    type: Any = Any
+    """The type of the payload."""
+    approvals: int | None = None
+    """How many actors have to approve; None: one signal ends the wait."""
+    excluded: tuple[str, ...] = ()
+    """The actors who may not approve."""
+    exclude_requester: bool = False
+    """Whether the actor who started the saga may not approve either."""
 
     @property
     def target(self) -> Mapping[str, Any]:
-        """Returns the name of the signal."""
-        return {"signal": self.name}
+        """Returns the name of the signal, and who has to approve if the definition says so."""
+        target: dict[str, Any] = {"signal": self.name}
+        if self.approvals is not None:
+            target["approvals"] = self.approvals
+        if self.excluded:
+            target["excluded"] = sorted(self.excluded)
+        if self.exclude_requester:
+            target["exclude_requester"] = True
+        return target
 
     def result_type(self, _action: Callable[..., Any], _where: str) -> Any:
-        """Returns Any: the result is the payload, as the sender wrote it."""
-        return Any
+        """Returns the type of the payload; for a number of approvals, that of their list."""
+        return self.type if self.approvals is None else list[Approval[self.type]]  # type: ignore[name-defined]
 
     def wait(self, _saga_id: str, _step: str, now: datetime) -> Wait | None:
-        """Returns the signal, and when the waiting for it ends."""
+        """Returns the signal, when the waiting for it ends, and what it takes; without the one who started the saga."""
         due_at = None if self.seconds is None else instant_after(now, self.seconds)
-        return Wait(WaitKind.SIGNAL, self.name, due_at)
+        return Wait(WaitKind.SIGNAL, self.name, due_at, self.approvals, self.excluded)
 
 
 class SubSaga(Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import Raw, Struct
 
+from .approval import Approval
 from .events import Failure, Wait
 
 
@@ -51,6 +52,8 @@ class StepProgress(Struct, frozen=True, gc=False):
     wait: Wait | None = None
     waits_since: datetime | None = None
     """When it began to wait: of the steps that wait for one signal, the first takes it."""
+    approvals: tuple[Approval[Raw], ...] = ()
+    """The approvals that count, while or after it waits for several."""
     result: Raw | None = None
     error: Failure | None = None
     reported: Raw | None = None

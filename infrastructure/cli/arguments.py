@@ -19,6 +19,10 @@ UTF8_MARK = b"\xef\xbb\xbf"
 Reason: TypeAlias = Annotated[str, Parameter(help="Why; it stays on record.")]
 Actor: TypeAlias = Annotated[str | None, Parameter(help="Who decides it [default: the user of this shell].")]
 
+SignalKey: TypeAlias = Annotated[
+    str | None, Parameter(help="A key of yours: the same signal with the same key is recorded once.")
+]
+
 
 def between(least: float, most: float) -> Callable[[Any, Any], None]:
     """Return a validator of an option: a number from `least` to `most`, so neither NaN nor infinite."""

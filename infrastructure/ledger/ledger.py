@@ -105,7 +105,7 @@ class Ledger:
         Raises `UnknownDefinition`, `DefinitionChanged`, `InvalidInput`, `PayloadTooLarge`, and `SagaConflict` when
         the id belongs to a saga with another input.
         """
-        saga_start = SagaStart.of(self._definition(saga, version), value, key, begins_at=begins_at)
+        saga_start = SagaStart.of(self._definition(saga, version), value, key, begins_at=begins_at, actor=actor)
         return start(self._context, saga_start, actor=actor)
 
     def start_in(
@@ -128,7 +128,7 @@ class Ledger:
         Raises what `start` raises of a definition and an input, `NotALedger` for a connection to another database, and
         `NotSupported` on SQLite.
         """
-        saga_start = SagaStart.of(self._definition(saga, version), value, key, begins_at=begins_at)
+        saga_start = SagaStart.of(self._definition(saga, version), value, key, begins_at=begins_at, actor=actor)
         request_start(self._context, connection, saga_start, actor=actor)
         return saga_start.saga_id
 
@@ -210,13 +210,20 @@ class Ledger:
         actor: str,
         reason: str | None = None,
         refused: bool = False,
+        key: str | None = None,
     ) -> int:
         """Send a signal to a saga, such as an approval or its refusal; returns the position of that event.
 
-        A signal that comes before the saga waits for it is kept. Raises `SagaNotFound`, `NotSerialisable`, and
-        `WrongState` when the saga has ended.
+        A signal that comes before the saga waits for it is kept. With a `key` it is recorded once: the same signal with
+        the same key returns the position of the first one.
+
+        Raises `SagaNotFound`; `NotSerialisable`, `PayloadTooLarge`, and `InvalidInput` for a payload that does not fit
+        the type that the definition declares (if the app has it) and for a refusal without a reason; `WrongState` when
+        the saga has ended; `SagaConflict` when the key belongs to another signal of the saga.
         """
-        return operations.signal(self._context, saga_id, name, payload, actor=actor, reason=reason, refused=refused)
+        return operations.signal(
+            self._context, saga_id, name, payload, actor=actor, reason=reason, refused=refused, key=key
+        )
 
     def approve(
         self,
@@ -227,12 +234,16 @@ class Ledger:
         actor: str,
         reason: str,
         refused: bool = False,
+        key: str | None = None,
     ) -> int:
         """Send the signal that a step waits for, or will: the approval, or its refusal; returns the event's position.
 
-        Raises `SagaNotFound`, `NotSerialisable`, and `WrongState` when the step waits for no signal, or no longer.
+        Raises what `signal` raises, and `WrongState` when the step waits for no signal, or no longer, and when the
+        actor may not approve it or has done so.
         """
-        return operations.approve(self._context, saga_id, step, payload, actor=actor, reason=reason, refused=refused)
+        return operations.approve(
+            self._context, saga_id, step, payload, actor=actor, reason=reason, refused=refused, key=key
+        )
 
     # Querying
 

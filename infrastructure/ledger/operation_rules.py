@@ -20,14 +20,10 @@ from ...domain.saga.events import (
     CancelRequested,
     Direction,
     InterventionResolved,
-    SignalReceived,
-    WaitKind,
 )
 from ...domain.saga.payload import NULL, write_payload
-from ...domain.saga.signals import SIGNAL_BYTES_OPEN_MAX, SIGNALS_OPEN_MAX, has_signal
 from ...domain.saga.state import Intervention, SagaState
 from ...domain.saga.step_kind import is_sub_saga
-from ...domain.saga.step_state import Progress
 from ..errors import WrongState
 from .app import App
 from .saga_start import foreign_saga
@@ -67,74 +63,6 @@ def intervention_rule(app: App, action: Action, step: str | None, result: Any, a
         return InterventionResolved(at, waiting.step, waiting.direction, action, actor, reason, given, pivot)
 
     return decide
-
-
-def signal_rule(name: str, payload: Any, actor: str, reason: str | None, *, refused: bool) -> Rule:
-    """The saga receives a signal. Raises `NotSerialisable` for a payload that is not JSON."""
-    raw = write_payload(f"the payload of signal {name!r}", payload)
-
-    def decide(state: SagaState, at: datetime) -> Event:
-        return _received(state, SignalReceived(at, name, raw, actor, reason, refused))
-
-    return decide
-
-
-def approval_rule(app: App, step: str, payload: Any, actor: str, reason: str, *, refused: bool) -> Rule:
-    """The saga receives the signal that one of its steps waits for, or will wait for: once, and not after its wait.
-
-    The signal is for that step alone, even if another step waits for a signal of the same name.
-    """
-    raw = write_payload(f"the payload for step {step!r}", payload)
-
-    def decide(state: SagaState, at: datetime) -> Event:
-        name = _signal_of(app, state, step)
-        why_not = _why_not_awaited(app, state, step, name, at)
-        if why_not is not None:
-            raise WrongState(f"step {step!r} of saga {state.saga_id!r} does not wait any more: {why_not}")
-        return _received(state, SignalReceived(at, name, raw, actor, reason, refused, step))
-
-    return decide
-
-
-def _received(state: SagaState, event: SignalReceived) -> SignalReceived:
-    """Return the event, unless the saga has ended or keeps too many signals that no step has taken."""
-    if state.end is not None:
-        raise WrongState(f"saga {state.saga_id!r} takes no signal: it is {state.status}")
-    open_signals = [signal for queue in state.signals.values() for signal in queue]
-    size_bytes = len(event.payload) + sum(len(signal.payload) for signal in open_signals)
-    if len(open_signals) >= SIGNALS_OPEN_MAX or size_bytes > SIGNAL_BYTES_OPEN_MAX:
-        raise WrongState(
-            f"saga {state.saga_id!r} takes no signal: it keeps {len(open_signals):,} that no step has taken, of "
-            f"{SIGNALS_OPEN_MAX:,} (and {SIGNAL_BYTES_OPEN_MAX:,} bytes) that it may; send one when a step waits for it"
-        )
-    return event
-
-
-def _why_not_awaited(app: App, state: SagaState, step: str, name: str, at: datetime) -> str | None:
-    """Return why a step takes no signal of this name any more; None if it waits for one, or will."""
-    progress = state.step(step).forward
-    wait = progress.wait if progress.progress is Progress.WAITING else None
-    if wait is not None and wait.due_at is not None and wait.due_at < at:
-        return f"its time ended at {wait.due_at.isoformat()}"
-    definition = app.find_definition(state.definition, state.definition_version)
-    if has_signal(state, step, name, {} if definition is None else definition.signals):
-        return f"signal {name!r} came before"
-    if progress.finished or progress.progress is Progress.FAILED or state.compensating or state.end is not None:
-        return f"the saga is {state.status}"
-    return None
-
-
-def _signal_of(app: App, state: SagaState, step: str) -> str:
-    """Return the signal that a step waits for: the recorded one if it waits now, else the one of its definition."""
-    wait = state.step(step).forward.wait
-    if wait is not None and wait.kind is WaitKind.SIGNAL and wait.target is not None:
-        return wait.target
-    definition = app.definition(state.definition, state.definition_version)
-    waits = definition.signals
-    if step not in waits:
-        known = f"those that do are {sorted(waits)}" if waits else "none of its steps does"
-        raise WrongState(f"step {step!r} of {definition.name!r} waits for no signal: {known}")
-    return waits[step]
 
 
 def _open_intervention(state: SagaState, step: str | None) -> Intervention:

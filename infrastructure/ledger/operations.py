@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeAlias
 
 from ...domain.event import Event
-from ...domain.recorded_event import Meta
+from ...domain.recorded_event import Meta, RecordedEvent
 from ...domain.saga.events import Action
-from ...domain.saga.evolve import evolve
+from ...domain.saga.evolve import evolve, rebuild
 from ...domain.saga.state import SagaState
 from ..errors import WrongState
 from ..event_store.append_call import Append, AppendCall
 from ..event_store.work_queue import QueueEntry
 from .context import LedgerContext
-from .operation_rules import Rule, approval_rule, cancel_rule, intervention_rule, signal_rule
+from .operation_rules import Rule, cancel_rule, intervention_rule
 from .process_cancellation import cancel_process
-from .state_reader import check_saga_id, state_now
+from .signal_rules import NewSignal
+from .state_reader import check_saga_id, saga_events
 from .transact import call_of, last_position, transact
+
+Earlier: TypeAlias = Callable[[Sequence[RecordedEvent], SagaState, datetime], int | None]
+"""From a saga's events, its state and the time to the position of the event that was recorded before for the same."""
 
 
 def cancel(context: LedgerContext, saga_id: str, *, actor: str, reason: str) -> int:
@@ -67,12 +74,11 @@ def signal(
     actor: str,
     reason: str | None = None,
     refused: bool = False,
+    key: str | None = None,
 ) -> int:
-    """Send a signal to a saga; returns the position of that event.
-
-    Raises `SagaNotFound`, `NotSerialisable`, and `WrongState` when the saga has ended.
-    """
-    return _apply(context, saga_id, signal_rule(name, payload, actor, reason, refused=refused), actor)
+    """Send a signal to a saga; returns the position of that event. See `Ledger.signal`."""
+    new = NewSignal.of(payload, name=name, actor=actor, reason=reason, refused=refused, key=key)
+    return _send(context, saga_id, new)
 
 
 def approve(
@@ -84,17 +90,23 @@ def approve(
     actor: str,
     reason: str,
     refused: bool = False,
+    key: str | None = None,
 ) -> int:
-    """Send the signal that a step waits for, or will: the approval, or its refusal; returns the event's position.
+    """Send the signal that a step waits for, or will; returns the position of that event. See `Ledger.approve`."""
+    new = NewSignal.of(payload, step=step, actor=actor, reason=reason, refused=refused, key=key)
+    return _send(context, saga_id, new)
 
-    Raises `SagaNotFound`, `NotSerialisable`, and `WrongState` when the step waits for no signal, or no longer.
+
+def _send(context: LedgerContext, saga_id: str, new: NewSignal) -> int:
+    earlier = None if new.key is None else partial(new.earlier, context.app)
+    return _apply(context, saga_id, partial(new.rule, context.app), new.actor, earlier)
+
+
+def _apply(context: LedgerContext, saga_id: str, rule: Rule, actor: str, earlier: Earlier | None = None) -> int:
+    """Append the event that a rule makes of the saga's state, and notify the worker that holds the saga.
+
+    Returns its position; or, with nothing to append, that of the event which `earlier` finds in the saga's history.
     """
-    rule = approval_rule(context.app, step, payload, actor, reason, refused=refused)
-    return _apply(context, saga_id, rule, actor)
-
-
-def _apply(context: LedgerContext, saga_id: str, rule: Rule, actor: str) -> int:
-    """Append the event that a rule makes of the saga's state, and notify the worker that holds the saga."""
     check_saga_id(saga_id)
     if context.app.choreography_of(saga_id) is not None:
         raise WrongState(
@@ -102,15 +114,21 @@ def _apply(context: LedgerContext, saga_id: str, rule: Rule, actor: str) -> int:
             "lets a service try a parked event again, `sagaledger cancel` turns the saga back"
         )
 
-    def decide(_: int) -> AppendCall:
-        state = state_now(context, saga_id)
-        event = rule(state, context.clock.now())
+    found: list[int] = []
+
+    def decide(_: int) -> AppendCall | None:
+        recorded = saga_events(context, saga_id)
+        state, now = rebuild(saga_id, (each.event for each in recorded)), context.clock.now()
+        position = None if earlier is None else earlier(recorded, state, now)
+        if position is not None:
+            found.append(position)
+            return None
+        event = rule(state, now)
         new = context.codec.encode(saga_id, state.version + 1, event, meta=Meta(actor=actor))
         return call_of([Append([new], None, _to_notify(state, event))])
 
     receipt = transact(context, decide, what=f"the operation on saga {saga_id!r}")
-    assert receipt is not None  # noqa: S101 -- a rule makes an event, or raises
-    return last_position(receipt)
+    return found[0] if receipt is None else last_position(receipt)
 
 
 def _to_notify(state: SagaState, event: Event) -> tuple[QueueEntry, ...]:

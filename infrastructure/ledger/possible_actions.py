@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from ...domain.saga.events import Action, Wait, WaitKind
+from ...domain.saga.signals import Share, approvals_in_words, shares
 from ...domain.saga.state import SagaState, Status
 from ...domain.saga.step_state import Progress
 from .process_report import ParkedDelivery, ProcessReport
@@ -50,6 +51,8 @@ class SagaWait(NamedTuple):
     until: datetime | None
     wait: Wait | None = None
     """The timer, signal or sub-saga; None if an attempt is to be made again, or the saga to begin."""
+    share: Share | None = None
+    """Of a wait for a signal, what has come of it."""
 
 
 def waits_of(state: SagaState) -> Iterator[SagaWait]:
@@ -63,7 +66,18 @@ def waits_of(state: SagaState) -> Iterator[SagaWait]:
         if progress.progress is Progress.RETRYING:
             yield SagaWait(name, progress.retry_at)
         elif progress.progress is Progress.WAITING and progress.wait is not None:
-            yield SagaWait(name, progress.wait.due_at, progress.wait)
+            wait = progress.wait
+            share = shares(state, wait.target or "", {}).get(name) if wait.kind is WaitKind.SIGNAL else None
+            yield SagaWait(name, wait.due_at, wait, share)
+
+
+def progress_of(wait: SagaWait) -> str:
+    """Return how far a wait for approvals has come, such as `: 1 of 2 approved, by ann`."""
+    if wait.share is None or wait.wait is None:
+        return ""
+    if wait.share.is_settled:
+        return ": what ends the wait has come, and a worker takes it next"
+    return "" if wait.wait.approvals is None else f": {approvals_in_words(wait.wait, wait.share.approvals)}"
 
 
 def actions_on_saga(state: SagaState) -> Iterator[PossibleAction]:
@@ -72,8 +86,8 @@ def actions_on_saga(state: SagaState) -> Iterator[PossibleAction]:
         for name in INTERVENTIONS:
             yield PossibleAction(name, intervention.cause, intervention.step)
     for each in waits_of(state):
-        if each.wait is not None and each.wait.kind is WaitKind.SIGNAL:
-            why = f"step {each.step} waits for signal {each.wait.target}"
+        if each.wait is not None and each.share is not None and not each.share.is_settled:
+            why = f"step {each.step} waits for signal {each.wait.target}{progress_of(each)}"
             yield PossibleAction(ActionName.APPROVE, why, each.step)
             yield PossibleAction(ActionName.REFUSE, why, each.step)
     if state.end is None and not state.compensating and not state.past_pivot and not state.interventions:

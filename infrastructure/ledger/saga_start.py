@@ -49,6 +49,8 @@ class SagaStart(NamedTuple):
     input: Raw
     begins_at: datetime | None = None
     parent: Parent | None = None
+    actor: str | None = None
+    """Who starts it; of a sub-saga, who started the saga that it is a step of."""
 
     @classmethod
     def of(
@@ -59,12 +61,17 @@ class SagaStart(NamedTuple):
         *,
         begins_at: datetime | None = None,
         parent: Parent | None = None,
+        actor: str | None = None,
     ) -> SagaStart:
         """A saga start, checked.
 
-        Raises `InvalidInput` when the input does not fit its type, the key cannot be part of an id, or UTC cannot
-        hold the time to begin.
+        Raises `InvalidInput` when the input does not fit its type, the key cannot be part of an id, UTC cannot hold the
+        time to begin, or nobody is named as its actor although a step excludes that one from approving.
         """
+        if not actor and definition.needs_requester():
+            raise InvalidInput(
+                f"saga {definition.name!r} excludes the actor who starts it from approving: say who that is (`actor=`)"
+            )
         raw = definition.write_input(value)
         if key is None:
             key = definition.key(definition.read_input(raw)) if definition.key is not None else uuid4().hex
@@ -73,7 +80,7 @@ class SagaStart(NamedTuple):
                 f"saga {definition.name!r}: the key {key!r} must be 1 to {KEY_CHARACTERS_MAX} printable characters"
             )
         check_stream_id(definition.saga_id(key), "the id of saga")
-        return cls(definition.saga_id(key), definition, raw, _checked(begins_at), parent)
+        return cls(definition.saga_id(key), definition, raw, _checked(begins_at), parent, actor)
 
     def draft(self, stream_cache: StreamCache, meta: Meta, at: datetime) -> Append:
         """The append that starts it, with what its participants record at that moment; no worker holds it yet."""
@@ -96,6 +103,7 @@ class SagaStart(NamedTuple):
             deadline,
             self.begins_at,
             self.parent,
+            actor=self.actor,
         )
 
     def due(self, at: datetime, worker_id: str | None) -> QueueEntry:

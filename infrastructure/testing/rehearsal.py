@@ -86,7 +86,7 @@ def rehearse(
     Raises what `Ledger.start` raises for an input that does not fit.
     """
     in_memory = _InMemoryRun(saga, participants, given, fail or {}, results or {})
-    saga_start = SagaStart.of(saga.definition, value, "rehearsal")
+    saga_start = SagaStart.of(saga.definition, value, "rehearsal", actor="rehearsal")
     with ThreadPoolExecutor(1) as thread:  # the caller may be running an event loop of its own
         return thread.submit(lambda: asyncio.run(in_memory.rehearse(saga_start))).result()
 

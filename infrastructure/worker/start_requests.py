@@ -81,7 +81,7 @@ class StartRequestHandler:
         prefix = definition.saga_id("")
         key = request.saga_id.removeprefix(prefix)
         value = definition.read_input(Raw(request.input))
-        saga_start = SagaStart.of(definition, value, key, begins_at=request.begins_at)
+        saga_start = SagaStart.of(definition, value, key, begins_at=request.begins_at, actor=request.actor)
         if saga_start.saga_id != request.saga_id:
             raise InvalidInput(
                 f"the id {request.saga_id!r} is none of a saga {definition.name!r}: they begin with {prefix!r}"

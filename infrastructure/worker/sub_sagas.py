@@ -126,7 +126,8 @@ class SubSagas:
             )
             child = definition.sub_saga(attempt.step)
             parent = Parent(held.saga_id, definition.name, definition.version)
-            saga_start = SagaStart.of(child, value, saga_id.removeprefix(f"{child.name}-"), parent=parent)
+            key, actor = saga_id.removeprefix(f"{child.name}-"), held.state.started_by
+            saga_start = SagaStart.of(child, value, key, parent=parent, actor=actor)
         except BaseException as error:
             if is_interruption(error):
                 raise

@@ -166,7 +166,7 @@ class Worker:
         begins_at: datetime | None = None,
     ) -> Started:
         """Start a saga and hold it here at once; returns when its start is durable. See `Ledger.start`."""
-        saga_start = SagaStart.of(self._definition(saga, version), value, key, begins_at=begins_at)
+        saga_start = SagaStart.of(self._definition(saga, version), value, key, begins_at=begins_at, actor=actor)
         if not self._context.definition_versions.is_pinned(saga_start.definition):
             await asyncio.to_thread(self._context.definition_versions.pin_fingerprint, saga_start.definition)
         async with self._starting:

@@ -10,6 +10,7 @@ from ...domain.event import Event
 from ...domain.recorded_event import RecordedEvent
 from ...domain.saga.events import (
     Action,
+    ApprovalCounted,
     CancelRequested,
     CompensationFailed,
     CompensationStarted,
@@ -33,7 +34,7 @@ from ..projection import Projection, Row, existing
 
 saga_steps = Projection(
     "saga_steps",
-    version=5,
+    version=6,
     table=Table(
         "saga_steps",
         MetaData(),
@@ -47,6 +48,9 @@ saga_steps = Projection(
         Column("retry_at", UtcDateTime),
         Column("waits_for", Text),
         Column("waits_until", UtcDateTime),
+        Column("approvals", Integer),
+        Column("approvals_needed", Integer),
+        Column("approved_by", Text),
         Column("error", Text),
         Column("progress", Text),
         Column("worker", Text),
@@ -136,6 +140,9 @@ def started(row: Row | None, event: StepStarted | CompensationStarted, recorded:
         "idempotency_key": event.key,
         "waits_for": None if wait is None else _awaited(wait),
         "waits_until": None if wait is None else wait.due_at,
+        "approvals": None if wait is None or wait.approvals is None else 0,
+        "approvals_needed": None if wait is None else wait.approvals,
+        "approved_by": None,
     }
 
 
@@ -168,6 +175,14 @@ def _awaited(wait: Wait) -> str:
 def progressed(row: Row | None, event: StepProgressed, _: RecordedEvent) -> Row:
     """The attempt told how far it has come, as JSON."""
     return {**existing(row), "progress": bytes(event.progress).decode("utf-8", "replace")}
+
+
+@saga_steps.on(ApprovalCounted, key=_forward_key)
+def approved(row: Row | None, event: ApprovalCounted, _: RecordedEvent) -> Row:
+    """One more of the people who have to approve the step has done so."""
+    before = existing(row)
+    names = [name for name in (before["approved_by"], event.actor) if name]
+    return {**before, "approvals": event.approvals, "approved_by": ", ".join(names)}
 
 
 def _success_key(recorded: Any) -> Any:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .domain.event import Event, event
     from .domain.participant import Command, Participant, Refused
     from .domain.recorded_event import Meta, RecordedEvent
+    from .domain.saga.approval import Approval
     from .domain.saga.events import Action, Direction
     from .domain.saga.retry_policy import OnUnknown, Retry
     from .domain.saga.saga import Saga
@@ -84,6 +85,7 @@ _HOMES = {
         "Event",
         "event",
     ),
+    ".domain.saga.approval": ("Approval",),
     ".domain.saga.events": (
         "Action",
         "Direction",
@@ -160,6 +162,7 @@ __all__ = [
     "SKIPPED",
     "Action",
     "App",
+    "Approval",
     "AttemptCancelled",
     "AttemptTimedOut",
     "Choreography",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from sagaledger import App, Retry, Saga, StepContext
+from sagaledger import App, Approval, Retry, Saga, StepContext
 
 
 class Payout(Struct, frozen=True):
@@ -40,4 +40,15 @@ def pay(asked: Payout, ctx: StepContext) -> str:
     return f"paid {asked.number}, as {ctx.result('approval')} said"
 
 
+bonus = Saga("bonus", input=str)
+bonus.wait_for("release", signal="approval", type=int, approvals=2, exclude_requester=True)
+
+
+@bonus.step(compensable=False)
+def transfer(_asked: str, ctx: StepContext) -> str:
+    given: list[Approval[int]] = ctx.result("release")
+    return " and ".join(f"{approval.actor}: {approval.payload}" for approval in given)
+
+
 APP = App(sagas=[payout])
+BONUSES = App(sagas=[bonus])

@@ -69,17 +69,60 @@ def test_a_refusal_turns_the_saga_back_and_is_final(bank: Shell) -> None:
     assert bank("refuse", "payout-1", "approval", "--reason", "no money").returncode == 0
     late = bank("approve", "payout-1", "approval", "--reason", "but yes")
     work(bank)
+    shown, history = bank("show", "payout-1").stdout, bank("history", "payout-1").stdout
 
     assert late.returncode == 4
     assert "does not wait any more" in late.stderr
     assert bank.json("show", "payout-1")["status"] == "compensated"
+    assert "refuses approval: no money" in shown
+    assert "Refused: approval was refused by " in shown
+    assert "refuses approval: no money" in history
+
+
+def test_several_people_approve_and_everybody_sees_how_far_it_is(bank: Shell) -> None:
+    """Each once, and not the one who asked; without any app, what the log says is enough to tell them so."""
+    del bank.environment["SAGALEDGER_APP"]
+    app = "approvals:BONUSES"
+    bank("start", "bonus", "--input", '"x"', "--id", "1", "--actor", "ann", "--app", app)
+    bank("worker", "--until-idle", "--app", app)
+    approve = ("approve", "bonus-1", "release", "--reason", "checked", "--actor")
+
+    own = bank(*approve, "ann", "--payload", "1")
+    first = bank.json(*approve, "bob", "--payload", "7", "--key", "k")
+    again = bank.json(*approve, "bob", "--payload", "7", "--key", "k")
+    twice = bank(*approve, "bob", "--payload", "7")
+    unread = bank(*approve, "cid", "--payload", '"much"')
+    bank("worker", "--until-idle", "--app", app)
+    shown, history = bank("show", "bonus-1").stdout, bank("history", "bonus-1").stdout
+    unfit = bank(*approve, "cid", "--payload", '"much"', "--app", app)
+    state = bank.json("state", "bonus-1")
+    bank(*approve, "cid", "--payload", "8")
+    bank("worker", "--until-idle", "--app", app)
+
+    assert [(done.returncode, done.stderr.count("\n")) for done in (own, twice, unread, unfit)] == [
+        (4, 1), (4, 1), (0, 1), (2, 1),
+    ]  # fmt: skip
+    assert "needs the approval of somebody else: 'ann' started the saga" in own.stderr
+    assert "'bob' has approved it (1 of 2 approved, by bob)" in twice.stderr
+    assert "for step 'release' of saga 'bonus-1' does not fit: Expected `int`, got `str`" in unfit.stderr
+    assert first == again
+    assert "waits for signal approval, 2 approvals, not by ann: 1 of 2 approved, by bob" in shown
+    assert "approve bonus-1 release --reason WHY" in shown
+    assert "1 of 2: bob approves" in history
+    assert (
+        "signal approval at version 4 does not fit, and counts for no step: ValidationError: Expected `int`" in history
+    )
+    assert [given["actor"] for given in state["steps"]["release"]["forward"]["approvals"]] == ["bob"]
+    assert bank.json("show", "bonus-1")["result"] == "bob: 7 and cid: 8"
+    [row] = bank.json("query", "saga_steps", "--where", "step=release")["rows"]
+    assert (row["approvals"], row["approvals_needed"], row["approved_by"]) == (2, 2, "bob, cid")
 
 
 def test_a_signal_that_comes_before_the_wait_is_kept(bank: Shell) -> None:
     """By the signal's name; with a refusal by flag."""
     begin(bank, 1, 2)
     assert bank("signal", "payout-1", "approval", "--payload", '"bob"', "--reason", "known").returncode == 0
-    assert bank("signal", "payout-2", "approval", "--refuse").returncode == 0
+    assert bank("signal", "payout-2", "approval", "--refuse", "--reason", "no").returncode == 0
     work(bank)
 
     assert bank.json("show", "payout-1")["result"] == "paid 1, as bob said"
@@ -92,6 +135,7 @@ def test_a_signal_that_comes_before_the_wait_is_kept(bank: Shell) -> None:
         (["approve", "payout-7", "approval", "--reason", "x"], 3, "there is no saga 'payout-7'"),
         (["approve", "payout-1", "pay", "--reason", "x"], 4, "waits for no signal: those that do are ['approval']"),
         (["approve", "payout-1", "approval", "--reason", " "], 2, "--reason is empty"),
+        (["signal", "payout-1", "approval", "--refuse"], 2, "--reason is empty"),
         (["signal", "payout-1", "approval", "--payload", "{"], 2, "--payload is not JSON"),
         (["intervene", "retry", "--reason", "x"], 2, "which saga?"),
         (["intervene", "retry", "payout-1", "--definition", "payout", "--reason", "x"], 2, "name one saga, or filter"),

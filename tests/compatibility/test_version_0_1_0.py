@@ -142,4 +142,5 @@ def _rows(ledger: Ledger, view: str) -> list[dict[str, Any]]:
 
 
 def _public(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> list[str]:
-    return sorted(repr([(name, row[name]) for name in columns]) for row in rows)
+    """Returns rows to compare; a column that a version did not have counts as empty."""
+    return sorted(repr([(name, row.get(name)) for name in columns]) for row in rows)

@@ -46,9 +46,12 @@ class Scene:
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
         self.events: list[Event] = [SagaStarted(NOON, "four_eyes", 1, "f", Raw(b"{}"))]
+        self.looked = NOON
+        """When a worker looked last."""
 
     def look(self, second: float) -> None:
         """A worker looks at the saga: it records what follows until nothing does."""
+        self.looked = at(second)
         while True:
             ahead = advance(self.definition, self.state, at(second))
             self.events += ahead.events

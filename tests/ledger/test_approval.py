@@ -9,7 +9,7 @@ import pytest
 
 from sagaledger import App, Ledger, Saga, Status, WrongState
 from sagaledger.domain.saga.events import SignalReceived
-from sagaledger.infrastructure.ledger import operation_rules
+from sagaledger.infrastructure.ledger import signal_rules
 
 from ..worker.conftest import play, worker_on
 
@@ -113,7 +113,7 @@ def test_an_approval_after_the_time_of_its_step_is_refused(url: str) -> None:
 
 def test_a_saga_keeps_a_bounded_number_of_signals(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that no step has taken: the next is refused, until one is taken."""
-    monkeypatch.setattr(operation_rules, "SIGNALS_OPEN_MAX", 3)
+    monkeypatch.setattr(signal_rules, "SIGNALS_OPEN_MAX", 3)
     saga = four_eyes()
     with Ledger.open(url, App(sagas=[saga]), create=True) as ledger:
         ledger.start(saga, 1, key="1")

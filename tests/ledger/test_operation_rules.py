@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,11 +22,19 @@ from sagaledger.domain.saga.events import (
 )
 from sagaledger.domain.saga.evolve import rebuild
 from sagaledger.domain.saga.payload import PAYLOAD_BYTES_MAX
-from sagaledger.infrastructure.ledger.operation_rules import Rule, cancel_rule, signal_rule
+from sagaledger.infrastructure.ledger.operation_rules import Rule, cancel_rule
+from sagaledger.infrastructure.ledger.signal_rules import NewSignal
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
 CANCEL = cancel_rule("ann", "why")
-SIGNAL = signal_rule("word", 1, "ann", None, refused=False)
+
+
+def signal(payload: Any) -> NewSignal:
+    """A signal to be sent."""
+    return NewSignal.of(payload, name="word", actor="ann", reason=None, refused=False, key=None)
+
+
+SIGNAL = partial(signal(1).rule, App())
 PAID = [StepStarted(NOON, "pay", 1, "k"), StepSucceeded(NOON, "pay", 1, Raw(b"1"), pivot=True)]
 ENDED = [*PAID, SagaCompleted(NOON, Raw(b"1"))]
 CANCELLED = [CancelRequested(NOON, "bob", "why")]
@@ -65,8 +74,9 @@ def test_what_the_state_does_not_allow_is_refused(rule: Rule, events: list[Event
 )
 def test_a_payload_that_could_not_be_carried_on_is_refused(value: Any, error: type[Exception]) -> None:
     """As an input and as a signal alike, before anything is written."""
+    state = rebuild("trip-1", [SagaStarted(NOON, "trip", 1, "f", Raw(b"1"))])
     with pytest.raises(error, match="the payload of signal 'word'"):
-        signal_rule("word", value, "ann", None, refused=False)
+        signal(value).rule(App(), state, NOON)
 
 
 def test_a_time_without_a_zone_is_in_utc_everywhere(url: str) -> None:

@@ -13,6 +13,7 @@ from sagaledger.domain.event import Event
 from sagaledger.domain.recorded_event import Meta, RecordedEvent
 from sagaledger.domain.saga.events import (
     Action,
+    ApprovalCounted,
     CancelRequested,
     CompensationFailed,
     CompensationStarted,
@@ -28,6 +29,7 @@ from sagaledger.domain.saga.events import (
     SagaCompleted,
     SagaStarted,
     SignalReceived,
+    SignalRejected,
     StepCompensated,
     StepFailed,
     StepOutcomeUnknown,
@@ -78,6 +80,8 @@ BY_TYPE: dict[type[Event], st.SearchStrategy[Event]] = {
     StepCompensated: _events(StepCompensated, _STEPS, 1, SECRET_JSON),
     CompensationFailed: _events(CompensationFailed, _STEPS, 1, _FAILURE, _EFFECTS, True, _LATER),
     SignalReceived: _events(SignalReceived, "approved", SECRET_JSON, SECRET, SECRET, st.booleans()),
+    ApprovalCounted: _events(ApprovalCounted, _STEPS, 1, st.integers(1, 5), SECRET, 1, 2),
+    SignalRejected: _events(SignalRejected, "approved", st.integers(1, 5), _FAILURE),
     TimerFired: _events(TimerFired, _STEPS, OPENING),
     DeadlineExceeded: _events(DeadlineExceeded, OPENING),
     CancelRequested: _events(CancelRequested, SECRET, SECRET),

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from sagaledger import (
     SKIPPED,
     App,
+    Approval,
     Command,
     Fail,
     ItemOutcome,
@@ -167,10 +168,18 @@ def note(trip: Trip, ctx: StepContext) -> list[Reserve]:
 
 nap = book_trip.sleep("nap", seconds=60)
 approval = book_trip.wait_for("approval", timeout=60, after=[nap, "book_hotel"])
+terms = book_trip.wait_for("terms", type=Ticket, exclude_requester=True)
+votes = book_trip.wait_for("votes", approvals=2, type=int, excluded=["robot"])
+nods = book_trip.wait_for("nods", approvals=2)
+advice = book_trip.wait_for("advice", type=int, when=lambda trip, ctx: trip.city == "Rome")
 
 
 @book_trip.sub_saga(stay, after=(nap, book_hotel, book_flight))
 def hotel_stay(trip: Trip, ctx: StepContext) -> Room:
+    assert_type(ctx.result(terms), Ticket | None)
+    assert_type(ctx.result(votes), list[Approval[int]] | None)
+    assert_type(ctx.result(nods), list[Approval[Any]] | None)
+    assert_type(ctx.result(advice), Any | None)
     return {"number": len(trip.city)}
 
 

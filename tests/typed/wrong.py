@@ -90,7 +90,8 @@ async def uses(trip: Trip, ctx: StepContext, ledger: Ledger, worker: Worker, con
     badge: Ticket | None = ctx.result(print_badge)  # assignment
     other: Step[Trip, int] = book_hotel  # assignment
     book_trip.step(after=[1])  # list-item
-    book_trip.wait_for("x", after=[nap], timeout="soon")  # arg-type
+    book_trip.wait_for("x", after=[nap], timeout="soon")  # call-overload
+    book_trip.wait_for("x", approvals="two")  # call-overload
     await book_hotel(trip, ctx)  # misc
     book_hotel("Rome", ctx)  # arg-type
     book_hotel(trip)  # call-arg

@@ -76,7 +76,7 @@ def test_someone_elsewhere_says_yes_or_no(open_ledger: OpenLedger, refused: bool
             await until(lambda: short_history(elsewhere, "approved-1")[-1] == "approval started")
             await worker.idle()
             await asyncio.to_thread(
-                elsewhere.signal, "approved-1", "approval", {"by": "ann"}, actor="ann", refused=refused
+                elsewhere.signal, "approved-1", "approval", {"by": "ann"}, actor="ann", reason="known", refused=refused
             )
             return await worker.outcome("approved-1")
 

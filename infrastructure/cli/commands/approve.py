@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from ..arguments import Actor, Reason, read_json, stated
+from ..arguments import Actor, Reason, SignalKey, read_json, stated
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.answer import answer, say
@@ -22,9 +22,12 @@ def approve(
     reason: Reason,
     payload: Annotated[str | None, Parameter(help="What comes with it, as JSON; the step's result.")] = None,
     actor: Actor = None,
+    key: SignalKey = None,
     options: Options = DEFAULTS,
 ) -> ExitCode:
-    """Approve what a step of a saga waits for, once. Before the step waits, this needs the app that defines the saga.
+    """Approve what a step of a saga waits for; where it needs several approvals, each actor gives one.
+
+    Before the step waits, this needs the app that defines the saga.
 
     Parameters
     ----------
@@ -33,7 +36,7 @@ def approve(
     step
         The step that waits; `sagaledger show` names it.
     """
-    return _decide(saga_id, step, read_json("--payload", payload), reason, actor, options, refused=False)
+    return _decide(saga_id, step, read_json("--payload", payload), reason, actor, key, options, refused=False)
 
 
 def refuse(
@@ -43,6 +46,7 @@ def refuse(
     *,
     reason: Reason,
     actor: Actor = None,
+    key: SignalKey = None,
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Refuse what a step of a saga waits for: the step fails, and the saga is compensated.
@@ -54,18 +58,26 @@ def refuse(
     step
         The step that waits; `sagaledger show` names it.
     """
-    return _decide(saga_id, step, None, reason, actor, options, refused=True)
+    return _decide(saga_id, step, None, reason, actor, key, options, refused=True)
 
 
 def _decide(
-    saga_id: str, step: str, payload: Any, reason: str, actor: str | None, options: Options, *, refused: bool
+    saga_id: str,
+    step: str,
+    payload: Any,
+    reason: str,
+    actor: str | None,
+    key: str | None,
+    options: Options,
+    *,
+    refused: bool,
 ) -> ExitCode:
     who, why = actor_or_user(actor), stated(reason)
     with open_ledger(options) as ledger:
-        position = ledger.approve(saga_id, step, payload, actor=who, reason=why, refused=refused)
+        position = ledger.approve(saga_id, step, payload, actor=who, reason=why, refused=refused, key=key)
         remark = worker_remark(ledger, options)
     done = "refused" if refused else "approved"
-    document = {"saga_id": saga_id, "step": step, "refused": refused, "actor": who, "position": position}
+    document = {"saga_id": saga_id, "step": step, "refused": refused, "actor": who, "key": key, "position": position}
     answer(options, document, lambda: [f"{saga_id}: step {step} {done} by {who}, at position {position}"])
     if remark:
         say(remark)

@@ -14,6 +14,7 @@ from ....domain.choreography.derived_saga import ConformanceViolation
 from ....domain.event import Event
 from ....domain.saga.events import (
     Action,
+    ApprovalCounted,
     CancelRequested,
     CompensationFailed,
     CompensationStarted,
@@ -28,6 +29,7 @@ from ....domain.saga.events import (
     SagaCompleted,
     SagaStarted,
     SignalReceived,
+    SignalRejected,
     StepCompensated,
     StepFailed,
     StepOutcomeUnknown,
@@ -72,7 +74,7 @@ def _tone(event: Event) -> str | None:
     match event:
         case StepFailed() | StepOutcomeUnknown() | CompensationFailed() | InterventionRequired() | DeadlineExceeded():
             return "bad"
-        case ConformanceViolation() | DeliveryFailed():
+        case ConformanceViolation() | DeliveryFailed() | SignalRejected():
             return "bad"
         case CompensationStarted() | StepCompensated() | CancelRequested() | SagaCompensated():
             return "back"
@@ -111,6 +113,11 @@ def _detail(event: Event) -> str:  # a table in the shape of a match: one case f
         case SignalReceived():
             what = f"refuses {event.name}" if event.refused else f"gives {event.name} {shown(event.payload)}"
             return f"{event.actor} {what}" + (f": {cut(event.reason)}" if event.reason else "")
+        case ApprovalCounted():
+            return f"{event.approvals} of {event.needed}: {event.actor} approves"
+        case SignalRejected():
+            why = f"{event.error.type}: {cut(event.error.message)}"
+            return f"signal {event.name} at version {event.signal} does not fit, and counts for no step: {why}"
         case TimerFired():
             return f"due at {show_instant(event.due_at)}"
         case DeadlineExceeded():
@@ -139,7 +146,11 @@ def wait_in_words(wait: Wait) -> str:
     if wait.kind is WaitKind.ITEMS:
         return "for its items"
     until = f" until {show_instant(wait.due_at)}" if wait.due_at is not None else ""
-    return until.strip() if wait.kind is WaitKind.TIMER else f"for {wait.kind} {wait.target}{until}"
+    if wait.kind is WaitKind.TIMER:
+        return until.strip()
+    number = "" if wait.approvals is None else f", {counted(wait.approvals, 'approval')}"
+    excluded = f", not by {' or '.join(wait.excluded)}" if wait.excluded else ""
+    return f"for {wait.kind} {wait.target}{until}{number}{excluded}"
 
 
 def direction_of(event: Event) -> Direction:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from ....domain.saga.events import WaitKind
-from ...ledger.possible_actions import INTERVENTIONS, ActionName, PossibleAction, SagaWait
+from ...ledger.possible_actions import INTERVENTIONS, ActionName, PossibleAction, SagaWait, progress_of
 from ...ledger.saga_overview import SagaOverview
 from ..options import Options
 from .event_text import wait_in_words
@@ -57,7 +57,7 @@ def _waiting(saga_id: str, wait: SagaWait, actions: Sequence[PossibleAction], op
     elif wait.wait is None:
         yield f"step {wait.step} is tried again at {show_instant(wait.until)}"
     else:
-        yield f"step {wait.step} waits {wait_in_words(wait.wait)}"
+        yield one_line(f"step {wait.step} waits {wait_in_words(wait.wait)}{progress_of(wait)}")
         for action in actions:
             if action.step == wait.step and action.name in (ActionName.APPROVE, ActionName.REFUSE):
                 yield f"  {options.again(action.name.value, saga_id, wait.step, *WHY)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from ....domain.saga.events import CancelRequested, Direction, InterventionResolved, SignalReceived
+from ....domain.saga.events import CancelRequested, Direction, InterventionResolved, SignalReceived, SignalRejected
 from ....domain.saga.items import Items
 from ....domain.saga.state import SagaState
 from ....projections.projection import Row
@@ -19,8 +19,8 @@ from .timeline import BACK
 from .timestamps import show_instant
 
 ATTEMPTS = (
-    "step", "attempt", "status", "started_at", "seconds", "retry_at", "waits_for", "waits_until", "worker",
-    "progress", "error",
+    "step", "attempt", "status", "started_at", "seconds", "retry_at", "waits_for", "waits_until", "approvals",
+    "approved_by", "worker", "progress", "error",
 )  # fmt: skip
 TONES = {"failed": "red", "unknown": "red", "succeeded": None, "started": "bold"}
 
@@ -63,12 +63,17 @@ def _shown_attempt(row: Row) -> Row:
         **row,
         "step": _marked(row),
         "seconds": _seconds(row["started_at"], row["ended_at"]),
+        "approvals": _approvals(row),
         "progress": None if progress is None else cut(progress),
     }
 
 
 def _marked(row: Row) -> str:
     return f"{BACK}{row['step']}" if row["direction"] == Direction.COMPENSATION else str(row["step"])
+
+
+def _approvals(row: Row) -> str | None:
+    return None if row["approvals_needed"] is None else f"{row['approvals']} of {row['approvals_needed']}"
 
 
 def _seconds(started_at: datetime, ended_at: datetime | None) -> float | None:
@@ -84,7 +89,7 @@ def _properties(overview: SagaOverview) -> Iterable[tuple[str, str]]:
     yield "deadline", show_instant(state.deadline)
     yield "cause", one_line(state.cause or "")
     for each in events:
-        if isinstance(each.event, CancelRequested | InterventionResolved | SignalReceived):
+        if isinstance(each.event, CancelRequested | InterventionResolved | SignalReceived | SignalRejected):
             text = describe(each.event)
             yield "operated", f"{show_instant(each.recorded_at)} {text.event} {text.step or ''} {text.detail}"
     yield "input", shown(state.input)

@@ -30,6 +30,7 @@ from ....domain.saga.events import (
 )
 from ....domain.saga.evolve import evolve
 from ....domain.saga.outcome import AttemptOutcome, Success, failure_of, orphaned, outcome_event
+from ....domain.saga.signal_check import rejected_signals
 from ....domain.saga.state import SagaState
 from ....domain.saga.step import AnyStep
 from ....domain.saga.step_context import StepContext
@@ -180,6 +181,9 @@ class Transition(Struct, eq=False):
 
     def _advance(self, *, may_perform: bool) -> None:
         """Record what follows, and start the attempts that are due: every call and wait, and one local attempt."""
+        if self.state.signals and self.definition.signal_checks:
+            for rejected in rejected_signals(self.definition.signal_checks, self.state, self.now):
+                self._record(rejected)
         following = advance(self.definition, self.state, self.now)
         for event in following.events:
             if isinstance(event, (SagaCompleted, SagaCompensated)) and not self._run_end_hook(event):
