@@ -197,8 +197,8 @@ class Saga(Generic[I]):
     def wait_for(self, name: str, **options: Unpack[AnyWaitOptions]) -> Step[I, Any]: ...
     def wait_for(
         self, name: str, *, signal: str | None = None, type: Any = Any,  # noqa: A002 -- as `input`
-        approvals: int | None = None, excluded: Collection[str] = (), exclude_requester: bool = False, timeout: float | None = None,
-        after: Iterable[AnyStep | str] | None = None, when: Condition[I] | None = None,
+        approvals: int | None = None, excluded: Collection[str] = (), exclude_requester: bool = False,
+        timeout: float | None = None, after: Iterable[AnyStep | str] | None = None, when: Condition[I] | None = None,
     ) -> Any:  # fmt: skip
         """Declare a step that waits for a signal, by default one with the step's name; the payload is its result.
 

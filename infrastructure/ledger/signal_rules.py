@@ -73,8 +73,8 @@ class NewSignal(Struct, frozen=True):
     def event(self, app: App, state: SagaState, at: datetime) -> SignalReceived:
         """Returns the event that records the signal, if the saga takes it.
 
-        Raises `NotSerialisable`, `PayloadTooLarge`, and `InvalidInput` for a payload that does not fit the definition, if
-        the app has it.
+        Raises `NotSerialisable`, `PayloadTooLarge`, and `InvalidInput` for a payload that does not fit the definition
+        (if the app has it).
         """
         name = self.name or "" if self.step is None else _signal_of(app, state, self.step)
         definition = app.find_definition(state.definition, state.definition_version)
