@@ -178,7 +178,7 @@ class TickStarter:
     ) -> SagaStart:
         try:
             value = schedule.input_for(tick, declaration.timezone)
-            return SagaStart.of(definition, value, key_of(schedule.name, tick))
+            return SagaStart.of(definition, value, key_of(schedule.name, tick), actor=f"schedule {schedule.name}")
         except BaseException as error:
             if is_interruption(error):
                 raise

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from pydantic import BaseModel, Field
 
 from sagaledger import (
     App,
@@ -205,6 +206,29 @@ def test_an_approval_is_small_enough_for_a_list_of_them(ledger: Ledger) -> None:
     """With its reason."""
     with pytest.raises(PayloadTooLarge, match="with its actor and its reason, is 13"):
         ledger.approve("payout-1", "release", 1, actor="bob", reason="x" * 130_000)
+
+
+class Bounds(BaseModel):
+    """What comes with an approval, as a pydantic model."""
+
+    limit: int = Field(gt=0)
+
+
+def test_approvals_may_carry_models_of_pydantic(url: str) -> None:
+    """A model, or JSON that fits it; the list of approvals has models."""
+    saga = Saga("modelled", input=int)
+    terms = saga.wait_for("terms", type=Bounds, approvals=2)
+    saga.step(name="sum", compensable=False)(lambda _, ctx: sum(each.payload.limit for each in ctx.result(terms) or []))
+    with Ledger.open(url, App(sagas=[saga]), create=True) as ledger:
+        ledger.start(saga, 1, key="1")
+        with pytest.raises(InvalidInput, match="does not fit"):
+            ledger.approve("modelled-1", "terms", {"limit": 0}, actor="ann", reason="why")
+        ledger.approve("modelled-1", "terms", {"limit": 3}, actor="ann", reason="why", key="k")
+        ledger.approve("modelled-1", "terms", Bounds(limit=3), actor="ann", reason="why", key="k")
+        ledger.approve("modelled-1", "terms", Bounds(limit=4), actor="bob", reason="why")
+        work(ledger)
+
+        assert result(ledger, "modelled-1") == 7
 
 
 @pytest.mark.parametrize("actor", [None, ""])
