@@ -63,6 +63,10 @@ class StartRequests(Protocol):
         """
         ...
 
+    async def put_async(self, connection: Any, request: NewStartRequest) -> None:
+        """Do the same in the transaction of an asynchronous connection, on the event loop that it belongs to."""
+        ...
+
     def take(self, token: FencingToken, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[StartRequest]:
         """Take up to `limit` requests for these definitions that no living worker has taken, oldest first."""
         ...

@@ -1,6 +1,7 @@
 """A ledger: sagas started, audited, operated and queried, on one database.
 
-Synchronous and safe to share between threads; the worker that drives sagas is in `worker/`.
+Synchronous and safe to share between threads; the worker that drives sagas is in `worker/`, and `AsyncLedger` is for
+asyncio programs.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..runtime.clock import SYSTEM_CLOCK, Clock
 from . import operations, state_reader
 from .app import App
 from .context import LedgerContext
-from .saga_start import SagaStart, Started, request_start, start
+from .saga_start import SagaStart, Started, definition_of, request_start, start
 from .schedules import Schedules
 
 I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls it
@@ -122,8 +123,9 @@ class Ledger:
         """Ask for a saga inside a transaction of your own, with which it is started or never was; returns its id.
 
         On PostgreSQL: `connection` is a psycopg Connection, or a SQLAlchemy Connection or Session, to the ledger's
-        database. A worker starts the saga once that transaction has committed; what cannot be started then, because
-        its id has another input or its participants refuse, stays among the requests with the reason.
+        database (`AsyncLedger.start_in` takes their asynchronous kinds). A worker starts the saga once that transaction
+        has committed; what cannot be started then, because its id has another input or its participants refuse, stays
+        among the requests with the reason.
 
         Raises what `start` raises of a definition and an input, `NotALedger` for a connection to another database, and
         `NotSupported` on SQLite.
@@ -256,6 +258,4 @@ class Ledger:
         return self._context.projector()
 
     def _definition(self, saga: Saga[Any] | str, version: int | None) -> Definition:
-        if isinstance(saga, Saga) and version is None:
-            return saga.definition
-        return self._context.app.definition(saga if isinstance(saga, str) else saga.name, version)
+        return definition_of(self._context, saga, version)

@@ -16,11 +16,12 @@ from ...domain.recorded_event import Meta, RecordedEvent
 from ...domain.saga.definition import Definition
 from ...domain.saga.duration import LATEST, instant_after
 from ...domain.saga.events import Parent, SagaStarted
+from ...domain.saga.saga import Saga
 from ...domain.saga.step_kind import is_sub_saga
 from ..errors import NotSupported, SagaConflict
 from ..event_store.append_call import Append, AppendCall
 from ..event_store.instants import checked_in_utc
-from ..event_store.start_requests import NewStartRequest
+from ..event_store.start_requests import NewStartRequest, StartRequests
 from ..event_store.stream_id import check_stream_id
 from ..event_store.work_queue import QueueEntry
 from .context import LedgerContext
@@ -154,6 +155,16 @@ def _checked(begins_at: datetime | None) -> datetime | None:
     return begins_at
 
 
+def definition_of(context: LedgerContext, saga: Saga[Any] | str, version: int | None) -> Definition:
+    """Return the definition that is meant: the saga's own, or the registered one of that name and version.
+
+    Raises `UnknownDefinition`.
+    """
+    if isinstance(saga, Saga) and version is None:
+        return saga.definition
+    return context.app.definition(saga if isinstance(saga, str) else saga.name, version)
+
+
 def start(context: LedgerContext, saga_start: SagaStart, *, actor: str | None) -> Started:
     """Start a saga, or find it started with the same input.
 
@@ -189,18 +200,29 @@ def request_start(context: LedgerContext, connection: Any, saga_start: SagaStart
     Raises `DefinitionChanged`, `InvalidInput` for an actor that no row can hold, `NotALedger` for a connection to
     another database, `NotSupported` on SQLite.
     """
+    requests = shared_requests(context)
+    requests.put(connection, new_request(context, saga_start, actor=actor))
+
+
+def shared_requests(context: LedgerContext) -> StartRequests:
+    """Return the ledger's start requests. Raises `NotSupported` on SQLite."""
     requests = context.backend.start_requests
     if requests is None:
         raise NotSupported(
             "a SQLite ledger cannot start a saga inside your transaction, which cannot be its own: commit, then "
             "call `start` with a key of yours (doing so again is harmless), or use a postgresql:// ledger"
         )
+    return requests
+
+
+def new_request(context: LedgerContext, saga_start: SagaStart, *, actor: str | None) -> NewStartRequest:
+    """Return the request for a saga, checked. Raises `DefinitionChanged`, `InvalidInput` for such an actor."""
     definition = saga_start.definition
     context.codec.envelope(None, None, Meta(actor=actor))  # it checks the actor
     if actor is not None and "\0" in actor:
         raise InvalidInput(f"the actor {actor!r} has the character U+0000, which no text in a database may have")
     context.definition_versions.check([definition])
-    request = NewStartRequest(
+    return NewStartRequest(
         saga_start.saga_id,
         definition.name,
         definition.version,
@@ -209,4 +231,3 @@ def request_start(context: LedgerContext, connection: Any, saga_start: SagaStart
         saga_start.begins_at,
         actor,
     )
-    requests.put(connection, request)

@@ -64,6 +64,8 @@ class Follower:
             logger=_logger,
         )
         self._caught_up = Condition()
+        self._left: tuple[float, float] | None = None
+        """How many seconds of events were left to be folded, and when that was seen; None while that is not known."""
         self._current_at: float | None = None
         """Everything that was in the log at this time is in the views, and more has come since. None while nothing has
         come, while old events are caught up on, and while the views are not followed."""
@@ -76,12 +78,27 @@ class Follower:
         """Finish the batch at hand, and end the thread."""
         self._thread.stop()
         self._resumed = False
+        self._left = None
         self._set_current(None)
 
     @property
     def ended(self) -> Future[None]:
         """Done when the thread has ended; the error that a person must mend, if that ended it."""
         return self._thread.ended
+
+    @property
+    def failing(self) -> str | None:
+        """Why the views cannot be followed now, although the thread tries again; None if they can."""
+        return self._thread.failing
+
+    @property
+    def lag_seconds(self) -> float | None:
+        """How far the views are behind the log; None while they are not followed. Any thread may ask."""
+        left = self._left
+        if left is None:
+            return None
+        seconds, seen_at = left
+        return seconds + (monotonic() - seen_at) if seconds else 0.0
 
     def keep_up(self, lag_seconds_max: float, *, timeout_seconds: float) -> None:
         """Wait while the views are further behind than this, but no longer than the timeout.
@@ -110,6 +127,7 @@ class Follower:
                 self._resumed = True
             return self._watch() if self._standby.watching else self._fold()
         except BaseException:
+            self._left = None
             self._set_current(None)
             raise
 
@@ -118,6 +136,7 @@ class Follower:
         began = monotonic()
         head = self._log.head().position
         events, left_seconds = self._steps.fold_next()
+        self._left = (left_seconds, monotonic())
         if not events:
             self._set_current(None)
             self._log.wait_beyond(head, IDLE_SECONDS)
@@ -132,6 +151,7 @@ class Follower:
         self._standby.look(hindmost, head.position)
         waiting = self._log.read(hindmost, limit=1, upto=head.position)
         left_seconds = seconds_apart(waiting[0].recorded_at, head.recorded_at) if waiting else BACKLOG_SECONDS
+        self._left = (left_seconds if waiting else 0.0, monotonic())
         self._set_current(monotonic() - left_seconds if left_seconds < BACKLOG_SECONDS else None)
         return LOOK_SECONDS if self._standby.watching else 0.0
 

@@ -75,6 +75,16 @@ class Projector:
         self._follower.keep_up(lag_seconds_max, timeout_seconds=timeout_seconds)
 
     @property
+    def failing(self) -> str | None:
+        """Why the thread cannot follow the log now, although it tries again; None if it can."""
+        return self._follower.failing
+
+    @property
+    def lag_seconds(self) -> float | None:
+        """How far the views are behind the log; None while the thread does not follow it. Any thread may ask."""
+        return self._follower.lag_seconds
+
+    @property
     def stands_by(self) -> bool:
         """Whether it leaves the views to another projector, and watches that they move."""
         return self._standby.watching

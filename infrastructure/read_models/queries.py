@@ -140,10 +140,7 @@ class Queries:
             if checkpoint.position >= position:
                 return
             if monotonic() >= deadline:
-                raise TimedOut(
-                    f"view {view!r} is at position {checkpoint.position}, and did not reach {position} within "
-                    f"{timeout_seconds:g} seconds; {_reason(checkpoint)}"
-                )
+                raise behind(checkpoint, position, timeout_seconds)
             sleep(min(pause_seconds, max(deadline - monotonic(), 0.0)))
             pause_seconds = min(pause_seconds * 1.5, POLL_SECONDS_MAX)
 
@@ -282,7 +279,13 @@ def _without_table(view: str) -> str:
     )
 
 
-def _reason(checkpoint: Checkpoint) -> str:
+def behind(checkpoint: Checkpoint, position: int, timeout_seconds: float) -> TimedOut:
+    """Return the error of a view that did not reach a position in time, with the reason."""
     if checkpoint.status == ABSENT:
-        return "no projector has created it yet"
-    return f"it is {checkpoint.status}" + (f": {checkpoint.error}" if checkpoint.error else "")
+        reason = "no projector has created it yet"
+    else:
+        reason = f"it is {checkpoint.status}" + (f": {checkpoint.error}" if checkpoint.error else "")
+    return TimedOut(
+        f"view {checkpoint.name!r} is at position {checkpoint.position}, and did not reach {position} within "
+        f"{timeout_seconds:g} seconds; {reason}"
+    )

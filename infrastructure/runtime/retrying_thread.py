@@ -35,6 +35,8 @@ class RetryingThread:
         self._logger = logger
         self._stopping = Event()
         self._thread: Thread | None = None
+        self.failing: str | None = None
+        """Why the last step failed, and is to be taken again; None if it did not."""
         self.ended: Future[None] = Future()
         """Done when the thread has ended; the error that a person must mend, if that ended it."""
 
@@ -60,12 +62,14 @@ class RetryingThread:
             try:
                 pause_seconds = self._step()
                 backoff_seconds = 0.0
+                self.failing = None
             except self._ends_at as error:
                 self._logger.error("%s until this is mended and the process started again: %s", self._pauses, error)  # noqa: TRY400
                 self.ended.set_exception(error)
                 return
             except BaseException as error:  # the thread outlives every other failure, and says what it was
                 pause_seconds = backoff_seconds = _longer(backoff_seconds)
+                self.failing = shown(error)
                 trace = None if issubclass(type(error), SagaledgerError) else error
                 self._logger.warning("%s for %.1f s: %s", self._pauses, backoff_seconds, shown(error), exc_info=trace)
         self.ended.set_result(None)

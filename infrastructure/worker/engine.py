@@ -31,6 +31,7 @@ from .messages import (
     StartSaga,
     TurnResult,
 )
+from .pulse import Pulse
 from .saga_claims import SagaClaims
 from .start_queue import StartQueue
 from .sub_sagas import SubSagas
@@ -55,6 +56,8 @@ class Engine:
         self._read = partial(read_streams, context.backend, context.codec)
         self._result = TurnResult([], [], [])
         """What the next turn hands out."""
+        self.pulse = Pulse()
+        """When it last took a turn; any thread may look."""
         self._idle: list[AwaitIdle] = []
         self._drains: list[Drain] = []
         self._poll_at = 0.0
@@ -81,6 +84,7 @@ class Engine:
             self._contention,
             self._put_backs,
             self._result,
+            self.pulse,
         )
         self._refresher = self._group_commit.refresher
         self._claims = SagaClaims(context, self._lease, self._held, self._contention, self._refresher, self._put_backs)
@@ -93,12 +97,14 @@ class Engine:
         for message in messages:
             self._take(message)
         if self._monotonic() < self._away_until:
+            self.pulse.wait(self._monotonic())
             return self._hand_out()
         try:
             self._lease.hold()
             self._look_for_work()
             self._commit()
             self._away_seconds = AWAY_SECONDS_MIN
+            self.pulse.succeed(self._monotonic())
         except SupersededWorker as superseded:
             log.warning("%s: it takes a new lease and starts afresh", superseded)
             self._lease.lose()
@@ -108,6 +114,7 @@ class Engine:
         except (Unavailable, OutcomeUnknown) as away:
             log.warning("%s (trying again)", away)
             self._wait_for_the_database()
+            self.pulse.wait(self._monotonic(), away)
         return self._hand_out()
 
     def seconds_to_wait(self) -> float:
@@ -130,6 +137,16 @@ class Engine:
     def pending(self) -> int | None:
         """The file descriptor that becomes readable when the log answers; None if no answer is awaited."""
         return self._group_commit.pending
+
+    @property
+    def sagas_held(self) -> int:
+        """How many sagas it holds; any thread may ask."""
+        return len(self._held)
+
+    @property
+    def lease(self) -> Lease:
+        """Its lease; any thread may look at it."""
+        return self._lease
 
     def give_up(self) -> None:
         """Stop trying to append to a database that does not answer; safe to call from another thread."""

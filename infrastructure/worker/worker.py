@@ -30,6 +30,7 @@ from ..runtime.event_loop import wait_for_stop
 from .coordination.reconciler import Reconciler
 from .coordination.scheduler import Scheduler
 from .engine import Engine
+from .health import WorkerHealth, WorkerState, health_of
 from .mailbox import Mailbox
 from .messages import AwaitIdle, AwaitOutcome, Drain, EngineMessage, Reply, StartSaga, TurnResult
 from .steps.task_runner import TaskRunner
@@ -82,6 +83,11 @@ class Worker:
         self._threads = ThreadRunner(threads)
         self._projector = context.projector() if project else None
         self._reconciler = Reconciler(context)
+        self._state = WorkerState.STARTING
+        self._engine: Engine
+        self._watched: Engine | None = None
+        """The engine, once there is one."""
+        self._failure: Exception | None = None
         self._unsent: list[EngineMessage] = []
         """Messages for the engine, which leave together at the end of this turn of the event loop."""
         self._asking: set[asyncio.Future[Any]] = set()
@@ -98,6 +104,7 @@ class Worker:
             Engine, self._context, concurrency=self._concurrency, lease_seconds=self._lease_seconds
         )
         self._scheduler = Scheduler(self._context, self._engine.now)
+        self._watched = self._engine
         self._mailbox = Mailbox()
         self._thread = Thread(target=self._drive, name="saga-engine", daemon=True)
         self._thread.start()
@@ -109,6 +116,7 @@ class Worker:
         except BaseException:  # it was cancelled
             await self._close()
             raise
+        self._state = WorkerState.RUNNING
         return self
 
     async def __aexit__(
@@ -124,8 +132,15 @@ class Worker:
         """Work until `stop` is set. Raises the error that ended the engine or the projector, if one ends before."""
         await wait_for_stop(stop, self._ended, *([] if self._projector is None else [self._projector.ended]))
 
+    def health(self) -> WorkerHealth:
+        """What it says of itself at this moment; cheap, for any thread, before it is entered and after it has ended."""
+        steps = None if self._watched is None else self._steps
+        now = self._context.clock.monotonic()
+        return health_of(self._state, now, self._watched, steps, self._projector, self._failure)
+
     async def _close(self) -> None:
         """Begin nothing new, wait a while for running steps, record their outcomes, and release everything."""
+        self._state = WorkerState.DRAINING
         await asyncio.to_thread(self._scheduler.stop)
         try:
             async with asyncio.timeout(self._drain_seconds):
@@ -146,6 +161,7 @@ class Worker:
         if self._projector is not None:
             await asyncio.to_thread(self._projector.stop)
         await asyncio.wait([self._ended])
+        self._state = WorkerState.CLOSED
 
     async def _drain(self) -> None:
         if self._ended.done():
@@ -223,6 +239,7 @@ class Worker:
 
     def _end(self, error: Exception | None) -> None:
         """The engine has ended: fail every question that it did not answer."""
+        self._failure = error
         if error is None:
             self._ended.set_result(None)
         else:

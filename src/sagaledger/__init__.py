@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         WrongState,
     )
     from .infrastructure.ledger.app import App
+    from .infrastructure.ledger.async_ledger import AsyncLedger
     from .infrastructure.ledger.ledger import Ledger
     from .infrastructure.ledger.saga_start import Started
     from .infrastructure.ledger.schedule import Schedule, Tick
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from .infrastructure.read_models.queries import QueryResult
     from .infrastructure.testing.rehearsal import Rehearsal, rehearse, rehearse_each_failure
     from .infrastructure.worker import Worker
+    from .infrastructure.worker.health import WorkerHealth, WorkerState
     from .projections.projection import Projection, Row
 
 _HOMES = {
@@ -122,6 +124,7 @@ _HOMES = {
     ),
     ".domain.saga.step_kind": ("LocalResult",),
     ".infrastructure.ledger.app": ("App",),
+    ".infrastructure.ledger.async_ledger": ("AsyncLedger",),
     ".infrastructure.choreography.in_process_bus": ("InProcessBus",),
     ".infrastructure.errors": (
         "DefinitionChanged",
@@ -151,6 +154,10 @@ _HOMES = {
         "rehearse_each_failure",
     ),
     ".infrastructure.worker": ("Worker",),
+    ".infrastructure.worker.health": (
+        "WorkerHealth",
+        "WorkerState",
+    ),
     ".projections.projection": (
         "Projection",
         "Row",
@@ -163,6 +170,7 @@ __all__ = [
     "Action",
     "App",
     "Approval",
+    "AsyncLedger",
     "AttemptCancelled",
     "AttemptTimedOut",
     "Choreography",
@@ -219,7 +227,9 @@ __all__ = [
     "UnknownDefinition",
     "UnknownEvent",
     "Worker",
+    "WorkerHealth",
     "WorkerRunning",
+    "WorkerState",
     "WrongState",
     "event",
     "rehearse",

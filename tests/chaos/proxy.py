@@ -27,6 +27,8 @@ class Proxy:
         self._open: set[socket.socket] = set()
         self._to_lose = 0
         self._hold_back_seconds = 0.0
+        self.is_away = False
+        """Whether it lets no one in."""
         self.cuts = 0
         """How many connections it has cut."""
         self.lost = 0
@@ -61,6 +63,15 @@ class Proxy:
         for connection in connections:
             _hang_up(connection)
 
+    def leave(self) -> None:
+        """Cut every connection, and let no one in until `come_back`."""
+        self.is_away = True
+        self.cut()
+
+    def come_back(self) -> None:
+        """Let clients in again."""
+        self.is_away = False
+
     def lose_reply(self) -> None:
         """Lose the next answer to an append."""
         with self._lock:
@@ -77,6 +88,9 @@ class Proxy:
                 client, _ = self._door.accept()
             except OSError:
                 return  # the door was closed
+            if self.is_away:
+                client.close()
+                continue
             Thread(target=self._serve, args=(client,), name="proxy-client", daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg
@@ -38,12 +41,37 @@ class PostgresStartRequests:
                 self._put_with_sqlalchemy(connection.connection(), request)
             case SqlalchemyConnection():
                 self._put_with_sqlalchemy(connection, request)
+            case _ if _is_asynchronous(connection):
+                raise InvalidInput(
+                    f"{_kind(connection)} is asynchronous: `await AsyncLedger.start_in(…)` starts a saga in its "
+                    "transaction (or pass the synchronous one that its run_sync has, if it is SQLAlchemy's)"
+                )
             case _:
                 raise InvalidInput(
-                    f"a {type(connection).__module__}.{type(connection).__qualname__} is no connection in which a "
-                    "saga can be started: pass a psycopg Connection, or a SQLAlchemy Connection or Session (of an "
-                    "AsyncConnection or AsyncSession by its run_sync)"
+                    f"{_kind(connection)} is no connection in which a saga can be started: pass a psycopg Connection, "
+                    "or a SQLAlchemy Connection or Session (`AsyncLedger.start_in` takes their asynchronous kinds)"
                 )
+
+    async def put_async(self, connection: Any, request: NewStartRequest) -> None:
+        schema = await asyncio.to_thread(self._ledger_schema) if self._schema is None else self._schema
+        if isinstance(connection, psycopg.AsyncConnection):
+            with self._of_this_ledger():
+                await connection.execute(_insert(schema), request)
+        elif isinstance(connection, _sqlalchemy_types("AsyncSession", "AsyncConnection")):
+            is_session = isinstance(connection, _sqlalchemy_types("AsyncSession"))
+            with self._of_this_ledger():
+                open_ = await connection.connection() if is_session else connection
+                await open_.execute(_table(schema).insert(), request._asdict())
+        elif isinstance(connection, (psycopg.Connection, Session, SqlalchemyConnection)):
+            raise InvalidInput(
+                f"{_kind(connection)} is synchronous, and would block the event loop: pass a psycopg AsyncConnection, "
+                "or a SQLAlchemy AsyncConnection or AsyncSession, or use `Ledger.start_in`"
+            )
+        else:
+            raise InvalidInput(
+                f"{_kind(connection)} is no connection in which a saga can be started: pass a psycopg AsyncConnection, "
+                "or a SQLAlchemy AsyncConnection or AsyncSession (`Ledger.start_in` takes their synchronous kinds)"
+            )
 
     def take(self, token: FencingToken, *, definitions: Sequence[tuple[str, int]], limit: int) -> list[StartRequest]:
         wanted = {
@@ -68,21 +96,24 @@ class PostgresStartRequests:
         return [StartRequest(*row) for row in self._database.fetch("start_requests", (limit,))]
 
     def _put_with_psycopg(self, connection: psycopg.Connection[Any], request: NewStartRequest) -> None:
-        insert = sql.SQL("INSERT INTO {}.requests ({}) VALUES ({})").format(
-            sql.Identifier(self._ledger_schema()),
-            sql.SQL(", ").join(map(sql.Identifier, NewStartRequest._fields)),
-            sql.SQL(", ").join(sql.Placeholder() * len(NewStartRequest._fields)),
-        )
-        try:
+        insert = _insert(self._ledger_schema())
+        with self._of_this_ledger():
             connection.execute(insert, request)
+
+    def _put_with_sqlalchemy(self, connection: SqlalchemyConnection, request: NewStartRequest) -> None:
+        insert = _table(self._ledger_schema()).insert()
+        with self._of_this_ledger():
+            connection.execute(insert, request._asdict())
+
+    @contextmanager
+    def _of_this_ledger(self) -> Iterator[None]:
+        """Raise `NotALedger` if the caller's connection leads to a database without this ledger's table."""
+        try:
+            yield
         except psycopg.Error as error:
             if error.sqlstate not in _UNDEFINED:
                 raise
             raise self._other_database() from error
-
-    def _put_with_sqlalchemy(self, connection: SqlalchemyConnection, request: NewStartRequest) -> None:
-        try:
-            connection.execute(_table(self._ledger_schema()).insert(), request._asdict())
         except ProgrammingError as error:
             if getattr(error.orig, "sqlstate", getattr(error.orig, "pgcode", None)) not in _UNDEFINED:
                 raise
@@ -101,6 +132,28 @@ class PostgresStartRequests:
             f"{self._ledger_schema()}.requests): pass one to {self._database.description}, so that the saga commits "
             "with your own rows"
         )
+
+
+def _kind(connection: Any) -> str:
+    return f"a {type(connection).__module__}.{type(connection).__qualname__}"
+
+
+def _is_asynchronous(connection: Any) -> bool:
+    return isinstance(connection, (psycopg.AsyncConnection, *_sqlalchemy_types("AsyncSession", "AsyncConnection")))
+
+
+def _sqlalchemy_types(*names: str) -> tuple[type[Any], ...]:
+    """Return asynchronous types of SQLAlchemy; none if no program has imported that part, which needs greenlet."""
+    module = sys.modules.get("sqlalchemy.ext.asyncio")
+    return () if module is None else tuple(getattr(module, name) for name in names)
+
+
+def _insert(schema: str) -> sql.Composed:
+    return sql.SQL("INSERT INTO {}.requests ({}) VALUES ({})").format(
+        sql.Identifier(schema),
+        sql.SQL(", ").join(map(sql.Identifier, NewStartRequest._fields)),
+        sql.SQL(", ").join(sql.Placeholder() * len(NewStartRequest._fields)),
+    )
 
 
 def _table(schema: str) -> Table:

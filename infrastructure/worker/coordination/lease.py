@@ -23,6 +23,8 @@ class Lease:
 
     token: FencingToken
     meta: Meta
+    renewed_at: float
+    """When it was taken or last renewed, by the monotonic clock."""
 
     def __init__(self, queue: WorkQueue, lease_seconds: float, clock: Clock) -> None:
         self._queue = queue
@@ -138,5 +140,6 @@ class Lease:
         )
 
     def _renewed(self, began: float) -> None:
+        self.renewed_at = began
         self._renew_at = began + self._lease_seconds / 3
         self._safe_until = began + self._lease_seconds * 2 / 3

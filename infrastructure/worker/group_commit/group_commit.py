@@ -16,6 +16,7 @@ from ..coordination.lease import Lease
 from ..coordination.put_backs import PutBacks
 from ..held_sagas import HeldSaga, HeldSagas
 from ..messages import TurnResult
+from ..pulse import Pulse
 from ..start_queue import StartQueue
 from ..sub_sagas import SubSagas
 from ..waiters import Waiters
@@ -40,6 +41,7 @@ class GroupCommit:
         contention: Contention,
         put_backs: PutBacks,
         result: TurnResult,
+        pulse: Pulse,
     ) -> None:
         self._log = context.backend
         self._lease = lease
@@ -50,7 +52,7 @@ class GroupCommit:
         self._put_backs = put_backs
         self._result = result
         cache = StreamCache(context.app, context.backend, context.codec, between_reads=lease.keep)
-        pipeline = Pipeline(context.backend, lease, context.clock)
+        pipeline = Pipeline(context.backend, lease, context.clock, pulse)
         redrafting = Redrafting(pipeline, cache, held)
         settler = Settler(held, starts, sub_sagas, waiters, cache, redrafting, contention, put_backs, result)
         self._stream_cache = cache

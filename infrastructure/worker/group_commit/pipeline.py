@@ -10,6 +10,7 @@ from ...errors import NEEDS_A_PERSON, OutcomeUnknown, Unavailable
 from ...event_store.event_log import EventLog
 from ...runtime.clock import Clock
 from ..coordination.lease import Lease
+from ..pulse import Pulse
 from .batch import BATCH_SAGAS_MAX, TransitionBatch
 from .in_flight import InFlightBatch, TransitionOutcome
 from .transition import Transition
@@ -32,10 +33,11 @@ T = TypeVar("T")
 class Pipeline:
     """The batch that was sent, and the one that is drafted meanwhile; never two transitions of one saga."""
 
-    def __init__(self, log: EventLog, lease: Lease, clock: Clock) -> None:
+    def __init__(self, log: EventLog, lease: Lease, clock: Clock, pulse: Pulse) -> None:
         self._log = log
         self._lease = lease
         self._clock = clock
+        self._pulse = pulse
         self._sent: InFlightBatch | None = None
         self._sent_at = 0.0
         self.drafted = TransitionBatch()
@@ -102,6 +104,7 @@ class Pipeline:
                 if self.giving_up or isinstance(error, NEEDS_A_PERSON):
                     raise
                 log.warning("%s (trying again)", error)
+                self._pulse.wait(self._clock.monotonic(), error)
                 self._clock.sleep(wait_seconds)
                 wait_seconds = min(2 * wait_seconds, RETRY_SECONDS_MAX)
             else:

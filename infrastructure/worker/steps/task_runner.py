@@ -33,6 +33,8 @@ class TaskRunner:
         self._notify = notify
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[asyncio.Task[None], RunningAttempt] = {}
+        self._began: dict[asyncio.Task[None], float] = {}
+        """When the running attempts began, by the event loop's clock; the oldest is the first."""
         self._ending: set[asyncio.Task[None]] = set()
         """Tasks that will be cancelled, or given up, if they do not end soon."""
         self._given_up: set[asyncio.Task[None]] = set()
@@ -44,15 +46,26 @@ class TaskRunner:
     def __len__(self) -> int:
         return len(self._tasks)
 
+    @property
+    def oldest_seconds(self) -> float | None:
+        """How long the attempt that began first has been running; None if none runs. Any thread may ask."""
+        while True:
+            try:
+                began = next(iter(self._began.values()), None)
+            except RuntimeError:  # the event loop's thread has just added or removed one
+                continue
+            return None if began is None else max(self._loop.time() - began, 0.0)
+
     def run(self, dispatches: Iterable[Dispatch]) -> None:
         """Begin these attempts."""
         if self._cancelled:
             return
-        create_task, make = self._loop.create_task, self._make
+        create_task, make, now = self._loop.create_task, self._make, self._loop.time()
         for dispatch in dispatches:
             running = RunningAttempt(dispatch, self._loop, self._notify)
             task = create_task(make(running))
             self._tasks[task] = running
+            self._began[task] = now
             task.add_done_callback(self._forget)
             step, direction = dispatch.step, dispatch.attempt.direction
             timeout_seconds = step.timeout_of(direction)
@@ -127,6 +140,7 @@ class TaskRunner:
         running = self._tasks.pop(task, None)
         if running is None:
             return
+        self._began.pop(task, None)
         dispatch = running.dispatch
         self._given_up.add(task)
         why = "it ignores that it was cancelled, and runs on"
@@ -141,6 +155,7 @@ class TaskRunner:
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
+        self._began.pop(task, None)
         if task in self._watches:
             self._watches.pop(task).cancel()
         if self._ending or self._given_up:
