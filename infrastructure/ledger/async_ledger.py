@@ -34,6 +34,7 @@ from .ledger import Ledger
 from .pending_waits import PendingWaits
 from .saga_start import SagaStart, Started, definition_of, new_request, shared_requests
 
+I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls it
 T = TypeVar("T")
 
 TIMEOUT_SECONDS = 30.0
@@ -110,8 +111,8 @@ class AsyncLedger:
 
     async def start(
         self,
-        saga: Saga[Any] | str,
-        value: Any,
+        saga: Saga[I] | str,
+        value: I,
         *,
         key: str | None = None,
         version: int | None = None,
@@ -129,8 +130,8 @@ class AsyncLedger:
     async def start_in(
         self,
         connection: Any,
-        saga: Saga[Any] | str,
-        value: Any,
+        saga: Saga[I] | str,
+        value: I,
         *,
         key: str | None = None,
         version: int | None = None,
@@ -260,7 +261,7 @@ class AsyncLedger:
         self._calls.check_usable()
         began = monotonic()
         seconds = checked_timeout(timeout, "timeout")
-        read = partial(self._ledger.query, view, where=where, order=order, limit=limit, after=after)
+        read = partial(self._ledger.query, view, where=where or {}, order=order, limit=limit, after=after)
         if wait_for is not None:
             await self._waits.view(view, wait_for, seconds)
         return await self._calls.call(read, f"view {view!r} was not read", seconds - (monotonic() - began))

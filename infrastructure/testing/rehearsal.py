@@ -7,43 +7,25 @@ then check its events. Waits for retries take no time.
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from msgspec import Raw
-from msgspec.structs import replace
-
 from ...domain.event import Event
-from ...domain.participant import Command, Participant
-from ...domain.recorded_event import Meta
+from ...domain.participant import Participant
 from ...domain.saga.decision import Attempt
-from ...domain.saga.events import Direction
-from ...domain.saga.outcome import AttemptOutcome, Success, failure_of
 from ...domain.saga.saga import Saga
 from ...domain.saga.state import SagaState
-from ...domain.saga.step import AnyStep
-from ...domain.saga.step_context import StepContext
-from ..event_store.codec import Codec
-from ..event_store.event_log import Snapshot
-from ..event_store.event_row import NewEvent, StoredRow
+from ...domain.saga.step_kind import Signal, Timer
+from ..event_store.instants import checked_timeout
 from ..ledger.app import App
 from ..ledger.saga_start import SagaStart
-from ..ledger.stream_cache import StreamCache
-from ..worker.group_commit.transition import Transition, context_of
-from ..worker.held_sagas import HeldSaga
-
-TRANSITIONS_MAX = 10_000
-NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
+from .in_memory_run import NOON, InMemoryRun
+from .plan import Arrangement, Failures, Plan, PlannedIntervention, PlannedSignal, Results
+from .rehearsed_saga import RehearsedSaga
 
 I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls it
-
-Failures = Mapping[str | tuple[str, Direction], BaseException | Sequence[BaseException]]
-"""Which attempts raise: for a step's action, or for one direction of a step, one error for every attempt, or a sequence
-with one error for each of the first attempts."""
 
 
 class Rehearsal(NamedTuple):
@@ -56,6 +38,8 @@ class Rehearsal(NamedTuple):
     """The events that participants recorded, in order, each with its stream id."""
     attempts: list[Attempt]
     """Every attempt at a step that calls a service, in order."""
+    sub_sagas: Mapping[str, Rehearsal] = {}
+    """The sub-sagas that were rehearsed, too, by the steps that they are: `refund`, or `refund/payout` of that one."""
 
     @property
     def facts(self) -> list[Event]:
@@ -75,178 +59,123 @@ def rehearse(
     participants: Iterable[Participant[Any]] = (),
     given: Iterable[tuple[str, Sequence[Event]]] = (),
     fail: Failures | None = None,
-    results: Mapping[str, Any] | None = None,
+    results: Results | None = None,
+    signals: Iterable[PlannedSignal] = (),
+    cancel_at: float | None = None,
+    interventions: Iterable[PlannedIntervention] = (),
+    until: float | None = None,
+    call: bool | Collection[str] = True,
 ) -> Rehearsal:
-    """Run a saga in memory until it ends or needs a person.
+    """Run a saga in memory until it ends, or waits for something that is not planned.
 
     - `given`: the events that streams of participants hold at the start, by stream id;
     - `fail`: attempts that raise instead of running: `{"charge": StepRejected("declined")}`;
-    - `results`: results that replace running a step: `{"charge": Receipt("r-1")}`.
+    - `results`: results that replace running a step, a compensation or a sub-saga: `{"charge": Receipt("r-1")}`;
+    - `signals`: the signals that it receives; `interventions`: what people decide when a step needs them;
+    - `cancel_at`: when it is cancelled; `until`: when to stop looking, both in seconds after its start;
+    - `call`: whether steps whose outcome is not planned are really called, or the names of those that are. Of the
+      others an action without a plan is an error, and a compensation succeeds.
 
-    Raises what `Ledger.start` raises for an input that does not fit.
+    Sub-sagas without a planned outcome are rehearsed like the saga itself. Raises what `Ledger.start` raises for an
+    input that does not fit, `DefinitionError` for a plan that is for no step of the saga or cannot happen to it, and
+    `AssertionError` for one that was never reached.
     """
-    in_memory = _InMemoryRun(saga, participants, given, fail or {}, results or {})
-    saga_start = SagaStart.of(saga.definition, value, "rehearsal", actor="rehearsal")
-    with ThreadPoolExecutor(1) as thread:  # the caller may be running an event loop of its own
-        return thread.submit(lambda: asyncio.run(in_memory.rehearse(saga_start))).result()
+    rehearsal, plan = _rehearsed(
+        saga,
+        value,
+        participants=participants,
+        given=given,
+        fail=fail,
+        results=results,
+        signals=signals,
+        cancel_at=cancel_at,
+        interventions=interventions,
+        until=until,
+        call=call,
+    )
+    unreached = plan.unreached() + _untaken(rehearsal)
+    if unreached:
+        raise AssertionError(
+            f"the rehearsed saga {saga.name!r} is {rehearsal.state.status}, and never reached: {', '.join(unreached)}"
+        )
+    return rehearsal
 
 
 def rehearse_each_failure(
     saga: Saga[I], value: I, error: BaseException, **arrangement: Any
 ) -> Iterator[tuple[str, Rehearsal]]:
-    """Rehearse a saga once for each of its steps, with every attempt at that step failing."""
+    """Rehearse a saga once for each of its steps, with every attempt at that step failing.
+
+    A step that waits for a signal has that refused. Timers cannot fail, and are left out, and so is a step that the
+    saga ends without, because of a condition. Raises `AssertionError` if the saga stops waiting before the step, or if
+    something else that is planned was reached by no rehearsal.
+    """
+    signals = list(arrangement.pop("signals", ()))
+    planned = dict(arrangement.pop("fail", None) or {})
+    never: set[str] | None = None
     for step in saga.definition.steps:
-        yield step.name, rehearse(saga, value, fail={step.name: error}, **arrangement)
+        if isinstance(step.kind, Timer):
+            continue
+        if isinstance(step.kind, Signal):
+            refusal = PlannedSignal(step.kind.name, refused=True, step=step.name, reason=str(error))
+            others = [each for each in signals if each.name != step.kind.name or each.step not in (None, step.name)]
+            rehearsal, plan = _rehearsed(saga, value, fail=planned, signals=[*others, refusal], **arrangement)
+            met = refusal not in plan.signals
+        else:
+            rehearsal, plan = _rehearsed(
+                saga, value, fail={**planned, step.name: error}, signals=signals, **arrangement
+            )
+            met = plan.met_failure(step.name)
+        unreached = set(plan.unreached(results=False))  # a step has no result when it fails, nor those after it
+        never = unreached if never is None else never & unreached
+        if met:
+            yield step.name, rehearsal
+        elif rehearsal.state.end is None:
+            raise AssertionError(
+                f"the rehearsed saga {saga.name!r} is {rehearsal.state.status} before step {step.name!r}: plan what it "
+                "waits for"
+            )
+    if never:
+        raise AssertionError(f"the rehearsed saga {saga.name!r} never reached: {', '.join(sorted(never))}")
 
 
-class _Streams:
-    """The part of a log that a stream cache needs, in memory."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, list[StoredRow]] = defaultdict(list)
-        self.position = 0
-
-    def add(self, new: NewEvent, at: datetime) -> None:
-        self.position += 1
-        self.rows[new.stream_id].append(new.stored(self.position, at))
-
-    def snapshots(self, _: Sequence[str]) -> list[Snapshot]:
-        return []
-
-    def put_snapshots(self, _: Sequence[Snapshot]) -> None:
-        return
-
-    def digests(self, _: Sequence[tuple[str, int]]) -> dict[str, bytes]:
-        return {}
-
-    def streams(self, after: Sequence[tuple[str, int]]) -> list[StoredRow]:
-        return [row for stream_id, version in after for row in self.rows[stream_id] if row.version > version]
-
-
-class _Plan(NamedTuple):
-    """Which attempts fail, and which results replace running a step."""
-
-    fail: Failures
-    results: Mapping[str, Any]
-
-    def raise_planned(self, step: str, direction: Direction, attempt: int) -> None:
-        """Raise the error that is planned for this attempt, if there is one."""
-        planned = self.fail.get((step, direction))
-        if planned is None and direction is Direction.FORWARD:
-            planned = self.fail.get(step)
-        if isinstance(planned, BaseException):
-            raise planned
-        if planned is not None and attempt <= len(planned):
-            raise planned[attempt - 1]
+def _rehearsed(
+    saga: Saga[I],
+    value: I,
+    *,
+    participants: Iterable[Participant[Any]] = (),
+    given: Iterable[tuple[str, Sequence[Event]]] = (),
+    fail: Failures | None = None,
+    results: Results | None = None,
+    signals: Iterable[PlannedSignal] = (),
+    cancel_at: float | None = None,
+    interventions: Iterable[PlannedIntervention] = (),
+    until: float | None = None,
+    call: bool | Collection[str] = True,
+) -> tuple[Rehearsal, Plan]:
+    """Rehearse a saga; returns the outcome, and the plan with what of it was not reached."""
+    cancel_at = None if cancel_at is None else checked_timeout(cancel_at, "cancel_at")
+    ends_at = None if until is None else NOON + timedelta(seconds=checked_timeout(until, "until"))
+    arrangement = Arrangement(fail or {}, results or {}, list(signals), cancel_at, list(interventions), call)
+    plan = Plan(saga.definition, arrangement)
+    run = InMemoryRun(App(sagas=[saga], participants=participants), given, plan)
+    saga_start = SagaStart.of(saga.definition, value, "rehearsal")
+    with ThreadPoolExecutor(1) as thread:  # the caller may be running an event loop of its own
+        thread.submit(lambda: asyncio.run(run.rehearse(saga_start, ends_at))).result()
+    rehearsed, *nested = run.sagas.values()
+    sub_sagas = {each.path: _outcome(each, run, {}) for each in nested}
+    return _outcome(rehearsed, run, sub_sagas), plan
 
 
-class _RehearsedTransition(Transition, kw_only=True):
-    """A transition whose local steps fail as planned."""
-
-    plan: _Plan
-
-    def invoke(self, step: AnyStep, context: StepContext, value: Any) -> Sequence[Command]:
-        self.plan.raise_planned(context.step, context.direction, context.attempt)
-        return super().invoke(step, context, value)
+def _outcome(saga: RehearsedSaga, run: InMemoryRun, sub_sagas: Mapping[str, Rehearsal]) -> Rehearsal:
+    return Rehearsal(saga.state, saga.events, run.participant_events, saga.attempts, sub_sagas)
 
 
-class _Heartbeats:
-    """Keeps the latest progress of one attempt; a rehearsal ends no attempt for being silent, or unwanted."""
-
-    cancelled = False
-
-    def __init__(self) -> None:
-        self.latest: Raw | None = None
-
-    def heard(self, progress: Raw | None) -> None:
-        self.latest = progress or self.latest
-
-
-class _InMemoryRun:
-    """One saga with its participants' streams, and a clock of its own."""
-
-    def __init__(
-        self,
-        saga: Saga[Any],
-        participants: Iterable[Participant[Any]],
-        given: Iterable[tuple[str, Sequence[Event]]],
-        fail: Failures,
-        results: Mapping[str, Any],
-    ) -> None:
-        app = App(sagas=[saga], participants=participants)
-        self._codec = Codec(app.registry)
-        self._streams = _Streams()
-        self._stream_cache = StreamCache(app, self._streams, self._codec)
-        self._plan = _Plan(fail, results)
-        self._now = NOON
-        self._saga_events: list[Event] = []
-        self._participant_events: list[tuple[str, Event]] = []
-        self._attempts: list[Attempt] = []
-        for stream_id, events in given:
-            for version, event in enumerate(events, 1):
-                self._streams.add(self._codec.encode(stream_id, version, event), NOON)
-
-    async def rehearse(self, saga_start: SagaStart) -> Rehearsal:
-        """Perform transitions until the saga ends or waits for a person or a signal."""
-        held = HeldSaga(saga_start.saga_id, saga_start.definition, SagaState(saga_start.saga_id), None)
-        held.saga_start = saga_start
-        for _ in range(TRANSITIONS_MAX):
-            transition = self._transition(held)
-            for attempt in transition.dispatch:
-                self._attempts.append(attempt)
-                held.outcomes.append((attempt, await self._make(held, attempt)))
-            if held.outcomes or transition.more:
-                continue
-            if transition.wake_at is None:
-                return Rehearsal(held.state, self._saga_events, self._participant_events, self._attempts)
-            self._now = max(self._now, transition.wake_at)
-        raise AssertionError(f"the saga did not end within {TRANSITIONS_MAX} transitions")
-
-    def _transition(self, held: HeldSaga) -> Transition:
-        self._now += timedelta(milliseconds=1)
-
-        def build() -> Transition:
-            draft = self._stream_cache.draft(held.saga_id, Meta())
-            return _RehearsedTransition(
-                held,
-                held.definition,
-                held.state,
-                draft,
-                "rehearsal",
-                self._now,
-                draining=False,
-                plan=self._plan,
-            ).build()
-
-        [transition] = self._stream_cache.build([build])
-        self._stream_cache.stage(transition.draft.overlay)
-        for new in transition.draft.events:
-            self._streams.add(new, self._now)
-            event = self._codec.decode(self._streams.rows[new.stream_id][-1]).event
-            if new.stream_id == held.saga_id:
-                self._saga_events.append(event)
-            else:
-                self._participant_events.append((new.stream_id, event))
-        transition.settle(None)
-        return transition
-
-    async def _make(self, held: HeldSaga, attempt: Attempt) -> AttemptOutcome:
-        """Make an attempt at a step that calls a service, unless its error or its result is planned."""
-        definition = held.definition
-        step = definition.step(attempt.step)
-        heartbeats = _Heartbeats()
-        try:
-            self._plan.raise_planned(attempt.step, attempt.direction, attempt.attempt)
-            if attempt.direction is Direction.FORWARD and attempt.step in self._plan.results:
-                result = self._plan.results[attempt.step]
-            else:
-                context = replace(context_of(definition, held.state, attempt), listener=heartbeats)
-                result = step.invoke(context, definition.read_argument(held.state, attempt.step))
-                if inspect.isawaitable(result):
-                    result = await result
-            return Success(step.write_result(attempt.direction, result))
-        except BaseException as error:  # noqa: BLE001 -- as in a worker, whatever a step raises is its outcome
-            return failure_of(error, policies=step.policies_of(attempt.direction))
-        finally:
-            if heartbeats.latest is not None:
-                held.reports = {**(held.reports or {}), attempt: heartbeats.latest}
+def _untaken(rehearsal: Rehearsal) -> list[str]:
+    """Say which signals no step has taken."""
+    return [
+        f"a step that takes the signal {name!r}"
+        for each in (rehearsal, *rehearsal.sub_sagas.values())
+        for name, queue in each.state.signals.items()
+        for _ in queue
+    ]

@@ -105,7 +105,7 @@ class SubSagas:
         if not is_sub_saga(state.parent, held.saga_id):
             self._conflict(held, saga_id, attempt)
             return
-        outcome = _outcome(state)
+        outcome = outcome_of(state)
         if outcome is not None:
             held.outcomes.append((attempt, outcome))
 
@@ -151,7 +151,7 @@ def _has_outcome(held: HeldSaga, attempt: Attempt) -> bool:
     return any(known == attempt for known, _ in held.outcomes)
 
 
-def _outcome(state: SagaState) -> AttemptOutcome | None:
+def outcome_of(state: SagaState) -> AttemptOutcome | None:
     """Returns what the end of a sub-saga means for its parent's step; None while it has not ended."""
     match state.end:
         case None:

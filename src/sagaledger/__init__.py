@@ -58,7 +58,12 @@ if TYPE_CHECKING:
     from .infrastructure.ledger.schedule import Schedule, Tick
     from .infrastructure.ledger.schedules import ScheduleInfo
     from .infrastructure.read_models.queries import QueryResult
+    from .infrastructure.testing.crash_points import CrashTest
+    from .infrastructure.testing.frozen_clock import FrozenClock
+    from .infrastructure.testing.plan import PlannedIntervention, PlannedSignal
     from .infrastructure.testing.rehearsal import Rehearsal, rehearse, rehearse_each_failure
+    from .infrastructure.testing.scenario import Scenario
+    from .infrastructure.testing.worker_thread import WorkerThread
     from .infrastructure.worker import Worker
     from .infrastructure.worker.health import WorkerHealth, WorkerState
     from .projections.projection import Projection, Row
@@ -148,6 +153,14 @@ _HOMES = {
     ),
     ".infrastructure.ledger.schedules": ("ScheduleInfo",),
     ".infrastructure.read_models.queries": ("QueryResult",),
+    ".infrastructure.testing.crash_points": ("CrashTest",),
+    ".infrastructure.testing.frozen_clock": ("FrozenClock",),
+    ".infrastructure.testing.worker_thread": ("WorkerThread",),
+    ".infrastructure.testing.plan": (
+        "PlannedIntervention",
+        "PlannedSignal",
+    ),
+    ".infrastructure.testing.scenario": ("Scenario",),
     ".infrastructure.testing.rehearsal": (
         "Rehearsal",
         "rehearse",
@@ -176,11 +189,13 @@ __all__ = [
     "Choreography",
     "Command",
     "CorruptEvent",
+    "CrashTest",
     "DefinitionChanged",
     "DefinitionError",
     "Direction",
     "Event",
     "Fail",
+    "FrozenClock",
     "HeartbeatTimedOut",
     "InProcessBus",
     "InvalidInput",
@@ -196,6 +211,8 @@ __all__ = [
     "OutcomeUnknown",
     "Participant",
     "PayloadTooLarge",
+    "PlannedIntervention",
+    "PlannedSignal",
     "ProcessHistory",
     "Projection",
     "QueryResult",
@@ -210,6 +227,7 @@ __all__ = [
     "SagaNotFound",
     "SagaState",
     "SagaledgerError",
+    "Scenario",
     "Schedule",
     "ScheduleInfo",
     "ScheduleNotFound",
@@ -230,6 +248,7 @@ __all__ = [
     "WorkerHealth",
     "WorkerRunning",
     "WorkerState",
+    "WorkerThread",
     "WrongState",
     "event",
     "rehearse",

@@ -38,9 +38,18 @@ OLDEST_SCHEMA: Final = 2
 """The oldest version of the schema that is used as it is. Version 3 adds the protection of the log."""
 
 
+_nanoseconds_now: Callable[[], int] = time.time_ns
+
+
 def microseconds_now() -> int:
     """Return the time of the database's clock, which for SQLite is the machine's."""
-    return time.time_ns() // 1_000
+    return _nanoseconds_now() // 1_000
+
+
+def set_clock(nanoseconds_now: Callable[[], int] | None) -> None:
+    """Let every file of this process go by another clock than the machine's, as a test does; None undoes that."""
+    global _nanoseconds_now
+    _nanoseconds_now = nanoseconds_now or time.time_ns
 
 
 class SqliteDatabase:

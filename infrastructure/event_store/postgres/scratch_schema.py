@@ -1,0 +1,33 @@
+"""A schema for a while, such as for one test: an empty one to begin with, and gone in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+from uuid import uuid4
+
+import psycopg
+from psycopg import sql
+
+from ...errors import Unavailable
+from ..redaction import redacted
+
+
+@contextmanager
+def scratch_schema(url: str) -> Iterator[str]:
+    """Create a schema in the database at a URL, which sets no search path; yields the URL of a ledger there.
+
+    Raises `Unavailable`.
+    """
+    name = f"saga_test_{uuid4().hex[:16]}"
+    try:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+    except psycopg.Error as error:
+        raise Unavailable(f"no schema for tests can be created in {redacted(url)}: {error}") from error
+    try:
+        yield f"{url}{'&' if '?' in url else '?'}options={quote(f'-csearch_path={name}')}"
+    finally:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
