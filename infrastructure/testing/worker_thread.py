@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -38,7 +39,8 @@ class WorkerThread:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
+        with suppress(RuntimeError):  # the event loop has ended with the worker
+            self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
         if self._error is not None and kind is None:
             raise self._error

@@ -14,7 +14,11 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @pytest.mark.parametrize(
     ("page", "heading"),
-    [("sagas.md", "Without a worker, and asynchronously"), ("operating.md", "The health of a worker")],
+    [
+        ("sagas.md", "Without a worker, and asynchronously"),
+        ("sagas.md", "Testing"),
+        ("operating.md", "The health of a worker"),
+    ],
 )
 def test_the_program_of_a_section_prints_what_the_page_says(page: str, heading: str, tmp_path: Path) -> None:
     """Its first block of Python, and the block of text that follows."""

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+PLUGIN = ("-p", "no:cacheprovider", "-p", "no:sagaledger", "-p", "sagaledger.infrastructure.testing.plugin")
+"""The plugin, wherever it is registered."""
 PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text(encoding="utf-8")
 
 
@@ -18,7 +20,7 @@ def test_every_block_of_the_page_passes(tmp_path: Path) -> None:
         (tmp_path / f"test_block_{number}.py").write_text(block, encoding="utf-8")
 
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "."],
+        [sys.executable, "-m", "pytest", "-q", *PLUGIN, "-W", "error", "."],
         cwd=tmp_path,
         capture_output=True,
         text=True,
