@@ -384,6 +384,28 @@ def test_a_saga_is_started_once_when_the_callers_transaction_commits(
 
 
 @pytest.mark.parametrize("connect", CONNECTIONS)
+def test_a_request_that_times_out_leaves_nothing_after_a_rollback(
+    postgres_url: str, postgres_server: str, connect: Callable[[str], Any]
+) -> None:
+    """The table is locked; the caller's connection can be used again."""
+
+    async def scene() -> None:
+        async with opened(postgres_url) as ledger, connect(postgres_server) as mine:
+            with psycopg.connect(postgres_url) as other:
+                other.execute("LOCK TABLE requests")
+                with pytest.raises(TimedOut, match="'visit' was not asked for yet: roll your transaction back"):
+                    await ledger.start_in(mine, visit, 1, timeout=0.3)
+                await mine.rollback()
+                other.rollback()
+            assert requests_of(ledger) == []
+            await ledger.start_in(mine, visit, 2)
+            await mine.commit()
+            assert [request.saga_id for request in requests_of(ledger)] == ["visit-2"]
+
+    play(scene())
+
+
+@pytest.mark.parametrize("connect", CONNECTIONS)
 def test_an_asynchronous_connection_is_for_the_asynchronous_client(
     postgres_url: str, postgres_server: str, connect: Callable[[str], Any]
 ) -> None:
