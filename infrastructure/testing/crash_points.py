@@ -18,7 +18,7 @@ from typing import NamedTuple
 from ...domain.saga.events import SagaStarted
 from ...domain.saga.outcome import Success
 from ..event_store.connect import open_backend
-from ..event_store.sqlite.database import set_clock
+from ..event_store.sqlite.clock import set_clock
 from ..event_store.verify import verify
 from ..ledger.app import App
 from ..ledger.ledger import Ledger

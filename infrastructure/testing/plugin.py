@@ -82,7 +82,7 @@ def saga_worker(saga_ledger: Ledger) -> Iterator[WorkerThread]:
 @pytest.fixture
 def frozen_clock() -> Iterator[FrozenClock]:
     """The clock of `saga_ledger` and `saga_worker`, which the test moves: timers, deadlines and retries come due."""
-    from ..event_store.sqlite.database import set_clock
+    from ..event_store.sqlite.clock import set_clock
     from .frozen_clock import FrozenClock
 
     clock = FrozenClock()

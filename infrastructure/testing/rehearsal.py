@@ -159,7 +159,7 @@ def _rehearsed(
     arrangement = Arrangement(fail or {}, results or {}, list(signals), cancel_at, list(interventions), call)
     plan = Plan(saga.definition, arrangement)
     run = InMemoryRun(App(sagas=[saga], participants=participants), given, plan)
-    saga_start = SagaStart.of(saga.definition, value, "rehearsal")
+    saga_start = SagaStart.of(saga.definition, value, "rehearsal", actor="rehearsal")
     with ThreadPoolExecutor(1) as thread:  # the caller may be running an event loop of its own
         thread.submit(lambda: asyncio.run(run.rehearse(saga_start, ends_at))).result()
     rehearsed, *nested = run.sagas.values()

@@ -53,8 +53,9 @@ BROKER_CALLS = {
     "delete_consumer", "get_msg",
 }  # fmt: skip
 """Methods that call a broker: each must be awaited by `failpoints.awaiting_failpoint`."""
-USERS_FILES = ("infrastructure/cli/", "infrastructure/shop/")
-"""The command line and the shop read the user's files, and start workers as programs of their own."""
+USERS_FILES = ("infrastructure/cli/", "infrastructure/shop/", "infrastructure/testing/")
+"""The command line and the shop read the user's files, and start workers as programs of their own; what tests use has
+files of the test."""
 
 
 def test_every_call_that_reaches_outside_has_a_failpoint() -> None:

@@ -15,6 +15,7 @@ from sagaledger import (
     SKIPPED,
     App,
     Approval,
+    AsyncLedger,
     Command,
     Fail,
     ItemOutcome,
@@ -26,12 +27,14 @@ from sagaledger import (
     RetryAfter,
     Saga,
     SagaState,
+    Scenario,
     Skipped,
     Started,
     Status,
     Step,
     StepContext,
     Worker,
+    WorkerHealth,
     rehearse,
     rehearse_each_failure,
 )
@@ -259,10 +262,19 @@ async def program(ledger: Ledger, connection: Any) -> None:
     assert_type(ledger.state("book_trip-1"), SagaState)
     assert_type(ledger.state("book_trip-1").status, Status)
     assert_type(ledger.query("sagas", where={"status": "running"}, order=["-started_at"], limit=10), QueryResult)
+    async with AsyncLedger.open("sqlite:///trips.db") as client:
+        assert_type(client, AsyncLedger)
+        assert_type(await client.start(book_trip, trip, timeout=5), Started)
+        assert_type(await client.start_in(connection, book_trip, trip), str)
+        assert_type(await client.wait("book_trip-1", timeout=5), SagaState)
+        assert_type(await client.query("sagas", where={"status": "running"}, limit=10), QueryResult)
+        assert_type(await client.run(lambda it: it.state("book_trip-1").status), Status)
     async with Worker(ledger) as worker:
+        assert_type(worker.health(), WorkerHealth)
         assert_type(await worker.start(book_trip, trip), Started)
         assert_type(await worker.start("book_trip", trip), Started)
     assert_type(rehearse(book_trip, trip, results={"book_hotel": "Ritz"}), Rehearsal)
+    assert_type(Scenario(book_trip).given(results={"book_hotel": "Ritz"}).when(trip).rehearsal, Rehearsal)
     for name, rehearsal in rehearse_each_failure(book_trip, trip, ValueError()):
         assert_type(name, str)
         assert_type(rehearsal, Rehearsal)

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from ...errors import Unavailable
 from ..redaction import redacted
+from .connection import connect
 
 
 @contextmanager
@@ -22,12 +23,12 @@ def scratch_schema(url: str) -> Iterator[str]:
     """
     name = f"saga_test_{uuid4().hex[:16]}"
     try:
-        with psycopg.connect(url, autocommit=True) as connection:
+        with connect(url, autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
     except psycopg.Error as error:
         raise Unavailable(f"no schema for tests can be created in {redacted(url)}: {error}") from error
     try:
         yield f"{url}{'&' if '?' in url else '?'}options={quote(f'-csearch_path={name}')}"
     finally:
-        with psycopg.connect(url, autocommit=True) as connection:
+        with connect(url, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))

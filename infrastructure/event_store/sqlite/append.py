@@ -13,7 +13,8 @@ from ..append_call import Append, AppendCall, Appended, Receipt
 from ..conflict_rules import checkpoint_moved, decide, recall
 from ..event_row import NewEvent
 from ..hash_chain import chain
-from .database import SQL, microseconds_now
+from .clock import microseconds_now
+from .database import SQL
 from .rows import read_head, stored_rows
 from .work_queue import write_entries
 

@@ -21,6 +21,7 @@ from ..forking import leave_to_parent, on_fork
 from ..schema_version import check_version
 from ..sql_files import migrations, queries, schema_version
 from ..stream_id import not_unicode
+from .clock import microseconds_now
 from .ledger_file import LedgerFile
 from .quiescence import using_sqlite, was_at_rest
 
@@ -36,20 +37,6 @@ _OUTAGES: Final = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE
 SQL: Final = queries("sqlite")
 OLDEST_SCHEMA: Final = 2
 """The oldest version of the schema that is used as it is. Version 3 adds the protection of the log."""
-
-
-_nanoseconds_now: Callable[[], int] = time.time_ns
-
-
-def microseconds_now() -> int:
-    """Return the time of the database's clock, which for SQLite is the machine's."""
-    return _nanoseconds_now() // 1_000
-
-
-def set_clock(nanoseconds_now: Callable[[], int] | None) -> None:
-    """Let every file of this process go by another clock than the machine's, as a test does; None undoes that."""
-    global _nanoseconds_now
-    _nanoseconds_now = nanoseconds_now or time.time_ns
 
 
 class SqliteDatabase:

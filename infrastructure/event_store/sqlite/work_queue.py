@@ -10,7 +10,8 @@ from ...errors import SupersededWorker
 from ..append_call import Append
 from ..instants import instant, microseconds
 from ..work_queue import Claim, FencingToken, QueueEntry, WorkerRow
-from .database import SQL, SqliteDatabase, microseconds_now
+from .clock import microseconds_now
+from .database import SQL, SqliteDatabase
 from .rows import fetch
 from .worker_lock import WorkerLock
 
