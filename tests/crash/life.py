@@ -20,8 +20,9 @@ from sagaledger.infrastructure.ledger.stream_cache import StreamCache
 from sagaledger.infrastructure.read_models.rebuild import rebuild
 from sagaledger.infrastructure.runtime.clock import Clock
 from sagaledger.infrastructure.worker.engine import Engine
-from sagaledger.infrastructure.worker.messages import EngineMessage
+from sagaledger.infrastructure.worker.messages import Dispatch, EngineMessage
 from sagaledger.infrastructure.worker.steps.attempt import attempt
+from sagaledger.infrastructure.worker.steps.running_attempt import RunningAttempt
 from sagaledger.infrastructure.worker.steps.thread_runner import ThreadRunner
 
 from .voyage import Harbour, app_with
@@ -98,7 +99,7 @@ def _work(ledger: Ledger, harbour: Harbour, watch: Watch) -> None:
     inbox: list[EngineMessage] = []
     for _ in range(TURNS_MAX):
         turn = engine.turn(inbox)
-        inbox = [asyncio.run(attempt(dispatch, threads)) for dispatch in turn.dispatch]
+        inbox = [message for dispatch in turn.dispatch for message in asyncio.run(_attempt(dispatch, threads))]
         if not inbox:
             projector.run_once()
             if _all_ended(ledger):
@@ -110,6 +111,13 @@ def _work(ledger: Ledger, harbour: Harbour, watch: Watch) -> None:
     engine.finish()
     projector.catch_up()
     projector.stop()
+
+
+async def _attempt(dispatch: Dispatch, threads: ThreadRunner) -> list[EngineMessage]:
+    """Make an attempt; returns what it told, and its outcome."""
+    told: list[EngineMessage] = []
+    ended = await attempt(RunningAttempt(dispatch, asyncio.get_running_loop(), told.append), threads)
+    return [*told, ended]
 
 
 def _all_ended(ledger: Ledger) -> bool:
