@@ -7,7 +7,7 @@ for a saga or a view take no thread: one poll serves all of them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -22,9 +22,11 @@ from ...domain.saga.events import Action
 from ...domain.saga.saga import Saga
 from ...domain.saga.state import SagaState
 from ...projections.projection import Row
+from ...projections.saga.saga_attributes import VIEW as ATTRIBUTES
 from ..errors import TimedOut
 from ..event_store.instants import checked_timeout
 from ..event_store.start_requests import NewStartRequest
+from ..read_models.condition import Where
 from ..read_models.queries import QueryResult
 from ..runtime.thread_pool import ThreadPool
 from .app import App
@@ -247,7 +249,8 @@ class AsyncLedger:
         self,
         view: str,
         *,
-        where: Mapping[str, Any] | None = None,
+        where: Where | None = None,
+        attributes: Where | None = None,
         order: Sequence[str] = (),
         limit: int = 100,
         after: Row | None = None,
@@ -261,9 +264,13 @@ class AsyncLedger:
         self._calls.check_usable()
         began = monotonic()
         seconds = checked_timeout(timeout, "timeout")
-        read = partial(self._ledger.query, view, where=where or {}, order=order, limit=limit, after=after)
+        read = partial(
+            self._ledger.query, view, where=where, attributes=attributes, order=order, limit=limit, after=after
+        )
         if wait_for is not None:
             await self._waits.view(view, wait_for, seconds)
+            if attributes:
+                await self._waits.view(ATTRIBUTES, wait_for, seconds - (monotonic() - began))
         return await self._calls.call(read, f"view {view!r} was not read", seconds - (monotonic() - began))
 
     async def run(self, call: Callable[[Ledger], T], *, timeout: float = TIMEOUT_SECONDS) -> T:

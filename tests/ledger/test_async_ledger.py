@@ -24,6 +24,7 @@ from sagaledger.infrastructure.errors import NotALedger, NotSupported, SagaConfl
 from sagaledger.infrastructure.event_store.start_requests import StartRequest
 from sagaledger.infrastructure.ledger import pending_waits
 from sagaledger.infrastructure.read_models.projector import Projector
+from sagaledger.infrastructure.read_models.queries import Asked
 
 from ..worker.conftest import play, worker_on
 from .trip import APP, Trip, trip
@@ -112,8 +113,10 @@ def test_the_client_takes_what_the_ledger_takes() -> None:
         ours = list(inspect.signature(getattr(AsyncLedger, name)).parameters)
         if ours != [*theirs, "timeout"]:
             differing[name] = (theirs, ours)
+    asked = {"self", "view", *Asked.__annotations__, "timeout"} - {"timeout_seconds"}
 
     assert differing == {}
+    assert set(inspect.signature(AsyncLedger.query).parameters) == asked
 
 
 def test_a_thousand_wait_at_once_on_a_few_threads(postgres_url: str) -> None:
