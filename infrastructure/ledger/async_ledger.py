@@ -220,10 +220,13 @@ class AsyncLedger:
         actor: str,
         reason: str | None = None,
         refused: bool = False,
+        key: str | None = None,
         timeout: float = TIMEOUT_SECONDS,
     ) -> int:
         """Send a signal to a saga; returns the position of that event. See `Ledger.signal`."""
-        send = partial(self._ledger.signal, saga_id, name, payload, actor=actor, reason=reason, refused=refused)
+        send = partial(
+            self._ledger.signal, saga_id, name, payload, actor=actor, reason=reason, refused=refused, key=key
+        )
         return await self._calls.call(send, f"signal {name!r} to saga {saga_id!r} was not recorded", timeout)
 
     async def approve(
@@ -235,13 +238,15 @@ class AsyncLedger:
         actor: str,
         reason: str,
         refused: bool = False,
+        key: str | None = None,
         timeout: float = TIMEOUT_SECONDS,
     ) -> int:
         """Send the signal that a step waits for, or will; returns the event's position. See `Ledger.approve`."""
-        approve = partial(self._ledger.approve, saga_id, step, payload, actor=actor, reason=reason, refused=refused)
-        return await self._calls.call(
-            approve, f"the decision on step {step!r} of saga {saga_id!r} was not recorded", timeout
+        approve = partial(
+            self._ledger.approve, saga_id, step, payload, actor=actor, reason=reason, refused=refused, key=key
         )
+        what = f"the decision on step {step!r} of saga {saga_id!r} was not recorded"
+        return await self._calls.call(approve, what, timeout)
 
     # Querying
 

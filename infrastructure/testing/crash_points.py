@@ -25,7 +25,7 @@ from ..ledger.ledger import Ledger
 from ..runtime import failpoints
 from ..runtime.clock import SYSTEM_CLOCK, Clock
 from ..worker.engine import Engine
-from ..worker.messages import Dispatch, EngineMessage
+from ..worker.messages import AttemptEnded, Dispatch, EngineMessage
 from ..worker.steps.attempt import attempt
 from ..worker.steps.running_attempt import RunningAttempt
 from ..worker.steps.thread_runner import ThreadRunner
@@ -192,9 +192,9 @@ async def _attempt(dispatch: Dispatch, threads: ThreadRunner) -> list[EngineMess
     """Make an attempt; returns what it told, and its outcome."""
     told: list[EngineMessage] = []
     running = RunningAttempt(dispatch, asyncio.get_running_loop(), told.append)
-    ended = await attempt(running, threads)
-    running.end(succeeded=isinstance(ended.outcome, Success))
-    return [*told, ended]
+    outcome = await attempt(running, threads)
+    running.end(succeeded=isinstance(outcome, Success))
+    return [*told, AttemptEnded(dispatch.saga, dispatch.attempt, outcome)]
 
 
 def _ended(ledger: Ledger, check: Play | None) -> list[CrashedSaga]:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from msgspec import structs
 
@@ -22,8 +23,9 @@ from ..errors import WrongState
 from ..event_store.codec import Codec
 from ..event_store.event_row import NewEvent
 from ..ledger.app import App
-from ..ledger.operation_rules import Rule, approval_rule, cancel_rule, intervention_rule, signal_rule
+from ..ledger.operation_rules import Rule, cancel_rule, intervention_rule
 from ..ledger.saga_start import SagaStart
+from ..ledger.signal_rules import NewSignal
 from ..ledger.stream_cache import StreamCache
 from ..worker.group_commit.transition import Transition, context_of
 from ..worker.held_sagas import HeldSaga
@@ -242,14 +244,16 @@ class InMemoryRun:
         return True
 
     def _send(self, saga: RehearsedSaga, signal: PlannedSignal) -> None:
-        rule = (
-            signal_rule(signal.name, signal.payload, signal.actor, signal.reason, refused=signal.refused)
-            if signal.step is None
-            else approval_rule(
-                self._app, signal.step, signal.payload, signal.actor, signal.reason or "", refused=signal.refused
-            )
+        new = NewSignal.of(
+            signal.payload,
+            name=signal.name if signal.step is None else None,
+            step=signal.step,
+            actor=signal.actor,
+            reason=signal.reason,
+            refused=signal.refused,
+            key=None,
         )
-        self._apply(saga, rule, signal.actor)
+        self._apply(saga, partial(new.rule, self._app), signal.actor)
 
     def _intervene(self, saga: RehearsedSaga, planned: PlannedIntervention) -> None:
         action = Action(planned.action)

@@ -20,7 +20,7 @@ from sagaledger.infrastructure.ledger.stream_cache import StreamCache
 from sagaledger.infrastructure.read_models.rebuild import rebuild
 from sagaledger.infrastructure.runtime.clock import Clock
 from sagaledger.infrastructure.worker.engine import Engine
-from sagaledger.infrastructure.worker.messages import Dispatch, EngineMessage
+from sagaledger.infrastructure.worker.messages import AttemptEnded, Dispatch, EngineMessage
 from sagaledger.infrastructure.worker.steps.attempt import attempt
 from sagaledger.infrastructure.worker.steps.running_attempt import RunningAttempt
 from sagaledger.infrastructure.worker.steps.thread_runner import ThreadRunner
@@ -116,8 +116,8 @@ def _work(ledger: Ledger, harbour: Harbour, watch: Watch) -> None:
 async def _attempt(dispatch: Dispatch, threads: ThreadRunner) -> list[EngineMessage]:
     """Make an attempt; returns what it told, and its outcome."""
     told: list[EngineMessage] = []
-    ended = await attempt(RunningAttempt(dispatch, asyncio.get_running_loop(), told.append), threads)
-    return [*told, ended]
+    outcome = await attempt(RunningAttempt(dispatch, asyncio.get_running_loop(), told.append), threads)
+    return [*told, AttemptEnded(dispatch.saga, dispatch.attempt, outcome)]
 
 
 def _all_ended(ledger: Ledger) -> bool:

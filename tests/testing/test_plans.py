@@ -185,7 +185,10 @@ def test_people_decide_when_a_step_needs_them() -> None:
 @pytest.mark.parametrize(
     ("planned", "named"),
     [
-        ({"fail": {"close": OSError("x")}, "signals": [PlannedSignal("approval", refused=True)]}, "'close'"),
+        (
+            {"fail": {"close": OSError("x")}, "signals": [PlannedSignal("approval", refused=True, reason="no")]},
+            "'close'",
+        ),
         ({"fail": {"book": [OSError("x"), OSError("y")]}}, "1 of the 2 failures planned for step 'book'"),
         ({"fail": {"book": StepRejected("x"), ("pay", UNDO): OSError("y")}}, "compensation of step 'pay'"),
         ({"results": {"pay": 1}}, "the result planned for step 'pay'"),
@@ -350,7 +353,11 @@ def test_a_scenario_has_participants_and_may_call_what_it_names() -> None:
 )
 def test_what_did_not_happen_is_told_with_what_did(wrong: Any) -> None:
     """Each part of `then` can fail."""
-    happened = Scenario(claim).given(results={"book": 7}, signals=[PlannedSignal("approval", refused=True)]).when(7)
+    happened = (
+        Scenario(claim)
+        .given(results={"book": 7}, signals=[PlannedSignal("approval", refused=True, reason="no")])
+        .when(7)
+    )
     happened.then(called=["book"], compensated=["book"])
 
     if wrong == {"called": ["book"]}:
