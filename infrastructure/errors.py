@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from ..domain.errors import DefinitionError, SagaledgerError
+from ..domain.saga.schema_changes import StructuralDifference
 
 
 class Unavailable(SagaledgerError):
@@ -93,16 +95,21 @@ class AppPartMissing(SagaledgerError):
 class DefinitionChanged(DefinitionError):
     """A definition is not the one that sagas were started with under the same version."""
 
-    def __init__(self, name: str, version: int, recorded: str, registered: str) -> None:
+    def __init__(
+        self, name: str, version: int, recorded: str, registered: str, differences: Sequence[StructuralDifference] = ()
+    ) -> None:
+        """`differences`: the breaking ones; none if only the fingerprint of the recorded structure is known."""
+        found = "; ".join(map(str, differences)) or "its structure changed"
         super().__init__(
             f"saga {name!r} version {version} is on record with the fingerprint {recorded}, and the one registered "
-            f"here has {registered}: its structure changed; register the changed one as a new version, and keep "
+            f"here has {registered}: {found}; register the changed one as a new version, and keep "
             f"version {version} as it was while it has unfinished sagas (`sagaledger definitions` counts them)"
         )
         self.name = name
         self.version = version
         self.recorded = recorded
         self.registered = registered
+        self.differences = tuple(differences)
 
 
 class NotSupported(SagaledgerError):

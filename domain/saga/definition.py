@@ -11,7 +11,7 @@ from msgspec import Raw
 from ..errors import DefinitionError, InvalidInput, NotSerialisable
 from ..participant import Command
 from .equality import same_value
-from .fingerprint import fingerprint, first_fingerprint
+from .fingerprint import fingerprint, first_fingerprint, structure_of
 from .item_names import split_item_name
 from .search import SearchFunctions
 from .signal_check import checks_of
@@ -86,10 +86,12 @@ class Definition:
         self._sub_sagas = dict(sub_sagas or {})
         self.has_sub_sagas = bool(self._sub_sagas)
         self._input = decoder_of(self.input_type, f"the input of saga {name!r} version {version}")
-        structure = (name, version, self.steps, self.after, input_type)
-        self.fingerprint = fingerprint(*structure)
+        parts = (name, version, self.steps, self.after, input_type)
+        self.structure = structure_of(*parts)
+        """What it means for its sagas, as canonical JSON; recorded with the fingerprint."""
+        self.fingerprint = fingerprint(self.structure)
         """The fingerprint that is recorded when the first saga starts."""
-        self.fingerprints = frozenset({self.fingerprint, first_fingerprint(*structure)})
+        self.fingerprints = frozenset({self.fingerprint, first_fingerprint(*parts)})
         """The fingerprints that are this definition's if they are on record."""
 
     def step(self, name: str) -> AnyStep:

@@ -1,8 +1,11 @@
-"""Fingerprints: hashes of what a definition means for the sagas that run by it, pinned from the first saga on.
+"""Structures: what a definition means for the sagas that run by it; and fingerprints, which are hashes of structures.
 
-The first scheme left out some of that, and included docstrings and class names. What it hashed is on record in ledgers
-of version 0.1.0, so a definition has a fingerprint of each scheme, and either of them on record is the definition's.
-Retries, timeouts and deadlines are tuning, and in neither.
+Both are recorded from the first saga on. A fingerprint tells whether two structures are the same; `differences` says of
+two structures what differs (`structure_changes.py`).
+
+The first scheme of fingerprints left out some of the meaning, and included docstrings and class names. What it hashed
+is on record in ledgers of version 0.1.0, so a definition has a fingerprint of each scheme, and either of them on record
+is the definition's. Retries, timeouts and deadlines are tuning, and in neither.
 """
 
 from __future__ import annotations
@@ -22,11 +25,11 @@ _DOCUMENTATION: Final = frozenset({"title", "description", "examples", "deprecat
 _NAMED_PARTS: Final = frozenset({"properties", "patternProperties"})
 
 
-def fingerprint(name: str, version: int, steps: Sequence[AnyStep], after: After, input_type: Any) -> str:
-    """Returns the fingerprint that is recorded today.
+def structure_of(name: str, version: int, steps: Sequence[AnyStep], after: After, input_type: Any) -> str:
+    """Returns the structure of a definition, as canonical JSON.
 
-    It covers each step's order, kind, pivot and compensation, the signal or saga that it waits for, the type of its
-    result and what follows an unknown outcome; and the input's type. Types count by their JSON alone.
+    It has each step's order, kind, pivot and compensation, the signal or saga that it waits for, the type of its
+    result and what follows an unknown outcome; and the input's type. Types are in it by their JSON alone.
     """
     structure = [
         {
@@ -38,7 +41,27 @@ def fingerprint(name: str, version: int, steps: Sequence[AnyStep], after: After,
         }
         for step in steps
     ]
-    return _hash({"scheme": 2, "saga": name, "version": version, "steps": structure, "input": _schema(input_type)})
+    document = {"scheme": 2, "saga": name, "version": version, "steps": structure, "input": _schema(input_type)}
+    return _canonical(document).decode()
+
+
+def fingerprint(structure: str) -> str:
+    """Returns the fingerprint of a structure, as it is recorded today."""
+    return _hash(structure.encode())
+
+
+def structure_owner(structure: str) -> tuple[str, int] | None:
+    """Returns the name and the version of the definition that a structure is of; None if the text is no structure."""
+    try:
+        owner = msgspec.json.decode(structure, type=_Owner)
+    except msgspec.DecodeError:
+        return None
+    return owner.saga, owner.version
+
+
+class _Owner(msgspec.Struct):
+    saga: str
+    version: int
 
 
 def first_fingerprint(name: str, version: int, steps: Sequence[AnyStep], after: After, input_type: Any) -> str:
@@ -48,7 +71,7 @@ def first_fingerprint(name: str, version: int, steps: Sequence[AnyStep], after: 
     except TypeError:
         schema = str(input_type)
     structure = [_structure(step, after) for step in steps]
-    return _hash({"saga": name, "version": version, "steps": structure, "input": schema})
+    return _hash(_canonical({"saga": name, "version": version, "steps": structure, "input": schema}))
 
 
 def _structure(step: AnyStep, after: After) -> dict[str, Any]:
@@ -62,8 +85,12 @@ def _structure(step: AnyStep, after: After) -> dict[str, Any]:
     }
 
 
-def _hash(document: Any) -> str:
-    return hashlib.sha256(msgspec.json.encode(document, order="deterministic")).hexdigest()[:16]
+def _canonical(document: Any) -> bytes:
+    return msgspec.json.encode(document, order="deterministic")
+
+
+def _hash(canonical: bytes) -> str:
+    return hashlib.sha256(canonical).hexdigest()[:16]
 
 
 def _schema(type_: Any) -> Any:

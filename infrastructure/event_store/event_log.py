@@ -46,6 +46,14 @@ class MisplacedEvent(NamedTuple):
     """The version of the event before it in its stream; None if there is none."""
 
 
+class EventTopic(NamedTuple):
+    """A type of events that the log has."""
+
+    topic: str
+    schema_version: int
+    events: int
+
+
 class StrayRow(NamedTuple):
     """A row of the log's tables that is outside of the log: before its first position, or beyond its head."""
 
@@ -131,6 +139,10 @@ class EventLog(Protocol):
 
     def misplaced(self, *, limit: int) -> list[MisplacedEvent]:
         """Return the events whose version does not follow the one before it in their stream, by position."""
+        ...
+
+    def topics(self) -> list[EventTopic]:
+        """Return the types of events that the log has, by topic and schema version, each with how many there are."""
         ...
 
     def stray_rows(self, *, limit: int) -> list[StrayRow]:

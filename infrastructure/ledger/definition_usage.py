@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from sqlalchemy import func, select
 
 from ...domain.saga.definition import Definition
+from ...domain.saga.schema_changes import StructuralDifference
+from ...domain.saga.structure_changes import breaking
 from ...projections.saga.sagas import ENDED
 from ..read_models.readable import readable
 from .context import LedgerContext
+from .definition_versions import recorded_differences
 
 
 class VersionStatus(StrEnum):
@@ -19,7 +24,7 @@ class VersionStatus(StrEnum):
     REGISTERED = "registered"
     NOT_REGISTERED = "not_registered"
     CHANGED = "changed"
-    """It is registered with another structure than the one on record."""
+    """It is registered with another structure than the one on record, and its sagas cannot go on with it."""
 
 
 class VersionUsage(NamedTuple):
@@ -33,6 +38,8 @@ class VersionUsage(NamedTuple):
     """The fingerprint that its sagas were started with; None if there are none."""
     unfinished: int
     sagas: int
+    structures: Mapping[str, str] = MappingProxyType({})
+    """The structures on record, by fingerprint; a ledger of version 0.1.0 has none."""
 
     @property
     def fingerprint(self) -> str | None:
@@ -44,8 +51,18 @@ class VersionUsage(NamedTuple):
         """Whether the version can be worked with the app in use."""
         if self.registered is None:
             return VersionStatus.NOT_REGISTERED
-        same = self.recorded_fingerprint is None or self.recorded_fingerprint in self.registered.fingerprints
+        if self.recorded_fingerprint is None:
+            return VersionStatus.REGISTERED
+        if not self.structures:
+            same = self.recorded_fingerprint in self.registered.fingerprints
+        else:
+            same = not breaking(self.differences)
         return VersionStatus.REGISTERED if same else VersionStatus.CHANGED
+
+    @property
+    def differences(self) -> list[StructuralDifference]:
+        """How the registered definition differs from the structures on record."""
+        return [] if self.registered is None else recorded_differences(self.registered, self.structures)
 
 
 class DefinitionUsage(NamedTuple):
@@ -68,12 +85,15 @@ def count_sagas(context: LedgerContext) -> DefinitionUsage:
     with context.queries.snapshot(sagas) as (connection, checkpoint), readable(f"view {sagas.name}"):
         for name, version, unfinished, total in connection.execute(counted):
             counts[str(name), int(version)] = (unfinished, total)
+    return DefinitionUsage(usage_of(context, counts), checkpoint.position)
+
+
+def usage_of(context: LedgerContext, counts: Mapping[tuple[str, int], tuple[int, int]]) -> list[VersionUsage]:
+    """Return every version that is registered, on record or counted. `counts`: its sagas, unfinished and in all."""
     registered = {(definition.name, definition.version): definition for definition in context.app.definitions}
     recorded = context.backend.fingerprints()
-    return DefinitionUsage(
-        [
-            VersionUsage(*key, registered.get(key), recorded.get(key), *counts.get(key, (0, 0)))
-            for key in sorted(registered.keys() | recorded.keys() | counts.keys())
-        ],
-        checkpoint.position,
-    )
+    structures = context.backend.structures()
+    return [
+        VersionUsage(*key, registered.get(key), recorded.get(key), *counts.get(key, (0, 0)), structures.get(key, {}))
+        for key in sorted(registered.keys() | recorded.keys() | counts.keys())
+    ]

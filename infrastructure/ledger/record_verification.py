@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from ...domain.saga.events import SagaStarted
+from ...domain.saga.fingerprint import fingerprint, structure_owner
 from ..event_store.codec import UnreadableEvent
+from ..event_store.definition_registry import Structures
 from ..event_store.verify import PROBLEMS_MAX, Problem
 from .context import LedgerContext
 
@@ -15,26 +18,38 @@ _FOREIGN_CONSUMERS: Final = "tracking-"
 
 
 def verify_definitions(context: LedgerContext) -> list[Problem]:
-    """Return a problem for each definition whose fingerprint on record is not that of its first saga.
+    """Return a problem for each definition whose record is not that of its first saga, or contradicts itself.
 
-    A definition without sagas may be on record: its fingerprint is recorded just before its first saga starts.
+    A definition without sagas may be on record: its fingerprint is recorded just before its first saga starts. That
+    saga may be of another structure on record, if two programs that differ by an addition start sagas at that time.
     """
     first = _first_fingerprints(context)
     recorded = context.backend.fingerprints()
-    problems: list[Problem] = []
-    for (name, version), (position, fingerprint) in sorted(first.items()):
+    structures = context.backend.structures()
+    problems = [Problem(0, problem) for problem in _contradictions(structures)]
+    for (name, version), (position, began_with) in sorted(first.items()):
         found = recorded.get((name, version))
         if found is None:
             problems.append(Problem(position, f"table definitions lacks {name} version {version}, which has sagas"))
-        elif found != fingerprint:
+        elif found != began_with and not {found, began_with} <= structures.get((name, version), {}).keys():
             problems.append(
                 Problem(
                     position,
                     f"table definitions has the fingerprint {found} for {name} version {version}, and its first saga "
-                    f"began with {fingerprint}",
+                    f"began with {began_with}",
                 )
             )
     return problems[:PROBLEMS_MAX]
+
+
+def _contradictions(structures: Structures) -> Iterator[str]:
+    """Yield what is wrong with a row of the structures: each says whose it is, and has its own fingerprint."""
+    for (name, version), recorded in sorted(structures.items()):
+        for found, structure in sorted(recorded.items()):
+            if fingerprint(structure) != found:
+                yield f"table structures has a structure of {name} version {version} that is not that of {found}"
+            elif structure_owner(structure) != (name, version):
+                yield f"table structures has the structure {found} of another definition for {name} version {version}"
 
 
 def verify_consumers(context: LedgerContext) -> list[Problem]:

@@ -74,14 +74,14 @@ class StartRequestHandler:
 
     def _start(self, request: StartRequest, definition: Definition) -> StartSaga:
         """Return the start that a request asks for, checked as if its writer had called `start`: rows can be forged."""
-        if request.fingerprint not in definition.fingerprints:
+        if not self._context.definition_versions.accepts(definition, request.fingerprint):
             raise DefinitionChanged(definition.name, definition.version, request.fingerprint, definition.fingerprint)
         if request.begins_at in UNBOUNDED:
             raise InvalidInput("it begins at a time that no calendar has: use one between the years 1 and 9999")
         prefix = definition.saga_id("")
         key = request.saga_id.removeprefix(prefix)
-        value = definition.read_input(Raw(request.input))
-        saga_start = SagaStart.of(definition, value, key, begins_at=request.begins_at, actor=request.actor)
+        raw = Raw(request.input)
+        saga_start = SagaStart.of(definition, raw, key, begins_at=request.begins_at, actor=request.actor)
         if saga_start.saga_id != request.saga_id:
             raise InvalidInput(
                 f"the id {request.saga_id!r} is none of a saga {definition.name!r}: they begin with {prefix!r}"

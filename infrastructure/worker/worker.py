@@ -99,7 +99,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._steps = TaskRunner(self._threads, self._post)
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        await asyncio.to_thread(self._context.definition_versions.check, self._context.app.definitions)
+        await asyncio.to_thread(self._context.definition_versions.begin, self._context.app.definitions)
         self._engine = await asyncio.to_thread(
             Engine, self._context, concurrency=self._concurrency, lease_seconds=self._lease_seconds
         )

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .domain.saga.events import Action, Direction
     from .domain.saga.retry_policy import OnUnknown, Retry
     from .domain.saga.saga import Saga
+    from .domain.saga.schema_changes import StructuralDifference
     from .domain.saga.state import SagaState, Status
     from .domain.saga.step import Step
     from .domain.saga.step_context import SKIPPED, ItemOutcome, Skipped, StepContext
@@ -107,6 +108,7 @@ _HOMES = {
         "RecordedEvent",
     ),
     ".domain.saga.saga": ("Saga",),
+    ".domain.saga.schema_changes": ("StructuralDifference",),
     ".domain.choreography.service": (
         "NothingToDo",
         "Service",
@@ -239,6 +241,7 @@ __all__ = [
     "Step",
     "StepContext",
     "StepRejected",
+    "StructuralDifference",
     "Tick",
     "TimedOut",
     "Unavailable",

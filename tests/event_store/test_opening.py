@@ -78,7 +78,7 @@ def test_an_older_schema_names_init_which_upgrades_it(postgres_url: str, pen: Pe
     by_hand(
         postgres_url,
         "DROP FUNCTION append_events, decide_appends",
-        "DROP TABLE definitions, requests",
+        "DROP TABLE definitions, structures, requests",
         "DELETE FROM sagaledger_schema WHERE version > 2",
     )
     with pytest.raises(NotALedger, match=r"schema version 2.*sagaledger init"):
@@ -222,9 +222,11 @@ def test_an_upgrade_records_the_fingerprints_that_the_log_has(url: str) -> None:
         ledger.start(trip, Trip("Oslo", 2))
         recorded = ledger.backend.fingerprints()
     if url.startswith("sqlite"):
-        by_hand(url, "DROP TABLE definitions", "DELETE FROM sagaledger_schema WHERE version >= 2")
+        by_hand(
+            url, "DROP TABLE definitions", "DROP TABLE structures", "DELETE FROM sagaledger_schema WHERE version >= 2"
+        )
     else:
-        by_hand(url, "DROP TABLE definitions, requests", "DELETE FROM sagaledger_schema WHERE version >= 4")
+        by_hand(url, "DROP TABLE definitions, structures, requests", "DELETE FROM sagaledger_schema WHERE version >= 4")
 
     with Ledger.open(url, APP, create=True) as upgraded:
         assert upgraded.backend.fingerprints() == recorded == {("trip", 1): trip.definition.fingerprint}

@@ -148,3 +148,25 @@ def test_a_fingerprint_is_recorded_once(backend: Backend) -> None:
     assert backend.record_fingerprint("trip", 2, "second") == "second"
 
     assert backend.fingerprints() == {("trip", 1): "first", ("trip", 2): "second"}
+
+
+def test_each_structure_is_recorded_once(backend: Backend) -> None:
+    """By its fingerprint; each version has its own."""
+    assert backend.structures() == {}
+
+    backend.record_structure("trip", 1, "first", "{}")
+    backend.record_structure("trip", 1, "first", "[]")
+    backend.record_structure("trip", 1, "second", "[2]")
+    backend.record_structure("trip", 2, "first", "[1]")
+
+    assert backend.structures() == {("trip", 1): {"first": "{}", "second": "[2]"}, ("trip", 2): {"first": "[1]"}}
+
+
+def test_the_types_of_events_are_counted(backend: Backend, pen: Pen) -> None:
+    """By topic, whatever stream they are in."""
+    assert backend.topics() == []
+
+    backend.append(pen.call(Append([pen.event("a", 1, topic="odd"), pen.event("a", 2, topic="even")])))
+    backend.append(pen.call(Append([pen.event("b", 1, topic="odd")])))
+
+    assert backend.topics() == [("even", 1, 1), ("odd", 1, 2)]

@@ -15,6 +15,7 @@ from threading import RLock
 from sagaledger.infrastructure.errors import NotSupported
 from sagaledger.infrastructure.event_store.append_call import AppendCall, Appended, CompletedAppend, Receipt, check_size
 from sagaledger.infrastructure.event_store.conflict_rules import decide
+from sagaledger.infrastructure.event_store.definition_registry import Structures
 from sagaledger.infrastructure.event_store.instants import microseconds
 from sagaledger.infrastructure.event_store.sqlite.view_store import SqliteViewStore
 
@@ -43,6 +44,7 @@ class MemoryBackend(MemoryEventLog, MemoryWorkQueue):
         MemoryEventLog.__init__(self, lock)
         MemoryWorkQueue.__init__(self, now, lock)
         self._fingerprints: dict[tuple[str, int], str] = {}
+        self._structures: dict[tuple[str, int], dict[str, str]] = {}
 
     @cached_property
     def views(self) -> SqliteViewStore:
@@ -76,6 +78,12 @@ class MemoryBackend(MemoryEventLog, MemoryWorkQueue):
 
     def record_fingerprint(self, name: str, version: int, fingerprint: str) -> str:
         return self._fingerprints.setdefault((name, version), fingerprint)
+
+    def structures(self) -> Structures:
+        return {key: dict(recorded) for key, recorded in self._structures.items()}
+
+    def record_structure(self, name: str, version: int, fingerprint: str, structure: str) -> None:
+        self._structures.setdefault((name, version), {}).setdefault(fingerprint, structure)
 
     def _append(self, call: AppendCall) -> Receipt:
         if call.token is not None:

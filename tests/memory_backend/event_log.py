@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from threading import Condition, RLock
@@ -11,7 +11,14 @@ from uuid import UUID
 
 from sagaledger.infrastructure.event_store.append_call import Append, AppendCall, Receipt
 from sagaledger.infrastructure.event_store.conflict_rules import checkpoint_moved, follows, recall
-from sagaledger.infrastructure.event_store.event_log import AppendRow, Head, MisplacedEvent, Snapshot, StrayRow
+from sagaledger.infrastructure.event_store.event_log import (
+    AppendRow,
+    EventTopic,
+    Head,
+    MisplacedEvent,
+    Snapshot,
+    StrayRow,
+)
 from sagaledger.infrastructure.event_store.event_row import EventPayload, NewEvent, StoredRow
 from sagaledger.infrastructure.event_store.hash_chain import GENESIS, chain
 from sagaledger.infrastructure.event_store.instants import microseconds
@@ -74,6 +81,10 @@ class MemoryEventLog:
                     found.append(MisplacedEvent(row.position, row.stream_id, row.version, before))
                 before = row.version
         return sorted(found)[:limit]
+
+    def topics(self) -> list[EventTopic]:
+        counts = Counter((row.topic, row.schema_version) for row in self._rows)
+        return [EventTopic(*type_, count) for type_, count in sorted(counts.items())]
 
     def stray_rows(self, *, limit: int) -> list[StrayRow]:
         """Return none: the list of rows is the log."""

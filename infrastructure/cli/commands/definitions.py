@@ -8,6 +8,7 @@ from typing import Any
 from ....domain.saga.definition import Definition
 from ....domain.saga.step import AnyStep
 from ....domain.saga.stored_type import json_schema_of
+from ....domain.saga.structure_changes import breaking
 from ...ledger.definition_usage import VersionStatus, VersionUsage, count_sagas
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
@@ -56,9 +57,10 @@ def _remark(version: VersionUsage) -> str | None:
         case VersionStatus.NOT_REGISTERED if version.unfinished:
             return f"{what} is not registered with this app, and {version.unfinished:,} of its sagas are not finished"
         case VersionStatus.CHANGED:
+            found = "; ".join(map(str, breaking(version.differences))) or "its structure changed"
             return (
                 f"{what} is on record with the fingerprint {version.recorded_fingerprint}, and the one registered has "
-                f"{version.fingerprint}: no worker takes it; register the changed one as a new version"
+                f"{version.fingerprint} ({found}): no worker takes it; register the changed one as a new version"
             )
         case _:
             return None

@@ -29,6 +29,8 @@ from .wire_format import texts
 SQL: Final = queries("postgres")
 OLDEST_SCHEMA: Final = 5
 """The oldest version of the schema that is used as it is. Version 6 adds the protection of the log."""
+STRUCTURES_SINCE: Final = 7
+"""The version of the schema from which on it has a table for the structures of definitions."""
 
 FetchedRow = tuple[Any, ...]
 
@@ -52,6 +54,8 @@ class PostgresDatabase:
             ) from None
         self.description = _description(self._conninfo)
         self.name = redacted(url)
+        self.schema_version = 0
+        """The version of the schema when it was opened."""
         self._schema: str | None = None
         """The schema to which the first connection led: no later one is to be led elsewhere by its role's settings."""
         self._pool = Pool(self.connect, connections_max=connections)
@@ -173,7 +177,8 @@ class PostgresDatabase:
 
     def _check(self) -> None:
         newest = schema_version("postgres")
-        check_version(self._stored_version(), newest, oldest=OLDEST_SCHEMA, database=self.description, url=self.name)
+        self.schema_version = self._stored_version()
+        check_version(self.schema_version, newest, oldest=OLDEST_SCHEMA, database=self.description, url=self.name)
 
     def _stored_version(self) -> int:
         if not self.fetch("has_schema_version"):

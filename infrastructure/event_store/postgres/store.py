@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Final
 from ...errors import DamagedLedger
 from ..append_call import AppendCall, Receipt, check_size
 from ..conflict_rules import recall
-from ..event_log import HEAD_MISSING, AppendRow, Head, MisplacedEvent, Snapshot, StrayRow
+from ..definition_registry import Structures
+from ..event_log import HEAD_MISSING, AppendRow, EventTopic, Head, MisplacedEvent, Snapshot, StrayRow
 from ..event_row import EventPayload, StoredRow
 from ..forking import on_fork
 from ..schema_objects import differences, schema_objects
 from .append import WRITTEN_BEFORE, AppendReply, receipt
-from .database import SQL, FetchedRow, PostgresDatabase
+from .database import SQL, STRUCTURES_SINCE, FetchedRow, PostgresDatabase
 from .pending_append import PostgresPendingAppend
 from .pool import Pool
 from .start_requests import PostgresStartRequests
@@ -156,6 +157,9 @@ class PostgresStore(PostgresWorkQueue):
         versions = [version for (version,) in self._database.fetch("schema_versions")]
         return differences("postgres", versions, schema_objects(self._database.fetch("schema_objects")))
 
+    def topics(self) -> list[EventTopic]:
+        return [EventTopic(*row) for row in self._database.fetch("topics")]
+
     def stray_rows(self, *, limit: int) -> list[StrayRow]:
         return [StrayRow(*row) for row in self._database.fetch("stray_rows", (limit,))]
 
@@ -185,6 +189,18 @@ class PostgresStore(PostgresWorkQueue):
         with self._database.transaction() as connection:
             connection.execute(SQL["record_fingerprint"], (name, version, fingerprint))
         return self.fingerprints()[name, version]
+
+    def structures(self) -> Structures:
+        found: dict[tuple[str, int], dict[str, str]] = {}
+        if self._database.schema_version >= STRUCTURES_SINCE:
+            for name, version, fingerprint, structure in self._database.fetch("structures"):
+                found.setdefault((name, version), {})[fingerprint] = structure
+        return found
+
+    def record_structure(self, name: str, version: int, fingerprint: str, structure: str) -> None:
+        if self._database.schema_version >= STRUCTURES_SINCE:
+            with self._database.transaction() as connection:
+                connection.execute(SQL["record_structure"], (name, version, fingerprint, structure))
 
     def consumers(self) -> list[tuple[str, int]]:
         return [(consumer, position) for consumer, position in self._database.fetch("consumers")]

@@ -37,6 +37,8 @@ _OUTAGES: Final = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE
 SQL: Final = queries("sqlite")
 OLDEST_SCHEMA: Final = 2
 """The oldest version of the schema that is used as it is. Version 3 adds the protection of the log."""
+STRUCTURES_SINCE: Final = 4
+"""The version of the schema from which on it has a table for the structures of definitions."""
 
 
 class SqliteDatabase:
@@ -64,6 +66,8 @@ class SqliteDatabase:
         self._writer: sqlite3.Connection | None = None
         self._writing = Lock()
         self._closed = False
+        self.schema_version = 0
+        """The version of the schema when the file was opened."""
         file.check_path()
         if self._must_exist and not self.path.exists():
             raise self._no_ledger()
@@ -203,7 +207,8 @@ class SqliteDatabase:
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
-        check_version(_stored_version(connection), newest, oldest=OLDEST_SCHEMA, database=str(self.path), url=self.url)
+        self.schema_version = _stored_version(connection)
+        check_version(self.schema_version, newest, oldest=OLDEST_SCHEMA, database=str(self.path), url=self.url)
 
     def _refuse_foreign_tables(self, connection: sqlite3.Connection) -> None:
         tables = [name for (name,) in connection.execute(SQL["table_names"])]

@@ -13,13 +13,14 @@ from uuid import UUID
 
 from ...errors import DamagedLedger
 from ..append_call import AppendCall, CompletedAppend, Receipt, check_size
-from ..event_log import AppendRow, Head, MisplacedEvent, Snapshot, StrayRow
+from ..definition_registry import Structures
+from ..event_log import AppendRow, EventTopic, Head, MisplacedEvent, Snapshot, StrayRow
 from ..event_row import EventPayload, StoredRow
 from ..forking import on_fork
 from ..instants import instant, microseconds
 from ..schema_objects import differences, schema_objects
 from .append import append_or_recall
-from .database import BUSY_SECONDS, SQL, SqliteDatabase
+from .database import BUSY_SECONDS, SQL, STRUCTURES_SINCE, SqliteDatabase
 from .ledger_file import LedgerFile
 from .rows import fetch, read_head, read_rows
 from .work_queue import SqliteWorkQueue
@@ -147,6 +148,10 @@ class SqliteStore(SqliteWorkQueue):
             found = connection.execute(SQL["schema_objects"]).fetchall()
         return differences("sqlite", versions, schema_objects(found))
 
+    def topics(self) -> list[EventTopic]:
+        with self._file.reading() as connection:
+            return [EventTopic(*row) for row in fetch(connection, SQL["topics"])]
+
     def stray_rows(self, *, limit: int) -> list[StrayRow]:
         with self._file.reading() as connection:
             return [StrayRow(*row) for row in connection.execute(SQL["stray_rows"], (limit,))]
@@ -186,6 +191,20 @@ class SqliteStore(SqliteWorkQueue):
                 connection.execute(SQL["record_fingerprint"], (name, version, fingerprint))
             recorded = self.fingerprints()[name, version]
         return recorded
+
+    def structures(self) -> Structures:
+        found: dict[tuple[str, int], dict[str, str]] = {}
+        if self._file.schema_version >= STRUCTURES_SINCE:
+            with self._file.reading() as connection:
+                rows = fetch(connection, SQL["structures"])
+            for name, version, fingerprint, structure in rows:
+                found.setdefault((name, version), {})[fingerprint] = structure
+        return found
+
+    def record_structure(self, name: str, version: int, fingerprint: str, structure: str) -> None:
+        if self._file.schema_version >= STRUCTURES_SINCE:
+            with self._file.writing() as connection:
+                connection.execute(SQL["record_structure"], (name, version, fingerprint, structure))
 
     def consumers(self) -> list[tuple[str, int]]:
         with self._file.reading() as connection:

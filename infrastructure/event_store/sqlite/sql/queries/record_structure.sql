@@ -1,0 +1,3 @@
+-- Records a structure, unless it is recorded already.
+INSERT INTO structures (definition, definition_version, fingerprint, structure) VALUES (?, ?, ?, ?)
+ON CONFLICT DO NOTHING
