@@ -135,7 +135,7 @@ class Definition:
     def write_input(self, value: Any) -> Raw:
         """Returns an input as JSON that reads as the declared type.
 
-        Raises `InvalidInput` if it does not fit that type, and `PayloadTooLarge`.
+        Raises `InvalidInput` if it does not fit that type, or has a field that the type lacks, and `PayloadTooLarge`.
         """
         what = f"the input of saga {self.name!r} version {self.version}"
         try:

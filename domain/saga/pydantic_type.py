@@ -23,6 +23,9 @@ from .type_components import components
 
 _VERSION_MIN: Final = (2, 11)
 """The first version that reads by names and by aliases whatever a model's own configuration says."""
+_FORBIDS_SINCE: Final = (2, 12)
+"""The first version that can be told to refuse fields that no model has."""
+_STRICT: Final = {"extra": "forbid"}
 _WARNINGS: Final = frozenset({"skipped-choice", "non-serializable-default"})
 _NAMED: Final = ("properties", "patternProperties", "$defs")
 _NESTED: Final = ("items", "prefixItems", "anyOf", "oneOf", "allOf", "additionalProperties")
@@ -40,7 +43,7 @@ class PydanticType:
     def __init__(self, type_: Any, what: str) -> None:
         """Raises `DefinitionError`, naming `what`, for a type of which values could not be read back."""
         version = sys.modules["pydantic"].VERSION
-        if tuple(int(part) for part in version.split(".")[:2]) < _VERSION_MIN:
+        if not _knows(version, _VERSION_MIN):
             raise DefinitionError(f"{what} needs pydantic {'.'.join(map(str, _VERSION_MIN))} or newer, not {version}")
         try:
             self._adapter = _adapter_of(type_)
@@ -54,11 +57,17 @@ class PydanticType:
         if wrong is not None:
             raise DefinitionError(f"{what} has a type of which not every value could be read back: {wrong}")
         self._typed = not any(map(_is_open, _nodes(read)))
+        is_told = _knows(version, _FORBIDS_SINCE) and not any(map(_says_of_extra, components(type_)))
+        self._given = _STRICT if is_told else {}
+        """How a value that is given is read: a field that no model has is refused, unless a model says otherwise."""
 
     def decode(self, raw: Raw, /) -> Any:
         """Returns the value in JSON. Raises `msgspec.ValidationError`."""
+        return self._decode(raw)
+
+    def _decode(self, raw: Raw, **options: Any) -> Any:
         try:
-            return self._adapter.validate_json(bytes(raw), **READ)
+            return self._adapter.validate_json(bytes(raw), **READ, **options)
         except sys.modules["pydantic"].ValidationError as error:
             raise msgspec.ValidationError(shown(error)) from error
 
@@ -67,7 +76,7 @@ class PydanticType:
 
     def accept(self, what: str, value: Any) -> Raw:
         if not self._holds(value):
-            value = self.decode(write_payload(what, value))
+            value = self._decode(write_payload(what, value), **self._given)
         return self.write(what, value)
 
     def _encode(self, what: str, value: Any) -> bytes:
@@ -124,11 +133,25 @@ def _is_open(node: dict[str, Any]) -> bool:
     return node.get("additionalProperties") is True or not (node.keys() - {"title", "description", "default", "$defs"})
 
 
+def _knows(version: str, least: tuple[int, int]) -> bool:
+    return tuple(int(part) for part in version.split(".")[:2]) >= least
+
+
+def _says_of_extra(type_: Any) -> bool:
+    """Whether a model says itself what is done with fields that it lacks."""
+    return is_model(type_) and "extra" in _config_of(type_)
+
+
+def _config_of(model: Any) -> dict[str, Any]:
+    config: dict[str, Any] | None = getattr(model, "model_config", None) or getattr(model, "__pydantic_config__", None)
+    return config or {}
+
+
 def _lost(type_: Any) -> Iterator[str]:
     """Yields what a type says of fields that are not written, or not so that they can be read."""
     for model in filter(is_model, components(type_)):
         fields = model.__pydantic_fields__
-        config = getattr(model, "model_config", None) or getattr(model, "__pydantic_config__", None) or {}
+        config = _config_of(model)
         if bytes in components(model) and config.get("ser_json_bytes") != config.get("val_json_bytes"):
             yield f"{model.__name__} reads bytes in another way than it writes them: set both ser_ and val_json_bytes"
         for name, field in fields.items():

@@ -13,6 +13,7 @@ from .payload import write_payload
 from .pydantic_type import PydanticType, mentions_model, schema_of_models
 from .read_back import says_what_each_part_is
 from .type_components import never_held
+from .unknown_fields import refuse_unknown_fields
 
 _UNREADABLE: Final = (TypeError, ValueError, AttributeError, NameError, KeyError, RecursionError)
 """What msgspec raises for types that it does not know, or whose annotations make no sense."""
@@ -28,9 +29,10 @@ class StoredType(Protocol):
         """Returns a value as JSON. Raises `NotSerialisable` if it would not be read back as it is."""
 
     def accept(self, what: str, value: Any) -> Raw:
-        """Returns a value of the type, or JSON that fits it, as the type writes it; a field that it lacks is left out.
+        """Returns a value of the type, or JSON that fits it, as the type writes it.
 
-        Raises `NotSerialisable`, and `msgspec.MsgspecError`, `TypeError` or `ValueError` if it does not fit.
+        Raises `NotSerialisable`, and `msgspec.MsgspecError`, `TypeError` or `ValueError` if it does not fit, or has a
+        field that the type lacks: it would be left out.
         """
 
 
@@ -40,12 +42,20 @@ class MsgspecType:
     def __init__(self, type_: Any) -> None:
         self.decode = msgspec.json.Decoder(type_).decode
         self._typed = None if type_ in (Any, Raw) else says_what_each_part_is(type_)
+        self._type = type_
+        self._info: inspect.Type | None = None
+        """What fields a value may have; None until one is given in another form than it is written in."""
 
     def write(self, what: str, value: Any) -> Raw:
         return write_payload(what, value, self.decode, typed=self._typed)
 
     def accept(self, what: str, value: Any) -> Raw:
-        return write_payload(what, self.decode(write_payload(what, value)), self.decode)
+        given = write_payload(what, value)
+        raw = write_payload(what, self.decode(given), self.decode)
+        if bytes(raw) != bytes(given):  # it was given in another form, or a part of it was lost
+            self._info = self._info or inspect.type_info(self._type)
+            refuse_unknown_fields(self._info, msgspec.json.decode(given))
+        return raw
 
 
 def decoder_of(type_: Any, what: str) -> StoredType:
