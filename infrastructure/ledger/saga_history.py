@@ -39,6 +39,8 @@ class HistoryEntry(NamedTuple):
     causation_position: int | None
     meta: Meta
     recorded_at: datetime
+    schema_version: int
+    """The version of the fields of `data`."""
 
 
 class SagaHistory(NamedTuple):
@@ -128,6 +130,7 @@ def _read(context: LedgerContext, row: StoredRow) -> HistoryEntry:
         row.causation_position,
         msgspec.json.decode(row.meta, type=Meta),
         row.recorded_at,
+        row.schema_version,
     )
 
 
@@ -151,4 +154,5 @@ def _entry(recorded: RecordedEvent) -> HistoryEntry:
         recorded.causation_position,
         recorded.meta,
         recorded.recorded_at,
+        type(recorded.event).schema.version,
     )

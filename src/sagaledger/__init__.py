@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from .infrastructure.testing.rehearsal import Rehearsal, rehearse, rehearse_each_failure
     from .infrastructure.testing.scenario import Scenario
     from .infrastructure.testing.worker_thread import WorkerThread
+    from .infrastructure.testing.replays import RecordedSaga, assert_replays, load_histories, save_histories
     from .infrastructure.worker import Worker
     from .infrastructure.worker.health import WorkerHealth, WorkerState
     from .projections.projection import Projection, Row
@@ -163,6 +164,12 @@ _HOMES = {
         "PlannedSignal",
     ),
     ".infrastructure.testing.scenario": ("Scenario",),
+    ".infrastructure.testing.replays": (
+        "RecordedSaga",
+        "assert_replays",
+        "load_histories",
+        "save_histories",
+    ),
     ".infrastructure.testing.rehearsal": (
         "Rehearsal",
         "rehearse",
@@ -219,6 +226,7 @@ __all__ = [
     "Projection",
     "QueryResult",
     "RecordedEvent",
+    "RecordedSaga",
     "Refused",
     "Rehearsal",
     "Retry",
@@ -253,9 +261,12 @@ __all__ = [
     "WorkerState",
     "WorkerThread",
     "WrongState",
+    "assert_replays",
     "event",
+    "load_histories",
     "rehearse",
     "rehearse_each_failure",
+    "save_histories",
 ]
 
 

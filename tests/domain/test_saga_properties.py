@@ -40,6 +40,7 @@ from sagaledger.domain.saga.events import (
 )
 from sagaledger.domain.saga.evolve import evolve, fold_all, rebuild
 from sagaledger.domain.saga.outcome import Failed, Success, failure_of, orphaned, outcome_event
+from sagaledger.domain.saga.replay import replay
 from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState, Status
@@ -287,6 +288,7 @@ def test_the_rules_of_a_saga_hold(data: st.DataObject) -> None:
     _failures_are_followed_as_declared(play)
     _progress_is_kept(play)
     _the_end_is_true(play, final)
+    assert replay(definition, play.events, "any-1") is None
 
 
 def _state_is_the_fold_of_every_prefix(play: Play) -> None:

@@ -6,16 +6,19 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
+from sagaledger.domain.event import Event
 from sagaledger.domain.saga.events import (
     CompensationStarted,
     Direction,
     SagaCompensated,
     SagaCompleted,
+    SagaStarted,
     SignalReceived,
     StepCompensated,
     StepStarted,
     StepSucceeded,
 )
+from sagaledger.domain.saga.replay import replay
 from sagaledger.domain.saga.state import Status
 from sagaledger.domain.shop import (
     InventoryReleased,
@@ -63,6 +66,18 @@ def every_saga_has_one_end(world: World) -> Iterator[str]:
     """It is completed or compensated, once."""
     ends = Counter(r.stream_id for r in world.events if isinstance(r.event, SagaCompleted | SagaCompensated))
     yield from (f"{saga_id} ended {times} times" for saga_id, times in ends.items() if times > 1)
+
+
+def every_history_replays(world: World) -> Iterator[str]:
+    """What was decided would be decided again from the events before it: a replay finds changes of the code alone."""
+    streams: defaultdict[str, list[Event]] = defaultdict(list)
+    for recorded in world.events:
+        streams[recorded.stream_id].append(recorded.event)
+    for saga_id, events in streams.items():
+        if isinstance(start := events[0], SagaStarted):
+            definition = world.app.definition(start.definition, start.definition_version)
+            if (divergence := replay(definition, events, saga_id)) is not None:
+                yield str(divergence)
 
 
 def no_superseded_worker_wrote(world: World) -> Iterator[str]:
@@ -214,6 +229,7 @@ CHECKS: tuple[Check, ...] = (
     the_log_is_whole,
     every_saga_has_ended,
     every_saga_has_one_end,
+    every_history_replays,
     no_superseded_worker_wrote,
     no_step_counts_twice,
     what_was_undone_was_undone_in_reverse,

@@ -20,6 +20,7 @@ def event_document(entry: HistoryEntry) -> dict[str, Any]:
         "stream_id": entry.stream_id,
         "version": entry.version,
         "event": entry.topic,
+        "schema_version": entry.schema_version,
         "recorded_at": json_instant(entry.recorded_at),
         "correlation_id": entry.correlation_id,
         "causation_position": entry.causation_position,
