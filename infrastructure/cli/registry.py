@@ -44,6 +44,7 @@ COMMANDS: tuple[tuple[str, Group, str, str], ...] = (
     ),
     ("workers", OPERATE, "workers:workers", "The workers of this ledger, and how many sagas each holds."),
     ("requests", OPERATE, "requests:requests", "Sagas asked for in other programs' transactions, open or refused."),
+    ("check", OPERATE, "check:check", "Compare an app with what the ledger recorded, before it is deployed."),
     ("definitions", ABOUT, "definitions:definitions", "The versions of definitions; how many sagas each holds."),
     ("version", ABOUT, "version:version", "The version of sagaledger and of its foundations."),
 )
