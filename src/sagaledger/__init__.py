@@ -63,9 +63,9 @@ if TYPE_CHECKING:
     from .infrastructure.testing.frozen_clock import FrozenClock
     from .infrastructure.testing.plan import PlannedIntervention, PlannedSignal
     from .infrastructure.testing.rehearsal import Rehearsal, rehearse, rehearse_each_failure
+    from .infrastructure.testing.replays import RecordedSaga, assert_replays, load_histories, save_histories
     from .infrastructure.testing.scenario import Scenario
     from .infrastructure.testing.worker_thread import WorkerThread
-    from .infrastructure.testing.replays import RecordedSaga, assert_replays, load_histories, save_histories
     from .infrastructure.worker import Worker
     from .infrastructure.worker.health import WorkerHealth, WorkerState
     from .projections.projection import Projection, Row
