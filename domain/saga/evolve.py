@@ -76,11 +76,12 @@ def fold_all(state: SagaState, events: Iterable[Event]) -> SagaState:
                 run = run or _Run(state)
                 run.receive(event)
                 continue
-        elif state.items and (item := state.item(event.step)) is not None:  # type: ignore[attr-defined]
-            state = _evolve_item(state if run is None else run.folded(), item, change_steps, event)
-            run = None
-            continue
         elif not (isinstance(event, StepSucceeded) and event.pivot):
+            item = state.item(event.step) if state.items else None  # type: ignore[attr-defined]
+            if item is not None:
+                state = _evolve_item(state if run is None else run.folded(), item, change_steps, event)
+                run = None
+                continue
             run = run or _Run(state)
             run.change_steps(change_steps, event)
             continue

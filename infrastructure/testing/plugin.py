@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from ..ledger.ledger import Ledger
     from .crash_points import CrashTest
     from .frozen_clock import FrozenClock
+    from .replays import RecordedSaga
     from .worker_thread import WorkerThread
 
 URL_VARIABLE = "SAGA_LEDGER_URL"
 LEDGER_FILE = "saga-ledger.db"
+HISTORIES_FOLDER = "histories"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -97,3 +99,17 @@ def crash_at_every_point(saga_app: App, tmp_path: Path) -> CrashTest:
     from .crash_points import CrashTest
 
     return CrashTest(saga_app, tmp_path / "crashes")
+
+
+@pytest.fixture
+def saga_histories(request: pytest.FixtureRequest) -> list[RecordedSaga]:
+    """What was recorded of sagas, for `assert_replays`: the files `histories/*.jsonl` beside the test's own file."""
+    from .replays import load_histories
+
+    folder = request.path.parent / HISTORIES_FOLDER
+    files = sorted(folder.glob("*.jsonl"))
+    if not files:
+        pytest.fail(
+            f"there is no file *.jsonl in {folder}: `sagaledger history SAGA --json >> FILE` writes one", pytrace=False
+        )
+    return [history for file in files for history in load_histories(file)]

@@ -23,6 +23,7 @@ from sagaledger.domain.saga.events import (
     Failure,
     InterventionRequired,
     InterventionResolved,
+    ItemsListed,
     SagaCompensated,
     SagaCompleted,
     SagaStarted,
@@ -35,7 +36,7 @@ from sagaledger.domain.saga.events import (
     Wait,
     WaitKind,
 )
-from sagaledger.domain.saga.evolve import rebuild
+from sagaledger.domain.saga.evolve import evolve, rebuild
 from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState, Status
@@ -440,3 +441,19 @@ def test_retries_are_spent_per_direction() -> None:
 def test_an_untouched_saga_is_running() -> None:
     """Nothing has happened, nothing is wrong."""
     assert SagaState(SAGA_ID).status is Status.RUNNING
+
+
+def test_one_event_and_several_are_folded_alike_even_where_no_worker_would_write_them() -> None:
+    """An item is never a pivot, but a fold takes what is recorded."""
+    events = [
+        SagaStarted(NOON, "any", 1, "f", Raw(b"{}")),
+        ItemsListed(NOON, "pay", 0, 2, (Raw(b"1"), Raw(b"2"))),
+        StepSucceeded(NOON, "pay[0]", 1, Raw(b"1"), pivot=True),
+        CancelRequested(NOON, "ann", "why"),
+    ]
+
+    state = SagaState("any-1")
+    for event in events:
+        state = evolve(state, event)
+
+    assert state == rebuild("any-1", events)

@@ -233,3 +233,39 @@ def _break(path: Path, worker: WorkerThread) -> None:
         connection.execute("DROP TABLE due")
     connection.close()
     worker._thread.join()
+
+
+def test_histories_are_found_beside_the_test_and_replayed(tests: pytest.Pytester) -> None:
+    """They are what `save_histories` wrote; a saga that decides otherwise today fails, and so does an empty folder."""
+    tests.makepyfile(
+        """
+        import pytest
+        from pathlib import Path
+        from sagaledger import Saga, assert_replays, save_histories
+        from conftest import errand
+
+        def test_none_yet(saga_histories):
+            assert False, "it should not come here"
+
+        def test_written(saga_ledger, saga_worker):
+            folder = Path(__file__).with_name("histories")
+            folder.mkdir()
+            started = saga_ledger.start(errand, 1)
+            saga_worker.idle()
+            save_histories(folder / "errands.jsonl", saga_ledger, [started.saga_id])
+
+        def test_the_same(saga_histories):
+            assert_replays(errand, saga_histories)
+
+        def test_another(saga_histories):
+            other = Saga("errand", input=int, key=str)
+            other.step(name="renamed", compensable=False)(lambda *_: None)
+            with pytest.raises(AssertionError, match="changed"):
+                assert_replays(other, saga_histories)
+        """
+    )
+
+    done = run(tests)
+
+    done.assert_outcomes(passed=3, errors=1)
+    done.stdout.fnmatch_lines(["*there is no file *.jsonl in *histories*"])
