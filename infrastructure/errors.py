@@ -112,6 +112,20 @@ class DefinitionChanged(DefinitionError):
         self.differences = tuple(differences)
 
 
+class ProjectionChanged(DefinitionError):
+    """A projection declares another table than the one that its version has."""
+
+    def __init__(self, view: str, version: int, differences: Sequence[str]) -> None:
+        super().__init__(
+            f"view {view!r} has a table of version {version} of its projection, and the projection declares another "
+            f"table under that version: {'; '.join(differences)}. Declare it with version={version + 1}, or a higher "
+            "one: the view is then built anew beside this table, which other programs may be using"
+        )
+        self.view = view
+        self.version = version
+        self.differences = tuple(differences)
+
+
 class NotSupported(SagaledgerError):
     """The ledger's database cannot do this; another one can."""
 

@@ -68,7 +68,7 @@ def existing(row: Row | None) -> Row:
 class Projection:
     """One view: a table, which has the view's name, and the handlers that fold events into its rows.
 
-    `version`: raise it when the table or a handler changes; a ledger then stops the view until it is rebuilt.
+    `version`: raise it when the table or a handler changes; a ledger then builds that version beside the older one.
     `initial`: takes the values of a key, and returns the row that a handler receives where there is none yet.
     `finish`: takes each row that a batch changed, and returns the row to store. It serves for columns that are
     computed from others and need not be computed after every event.

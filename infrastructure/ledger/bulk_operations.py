@@ -79,7 +79,7 @@ def select_interventions(context: LedgerContext, wanted: BulkFilter) -> BulkSele
         .where(parked.c.status == OPEN, *_matching(wanted, sagas.c.definition, parked.c.step, parked.c.cause))
         .order_by(parked.c.required_at, parked.c.saga_id, parked.c.step)
     )
-    return _selection(context, "interventions", statement, wanted.limit)
+    return _selection(context, "interventions", statement, wanted.limit, joined=("sagas",))
 
 
 def select_cancellable(context: LedgerContext, wanted: BulkFilter, statuses: Sequence[str]) -> BulkSelection:
@@ -142,8 +142,10 @@ def _matching(
         yield cause.contains(wanted.cause, autoescape=True)
 
 
-def _selection(context: LedgerContext, view: str, statement: Select[Any], limit: int) -> BulkSelection:
-    snapshot = context.queries.snapshot(context.queries.projection(view))
+def _selection(
+    context: LedgerContext, view: str, statement: Select[Any], limit: int, *, joined: Sequence[str] = ()
+) -> BulkSelection:
+    snapshot = context.queries.snapshot(context.queries.projection(view), joined=joined)
     with snapshot as (connection, checkpoint), readable(f"view {view}"):
         targets = [BulkTarget(*row) for row in connection.execute(statement.limit(limit + 1))]
     return BulkSelection(targets[:limit], checkpoint.position, more=len(targets) > limit)

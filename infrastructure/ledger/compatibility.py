@@ -132,7 +132,7 @@ def _of_version(version: VersionUsage) -> VersionVerdict:
 def _of_views(context: LedgerContext) -> Iterator[ViewVerdict]:
     declared = {projection.name: projection.version for projection in context.app.projections}
     for checkpoint in context.queries.checkpoints():
-        if checkpoint.status == BUILDING:
+        if checkpoint.status == BUILDING or checkpoint.is_beside:
             continue
         recorded = 0 if checkpoint.status == ABSENT else checkpoint.version
         version = declared.get(checkpoint.name, 0)

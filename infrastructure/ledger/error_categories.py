@@ -39,6 +39,7 @@ CATEGORIES: dict[type[domain.SagaledgerError], ErrorCategory] = {
     edge.UnknownDefinition: ErrorCategory.NOT_FOUND,
     Refused: ErrorCategory.CONFLICT,
     edge.DefinitionChanged: ErrorCategory.CONFLICT,
+    edge.ProjectionChanged: ErrorCategory.CONFLICT,
     edge.SagaConflict: ErrorCategory.CONFLICT,
     edge.WrongState: ErrorCategory.CONFLICT,
     edge.TooContended: ErrorCategory.CONFLICT,

@@ -9,9 +9,10 @@ from typing import NamedTuple
 from ..errors import Unavailable
 from ..event_store.work_queue import WorkerRow
 from ..read_models.checkpoints import ABSENT, LIVE, STOPPED, Checkpoint
+from ..read_models.process_coverage import folds_sagas
 from ..read_models.projector import Projector
 from .context import LedgerContext
-from .undeclared_process import find_undeclared_process, folds_sagas
+from .undeclared_process import find_undeclared_process
 
 
 class Freshness(NamedTuple):
@@ -74,8 +75,8 @@ def catch_up_if_unattended(
     if not is_unattended(context):
         return None
     head = head_position(context)
-    behind = [each for each in context.queries.checkpoints() if each.position < head and _is_followed(context, each)]
-    followed = {each.name for each in behind}
+    behind = [each for each in context.queries.seen() if each.position < head and _is_followed(context, each)]
+    followed = {each.view for each in behind}
     reason = None
     undeclared = find_undeclared_process(context, after=min(each.position for each in behind)) if behind else None
     if undeclared is not None:
@@ -97,4 +98,4 @@ def catch_up_if_unattended(
 def _is_followed(context: LedgerContext, checkpoint: Checkpoint) -> bool:
     """Whether the database has the view in the version that the app declares, and it is not stopped."""
     declared = {projection.name: projection.version for projection in context.app.projections}
-    return checkpoint.status == LIVE and declared.get(checkpoint.name) == checkpoint.version
+    return checkpoint.status == LIVE and declared.get(checkpoint.view) == checkpoint.version

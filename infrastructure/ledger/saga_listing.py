@@ -79,7 +79,7 @@ def list_sagas(context: LedgerContext, wanted: SagaFilter, *, limit: int, after:
         rows = list(found)
     head = max(context.backend.head().position, checkpoint.position)
     last = SagaCursor(rows[-1]["started_at"], rows[-1]["saga_id"]) if len(rows) == limit else None
-    return SagaPage(rows, checkpoint.position, head, checkpoint.name, last)
+    return SagaPage(rows, checkpoint.position, head, checkpoint.view, last)
 
 
 @contextmanager

@@ -16,12 +16,13 @@ from ..event_store import verify as log_verification
 from ..event_store.verify import Problem, Verification
 from ..read_models.checkpoints import BUILDING
 from ..read_models.drift import drift
+from ..read_models.process_coverage import folds_sagas
 from ..runtime.progress import ReportProgress
 from .context import LedgerContext
 from .queue_verification import verify_work_queue
 from .record_verification import verify_consumers, verify_definitions
 from .snapshot_verification import verify_snapshots
-from .undeclared_process import find_undeclared_process, folds_sagas
+from .undeclared_process import find_undeclared_process
 from .view_operations import view_checkpoints
 from .view_verification import verify_view_records
 
@@ -59,9 +60,10 @@ def verify_ledger(
     except DamagedLedger as error:  # nothing says which views there are, and where they stand
         return LedgerVerification(log, [*problems, Problem(0, error.detail)], [])
     undeclared = find_undeclared_process(context)
-    not_compared = _undeclared_views(context)
+    foreign = _views_of_other_declarations(context)
+    not_compared = _views_not_declared(context, foreign)
     for projection in context.app.projections:
-        if projection.name in not_compared:
+        if projection.name in foreign:
             continue
         if undeclared is not None and folds_sagas(projection):
             not_compared.append(projection.name)
@@ -89,18 +91,24 @@ def _problems_beside_the_log(context: LedgerContext, progress: OpenProgress) -> 
     return problems
 
 
-def _undeclared_views(context: LedgerContext) -> list[str]:
-    """Return the views that the database has and the app does not declare, or declares with other search attributes."""
+def _views_of_other_declarations(context: LedgerContext) -> set[str]:
+    """Return the views that the app declares with other search attributes than those that they were made for."""
     declared = {projection.name: projection.version for projection in context.app.projections}
+    return {
+        checkpoint.view
+        for checkpoint in context.queries.seen()
+        if is_of_declaration(declared[checkpoint.view]) and checkpoint.version != declared[checkpoint.view]
+    }
+
+
+def _views_not_declared(context: LedgerContext, foreign: set[str]) -> list[str]:
+    """Return the views, and the generations beside them, that the database has and the app does not declare."""
+    declared = {checkpoint.name for checkpoint in context.queries.seen() if checkpoint.view not in foreign}
     return [
         checkpoint.name
         for checkpoint in view_checkpoints(context)
-        if checkpoint.status != BUILDING and _is_undeclared(checkpoint.version, declared.get(checkpoint.name))
+        if checkpoint.status != BUILDING and checkpoint.name not in declared
     ]
-
-
-def _is_undeclared(recorded: int, declared: int | None) -> bool:
-    return declared is None or (is_of_declaration(declared) and recorded != declared)
 
 
 def _drift_of(context: LedgerContext, view: str, report: ReportProgress) -> Problem | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -16,13 +16,16 @@ from ..read_models import rebuild as rebuild_of_views
 from ..read_models.checkpoints import Checkpoint
 from ..read_models.drift import Drift
 from ..read_models.filter import Filter
+from ..read_models.following import read_followers
+from ..read_models.generations import Pruned, prune
+from ..read_models.process_coverage import folds_sagas
 from ..read_models.projector import Projector
 from ..read_models.tables import install
 from ..read_models.time_travel import PastQueryResult, past_rows
 from ..read_models.time_travel import view_at as past_view
 from ..runtime.progress import ReportProgress
 from .context import LedgerContext
-from .undeclared_process import find_undeclared_process, folds_sagas
+from .undeclared_process import find_undeclared_process
 
 
 def create_views(context: LedgerContext) -> None:
@@ -69,6 +72,23 @@ def _is_outdated(context: LedgerContext, checkpoint: Checkpoint) -> bool:
 def view_checkpoints(context: LedgerContext) -> list[Checkpoint]:
     """Return how far each view, and each rebuild that has begun, has folded the log."""
     return context.queries.checkpoints()
+
+
+def view_followers(context: LedgerContext) -> Mapping[tuple[str, int], list[str]]:
+    """Return the projectors that follow each version of a view now, by the view's name and the version."""
+    with context.backend.views.reading() as connection:
+        return read_followers(connection)
+
+
+def prune_views(context: LedgerContext, view: str | None = None) -> Pruned:
+    """Drop the generations beside a view, or beside every view, that no running projector follows.
+
+    Raises `InvalidInput` for a view that the database does not have, and `WrongState` for a generation on which other
+    objects of the database depend.
+    """
+    if view is not None:
+        context.queries.checkpoint(view)
+    return prune(context.backend.views, view)
 
 
 def view_columns(context: LedgerContext, view: str) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, inspect, select
 from ..errors import DamagedLedger
 from ..event_store.verify import PROBLEMS_MAX, Problem
 from ..read_models import checkpoints
-from ..read_models.checkpoints import BUILDING, JOURNAL, LIVE, PROJECTIONS, STOPPED, Checkpoint
+from ..read_models.checkpoints import BUILDING, JOURNAL, LIVE, PROJECTIONS, STOPPED, Checkpoint, name_beside, of_version
+from ..read_models.declarations import TableDeclaration, read_declarations
 from ..read_models.readable import readable
 from .context import LedgerContext
 
@@ -42,6 +43,7 @@ def _problems(context: LedgerContext, connection: Connection) -> Iterator[Proble
             yield Problem(0, f"view {projection.name}: its table exists, and table projections has no row for it")
     if not missing:
         yield from _problems_of_journal(connection, recorded)
+    yield from _problems_of_declarations(context, connection, recorded)
 
 
 def _wrong_with(checkpoint: Checkpoint, recorded: Sequence[Checkpoint], tables: set[str], head: int) -> Iterator[str]:
@@ -53,6 +55,8 @@ def _wrong_with(checkpoint: Checkpoint, recorded: Sequence[Checkpoint], tables: 
         if checkpoint.generation - 1 not in current or f"{name}__rebuild" not in tables:
             yield f"a rebuild is on record as generation {checkpoint.generation}, and there is none"
         return
+    if checkpoint.is_beside and name != name_beside(checkpoint.view, checkpoint.version):
+        yield f"version {checkpoint.version} is on record for a table of another version"
     if len(current) > 1:
         yield f"{len(current)} generations of it are on record as current"
     if name not in tables:
@@ -97,3 +101,18 @@ def _problems_of_journal(connection: Connection, recorded: Sequence[Checkpoint])
     for name, checkpoint in sorted(current.items()):
         if checkpoint.position > 0 and name not in ended:
             yield Problem(checkpoint.position, f"view {name}: its journal has no entry")
+
+
+def _problems_of_declarations(
+    context: LedgerContext, connection: Connection, recorded: Sequence[Checkpoint]
+) -> Iterator[Problem]:
+    """Check that what is on record for a version is what the app declares, and that there is such a version."""
+    generations = {checkpoint.name: checkpoint for checkpoint in recorded if checkpoint.status != BUILDING}
+    declared = {(projection.name, projection.version): projection for projection in context.app.projections}
+    for (view, version), declaration in sorted(read_declarations(connection).items(), key=lambda item: item[0]):
+        if of_version(generations, view, version) is None:
+            yield Problem(0, f"view {view}: a declaration of version {version} is on record, and no such generation")
+        projection = declared.get((view, version))
+        if projection is not None:
+            differences = TableDeclaration.of(projection, connection.dialect).differences(declaration)
+            yield from (Problem(0, f"view {view}, version {version}: {difference}") for difference in differences)

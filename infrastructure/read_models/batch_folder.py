@@ -41,9 +41,9 @@ class BatchFolder:
         with self._store.reading() as connection:
             recorded = checkpoints.read_current(connection)
             prepared = [
-                prepare(connection, view, recorded[view.projection.name], batch)
+                prepare(connection, view, recorded[view.table.name], batch)
                 for view in views
-                if _takes(recorded.get(view.projection.name), view, batch)
+                if _takes(recorded.get(view.table.name), view, batch)
             ]
         if not prepared:
             return False
@@ -64,9 +64,12 @@ class BatchFolder:
         self.fold(batch.beyond(half.upto), [rejection.view])
 
     def _stop(self, view: View, position: int, error: str) -> None:
-        """Stop a view in front of an event, in a transaction of its own, unless it has moved meanwhile."""
+        """Stop a view in front of an event, in a transaction of its own, unless it has moved meanwhile.
+
+        If its table has another name by now, the view did not fail, and is found under that name the next time.
+        """
         with self._store.writing() as connection:
-            checkpoint = checkpoints.current(connection, view.projection.name)
+            checkpoint = checkpoints.current(connection, view.table.name)
             if checkpoint is not None and is_followed(checkpoint, view) and checkpoint.position < position:
                 checkpoints.stop(connection, checkpoint, position, error)
 

@@ -1,12 +1,15 @@
 """Checkpoints: how far each view has folded the log, and a journal of how far it had come at any time.
 
-`projections` has one row for each generation of a view that is live or being built; a rebuild makes the next
-generation. `projection_journal` has one row for each batch that a live generation committed, so that time travel can
-tell which position a view had reached at an instant.
+`projections` has one row for each generation of a view. The row's name is that of the generation's table: the view's
+own for the generation that everyone's SQL reads, `<view>__v<version>` for one that stands beside it and serves the
+programs that declare that version. Each version of a view has one generation at most; a rebuild fills the next one of
+the view's own name. `projection_journal` has one row for each batch that a live generation committed, so that time
+travel can tell which position a view had reached at an instant.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -33,13 +36,14 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from ...projections.column_types import UtcDateTime
 from ...projections.column_values import storable_text
+from ...projections.view_version import is_of_declaration
 from ..errors import DamagedLedger
 from .readable import readable
 
 LIVE = "live"
-"""The generation follows the log, and its table has the view's name."""
+"""The generation follows the log."""
 BUILDING = "building"
-"""A rebuild fills the generation's table, which does not have the view's name yet."""
+"""A rebuild fills the generation's table, `<view>__rebuild`, which replaces the one of the row's name."""
 STOPPED = "stopped"
 """The generation met an event that it cannot fold, and waits in front of it."""
 ABSENT = "absent"
@@ -91,6 +95,7 @@ class Checkpoint(NamedTuple):
     """How far one generation of a view has folded the log."""
 
     name: str
+    """The name of its table: the view's, or that of a generation beside it."""
     generation: int
     version: int
     """The version of the projection that made it."""
@@ -100,6 +105,32 @@ class Checkpoint(NamedTuple):
     stopped_at_position: int | None
     updated_at: datetime | None
     """None if the view is absent."""
+
+    @property
+    def view(self) -> str:
+        """The name of the view."""
+        return self.name.partition("__")[0]  # a projection's name has no two underscores in a row
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether another generation has the view's name."""
+        return self.name != self.view
+
+
+def name_beside(view: str, version: int) -> str:
+    """Return the name of a version's generation while another one has the view's name."""
+    return f"{view}__h{-version}" if is_of_declaration(version) else f"{view}__v{version}"
+
+
+def of_version(recorded: Mapping[str, Checkpoint], view: str, version: int) -> Checkpoint | None:
+    """Return the generation, by name, that programs of a version read and fold; None if there is none."""
+    public = recorded.get(view)
+    return public if public is not None and public.version == version else recorded.get(name_beside(view, version))
+
+
+def seen_by(recorded: Mapping[str, Checkpoint], view: str, version: int) -> Checkpoint | None:
+    """Return the generation of a version, or else the one of another version that has the view's name."""
+    return of_version(recorded, view, version) or recorded.get(view)
 
 
 def absent(name: str, version: int) -> Checkpoint:
@@ -118,12 +149,24 @@ def read_all(connection: Connection) -> list[Checkpoint]:
 
 
 def read_current(connection: Connection) -> dict[str, Checkpoint]:
-    """Return the checkpoint of each view's current generation, by name."""
+    """Return the checkpoint of each generation that follows the log or is stopped, by the name of its table."""
     return {checkpoint.name: checkpoint for checkpoint in read_all(connection) if checkpoint.status != BUILDING}
 
 
+def read_seen(connection: Connection, view: str, version: int | None) -> Checkpoint | None:
+    """Return what programs of a version see of a view (see `seen_by`); None is whichever version has its name."""
+    if version is None:
+        return current(connection, view)
+    names = PROJECTIONS.c.name.in_((view, name_beside(view, version)))
+    found = _read(connection, select(PROJECTIONS).where(names, PROJECTIONS.c.status != BUILDING))
+    recorded = {checkpoint.name: checkpoint for checkpoint in found}
+    if len(recorded) < len(found):
+        raise DamagedLedger(f"table {PROJECTIONS.name} has {len(found)} generations of view {view} where one can be")
+    return seen_by(recorded, view, version)
+
+
 def current(connection: Connection, name: str) -> Checkpoint | None:
-    """Return the generation whose table has the view's name; None if the database does not have the view."""
+    """Return the generation whose table has this name; None if the database does not have it."""
     return _one(connection, name, PROJECTIONS.c.status != BUILDING)
 
 
@@ -181,6 +224,22 @@ def remove(connection: Connection, checkpoint: Checkpoint) -> None:
     connection.execute(delete(PROJECTIONS).where(_row_of(checkpoint)))
 
 
+def hand_over(connection: Connection, checkpoint: Checkpoint, name: str, generation: int) -> Checkpoint:
+    """Record that a generation's table has another name now. Its journal begins anew there, at its position."""
+    change(connection, checkpoint, name=name, generation=generation)
+    forget_journal_beside(connection, checkpoint)
+    renamed = checkpoint._replace(name=name, generation=generation)
+    if renamed.position > 0:
+        record_moves(connection, [(renamed._replace(position=0), renamed.position)])
+    return renamed
+
+
+def forget_journal_beside(connection: Connection, checkpoint: Checkpoint) -> None:
+    """Remove the journal of a generation beside a view, which loses its name; that of the view itself stays."""
+    if checkpoint.is_beside:
+        connection.execute(delete(JOURNAL).where(JOURNAL.c.projection == checkpoint.name))
+
+
 def move(connection: Connection, moves: list[tuple[Checkpoint, int]]) -> None:
     """Move generations that this transaction has locked to a position each; the journal records the live ones."""
     moves = [(checkpoint, position) for checkpoint, position in moves if position > checkpoint.position]
@@ -206,8 +265,15 @@ def record_moves(connection: Connection, moves: list[tuple[Checkpoint, int]]) ->
         connection.execute(insert(JOURNAL).values(committed_at=clock()), entries)
 
 
-def position_at(connection: Connection, name: str, instant: datetime) -> int:
-    """Return the position that a view had reached at an instant; 0 before its first batch."""
+def position_at(connection: Connection, checkpoint: Checkpoint, instant: datetime) -> int:
+    """Return the position that a view had reached at an instant; 0 before its first batch.
+
+    Before a generation stood beside its view, it had the view's name, or the journal of that name tells more of it.
+    """
+    return _position_at(connection, checkpoint.name, instant) or _position_at(connection, checkpoint.view, instant)
+
+
+def _position_at(connection: Connection, name: str, instant: datetime) -> int:
     latest = (
         select(JOURNAL.c.to_position)
         .where(JOURNAL.c.projection == name, JOURNAL.c.committed_at <= instant)

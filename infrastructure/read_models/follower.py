@@ -9,10 +9,11 @@ from threading import Condition
 from time import monotonic
 from typing import NamedTuple, Protocol
 
-from ..errors import NEEDS_A_PERSON
+from ..errors import NEEDS_A_PERSON, ProjectionChanged
 from ..event_store.event_log import EventLog
 from ..runtime.retrying_thread import RetryingThread
 from .checkpoints import Checkpoint
+from .following import Following
 from .standby import LOOK_SECONDS, Standby
 
 IDLE_SECONDS = 0.5
@@ -51,15 +52,16 @@ class FoldingSteps(Protocol):
 class Follower:
     """Keeps views up with the log in a thread of its own, or watches another projector do so."""
 
-    def __init__(self, log: EventLog, steps: FoldingSteps, standby: Standby) -> None:
+    def __init__(self, log: EventLog, steps: FoldingSteps, standby: Standby, following: Following) -> None:
         self._log = log
         self._steps = steps
         self._standby = standby
+        self._following = following
         self._resumed = False
         self._thread = RetryingThread(
             "sagaledger-projector",
             self._follow,
-            ends_at=NEEDS_A_PERSON,
+            ends_at=(*NEEDS_A_PERSON, ProjectionChanged),
             pauses="views are not followed",
             logger=_logger,
         )
@@ -125,6 +127,7 @@ class Follower:
             if not self._resumed:
                 self._steps.resume()
                 self._resumed = True
+            self._following.note()
             return self._watch() if self._standby.watching else self._fold()
         except BaseException:
             self._left = None

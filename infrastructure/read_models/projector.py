@@ -10,19 +10,20 @@ from time import monotonic
 
 from ...domain.errors import InvalidInput
 from ...projections.projection import Projection
-from ...projections.view_version import is_older
 from ..errors import TimedOut
 from ..event_store.backend import Backend
 from ..event_store.codec import Codec
 from . import checkpoints
 from .apply_batch import View
-from .batch_folder import BatchFolder, is_followed
+from .batch_folder import BatchFolder
 from .checkpoints import LIVE, STOPPED, Checkpoint, absent
 from .event_batch import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, EventBatchReader
 from .follower import IDLE_SECONDS, Follower, Pass, seconds_apart
+from .following import Following
 from .row_store import RowStore
 from .standby import Standby
-from .tables import install, version_mismatch
+from .succession import Succession
+from .tables import install, table_named, version_mismatch
 
 _logger = logging.getLogger("sagaledger.projector")
 
@@ -31,7 +32,8 @@ class Projector:
     """Folds the events of a log into the views that are behind it, step by step or in a thread of its own.
 
     Several may run on one ledger, in any number of processes: each event still counts once in each view, and one of
-    the projectors folds while the others stand by. The first step creates the tables of views that are absent.
+    the projectors folds while the others stand by. The first step creates the tables of views that are absent, and
+    those of views that only an older version has made: each version has its own (see `generations`).
     """
 
     def __init__(
@@ -45,15 +47,19 @@ class Projector:
     ) -> None:
         self._backend = backend
         self._store = backend.views
-        self._views = {p.name: View(p, RowStore(p.table, self._store.dialect)) for p in projections}
+        self._projections = {projection.name: projection for projection in projections}
+        self._views: dict[str, View] = {}
+        """By the name that the table of its generation has, which may change (see `generations`)."""
         topics = frozenset(topic for projection in projections for topic in projection.topics)
         self._reader = EventBatchReader(backend, codec, topics, events_max=batch_events_max, bytes_max=batch_bytes_max)
         self._folder = BatchFolder(self._store)
         self._standby = Standby()
-        self._follower = Follower(backend, self, self._standby)
+        self._following = Following(self._store, projections)
+        self._follower = Follower(backend, self, self._standby, self._following)
+        self._succession = Succession(backend, codec)
         self._installed = False
-        self._foreign: set[str] = set()
-        """The views of newer versions, or of other apps, that were warned of."""
+        self._unfollowed: set[str] = set()
+        """The views of other versions that were warned of."""
 
     # In a thread of its own
 
@@ -64,6 +70,7 @@ class Projector:
     def stop(self) -> None:
         """Finish the batch at hand, and end the thread."""
         self._follower.stop()
+        self._following.end()
 
     @property
     def ended(self) -> Future[None]:
@@ -94,7 +101,8 @@ class Projector:
     def run_once(self) -> int:
         """Fold one batch into each group of views at the same position. Returns how many events were folded.
 
-        0: every view that is not stopped has reached the head of the log. Raises `Unavailable` and `NotALedger`.
+        0: every view that is not stopped has reached the head of the log. Raises `Unavailable`, `NotALedger`, and
+        `ProjectionChanged` for a view whose table was changed without a new version.
         """
         return self.fold_next().events
 
@@ -102,17 +110,21 @@ class Projector:
         """Fold one batch into each group of views at the same position, and say how much is left."""
         self._install()
         head = self._backend.head()
-        behind = sorted((c for c in self.followed() if c.position < head.position), key=_position)
+        followed = self.followed()
+        behind = sorted((c for c in followed if c.position < head.position), key=_position)
         events = 0
         left_seconds = 0.0
         for position, group in groupby(behind, key=_position):
             batch = self._reader.read(position, head.position)
-            moved = self._folder.fold(batch, [self._views[checkpoint.name] for checkpoint in group])
+            moved = self._folder.fold(batch, [self._view(checkpoint) for checkpoint in group])
             self._standby.folded(in_vain=not moved)
             events += batch.upto - batch.after
             if batch.upto < head.position:
                 last = batch.events[-1].recorded_at if batch.events else head.recorded_at
                 left_seconds = max(left_seconds, seconds_apart(last, head.recorded_at))
+        for checkpoint in followed:
+            if checkpoint.is_beside:
+                self._succession.publish(self._view(checkpoint))
         return Pass(events, left_seconds)
 
     def catch_up(self, upto: int | None = None, *, timeout_seconds: float = 3600.0) -> int:
@@ -135,37 +147,53 @@ class Projector:
         return self.checkpoints()
 
     def checkpoints(self) -> list[Checkpoint]:
-        """Return the checkpoint of each of its views, by name; creates nothing."""
+        """Return the checkpoint of each of its views, by name; creates nothing.
+
+        It is that of the declared version's generation; without one, that of the generation with the view's name.
+        """
         with self._store.reading() as connection:
             recorded = checkpoints.read_current(connection) if checkpoints.exist(connection) else {}
         return [
-            recorded.get(name) or absent(name, view.projection.version) for name, view in sorted(self._views.items())
+            checkpoints.seen_by(recorded, name, projection.version) or absent(name, projection.version)
+            for name, projection in sorted(self._projections.items())
         ]
 
     def followed(self) -> list[Checkpoint]:
         """Return the checkpoint of each view that it folds: it is not stopped, and of the declared version."""
-        found = self.checkpoints()
-        for checkpoint in found:
-            declared = self._views[checkpoint.name].projection.version
-            ours = checkpoint.version == declared or is_older(checkpoint.version, declared)
-            if checkpoint.status == LIVE and not ours and checkpoint.name not in self._foreign:
-                self._foreign.add(checkpoint.name)
-                _logger.warning("view %r is not followed: %s", checkpoint.name, version_mismatch(checkpoint, declared))
-        return [checkpoint for checkpoint in found if is_followed(checkpoint, self._views[checkpoint.name])]
+        followed = []
+        for checkpoint in self.checkpoints():
+            declared = self._projections[checkpoint.view].version
+            if checkpoint.status == LIVE and checkpoint.version == declared:
+                followed.append(checkpoint)
+            elif checkpoint.status == LIVE and checkpoint.view not in self._unfollowed:
+                self._unfollowed.add(checkpoint.view)
+                _logger.warning("view %r is not followed: %s", checkpoint.view, version_mismatch(checkpoint, declared))
+        return followed
 
     def resume(self, name: str | None = None) -> None:
         """Let a stopped view, or every one, try again the event that stopped it. Raises `InvalidInput`."""
-        if name is not None and name not in self._views:
-            raise InvalidInput(f"there is no view {name!r}: there are {', '.join(sorted(self._views))}")
+        if name is not None and name not in self._projections:
+            raise InvalidInput(f"there is no view {name!r}: there are {', '.join(sorted(self._projections))}")
         for checkpoint in self.checkpoints():
-            declared = self._views[checkpoint.name].projection.version
-            if checkpoint.status == STOPPED and checkpoint.version == declared and name in (None, checkpoint.name):
+            declared = self._projections[checkpoint.view].version
+            if checkpoint.status == STOPPED and checkpoint.version == declared and name in (None, checkpoint.view):
                 with self._store.writing() as connection:
                     checkpoints.change(connection, checkpoint, status=LIVE, error=None, stopped_at_position=None)
 
+    def _view(self, checkpoint: Checkpoint) -> View:
+        """Return the view of a generation, which is found by its table's name."""
+        view = self._views.get(checkpoint.name)
+        if view is None:
+            projection = self._projections[checkpoint.view]
+            view = View(projection, RowStore(table_named(projection, checkpoint.name), self._store.dialect))
+            self._views[checkpoint.name] = view
+        return view
+
     def _install(self) -> None:
         if not self._installed:
-            install(self._store, [view.projection for view in self._views.values()])
+            projections = list(self._projections.values())
+            install(self._store, projections)
+            self._succession.begin(projections)
             self._installed = True
 
 

@@ -7,18 +7,17 @@ position 0. A view that the database has and no app declares is read by the colu
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from time import monotonic, sleep
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from msgspec import Struct
-from sqlalchemy import Connection, Table, inspect
+from sqlalchemy import Connection, Table
 from sqlalchemy.exc import NoSuchTableError
 
 from ...domain.errors import InvalidInput
 from ...projections.projection import Projection, Row
-from ...projections.saga.saga_attributes import SAGA_ATTRIBUTES
 from ...projections.saga.saga_attributes import VIEW as ATTRIBUTES
 from ..errors import DamagedLedger, TimedOut, WrongState
 from ..event_store.backend import Backend
@@ -29,8 +28,7 @@ from .condition import Where
 from .filter import Filter, select_rows, visible_columns
 from .readable import each_row, readable
 from .recorded_views import reflect
-from .scratch_view import empty_tables
-from .tables import version_mismatch
+from .snapshots import Snapshots, without_table
 
 POLL_SECONDS_MIN = 0.002
 POLL_SECONDS_MAX = 0.05
@@ -67,8 +65,7 @@ class Queries:
     def __init__(self, backend: Backend, projections: Sequence[Projection]) -> None:
         self._backend = backend
         self._projections = {projection.name: projection for projection in projections}
-        self._checkpoints_exist = False
-        """Whether the database has the table of checkpoints; once it has, it stays."""
+        self._snapshots = Snapshots(backend, self._projections)
 
     def projection(self, view: str) -> Projection:
         """Return the projection of a view. Raises `InvalidInput` for a view that no loaded app declares."""
@@ -114,7 +111,7 @@ class Queries:
             if attributes:
                 self._version_of_attributes()
                 self.wait_for(ATTRIBUTES, wait_for, timeout_seconds)
-        with self._snapshot(table, version, searched=bool(attributes)) as (connection, checkpoint):
+        with self._snapshots.open(self._wanted(view, version, bool(attributes)), table) as (connection, checkpoint):
             with readable(f"view {view}"):
                 rows = [dict(row) for row in connection.execute(statement).mappings()]
             now = checkpoints.now(connection)
@@ -128,7 +125,10 @@ class Queries:
         """
         table, version = self._table_and_version(view)
         statement = select_rows(table, filter_)
-        with self._snapshot(table, version, searched=bool(filter_.attributes)) as (connection, checkpoint):
+        with self._snapshots.open(self._wanted(view, version, bool(filter_.attributes)), table) as (
+            connection,
+            checkpoint,
+        ):
             yield checkpoint, each_row(connection, statement, view)
 
     def wait_for(self, view: str, position: int, timeout_seconds: float) -> None:
@@ -147,34 +147,48 @@ class Queries:
     def checkpoint(self, view: str) -> Checkpoint:
         """Return how far a view has folded the log. Raises `InvalidInput` for an unknown view."""
         with self._backend.views.reading() as connection:
-            return self._checkpoint(connection, view)
+            return self._snapshots.checkpoint(connection, view)
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoint of every declared or recorded view, and of every rebuild that has begun, by name."""
         with self._backend.views.reading() as connection:
-            recorded = self._recorded(connection)
+            recorded = self._snapshots.recorded(connection)
         current = {checkpoint.name for checkpoint in recorded if checkpoint.status != BUILDING}
         missing = [absent(p.name, p.version) for p in self._projections.values() if p.name not in current]
         return sorted(recorded + missing, key=lambda checkpoint: (checkpoint.name, checkpoint.generation))
 
+    def seen(self) -> list[Checkpoint]:
+        """Return, for each declared view, the generation that its queries read, or that is in their way."""
+        with self._backend.views.reading() as connection:
+            recorded = {each.name: each for each in self._snapshots.recorded(connection) if each.status != BUILDING}
+        declared = self._projections.values()
+        return [checkpoints.seen_by(recorded, p.name, p.version) or absent(p.name, p.version) for p in declared]
+
     @contextmanager
-    def snapshot(self, projection: Projection, *, searched: bool = False) -> Iterator[tuple[Connection, Checkpoint]]:
+    def snapshot(
+        self, projection: Projection, *, searched: bool = False, joined: Sequence[str] = ()
+    ) -> Iterator[tuple[Connection, Checkpoint]]:
         """Open a snapshot of a declared view: a connection on which its table can be read, and its checkpoint.
 
-        If it is `searched`, so can `saga_attributes`; the checkpoint is that of the view which is further behind.
+        So can those of other declared views, if they are `joined`, and `saga_attributes`, if it is `searched`; the
+        checkpoint is that of the view which is furthest behind. A select names the tables as they are declared, also
+        where another version has the name of the view.
         If the view is absent, the connection leads to a private database with empty tables of the declared views.
         Raises `WrongState` if the view is of another version than the declared one, and `Unavailable`.
         """
-        with self._snapshot(projection.table, projection.version, searched=searched) as (connection, checkpoint):
+        wanted = self._wanted(projection.name, projection.version, searched)
+        wanted |= {name: self.projection(name).version for name in joined}
+        with self._snapshots.open(wanted) as (connection, checkpoint):
             yield connection, checkpoint
 
     def position_at(self, view: str, instant: datetime) -> int:
         """Return the position that a view had reached at an instant, by its journal. Raises `InvalidInput`."""
         instant = checked_in_utc(instant, "at")
         with self._backend.views.reading() as connection:
-            if self._checkpoint(connection, view).status == ABSENT:
+            checkpoint = self._snapshots.checkpoint(connection, view)
+            if checkpoint.status == ABSENT:
                 return 0
-            return checkpoints.position_at(connection, view, instant)
+            return checkpoints.position_at(connection, checkpoint, instant)
 
     def _table_and_version(self, view: str) -> tuple[Table, int]:
         """Return the table of a view, declared or else recorded, and the version that its rows must have."""
@@ -182,79 +196,27 @@ class Queries:
         if projection is not None:
             return projection.table, projection.version
         with self._backend.views.reading() as connection:
-            version = self._checkpoint(connection, view).version
+            version = self._snapshots.checkpoint(connection, view).version
             try:
                 return reflect(connection, view), version
             except NoSuchTableError:
-                raise WrongState(_without_table(view)) from None
+                raise WrongState(without_table(view)) from None
 
-    @contextmanager
-    def _snapshot(
-        self, table: Table, version: int, *, searched: bool = False
-    ) -> Iterator[tuple[Connection, Checkpoint]]:
-        views = self._backend.views
-        wanted = {table.name: (table, version)}
-        if searched:
-            wanted[ATTRIBUTES] = (SAGA_ATTRIBUTES, self._version_of_attributes())
-        with ExitStack() as stack:
-            try:
-                connection = stack.enter_context(views.reading())
-                for held, _ in wanted.values():
-                    views.hold(connection, held)
-                found = [self._checkpoint(connection, name) for name in wanted]
-            except NoSuchTableError as error:
-                stack.close()
-                missing = str(error)
-                found = [self._checkpoint_without_table(missing, wanted[missing][1])]
-            if any(checkpoint.status == ABSENT for checkpoint in found):
-                stack.close()
-                tables = {p.name: p.table for p in self._projections.values()}
-                connection = stack.enter_context(
-                    empty_tables((tables | {name: held for name, (held, _) in wanted.items()}).values())
-                )
-            for checkpoint in found:
-                declared = wanted[checkpoint.name][1]
-                if checkpoint.status != ABSENT and checkpoint.version != declared:
-                    raise WrongState(version_mismatch(checkpoint, declared))
-            yield connection, min(found, key=lambda checkpoint: checkpoint.position)
+    def _wanted(self, view: str, version: int, searched: bool) -> dict[str, int]:
+        return {view: version} | ({ATTRIBUTES: self._version_of_attributes()} if searched else {})
 
     def _version_of_attributes(self) -> int:
         """Return the version that the view of search attributes must have. Raises `InvalidInput` if there is none."""
         if ATTRIBUTES in self._projections:
             return self._projections[ATTRIBUTES].version
         with self._backend.views.reading() as connection:
-            for checkpoint in self._recorded(connection):
+            for checkpoint in self._snapshots.recorded(connection):
                 if checkpoint.name == ATTRIBUTES and checkpoint.status != BUILDING:
                     return checkpoint.version
         raise InvalidInput(
             "no saga of this ledger has search attributes: declare them with Saga(search=…), and start a worker, or "
             "run `sagaledger init`, with the app that has the saga"
         )
-
-    def _checkpoint_without_table(self, name: str, version: int) -> Checkpoint:
-        """Return the checkpoint of a view whose table did not exist a moment ago."""
-        with self._backend.views.reading() as connection:
-            checkpoint = self._checkpoint(connection, name)
-            if checkpoint.status != ABSENT and not inspect(connection).has_table(name):
-                raise WrongState(_without_table(name))
-        return absent(name, version)
-
-    def _checkpoint(self, connection: Connection, view: str) -> Checkpoint:
-        recorded = checkpoints.current(connection, view) if self._has_checkpoints(connection) else None
-        if recorded is not None:
-            return recorded
-        projection = self._projections.get(view)
-        if projection is None:
-            known = {checkpoint.name for checkpoint in self._recorded(connection)}
-            raise InvalidInput(_unknown(view, known | self._projections.keys()))
-        return absent(view, projection.version)
-
-    def _recorded(self, connection: Connection) -> list[Checkpoint]:
-        return checkpoints.read_all(connection) if self._has_checkpoints(connection) else []
-
-    def _has_checkpoints(self, connection: Connection) -> bool:
-        self._checkpoints_exist = self._checkpoints_exist or checkpoints.exist(connection)
-        return self._checkpoints_exist
 
     def _result(self, view: str, checkpoint: Checkpoint, rows: list[Row], now: datetime) -> QueryResult:
         position = checkpoint.position
@@ -268,17 +230,6 @@ class Queries:
         return QueryResult(view, position, head, head - position, lag_seconds, rows)
 
 
-def _unknown(view: str, known: Any) -> str:
-    return f"there is no view {view!r}: there are {', '.join(sorted(known))}"
-
-
-def _without_table(view: str) -> str:
-    return (
-        f"view {view!r} is on record, but its table was dropped: run `sagaledger projections rebuild {view}` "
-        "with the app that declares it"
-    )
-
-
 def behind(checkpoint: Checkpoint, position: int, timeout_seconds: float) -> TimedOut:
     """Return the error of a view that did not reach a position in time, with the reason."""
     if checkpoint.status == ABSENT:
@@ -286,6 +237,6 @@ def behind(checkpoint: Checkpoint, position: int, timeout_seconds: float) -> Tim
     else:
         reason = f"it is {checkpoint.status}" + (f": {checkpoint.error}" if checkpoint.error else "")
     return TimedOut(
-        f"view {checkpoint.name!r} is at position {checkpoint.position}, and did not reach {position} within "
+        f"view {checkpoint.view!r} is at position {checkpoint.position}, and did not reach {position} within "
         f"{timeout_seconds:g} seconds; {reason}"
     )

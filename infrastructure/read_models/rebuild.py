@@ -1,7 +1,8 @@
 """Rebuilding a view: the log is folded anew beside the live view, and the new generation replaces it in one step.
 
-Meanwhile the live view follows the log and answers queries. What was folded is kept if the process dies, and the next
-rebuild goes on from there.
+Meanwhile the live view follows the log and answers queries. A generation of another version is not dropped, but stands
+beside the new one from then on, for the programs that declare it. What was folded is kept if the process dies, and the
+next rebuild goes on from there.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ...projections.poison_event import PoisonEvent
 from ...projections.projection import Projection
-from ...projections.view_version import is_to_be_upgraded
+from ...projections.view_version import is_older, is_to_be_upgraded
 from ..errors import Unavailable
 from ..event_store.backend import Backend
 from ..event_store.codec import Codec
@@ -22,7 +23,9 @@ from ..runtime.progress import ReportProgress
 from . import checkpoints
 from .apply_batch import View, commit, fold, narrowed, prepare, write
 from .checkpoints import BUILDING, LIVE, Checkpoint
-from .event_batch import BATCH_EVENTS_MAX, EventBatch, EventBatchReader
+from .declarations import check_declarations
+from .event_batch import BATCH_EVENTS_MAX, EventBatchReader
+from .generations import drop_generation, set_aside
 from .row_store import RowStore
 from .tables import create, drop, generation_table, install, rebuild_table, rename
 
@@ -47,9 +50,11 @@ def rebuild(
     """
     install(backend.views, [projection])
     try:
-        return _Rebuild(backend, codec, projection, batch_events_max).run(progress)
+        built = _Rebuild(backend, codec, projection, batch_events_max).run(progress)
     except DBAPIError as error:
         raise Unavailable(f"view {projection.name!r} cannot be rebuilt now: {first_line(error)}") from error
+    check_declarations(backend.views, [projection])
+    return built
 
 
 def upgrade_views(
@@ -132,39 +137,88 @@ class _Rebuild:
     def _switch(self, connection: Connection, view: View) -> Checkpoint | None:
         """Replace the live generation with the new one; returns None if the live one has run too far ahead."""
         name = self._projection.name
-        checkpoints.lock(connection, [name])
+        beside = checkpoints.name_beside(name, self._projection.version)
+        checkpoints.lock(connection, [name, beside])
         live, built = checkpoints.current(connection, name), self._built(connection)
         if live is None:
             raise Unavailable(f"view {name!r} was removed from the database while it was rebuilt")
-        if live.position - built.position > LOCKED_EVENTS_MAX:
+        position = fold_locked(connection, self._reader, view, live, built)
+        if position is None:
             return None
-        position = max(live.position, built.position)
-        while built.position < position:
-            built = self._fold_locked(connection, view, built, self._reader.read(built.position, position))
-        drop(connection, generation_table(self._projection, live.generation))
+        if live.version == built.version:
+            drop(connection, generation_table(self._projection, live.generation))
+            checkpoints.remove(connection, live)
+        else:
+            superseded = checkpoints.current(connection, beside)
+            if superseded is not None:
+                drop_generation(connection, superseded)
+            set_aside(connection, live)
         rename(connection, view.table.table, name)
-        checkpoints.remove(connection, live)
         checkpoints.change(connection, built, status=LIVE, position=position)
         fresh = built._replace(status=LIVE, position=0)
         checkpoints.record_moves(connection, [(fresh, position)])
         return fresh._replace(position=position)
-
-    def _fold_locked(self, connection: Connection, view: View, built: Checkpoint, batch: EventBatch) -> Checkpoint:
-        folded = fold(connection, view, batch)
-        _raise_poison(folded.poison)
-        while (cause := write(connection, view, folded.change)) is not None:
-            batch = narrowed(batch, view, cause)
-            folded = fold(connection, view, batch)
-        return built._replace(position=folded.upto)
 
     def _built(self, connection: Connection) -> Checkpoint:
         """Return how far the new generation has come."""
         built = checkpoints.building(connection, self._projection.name)
         if built is None:
             raise Unavailable(
-                f"another rebuild of view {self._projection.name!r} finished first: there is nothing left to do"
+                f"another rebuild of view {self._projection.name!r}, or a newer version, finished first: there is "
+                "nothing left to do"
             )
         return built
+
+
+def publish(connection: Connection, reader: EventBatchReader, view: View) -> bool:
+    """Give a view's name to the generation of a newer version beside it, and set the older one aside.
+
+    Does nothing, and returns False, if it is not newer, is stopped, or is too far behind the older one.
+    A rebuild of the older one that has begun is dropped. Raises `PoisonEvent` at an event that cannot be folded.
+    """
+    name = view.projection.name
+    checkpoints.lock(connection, [name, view.table.name])
+    public, own = checkpoints.current(connection, name), checkpoints.current(connection, view.table.name)
+    if public is None or own is None or own.status != LIVE or not is_older(public.version, own.version):
+        return False
+    position = fold_locked(connection, reader, view, public, own)
+    if position is None:
+        return False
+    begun = checkpoints.building(connection, name)
+    if begun is not None:
+        drop(connection, rebuild_table(view.projection, begun.generation))
+        checkpoints.remove(connection, begun)
+    checkpoints.move(connection, [(own, position)])
+    set_aside(connection, public)
+    rename(connection, view.table.table, name)
+    checkpoints.hand_over(connection, own._replace(position=position), name, public.generation + 1)
+    return True
+
+
+def fold_locked(
+    connection: Connection, reader: EventBatchReader, view: View, live: Checkpoint, built: Checkpoint
+) -> int | None:
+    """Fold what a generation lacks that is to replace the live one, while both are locked. Returns its position then.
+
+    Returns None, and folds nothing, if that is too much. Raises `PoisonEvent` at an event that cannot be folded.
+    """
+    if is_far_behind(built, live):
+        return None
+    reached = built.position
+    while reached < live.position:
+        batch = reader.read(reached, live.position)
+        folded = fold(connection, view, batch)
+        _raise_poison(folded.poison)
+        while (cause := write(connection, view, folded.change)) is not None:
+            batch = narrowed(batch, view, cause)
+            folded = fold(connection, view, batch)
+        reached = folded.upto
+    return reached
+
+
+def is_far_behind(built: Checkpoint, live: Checkpoint) -> bool:
+    """Whether a generation lacks more than may be folded while the live one is locked."""
+    return live.position - built.position > LOCKED_EVENTS_MAX
 
 
 def _raise_poison(poison: PoisonEvent | None) -> None:

@@ -48,6 +48,7 @@ class RowStore:
 
     def __init__(self, table: Table, dialect: Dialect) -> None:
         self.table = table
+        self.name = table.name
         self.columns = tuple(column.name for column in table.columns)
         self._key = tuple(table.primary_key.columns)
         self._key_at = tuple(self.columns.index(column.name) for column in self._key)

@@ -297,20 +297,17 @@ def test_a_rebuild_that_meets_a_poison_event_leaves_the_live_view_as_it_is(
     assert rebuild(log, codec, good).position == head
 
 
-def test_a_view_whose_projection_changed_stops_and_says_so_until_it_is_rebuilt(
+def test_a_view_whose_projection_changed_says_so_until_its_version_is_built(
     shop: Shop, log: Backend, codec: Codec, make_projector: MakeProjector
 ) -> None:
     """A new version has another table: queries do not return the old rows as if they were its own."""
     shop.trade(8)
     make_projector(_turnover(version=1)).catch_up()
     changed = _turnover(version=2, extra=True)
-    projector = make_projector(changed)
-    projector.catch_up()
     queries = Queries(log, [changed])
-    (checkpoint,) = projector.checkpoints()
-    assert checkpoint.status == "stopped"
-    assert "sagaledger projections rebuild turnover" in (checkpoint.error or "")
-    with pytest.raises(WrongState, match=r"version 1 .* version 2 is declared"):
+    with pytest.raises(
+        WrongState, match=r"version 1 .* version 2 is declared.*`sagaledger projections rebuild turnover`"
+    ):
         queries.query("turnover")
 
     rebuild(log, codec, changed)

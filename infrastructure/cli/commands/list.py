@@ -105,7 +105,7 @@ def _write_file(
         with each_saga(ledger.context, wanted, limit=limit, after=after) as (checkpoint, rows):
             count = file.fill(rows)
         head = max(head_position(ledger.context), checkpoint.position)
-        found = freshness(ledger.context, checkpoint.name, checkpoint.position, head)
+        found = freshness(ledger.context, checkpoint.view, checkpoint.position, head)
         file.write_answer()
     say(freshness_remark(found, options))
     if count == limit:

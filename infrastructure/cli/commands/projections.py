@@ -1,4 +1,5 @@
-"""`projections`: how far each view is, rebuilding one, and proving that one equals its events."""
+"""`projections`: how far each view is, rebuilding one, dropping what older versions left, and proving that one equals
+its events."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from cyclopts import App
 
 from ....projections.projection import Row
 from ...ledger.freshness import head_position
-from ...ledger.view_operations import compare_view, rebuild_view, view_checkpoints
+from ...ledger.view_operations import compare_view, prune_views, rebuild_view, view_checkpoints, view_followers
+from ...read_models.checkpoints import BUILDING
 from ...read_models.drift import Difference, Drift
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
@@ -26,16 +28,23 @@ app = App(name="projections")
 
 @app.default
 def checkpoints(*, options: Options = DEFAULTS) -> ExitCode:
-    """How far each view has folded the log, and how far it is behind."""
+    """How far each view has folded the log, how far it is behind, and who follows it."""
     with open_ledger(options) as ledger:
         head = head_position(ledger.context)
         found = view_checkpoints(ledger.context)
+        followers = view_followers(ledger.context)
         remark = worker_remark(ledger, options) if any(each.position < head for each in found) else None
     rows = [
-        {**{name: getattr(each, name) for name in COLUMNS}, "lag_events": max(head - each.position, 0)}
+        {
+            **{name: getattr(each, name) for name in COLUMNS},
+            "lag_events": max(head - each.position, 0),
+            "public": not each.is_beside and each.status != BUILDING,
+            "followers": followers.get((each.view, each.version), []),
+        }
         for each in found
     ]
-    columns = (*COLUMNS[:4], "lag_events", *COLUMNS[4:])
+    columns = (*COLUMNS[:4], "lag_events", *COLUMNS[4:], "public", "followers")
+    unfollowed = [each for each in found if each.is_beside and (each.view, each.version) not in followers]
     document = {
         "head_position": head,
         "projections": [{name: jsonable(row[name]) for name in columns} for row in rows],
@@ -43,6 +52,9 @@ def checkpoints(*, options: Options = DEFAULTS) -> ExitCode:
     answer(options, document, lambda: [Table(columns, [[row[name] for name in columns] for row in rows])])
     if not options.json:
         say(f"head {head}" + (f"; {remark}" if remark else ""))
+    if unfollowed and not options.json:
+        names = ", ".join(each.name for each in unfollowed)
+        say(f"no process follows {names}: {options.again('projections', 'prune')} drops what no process follows")
     return ExitCode.OK
 
 
@@ -61,6 +73,28 @@ def rebuild(name: str, /, *, options: Options = DEFAULTS) -> ExitCode:
     answer(
         options, document, lambda: [f"{name} is rebuilt: generation {built.generation}, at position {built.position}"]
     )
+    return ExitCode.OK
+
+
+@app.command(name="prune")
+def prune_(name: str | None = None, /, *, options: Options = DEFAULTS) -> ExitCode:
+    """Drop the tables beside the views that served programs of other versions, and that no running worker follows.
+
+    Parameters
+    ----------
+    name
+        The view's name; without it, every view.
+    """
+    with open_ledger(options) as ledger:
+        pruned = prune_views(ledger.context, name)
+    document = {
+        "dropped": [each.name for each in pruned.dropped],
+        "kept": [{"name": each.name, "followers": followers} for each, followers in pruned.kept],
+    }
+    answer(options, document, lambda: [f"dropped {each.name}" for each in pruned.dropped] or ["nothing was dropped"])
+    if not options.json:
+        for each, followers in pruned.kept:
+            say(f"{each.name} is kept: {', '.join(followers)} still follows it")
     return ExitCode.OK
 
 

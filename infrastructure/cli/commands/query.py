@@ -146,7 +146,7 @@ def _write_file(
             with ledger.context.queries.rows(asked.view, asked.filter) as (checkpoint, rows):
                 count = file.fill(rows)
             head = max(head_position(ledger.context), checkpoint.position)
-            remark = freshness_remark(freshness(ledger.context, checkpoint.name, checkpoint.position, head), options)
+            remark = freshness_remark(freshness(ledger.context, checkpoint.view, checkpoint.position, head), options)
         file.write_answer()
     return remark, count
 
