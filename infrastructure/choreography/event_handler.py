@@ -25,6 +25,7 @@ from ..event_store.event_row import StoredRow
 from ..ledger.append_builder import AppendBuilder, NotDecidableYet
 from ..ledger.context import LedgerContext
 from ..ledger.stream_cache import StreamCache
+from .delivery_log import log_failed_delivery
 from .process_log import ProcessLog, ProcessLogReader
 
 
@@ -38,6 +39,8 @@ class PlannedReaction(NamedTuple):
     row: StoredRow
     commands: Sequence[Command] = ()
     failure: Failed | None = None
+    error: BaseException | None = None
+    """What was raised, for the log."""
     blocker: int | None = None
     """The position of an earlier event of the process, for which this one has to wait."""
     is_dead_letter: bool = False
@@ -99,7 +102,7 @@ class EventHandler:
                 raise
             if not is_dead_letter and row.position in (process_log or self._process_log_of(row)).handled:
                 return None  # its failure is on record already
-            return PlannedReaction(row, failure=_failure(error), is_dead_letter=is_dead_letter)
+            return PlannedReaction(row, failure=_failure(error), error=error, is_dead_letter=is_dead_letter)
         return PlannedReaction(row, commands, is_dead_letter=is_dead_letter)
 
     def draft(self, planned: PlannedReaction, now: datetime) -> AppendBuilder:
@@ -111,7 +114,7 @@ class EventHandler:
         if planned.blocker is not None:
             return self._record(row, DeferDelivery(self._service.name, row.position, row.topic, planned.blocker), now)
         if planned.failure is not None:
-            return self._record_failure(row, planned.failure, now)
+            return self._record_failure(row, planned.failure, planned.error, now)
         draft = self._begin(row)
         try:
             self._decide(draft, planned, now)
@@ -120,7 +123,7 @@ class EventHandler:
         except BaseException as error:  # as in `plan`; what was drafted so far is dropped
             if is_interruption(error):
                 raise
-            return self._record_failure(row, _failure(error), now)
+            return self._record_failure(row, _failure(error), error, now)
         return draft
 
     # The reaction
@@ -165,7 +168,9 @@ class EventHandler:
             choreography, event, ProcessHistory(_process_of(row)), NothingToDo("it was done before")
         )
 
-    def _record_failure(self, row: StoredRow, failure: Failed, now: datetime) -> AppendBuilder:
+    def _record_failure(
+        self, row: StoredRow, failure: Failed, error: BaseException | None, now: datetime
+    ) -> AppendBuilder:
         name, position, retry = self._service.name, row.position, self._service.retry
         stream_id = self._stream_of(SettleDelivery(name, position))
         known = self._stream_cache.known(stream_id)
@@ -177,6 +182,7 @@ class EventHandler:
             seconds = failure.delay_seconds
             delay = retry.delay_seconds(f"{name}.{position}", attempt) if seconds is None else seconds
             retry_at = now + timedelta(seconds=delay)
+        log_failed_delivery(name, row, attempt, failure, error, parked=retry_at is None)
         return self._record(row, FailDelivery(name, position, row.topic, failure.error, retry_at), now)
 
     def _record(self, row: StoredRow, command: Command, now: datetime) -> AppendBuilder:

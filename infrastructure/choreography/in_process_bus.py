@@ -17,7 +17,7 @@ from .subscription import Subscription
 IDLE_SECONDS_MAX = 0.5
 """How long the bus waits for events before it looks for dead letters that came due, and whether it is to stop."""
 
-_log = logging.getLogger("sagaledger.choreography")
+_log = logging.getLogger(__name__)
 
 
 class InProcessBus:
@@ -31,7 +31,12 @@ class InProcessBus:
         chosen = services or context.app.services.values()
         self._subscriptions = [Subscription(context, service, process_logs) for service in chosen]
         self._thread = RetryingThread(
-            "sagaledger-services", self._step, ends_at=NEEDS_A_PERSON, pauses="services pause", logger=_log
+            "sagaledger-services",
+            self._step,
+            ends_at=NEEDS_A_PERSON,
+            pauses="services pause",
+            logger=_log,
+            outage=context.outages.database,
         )
 
     def run_once(self) -> int:

@@ -11,6 +11,7 @@ from ..read_models.queries import Queries
 from ..runtime.clock import SYSTEM_CLOCK, Clock
 from .app import App
 from .definition_versions import DefinitionVersions
+from .outage_logs import OutageLogs
 
 
 class LedgerContext:
@@ -23,6 +24,7 @@ class LedgerContext:
         self.codec = Codec(app.registry, app.choreographies)
         self.queries = Queries(backend, app.projections)
         self.definition_versions = DefinitionVersions(backend)
+        self.outages = OutageLogs(clock.monotonic)
 
     @property
     def context(self) -> LedgerContext:
@@ -31,7 +33,7 @@ class LedgerContext:
 
     def projector(self) -> Projector:
         """A projector that keeps this ledger's views up with its log."""
-        return Projector(self.backend, self.codec, self.app.projections)
+        return Projector(self.backend, self.codec, self.app.projections, outage=self.outages.database)
 
     def close(self) -> None:
         """Release the database."""

@@ -64,6 +64,8 @@ class Committed(NamedTuple):
     """How many views it moved."""
     rejected: list[RejectedWrite]
     """The views whose rows the database rejected; they did not move."""
+    stopped: list[PoisonEvent]
+    """The events that stopped a view."""
 
 
 def fold(connection: Connection, view: View, batch: EventBatch) -> Folded:
@@ -104,6 +106,7 @@ def commit(connection: Connection, prepared: list[Prepared]) -> Committed:
     unmoved = {_identity(checkpoint) for checkpoint in locked}
     moves: list[tuple[Checkpoint, int]] = []
     rejected: list[RejectedWrite] = []
+    stopped: list[PoisonEvent] = []
     for view, checkpoint, folded in prepared:
         if _identity(checkpoint) not in unmoved:
             continue
@@ -114,8 +117,9 @@ def commit(connection: Connection, prepared: list[Prepared]) -> Committed:
         moves.append((checkpoint, folded.upto))
         if folded.poison is not None:
             checkpoints.stop(connection, checkpoint, folded.poison.position, str(folded.poison))
+            stopped.append(folded.poison)
     checkpoints.move(connection, moves)
-    return Committed(len(moves), rejected)
+    return Committed(len(moves), rejected, stopped)
 
 
 def write(connection: Connection, view: View, change: Change) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from sqlalchemy.exc import DBAPIError
 
 from ...projections.poison_event import PoisonEvent, describe
@@ -11,6 +13,8 @@ from . import checkpoints
 from .apply_batch import RejectedWrite, View, commit, narrowed, prepare
 from .checkpoints import LIVE, Checkpoint
 from .event_batch import EventBatch
+
+log = logging.getLogger(__name__)
 
 
 class BatchFolder:
@@ -48,7 +52,9 @@ class BatchFolder:
         if not prepared:
             return False
         with self._store.writing() as connection:
-            moved, rejected = commit(connection, prepared)
+            moved, rejected, stopped = commit(connection, prepared)
+        for poison in stopped:
+            _log_stop(poison.projection, poison.position, str(poison))
         for rejection in rejected:
             self._bisect(batch, rejection)
         return bool(moved or rejected)
@@ -68,10 +74,18 @@ class BatchFolder:
 
         If its table has another name by now, the view did not fail, and is found under that name the next time.
         """
+        is_stopped = False
         with self._store.writing() as connection:
             checkpoint = checkpoints.current(connection, view.table.name)
             if checkpoint is not None and is_followed(checkpoint, view) and checkpoint.position < position:
                 checkpoints.stop(connection, checkpoint, position, error)
+                is_stopped = True
+        if is_stopped:
+            _log_stop(view.projection.name, position, error)
+
+
+def _log_stop(view: str, position: int, error: str) -> None:
+    log.error("view %s is stopped before position %d: %s", view, position, error, extra={"view": view})
 
 
 def is_followed(checkpoint: Checkpoint, view: View) -> bool:

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from ..errors import NEEDS_A_PERSON, ProjectionChanged
 from ..event_store.event_log import EventLog
+from ..runtime.outage_log import OutageLog
 from ..runtime.retrying_thread import RetryingThread
 from .checkpoints import Checkpoint
 from .following import Following
@@ -28,7 +29,7 @@ BACKLOG_SECONDS = 10.0
 """Views that are further behind than this catch up on old events, and `keep_up` does not wait for them."""
 LEAST_SECONDS = 0.001
 
-_logger = logging.getLogger("sagaledger.projector")
+_logger = logging.getLogger(__name__)
 
 
 class Pass(NamedTuple):
@@ -52,7 +53,14 @@ class FoldingSteps(Protocol):
 class Follower:
     """Keeps views up with the log in a thread of its own, or watches another projector do so."""
 
-    def __init__(self, log: EventLog, steps: FoldingSteps, standby: Standby, following: Following) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        steps: FoldingSteps,
+        standby: Standby,
+        following: Following,
+        outage: OutageLog | None = None,
+    ) -> None:
         self._log = log
         self._steps = steps
         self._standby = standby
@@ -64,6 +72,7 @@ class Follower:
             ends_at=(*NEEDS_A_PERSON, ProjectionChanged),
             pauses="views are not followed",
             logger=_logger,
+            outage=outage,
         )
         self._caught_up = Condition()
         self._left: tuple[float, float] | None = None

@@ -41,7 +41,7 @@ FOLLOWERS = Table(
 ViewVersion = tuple[str, int]
 """The name of a view, and a version of its projection."""
 
-_logger = logging.getLogger("sagaledger.projector")
+_logger = logging.getLogger(__name__)
 _NUMBERS = count(1)
 
 

@@ -13,6 +13,7 @@ from ...projections.projection import Projection
 from ..errors import TimedOut
 from ..event_store.backend import Backend
 from ..event_store.codec import Codec
+from ..runtime.outage_log import OutageLog
 from . import checkpoints
 from .apply_batch import View
 from .batch_folder import BatchFolder
@@ -25,7 +26,7 @@ from .standby import Standby
 from .succession import Succession
 from .tables import install, table_named, version_mismatch
 
-_logger = logging.getLogger("sagaledger.projector")
+_logger = logging.getLogger(__name__)
 
 
 class Projector:
@@ -44,6 +45,7 @@ class Projector:
         *,
         batch_events_max: int = BATCH_EVENTS_MAX,
         batch_bytes_max: int = BATCH_BYTES_MAX,
+        outage: OutageLog | None = None,
     ) -> None:
         self._backend = backend
         self._store = backend.views
@@ -55,7 +57,7 @@ class Projector:
         self._folder = BatchFolder(self._store)
         self._standby = Standby()
         self._following = Following(self._store, projections)
-        self._follower = Follower(backend, self, self._standby, self._following)
+        self._follower = Follower(backend, self, self._standby, self._following, outage)
         self._succession = Succession(backend, codec)
         self._installed = False
         self._unfollowed: set[str] = set()

@@ -27,7 +27,7 @@ LOOK_SECONDS = 5.0
 _WAIT_BRIEFLY = text("SET LOCAL lock_timeout = '1s'")
 """A rename waits for those who read the table, and everybody who wants to read it waits for the rename."""
 
-_logger = logging.getLogger("sagaledger.projector")
+_logger = logging.getLogger(__name__)
 
 
 class Succession:

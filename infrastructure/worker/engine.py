@@ -20,6 +20,7 @@ from .coordination.lease import Lease
 from .coordination.put_backs import PutBacks
 from .group_commit.batch import BATCH_SAGAS_MAX
 from .group_commit.group_commit import GroupCommit
+from .group_commit.pipeline import ENGINE
 from .held_sagas import HeldSagas
 from .messages import (
     AttemptEnded,
@@ -66,6 +67,7 @@ class Engine:
         self._in_doubt = False
         """Whether the database was away: claims and notifications of this worker may be unknown to it."""
 
+        self._outage = context.outages.database
         self._lease = Lease(context.backend, lease_seconds, context.clock)
         self._timers = Timers()
         self._held = HeldSagas(concurrency, self._timers)
@@ -105,14 +107,17 @@ class Engine:
             self._commit()
             self._away_seconds = AWAY_SECONDS_MIN
             self.pulse.succeed(self._monotonic())
+            if self._outage.is_open:
+                self._outage.end(ENGINE)
         except SupersededWorker as superseded:
-            log.warning("%s: it takes a new lease and starts afresh", superseded)
+            extra = {"worker": superseded.worker_id}
+            log.warning("%s: it takes a new lease and starts afresh", superseded, extra=extra)
             self._lease.lose()
             self._group_commit.start_afresh()
         except NEEDS_A_PERSON:
             raise
         except (Unavailable, OutcomeUnknown) as away:
-            log.warning("%s (trying again)", away)
+            self._outage.note(ENGINE, away)
             self._wait_for_the_database()
             self.pulse.wait(self._monotonic(), away)
         return self._hand_out()
@@ -132,6 +137,11 @@ class Engine:
     def now(self) -> datetime:
         """Returns the time by which schedules tick: the database's, if it has its own clock. Any thread may ask."""
         return self._lease.now() if self._queue_has_own_clock else self._wall()
+
+    @property
+    def worker_id(self) -> str:
+        """The id of the worker under its present lease."""
+        return self._lease.token.worker_id
 
     @property
     def pending(self) -> int | None:
@@ -170,7 +180,8 @@ class Engine:
                 finally:
                     self._lease.retire()
         except (Unavailable, OutcomeUnknown, SupersededWorker, NotALedger) as error:
-            log.warning("%s: the next worker takes attempts without a recorded outcome as unknown", error)
+            extra = {"worker": self.worker_id}
+            log.warning("%s: the next worker takes attempts without a recorded outcome as unknown", error, extra=extra)
 
     # The parts of a turn, in order
 

@@ -109,6 +109,8 @@ class Dispatch(Struct, frozen=True):
     step: AnyStep
     attempt: Attempt
     context: StepContext
+    worker: str = ""
+    """The id of the worker, for the log."""
 
 
 class TurnResult(NamedTuple):

@@ -13,6 +13,7 @@ from .coordination.lease import Lease
 from .coordination.put_backs import PutBacks
 from .group_commit.refreshing import Refresher
 from .held_sagas import HeldSaga, HeldSagas
+from .saga_log import log_claim
 
 
 class SagaClaims:
@@ -104,4 +105,6 @@ class SagaClaims:
             definition = self._context.app.definition(claim.definition, claim.definition_version)
             state = rebuild(claim.saga_id, (recorded.event for recorded in history))
             previous = next((recorded.meta.worker for recorded in reversed(history) if recorded.meta.worker), None)
-            self._refresher.adopt(HeldSaga(claim.saga_id, definition, state, history[-1].position, previous))
+            saga = HeldSaga(claim.saga_id, definition, state, history[-1].position, previous)
+            log_claim(saga, self._lease.token.worker_id)
+            self._refresher.adopt(saga)

@@ -35,6 +35,7 @@ from .mailbox import Mailbox
 from .messages import AwaitIdle, AwaitOutcome, Drain, EngineMessage, Reply, StartSaga, TurnResult
 from .steps.task_runner import TaskRunner
 from .steps.thread_runner import ThreadRunner
+from .worker_log import log_end, log_late, log_start
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +104,7 @@ class Worker:
         self._engine = await asyncio.to_thread(
             Engine, self._context, concurrency=self._concurrency, lease_seconds=self._lease_seconds
         )
+        log_start(self._engine.worker_id, self._concurrency, self._threads.limit, self._lease_seconds)
         self._scheduler = Scheduler(self._context, self._engine.now)
         self._watched = self._engine
         self._mailbox = Mailbox()
@@ -146,8 +148,7 @@ class Worker:
             async with asyncio.timeout(self._drain_seconds):
                 await self._drain()
         except TimeoutError:
-            late = "%d steps still ran after %g seconds: their outcome counts as unknown"
-            log.warning(late, len(self._steps), self._drain_seconds)
+            log_late(self._engine.worker_id, len(self._steps), self._drain_seconds)
         except Exception:
             if not self._ended.done():  # otherwise it is the error that ended the engine, which is raised at the end
                 raise
@@ -162,6 +163,7 @@ class Worker:
             await asyncio.to_thread(self._projector.stop)
         await asyncio.wait([self._ended])
         self._state = WorkerState.CLOSED
+        log_end(self._engine.worker_id)
 
     async def _drain(self) -> None:
         if self._ended.done():
@@ -253,17 +255,18 @@ class Worker:
     def _drive(self) -> None:
         """Turn the engine until the last message; whatever ends it reaches the event loop through `_end`."""
         error: BaseException | None = None
+        extra = {"worker": self._engine.worker_id}
         try:
             try:
                 self._turn_until_closed()
             except BaseException as failure:
                 error = failure
-                log.exception("the worker's engine ended")
+                log.exception("the worker's engine ended", extra=extra)
             try:
                 self._engine.finish(record=error is None)
             except BaseException as failure:
                 error = error or failure
-                log.exception("the worker's engine did not release everything")
+                log.exception("the worker's engine did not release everything", extra=extra)
         finally:  # also if an error cannot be logged, because its own code raises
             with suppress(RuntimeError):  # the event loop is closed: nothing waits for the engine
                 self._loop.call_soon_threadsafe(self._end, None if error is None else contained(error))

@@ -64,7 +64,7 @@ SAGA_ATTRIBUTES: Final = Table(
 _Searched: TypeAlias = Mapping[tuple[str, int], Definition]
 """The definitions that have search functions, by name and version."""
 
-_logger = logging.getLogger("sagaledger.projector")
+_logger = logging.getLogger(__name__)
 
 
 def search_projection(definitions: Iterable[Definition]) -> Projection | None:

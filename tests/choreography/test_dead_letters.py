@@ -108,7 +108,9 @@ def test_a_reaction_that_fails_is_tried_again_until_it_succeeds(shop: Shop, carr
     assert (dead_letter["status"], dead_letter["attempts"]) == ("settled", 2)
 
 
-def test_a_reaction_that_keeps_failing_is_parked_and_the_other_processes_go_on(shop: Shop, carrier: Carrier) -> None:
+def test_a_reaction_that_keeps_failing_is_parked_and_the_other_processes_go_on(
+    shop: Shop, carrier: Carrier, caplog: pytest.LogCaptureFixture
+) -> None:
     """Its saga needs a person; nothing is lost."""
     carrier.broken["1"] = ConnectionError("the carrier does not answer")
     shop.place(an_order("1"), an_order("2"))
@@ -127,6 +129,13 @@ def test_a_reaction_that_keeps_failing_is_parked_and_the_other_processes_go_on(s
     assert "the carrier does not answer" in dead_letter["error"]
     [row] = shop.ledger.query("sagas", where={"saga_id": "order_flow-1"}).rows
     assert (row["status"], row["failed_step"]) == ("needs_intervention", "prepare_shipping")
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * (QUICK.attempts - 1) + ["ERROR"]
+    assert all(record.exc_info and record.exc_info[0] is ConnectionError for record in caplog.records)
+    position = dead_letter["position"]
+    assert caplog.messages[-1] == (
+        f"service shipping failed at PaymentSucceeded, position {position}, of order_flow-1, attempt 3 "
+        "(it needs a person)"
+    )
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, CancelledError, ZeroDivisionError])

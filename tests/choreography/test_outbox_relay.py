@@ -159,7 +159,7 @@ def test_the_relay_waits_while_the_ledger_is_empty_and_says_so_once(
     sqlite_url: str, nats: Nats, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It goes on with the first event."""
-    with Ledger.open(sqlite_url, APP) as ledger, caplog.at_level(logging.WARNING):
+    with Ledger.open(sqlite_url, APP) as ledger, caplog.at_level(logging.INFO, "sagaledger"):
         shop = Shop(ledger)
 
         async def relay() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from uuid import uuid4
 
+import pytest
 from msgspec.structs import replace
 from sqlalchemy import Column, Integer, MetaData, Table, Text
 
@@ -46,7 +47,7 @@ def _counts_order(broken: Callable[[RecordedEvent], bool], name: str = "order_co
 
 
 def test_a_poison_event_stops_one_view_in_front_of_it_and_no_other(
-    shop: Shop, log: Backend, make_projector: MakeProjector
+    shop: Shop, log: Backend, make_projector: MakeProjector, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The events before it count, those after it wait, and the checkpoint says why."""
     head = shop.trade(10)
@@ -63,6 +64,9 @@ def test_a_poison_event_stops_one_view_in_front_of_it_and_no_other(
     assert (found["orders"].status, found["orders"].position) == ("live", head)
     queries = Queries(log, [counts])
     assert queries.query("order_counts").rows == [{"country": "France", "orders": 5}]
+    [record] = caplog.records
+    assert (record.levelname, record.view) == ("ERROR", "order_counts")  # type: ignore[attr-defined]
+    assert record.getMessage().startswith(f"view order_counts is stopped before position {poison}: ")
 
 
 def test_a_stopped_view_goes_on_when_it_is_resumed_and_its_code_was_mended(

@@ -16,11 +16,10 @@ from nats.js.api import StreamConfig
 from nats.js.client import JetStreamContext
 from nats.js.errors import BadRequestError
 
-from ...errors import Unavailable
 from ...ledger.context import LedgerContext
 from ...runtime.failpoints import awaiting_failpoint
 from .address import address_of
-from .errors import BrokerUnavailable
+from .errors import BrokerUnavailable, NothingToRelay
 
 DUPLICATE_WINDOW_SECONDS = 120.0
 MESSAGE_AGE_SECONDS_MAX = 7 * 86_400.0
@@ -30,7 +29,7 @@ RECONNECT_SECONDS = 1
 CLOSE_SECONDS_MAX = 1.0
 """How long closing may take: a message that was not acknowledged is delivered again."""
 
-_log = logging.getLogger("sagaledger.broker")
+_log = logging.getLogger(__name__)
 
 
 class LedgerStream(NamedTuple):
@@ -44,11 +43,11 @@ class LedgerStream(NamedTuple):
 def stream_of(context: LedgerContext) -> str:
     """Returns the name of a ledger's stream: the same in every process, and another for every ledger.
 
-    Raises `Unavailable` for an empty ledger, which has nothing that tells it from another.
+    Raises `NothingToRelay` for an empty ledger, which has nothing that tells it from another.
     """
     first = context.backend.appends(0, limit=1)
     if not first:
-        raise Unavailable("the ledger is empty: begin with an order (`sagaledger run`), then there is what to relay")
+        raise NothingToRelay("the ledger is empty: begin with an order (`sagaledger run`), then there is what to relay")
     return f"sagaledger_{first[0].append_id.hex[:12]}"
 
 

@@ -16,7 +16,7 @@ from nats.js.client import JetStreamContext
 from ....domain.choreography.choreography import is_whole
 from ....domain.choreography.service import Service
 from ....domain.errors import SagaledgerError
-from ...errors import NEEDS_A_PERSON
+from ...errors import NEEDS_A_PERSON, OutcomeUnknown, Unavailable
 from ...ledger.context import HasContext
 from ...runtime.failpoints import awaiting_failpoint
 from .cloud_events import EventNotice, read, subject_of
@@ -35,7 +35,7 @@ PENDING_MESSAGES_MAX = 2_000
 """How many messages the instances of a service may have that are not acknowledged yet."""
 
 T = TypeVar("T")
-_log = logging.getLogger("sagaledger.broker")
+_log = logging.getLogger(__name__)
 
 
 class NatsConsumer:
@@ -43,6 +43,7 @@ class NatsConsumer:
 
     def __init__(self, ledger: HasContext, service: Service, url: str) -> None:
         self.service = service
+        self._name = f"service {service.name}"
         self._context = ledger.context
         self._url = url
         self._inbox = NatsInbox(self._context, service)
@@ -51,7 +52,7 @@ class NatsConsumer:
     async def run(self, stopping: asyncio.Event) -> None:
         """Consume until told to stop, through outages. Raises what `work_through_outages` does."""
         try:
-            await work_through_outages(f"service {self.service.name}", partial(self._consume, stopping), stopping)
+            await work_through_outages(self._name, partial(self._consume, stopping), stopping, self._context.outages)
         finally:
             self._thread.shutdown()
 
@@ -97,13 +98,13 @@ class NatsConsumer:
         except NEEDS_A_PERSON:  # the broker delivers them again to another instance, or after the next start
             raise
         except Exception as error:  # noqa: BLE001  # supervised: it is logged, and the broker delivers them again
-            trace = not isinstance(error, SagaledgerError)
-            name, count = self.service.name, len(messages)
-            _log.warning("service %s: %d messages are to come again: %s", name, count, error, exc_info=trace)
+            self._note_failure(error, len(messages))
             with broker_errors("messages cannot be returned"):
                 for message in _all(notices):
                     await awaiting_failpoint("nats nak", message.nak(delay=RETRY_SECONDS))
             return
+        if self._context.outages.database.is_open:
+            self._context.outages.database.end(self._name)
         for rejection in rejections:
             for message in notices.pop(rejection.notice):
                 await self._reject(message, rejection.error)
@@ -111,9 +112,18 @@ class NatsConsumer:
             for message in _all(notices):
                 await awaiting_failpoint("nats ack", message.ack())
 
+    def _note_failure(self, error: Exception, count: int) -> None:
+        if isinstance(error, (Unavailable, OutcomeUnknown)):
+            self._context.outages.database.note(self._name, error)
+            return
+        trace = not isinstance(error, SagaledgerError)
+        extra = {"service": self.service.name, "error_type": type(error).__name__}
+        _log.warning("%s: %d messages are to come again: %s", self._name, count, error, exc_info=trace, extra=extra)
+
     async def _reject(self, message: Msg, error: MessageRejected) -> None:
         """Log why a message is rejected, and tell the broker not to deliver it again."""
-        _log.error("service %s rejects a message on %s: %s", self.service.name, message.subject, error)
+        extra = {"service": self.service.name}
+        _log.error("%s rejects a message on %s: %s", self._name, message.subject, error, extra=extra)
         with broker_errors("a message cannot be rejected"):
             await awaiting_failpoint("nats term", message.term())
 

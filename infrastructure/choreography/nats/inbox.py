@@ -34,7 +34,7 @@ OVERDUE_SECONDS = 5.0
 OVERDUE_EVENTS_MAX = 500
 """How many of them are handled in one go: messages are waiting meanwhile."""
 
-_log = logging.getLogger("sagaledger.broker")
+_log = logging.getLogger(__name__)
 
 
 class Rejection(NamedTuple):

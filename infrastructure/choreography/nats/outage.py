@@ -1,4 +1,4 @@
-"""Outages of the broker or the database: waited out with growing pauses, and logged once each."""
+"""Outages of the broker or the database: waited out with growing pauses, and logged once for the whole process."""
 
 from __future__ import annotations
 
@@ -7,45 +7,59 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from ...errors import NEEDS_A_PERSON, OutcomeUnknown, Unavailable
-from .errors import BrokerUnavailable
+from ...ledger.outage_logs import OutageLogs
+from .errors import BrokerUnavailable, NothingToRelay
 
 BACKOFF_SECONDS_MIN = 0.2
 BACKOFF_SECONDS_MAX = 5.0
 
-_log = logging.getLogger("sagaledger.broker")
+_log = logging.getLogger(__name__)
 
 
 class Outage:
-    """Whether something is in the way of work, how long to pause before the next try, and what was logged of it."""
+    """Whether something is in the way of one part's work, and how long to pause before the next try."""
 
-    def __init__(self, worker: str) -> None:
+    def __init__(self, worker: str, logs: OutageLogs) -> None:
         self._worker = worker
+        self._logs = logs
         self._backoff_seconds = 0.0
-        self._logged = ""
+        self._is_empty = False
         self.worked_once = False
 
     async def wait(self, stopping: asyncio.Event, error: Exception) -> None:
-        """Pause before the next try; log the error, unless it is the one that was logged last."""
+        """Pause before the next try, and log the outage."""
         self._backoff_seconds = min(max(self._backoff_seconds * 2, BACKOFF_SECONDS_MIN), BACKOFF_SECONDS_MAX)
-        if str(error) != self._logged:
-            self._logged = str(error)
-            _log.warning("%s waits, and tries again at least every %g s: %s", self._worker, BACKOFF_SECONDS_MAX, error)
+        if isinstance(error, NothingToRelay):
+            self._note_empty(error)
+        elif isinstance(error, BrokerUnavailable):
+            self._logs.broker.note(self._worker, error)
+        else:
+            self._logs.database.note(self._worker, error)
         await pause(stopping, self._backoff_seconds)
 
     def end(self) -> None:
         """Note that the work goes on."""
-        if self._logged:
-            _log.warning("%s goes on", self._worker)
-        self._backoff_seconds, self._logged = 0.0, ""
+        if self._is_empty:
+            _log.info("%s goes on", self._worker)
+        self._logs.broker.end(self._worker)
+        self._logs.database.end(self._worker)
+        self._backoff_seconds, self._is_empty = 0.0, False
         self.worked_once = True
 
+    def _note_empty(self, error: NothingToRelay) -> None:
+        if not self._is_empty:
+            self._is_empty = True
+            _log.warning("%s waits: %s", self._worker, error)
 
-async def work_through_outages(worker: str, work: Callable[[Outage], Awaitable[None]], stopping: asyncio.Event) -> None:
+
+async def work_through_outages(
+    worker: str, work: Callable[[Outage], Awaitable[None]], stopping: asyncio.Event, logs: OutageLogs
+) -> None:
     """Do work until told to stop, and begin it again after each outage. `work` ends the outage once it is connected.
 
     Raises `BrokerUnavailable` if the broker is down before the work was connected once, and `errors.NEEDS_A_PERSON`.
     """
-    outage = Outage(worker)
+    outage = Outage(worker, logs)
     while not stopping.is_set():
         try:
             await work(outage)

@@ -31,7 +31,7 @@ IDLE_SECONDS_MAX = 0.2
 PUBLISH_SECONDS_MAX = 5.0
 HEADER_BYTES_MAX = 4_096
 
-_log = logging.getLogger("sagaledger.broker")
+_log = logging.getLogger(__name__)
 
 
 class OutgoingMessage(NamedTuple):
@@ -55,7 +55,7 @@ class OutboxRelay:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Relay until told to stop, through outages. Raises what `work_through_outages` does."""
-        await work_through_outages("the relay", partial(self._relay, stopping), stopping)
+        await work_through_outages("the relay", partial(self._relay, stopping), stopping, self._context.outages)
 
     async def _relay(self, stopping: asyncio.Event, outage: Outage) -> None:
         name = await asyncio.to_thread(stream_of, self._context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from datetime import datetime, timedelta
 
@@ -10,6 +11,8 @@ from ...errors import Unavailable
 from ...event_store.work_queue import FencingToken, WorkerRow, WorkQueue
 from ...runtime.clock import Clock
 from .process_identity import is_gone, process_identity
+
+log = logging.getLogger(__name__)
 
 EXPIRY_CHECK_SECONDS = 0.5
 """How often a worker looks for leases of other workers that have run out."""
@@ -50,7 +53,9 @@ class Lease:
         else:
             self.keep()
         if began >= self._check_at:
-            self._queue.take_over()
+            ended = self._queue.take_over()
+            if ended:
+                self._note_taken_over(ended)
             self._retire_the_gone()
             self._check_clock()
             self._check_at = began + EXPIRY_CHECK_SECONDS
@@ -108,6 +113,14 @@ class Lease:
             self._note_time(mine.lease_until - timedelta(seconds=self._lease_seconds))
             self._renewed(began)
 
+    def _note_taken_over(self, ended: list[str]) -> None:
+        for worker_id in ended:
+            log.info("the lease of worker %s ran out: its sagas are due again", worker_id, extra=self._extra)
+
+    @property
+    def _extra(self) -> dict[str, str]:
+        return {"worker": self.token.worker_id}
+
     def _own_row(self) -> WorkerRow | None:
         return next((row for row in self._queue.workers() if row.worker_id == self.token.worker_id), None)
 
@@ -120,6 +133,9 @@ class Lease:
         for worker in self._queue.workers():
             if worker.host == self._host and is_gone(worker.pid):
                 self._queue.retire(FencingToken(worker.worker_id, worker.epoch))
+                log.info(
+                    "the process of worker %s is gone: its sagas are due again", worker.worker_id, extra=self._extra
+                )
 
     def _take(self) -> None:
         """Take a lease; take another if this process was stopped meanwhile for so long that the first one ended."""

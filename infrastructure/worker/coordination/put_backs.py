@@ -41,6 +41,7 @@ class PutBacks:
                 "register the types that do, or run `sagaledger verify`)",
                 saga_id,
                 why,
+                extra={"saga_id": saga_id, "definition": definition, "worker": self.worker_id},
             )
         self._delays.pop(saga_id, None)  # the latest stand last
         self._delays[saga_id] = min(2 * (seconds or PUT_BACK_SECONDS_MIN / 2), PUT_BACK_SECONDS_MAX)
@@ -55,6 +56,11 @@ class PutBacks:
             entries = list(self._waiting.values())
             self._log.append(AppendCall(uuid4(), [Append([], entry) for entry in entries], self._lease.token))
             self._waiting.clear()
+
+    @property
+    def worker_id(self) -> str:
+        """The id of the worker under its present lease."""
+        return self._lease.token.worker_id
 
     def readable(self, saga_id: str) -> None:
         """Note that a saga could be read."""

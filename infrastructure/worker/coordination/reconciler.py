@@ -15,6 +15,7 @@ from uuid import uuid4
 from ....domain.errors import SagaledgerError
 from ....domain.recorded_event import RecordedEvent
 from ....domain.saga.evolve import rebuild
+from ...errors import OutcomeUnknown, Unavailable
 from ...event_store.append_call import Append, AppendCall
 from ...event_store.work_queue import QueueEntry
 from ...ledger.context import LedgerContext
@@ -80,7 +81,7 @@ class Reconciler:
             try:
                 verdict = self._judge(history)
             except Exception:  # the worker that holds the saga meets the same error, and deals with it
-                log.exception("whether saga %s should be due cannot be decided", saga_id)
+                log.exception("whether saga %s should be due cannot be decided", saga_id, extra={"saga_id": saga_id})
                 continue
             if isinstance(verdict, Quiescent):
                 self.open_sagas.mark_quiescent(saga_id, verdict)
@@ -106,12 +107,16 @@ class Reconciler:
             wait_seconds = self._every_seconds
             try:
                 restored = self.sweep()
+            except (Unavailable, OutcomeUnknown) as error:
+                self._context.outages.database.note("reconciler", error)
+                continue
             except SagaledgerError as error:
                 log.warning("the work queue is checked again in %g seconds: %s", wait_seconds, error)
                 continue
             except Exception:
                 log.exception("the work queue could not be checked; it is again in %g seconds", wait_seconds)
                 continue
+            self._context.outages.database.end("reconciler")
             if restored:
                 log.warning(
                     "%d sagas were missing from the work queue and are due again: %s, …", len(restored), restored[0]

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 1.0
 """How soon it notices what others wrote: that a schedule is paused, or triggered, or that a saga has ended."""
 STEP_SECONDS_MIN: Final = 0.005
+THREAD: Final = "saga-scheduler"
 
 
 class Scheduler:
@@ -47,8 +48,9 @@ class Scheduler:
         self._differing: set[str] = set()
         self._troubles: dict[str, str] = {}
         """What keeps a schedule from being worked, so that it is logged once."""
+        self._outage = context.outages.database
         self._thread = RetryingThread(
-            "saga-scheduler", self.look, ends_at=(), pauses="schedules start nothing", logger=log
+            THREAD, self.look, ends_at=(), pauses="schedules start nothing", logger=log, outage=self._outage
         )
 
     def start(self) -> None:
@@ -57,6 +59,8 @@ class Scheduler:
             return
         try:
             self.look()
+        except (Unavailable, OutcomeUnknown) as error:
+            self._outage.note(THREAD, error)
         except Exception as error:  # noqa: BLE001 -- the thread tries again, and says what it was
             log.warning("schedules start later: %s", shown(error))
         self._thread.start()
@@ -119,6 +123,7 @@ class Scheduler:
                 "schedule %s goes by what another worker declared since this one began: %s",
                 schedule.name,
                 state.declaration,
+                extra={"schedule": schedule.name},
             )
 
     def _note_trouble(self, schedule: Schedule, error: Exception) -> None:
@@ -126,7 +131,10 @@ class Scheduler:
         text = shown(error)
         if self._troubles.get(schedule.name) != text:
             trace = None if isinstance(error, SagaledgerError) else error
-            log.error("schedule %s starts nothing until this is mended: %s", schedule.name, text, exc_info=trace)
+            extra = {"schedule": schedule.name, "error_type": type(error).__name__}
+            log.error(
+                "schedule %s starts nothing until this is mended: %s", schedule.name, text, exc_info=trace, extra=extra
+            )
         self._troubles[schedule.name] = text
 
     def _seconds_to_wait(self) -> float:

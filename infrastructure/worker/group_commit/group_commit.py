@@ -52,7 +52,7 @@ class GroupCommit:
         self._put_backs = put_backs
         self._result = result
         cache = StreamCache(context.app, context.backend, context.codec, between_reads=lease.keep)
-        pipeline = Pipeline(context.backend, lease, context.clock, pulse)
+        pipeline = Pipeline(context.backend, lease, context.clock, pulse, context.outages.database)
         redrafting = Redrafting(pipeline, cache, held)
         settler = Settler(held, starts, sub_sagas, waiters, cache, redrafting, contention, put_backs, result)
         self._stream_cache = cache

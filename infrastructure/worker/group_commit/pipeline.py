@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Container, Iterator, Mapping
 from typing import TypeVar
 
 from ...errors import NEEDS_A_PERSON, OutcomeUnknown, Unavailable
 from ...event_store.event_log import EventLog
 from ...runtime.clock import Clock
+from ...runtime.outage_log import OutageLog
 from ..coordination.lease import Lease
 from ..pulse import Pulse
 from .batch import BATCH_SAGAS_MAX, TransitionBatch
 from .in_flight import InFlightBatch, TransitionOutcome
 from .transition import Transition
-
-log = logging.getLogger(__name__)
 
 BATCH_SAGAS_WHOLE = 32
 """A worker that holds more than twice as many sends them in halves: it drafts one while the log writes the other.
@@ -26,6 +24,8 @@ GO_ON_SECONDS_MAX = 1.0
 take over."""
 RETRY_SECONDS_MIN = 0.01
 RETRY_SECONDS_MAX = 1.0
+ENGINE = "the engine"
+"""What meets an outage of the database here, in the log."""
 
 T = TypeVar("T")
 
@@ -33,8 +33,9 @@ T = TypeVar("T")
 class Pipeline:
     """The batch that was sent, and the one that is drafted meanwhile; never two transitions of one saga."""
 
-    def __init__(self, log: EventLog, lease: Lease, clock: Clock, pulse: Pulse) -> None:
+    def __init__(self, log: EventLog, lease: Lease, clock: Clock, pulse: Pulse, outage: OutageLog) -> None:
         self._log = log
+        self._outage = outage
         self._lease = lease
         self._clock = clock
         self._pulse = pulse
@@ -103,11 +104,13 @@ class Pipeline:
             except (Unavailable, OutcomeUnknown) as error:
                 if self.giving_up or isinstance(error, NEEDS_A_PERSON):
                     raise
-                log.warning("%s (trying again)", error)
+                self._outage.note(ENGINE, error)
                 self._pulse.wait(self._clock.monotonic(), error)
                 self._clock.sleep(wait_seconds)
                 wait_seconds = min(2 * wait_seconds, RETRY_SECONDS_MAX)
             else:
+                if self._outage.is_open:
+                    self._outage.end(ENGINE)
                 self._sent = None
                 return outcomes
 

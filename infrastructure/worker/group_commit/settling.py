@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 from ....domain.errors import UnknownEvent
-from ....domain.user_code import traced
 from ...event_store.append_call import Appended, Conflict
 from ...event_store.codec import UnreadableEvent
 from ...ledger.stream_cache import StreamCache
@@ -14,14 +12,13 @@ from ..coordination.contention import Contention
 from ..coordination.put_backs import PutBacks
 from ..held_sagas import HeldSaga, HeldSagas
 from ..messages import Dispatch, TurnResult, UnwantedStep
+from ..saga_log import log_fault, log_transition
 from ..start_queue import StartQueue
 from ..sub_sagas import SubSagas
 from ..waiters import Waiters
 from .in_flight import Rejected, TransitionOutcome
 from .redrafting import Redrafting
 from .transition import Transition, context_of
-
-log = logging.getLogger(__name__)
 
 
 class Settler:
@@ -71,8 +68,12 @@ class Settler:
 
     def settle(self, transition: Transition, appended: Appended | None) -> None:
         """Apply a transition to its saga; `appended` is None when it had nothing to write."""
-        transition.settle(appended)
         saga = transition.saga
+        state = transition.state
+        # Most transitions have nothing to log, and pay for these questions only.
+        if saga.saga_start is not None or state.end is not None or state.interventions or transition.failures:
+            log_transition(transition, saga.state)
+        transition.settle(appended)
         if appended is not None:
             if transition.draft.overlay:
                 self._stream_cache.confirm(transition.draft.overlay)
@@ -81,7 +82,9 @@ class Settler:
             self._sub_sagas.call_off(transition)
         for attempt in transition.dispatch:
             context = context_of(saga.definition, saga.state, attempt)
-            self._result.dispatch.append(Dispatch(saga, saga.definition.step(attempt.step), attempt, context))
+            self._result.dispatch.append(
+                Dispatch(saga, saga.definition.step(attempt.step), attempt, context, transition.worker_id)
+            )
         if transition.unwanted:
             pivot = saga.definition.pivot
             in_doubt = pivot if pivot is not None and saga.state.step(pivot).forward.possibly_executed else None
@@ -123,7 +126,7 @@ class Settler:
         elif saga.fault is not None:
             raise error
         else:
-            log.error("saga %s needs a person, because of an error: %s", saga.saga_id, traced(error))
+            log_fault(saga, error, self._put_backs.worker_id)
             saga.fault = error
             self._held.wake(saga.saga_id)
 

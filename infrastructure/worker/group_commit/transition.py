@@ -29,7 +29,7 @@ from ....domain.saga.events import (
     StepProgressed,
 )
 from ....domain.saga.evolve import evolve
-from ....domain.saga.outcome import AttemptOutcome, Success, failure_of, orphaned, outcome_event
+from ....domain.saga.outcome import AttemptOutcome, Failed, Success, failure_of, orphaned, outcome_event
 from ....domain.saga.signal_check import rejected_signals
 from ....domain.saga.state import SagaState
 from ....domain.saga.step import AnyStep
@@ -74,6 +74,8 @@ class Transition(Struct, eq=False):
     once, because the append says so: what settles in the same batch may change the answer."""
     reported: Mapping[Attempt, Raw] | None = None
     """What this transition has recorded of the progress of attempts, or found to be late."""
+    failures: tuple[tuple[Attempt, Failed, BaseException], ...] = ()
+    """Attempts at local steps that failed, for the log."""
     dealt_with: int = 0
     """How many of the saga's outcomes this transition has recorded, or found to be late."""
 
@@ -239,7 +241,8 @@ class Transition(Struct, eq=False):
         except BaseException as error:
             if is_interruption(error):
                 raise
-            outcome = failure_of(error, local=True, policies=step.policies_of(attempt.direction))
+            outcome = failed = failure_of(error, local=True, policies=step.policies_of(attempt.direction))
+            self.failures += ((attempt, failed, error),)
         self._record(outcome_event(self.definition, self.state, attempt, outcome, self.now))
 
     def _run_end_hook(self, event: SagaCompleted | SagaCompensated) -> bool:

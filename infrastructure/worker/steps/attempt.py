@@ -9,10 +9,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from ....domain.saga.outcome import AttemptOutcome, Success, failure_of
+from ....domain.saga.outcome import AttemptOutcome, Failed, Success, failure_of
 from ....domain.saga.step import AnyStep
 from ....domain.saga.step_context import StepContext
 from ...runtime.failpoints import failpoint
+from ..saga_log import log_failed_attempt
 from .running_attempt import RunningAttempt
 from .thread_runner import NoThreadFree, ThreadRunner
 from .time_limit import TimeLimit
@@ -27,7 +28,6 @@ async def attempt(running: RunningAttempt, threads: ThreadRunner) -> AttemptOutc
     dispatch = running.dispatch
     saga, step = dispatch.saga, dispatch.step
     context = replace(dispatch.context, listener=running)
-    policies = step.policies_of(context.direction)
     called = False
     try:
         value = saga.definition.read_argument(saga.state, dispatch.attempt.step)
@@ -36,11 +36,21 @@ async def attempt(running: RunningAttempt, threads: ThreadRunner) -> AttemptOutc
             result = await _call(step, context, value, threads, running)
         return Success(step.write_result(context.direction, result))
     except NoThreadFree as error:
-        return failure_of(error, local=True, policies=policies)
+        return _failed(running, error, local=True)
     except BaseException as error:
         if issubclass(type(error), GeneratorExit) and not _on_running_loop():
             raise  # this coroutine is closed, and no one waits for its outcome
-        return failure_of(error, local=not called, policies=policies)  # a step that was not called had no effect
+        return _failed(running, error, local=not called)  # a step that was not called had no effect
+
+
+def _failed(running: RunningAttempt, error: BaseException, *, local: bool) -> Failed:
+    """Return what an error proves, and log it here, where its traceback is."""
+    dispatch = running.dispatch
+    failed = failure_of(error, local=local, policies=dispatch.step.policies_of(dispatch.attempt.direction))
+    log_failed_attempt(
+        dispatch.saga.saga_id, dispatch.saga.definition, dispatch.attempt, failed, error, dispatch.worker
+    )
+    return failed
 
 
 async def _call(step: AnyStep, context: StepContext, value: Any, threads: ThreadRunner, running: RunningAttempt) -> Any:

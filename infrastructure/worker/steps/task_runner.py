@@ -11,6 +11,7 @@ from ....domain.errors import AttemptCancelled, AttemptTimedOut, HeartbeatTimedO
 from ....domain.saga.events import FORWARD, Effect, Failure
 from ....domain.saga.outcome import AttemptOutcome, Failed, Success, failure_of
 from ..messages import AttemptEnded, Dispatch, UnwantedStep
+from ..saga_log import attempt_fields
 from .attempt import attempt
 from .running_attempt import Notify, RunningAttempt
 from .thread_runner import ThreadRunner
@@ -117,7 +118,12 @@ class TaskRunner:
         except GeneratorExit:  # this coroutine is closed
             raise
         except BaseException as error:  # an error of this program: the attempt has an outcome all the same
-            log.exception("an attempt at step %s of saga %s broke off", dispatch.step.name, dispatch.saga.saga_id)
+            log.exception(
+                "an attempt at step %s of saga %s broke off",
+                dispatch.attempt.step,
+                dispatch.saga.saga_id,
+                extra=_fields(dispatch),
+            )
             why = "the attempt broke off: the log of the worker says why"
             outcome = Failed(Failure(type(error).__name__, why), Effect.UNKNOWN, retryable=True)
         if asyncio.current_task() not in self._given_up:
@@ -144,7 +150,9 @@ class TaskRunner:
         dispatch = running.dispatch
         self._given_up.add(task)
         why = "it ignores that it was cancelled, and runs on"
-        log.warning("step %s of saga %s: %s", dispatch.step.name, dispatch.saga.saga_id, why)
+        log.warning(
+            "step %s of saga %s: %s", dispatch.attempt.step, dispatch.saga.saga_id, why, extra=_fields(dispatch)
+        )
         self._end(running, failure_of(kind(why), policies=dispatch.step.policies_of(dispatch.attempt.direction)))
 
     def _end(self, running: RunningAttempt, outcome: AttemptOutcome) -> None:
@@ -161,6 +169,11 @@ class TaskRunner:
         if self._ending or self._given_up:
             self._ending.discard(task)
             self._given_up.discard(task)
+
+
+def _fields(dispatch: Dispatch) -> dict[str, object]:
+    attempt = dispatch.attempt
+    return attempt_fields(dispatch.saga.saga_id, dispatch.saga.definition, attempt, dispatch.worker)
 
 
 def _is_endless(dispatch: Dispatch) -> bool:

@@ -31,7 +31,7 @@ class ThreadRunner:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._free = asyncio.Semaphore(limit)
         self._freed_at = 0.0
         """When a thread last became free."""
@@ -119,7 +119,7 @@ class ThreadRunner:
 
     @property
     def _occupation(self) -> str:
-        return f"all {self._limit} run steps, {self._overdue} of which have outlived their timeout"
+        return f"all {self.limit} run steps, {self._overdue} of which have outlived their timeout"
 
     def _warn(self) -> None:
         now = time.monotonic()
