@@ -54,7 +54,7 @@ def _by_workers(url: str, file: Path, workers: int) -> float:
     """Return how many orders and returns a second worker processes end, from the first step to the last end."""
     placed = _place(url, file)
     with ExitStack() as stack:
-        command = [COMMAND, "worker", "--until-idle", "--app", "shop", "--db", url]
+        command = [COMMAND, "worker", "--until-idle", "--log-level", "warning", "--app", "shop", "--db", url]
         running = [stack.enter_context(Popen(command, stderr=DEVNULL, stdout=DEVNULL)) for _ in range(workers)]
         assert [worker.wait(RUN_SECONDS_MAX) for worker in running] == [0] * workers
     log = open_backend(url)

@@ -1,6 +1,7 @@
-"""The warnings that the threads of a command log: one line each on stderr, as every other message.
+"""The log of a command on stderr: text for a terminal, or JSON with one object a line.
 
-An error that sagaledger does not explain has its traceback below: a worker runs for weeks, and may not meet it again.
+A command that answers and ends shows the warnings of its threads among its messages. One that works until it is stopped
+shows the whole log, also that of the app and of its libraries.
 """
 
 from __future__ import annotations
@@ -8,32 +9,132 @@ from __future__ import annotations
 import logging
 import os
 import traceback
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from ...domain.errors import SagaledgerError
-from .output.answer import say
-from .output.streams import write_message
-from .output.text import error_text
+from .output.answer import encoded, say
+from .output.streams import messages_as_json, write_json_message, write_message
+from .output.text import error_text, one_line, visible_json
+from .output.timestamps import show_instant
+
+FIELDS: Final = (
+    "saga_id",
+    "definition",
+    "step",
+    "direction",
+    "attempt",
+    "worker",
+    "status",
+    "duration_seconds",
+    "service",
+    "schedule",
+    "view",
+    "error_type",
+)
+"""The attributes that records of sagaledger may have, as they are named in JSON."""
+OWN: Final = "sagaledger"
+DRIVER: Final = "psycopg"
+"""It warns of each connection that ended in an outage, which is logged once (see `OutageLog`)."""
 
 
-class _OneLineHandler(logging.Handler):
+class _MessageHandler(logging.Handler):
     """Writes the message of a record on one line, and the traceback of an unexplained error or for debugging."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        error = record.exc_info[1] if record.exc_info else None
-        if error is not None:
-            text = f"{text}: {type(error).__name__}: {error_text(error)}"
-        say(f"sagaledger: {record.levelname.lower()}: {text}")
+        say(f"sagaledger: {record.levelname.lower()}: {_text(record)}")
+        error = _error(record)
         if error is None:
             return
         if os.environ.get("SAGALEDGER_DEBUG") == "1" or not isinstance(error, SagaledgerError):
-            for line in "".join(traceback.format_exception(error)).splitlines():
+            for line in _trace(error).splitlines():
                 write_message(line)
 
 
+class _TextHandler(logging.Handler):
+    """Writes the time, the level and the message of a record on one line, and the traceback below."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        where = "" if _is_own(record) else f"{record.name}: "
+        write_message(one_line(f"{_time(record)} {record.levelname:<7} {where}{_text(record)}"))
+        error = _error(record)
+        if error is not None:
+            for line in _trace(error).splitlines():
+                write_message(f"    {line}")
+
+
+class _JsonHandler(logging.Handler):
+    """Writes a record as a JSON object on one line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        write_json_message(_line(document(record)))
+
+
 def show_warnings() -> None:
-    """Show the warnings that sagaledger logs."""
-    logger = logging.getLogger("sagaledger")
-    if not logger.handlers:
-        logger.addHandler(_OneLineHandler(logging.WARNING))
+    """Show the warnings that sagaledger logs, unless the command shows the whole log."""
+    logger = logging.getLogger(OWN)
+    if not logger.handlers and not any(_is_ours(handler) for handler in logging.getLogger().handlers):
+        logger.addHandler(_MessageHandler(logging.WARNING))
         logger.propagate = False
+
+
+def show_logs(level: str, *, as_json: bool) -> None:
+    """Show what is logged from a level on. As JSON, every other message on stderr is an object of its own, too."""
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if _is_ours(handler)]:
+        root.removeHandler(handler)
+    root.addHandler(_JsonHandler() if as_json else _TextHandler())
+    root.setLevel(level.upper())
+    logging.getLogger(DRIVER).setLevel(logging.INFO if level == "debug" else logging.ERROR)
+    messages_as_json(_message_line if as_json else None)
+
+
+def document(record: logging.LogRecord) -> dict[str, Any]:
+    """Return a record as JSON has it: time, level, logger and message, and those of the other fields that it has."""
+    found: dict[str, Any] = {
+        "time": _time(record),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "message": record.getMessage(),
+    }
+    found |= {name: value for name in FIELDS if (value := getattr(record, name, None)) is not None}
+    error = _error(record)
+    if error is not None:
+        found.setdefault("error_type", type(error).__name__)
+        found["traceback"] = _trace(error)
+    return found
+
+
+def _message_line(text: str) -> str:
+    now = datetime.now(UTC)
+    return _line({"time": show_instant(now), "level": "info", "logger": "sagaledger.cli", "message": text})
+
+
+def _line(found: dict[str, Any]) -> str:
+    return visible_json(encoded(found))
+
+
+def _time(record: logging.LogRecord) -> str:
+    return show_instant(datetime.fromtimestamp(record.created, UTC))
+
+
+def _text(record: logging.LogRecord) -> str:
+    error = _error(record)
+    text = record.getMessage()
+    return text if error is None else f"{text}: {type(error).__name__}: {error_text(error)}"
+
+
+def _error(record: logging.LogRecord) -> BaseException | None:
+    return record.exc_info[1] if record.exc_info else None
+
+
+def _trace(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error)).rstrip()
+
+
+def _is_own(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] == OWN
+
+
+def _is_ours(handler: logging.Handler) -> bool:
+    return isinstance(handler, (_TextHandler, _JsonHandler))

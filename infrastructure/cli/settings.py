@@ -24,6 +24,16 @@ def broker() -> str | None:
     return _variable("SAGALEDGER_BROKER")
 
 
+def log_format() -> str | None:
+    """Return the form of the log in `SAGALEDGER_LOG_FORMAT`; None without one. Raises `UsageError` if not Unicode."""
+    return _variable("SAGALEDGER_LOG_FORMAT")
+
+
+def log_level() -> str | None:
+    """Return the level in `SAGALEDGER_LOG_LEVEL`; None without one. Raises `UsageError` if it is not Unicode."""
+    return _variable("SAGALEDGER_LOG_LEVEL")
+
+
 def _variable(name: str) -> str | None:
     value = os.environ.get(name)
     return require_unicode(name, value) if value else None

@@ -33,7 +33,7 @@ def test_a_mistake_in_the_engine_ends_the_command_with_70(breakdowns: Shell) -> 
     _, log = worker.communicate(timeout=PATIENCE_SECONDS)
 
     assert worker.returncode == 70
-    assert "sagaledger: error: the worker's engine ended: ZeroDivisionError: a mistake in the engine" in log
+    assert " ERROR   the worker's engine ended: ZeroDivisionError: a mistake in the engine\n" in log
     assert "sagaledger: unexpected ZeroDivisionError: a mistake in the engine; this is a bug" in log
     assert "Traceback (most recent call last)" in log
     assert 'raise ZeroDivisionError("a mistake in the engine")' in log

@@ -18,6 +18,7 @@ from ...shop.order_import import SLICE, check_rejects_file, read_file, write_rej
 from ...shop.run_orders import run_orders
 from ..app_loader import SHOP
 from ..exit_codes import ExitCode
+from ..log_options import DEFAULT_LOGS, LogOptions
 from ..options import DEFAULTS, Options
 from ..output.answer import Block, answer, say
 from ..output.progress import progress
@@ -42,6 +43,7 @@ def demo(
     style: Annotated[
         StyleName, Parameter(help="With a coordinator, or by services that react to each other's events.")
     ] = "orchestration",
+    logs: LogOptions = DEFAULT_LOGS,
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Real orders through their sagas, some declined and undone, on a fresh SQLite file; then what to look at.
@@ -49,6 +51,7 @@ def demo(
     The file is sagaledger-demo.db in the current folder unless --db names another. An earlier demo in that file is
     replaced; any other file is left as it is.
     """
+    logs.apply("warning")
     if options.app is not None:
         raise UsageError("the demo is the online shop's: leave out --app")
     url = options.db or f"sqlite:///{FILE}"

@@ -18,6 +18,7 @@ from ...runtime.event_loop import run_async, wait_for_stop
 from ...runtime.gc_tuning import tune_gc
 from .. import settings
 from ..exit_codes import ExitCode
+from ..log_options import DEFAULT_LOGS, LogOptions
 from ..options import DEFAULTS, Options
 from ..output.answer import answer, say
 from ..output.table import Table
@@ -54,6 +55,7 @@ def run(
     *names: str,
     broker: Broker = None,
     quiet: Annotated[bool, Parameter(negative="", help="Print warnings and errors only.")] = False,
+    logs: LogOptions = DEFAULT_LOGS,
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Let services react until stopped: to the log itself, or to a broker.
@@ -63,6 +65,7 @@ def run(
     names
         The services to run; every one if none is named, and then the relay to the broker too.
     """
+    logs.apply("warning")
     tune_gc()
     url = broker or settings.broker()
     with open_or_create(options) as ledger:
@@ -81,9 +84,11 @@ def run(
 def relay(
     *,
     broker: Broker = None,
+    logs: LogOptions = DEFAULT_LOGS,
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Send the log's choreographed events to a broker until stopped."""
+    logs.apply("warning")
     url = broker or settings.broker()
     if url is None:
         raise UsageError("relay needs a broker: give --broker, or set SAGALEDGER_BROKER")

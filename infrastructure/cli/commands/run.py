@@ -19,6 +19,7 @@ from .. import settings
 from ..app_loader import SHOP
 from ..arguments import INTEGER_MAX
 from ..exit_codes import ExitCode
+from ..log_options import DEFAULT_LOGS, LogOptions
 from ..options import DEFAULTS, Options
 from ..output.answer import answer, say
 from ..output.progress import progress
@@ -64,6 +65,7 @@ def run(
         ),
     ] = None,
     actor: Annotated[str | None, Parameter(help="Who runs it [default: the user of this shell].")] = None,
+    logs: LogOptions = DEFAULT_LOGS,
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Take a file of orders through the shop's sagas to the end, and report. Run again, it goes on where it stopped.
@@ -73,10 +75,11 @@ def run(
     file
         Invoice lines in the columns of UCI "Online Retail": .csv or .jsonl, each also .gz.
     """
+    logs.apply("warning")
     _check(opening_stock, seed, concurrency, style, broker)
     rate = read_decline_rate(decline_rate)
     url = broker or (settings.broker() if style == "choreography" else None)
-    services = None if url is None else _broker_options(url, options)
+    services = None if url is None else _broker_options(url, logs, options)
     how = RunOptions(seed, rate, opening_stock, concurrency, actor_or_user(actor), STYLES[style], services)
     tune_gc()
     rejects_file = rejects or Path(f"{_stem(file)}.rejects.csv")
@@ -120,10 +123,11 @@ def _check(stock: int | None, seed: int, concurrency: int, style: StyleName, bro
         raise UsageError("--broker carries the events of services: add --style choreography")
 
 
-def _broker_options(url: str, options: Options) -> BrokerOptions:
+def _broker_options(url: str, logs: LogOptions, options: Options) -> BrokerOptions:
     words = ("participants", "run", "--quiet")
     environment = {  # not on the command line, which others can read: a URL may have a password
         **os.environ,
+        **logs.environment,
         "SAGALEDGER_DB": database_url(options),
         "SAGALEDGER_APP": app_name(options) or SHOP,
         "SAGALEDGER_BROKER": url,

@@ -14,6 +14,7 @@ from ...runtime.event_loop import run_async
 from ...runtime.gc_tuning import tune_gc
 from ...worker.worker import Worker
 from ..exit_codes import ExitCode
+from ..log_options import DEFAULT_LOGS, LogOptions
 from ..options import DEFAULTS, Options
 from ..output.answer import answer, say
 from ..session import open_or_create, shown_database
@@ -32,6 +33,7 @@ def worker(
         float, Parameter(help="After how long without a renewal of its lease others may take over its sagas.")
     ] = 15.0,
     until_idle: Annotated[bool, Parameter(negative="", help="Stop when no saga is due any more.")] = False,
+    logs: LogOptions = DEFAULT_LOGS,
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Drive the app's sagas until stopped. On Ctrl-C or SIGTERM it ends the running steps and releases its sagas."""
@@ -41,6 +43,7 @@ def worker(
         )
     if not LEASE_SECONDS_MIN <= lease_seconds <= LEASE_SECONDS_MAX:
         raise UsageError(f"--lease-seconds {lease_seconds:g}: from {LEASE_SECONDS_MIN:g} to {LEASE_SECONDS_MAX:g}")
+    logs.apply("info")
     tune_gc()
     with open_or_create(options) as ledger:
         if not (ledger.app.definitions or ledger.app.services):

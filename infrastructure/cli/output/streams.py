@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Callable
 from typing import TextIO
 
 from ..usage import UsageError
 from .text import visible
 
 STANDARD_DESCRIPTORS = 3
+
+_encode: Callable[[str], str] | None = None
 
 
 class AnswerNotWritten(UsageError):
@@ -71,10 +74,25 @@ def write_json(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
+def messages_as_json(encode: Callable[[str], str] | None) -> None:
+    """Write each message from here on as this function encodes it; None: as text."""
+    global _encode
+    _encode = encode
+
+
 def write_message(text: str) -> None:
     """Write a message on one line of stderr. A message that stderr does not take is lost: nothing else could say so."""
+    _write_on_stderr(visible(text) if _encode is None else _encode(text))
+
+
+def write_json_message(text: str) -> None:
+    """Write a message that is visible JSON on one line of stderr."""
+    _write_on_stderr(text)
+
+
+def _write_on_stderr(line: str) -> None:
     try:
-        sys.stderr.write(f"{visible(text)}\n")
+        sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
     except OSError:
         _discard(sys.stderr)
