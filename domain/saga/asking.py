@@ -11,7 +11,7 @@ from ..event import Event
 from ..user_code import is_interruption
 from .decision import Attempt
 from .definition import Definition
-from .events import ConditionNotMet, StepStarted
+from .events import ConditionNotMet, StepStarted, Wait, WaitKind
 from .for_each import items_of, listed
 from .outcome import failure_of, outcome_event
 from .state import SagaState
@@ -24,10 +24,13 @@ def instead_of(
 ) -> list[Event]:
     """Returns the events to record instead of the start of an attempt; none if the attempt is to be made.
 
-    A step whose condition is false is skipped, and a step over a list waits for its items. An error of the code fails
-    the step, and is final: nothing has happened, and the same code would say the same again.
+    A step whose condition is false is skipped, and a step over a list waits for its items: for those on record, if a
+    person decided to retry the step. An error of the code fails the step, and is final: nothing has happened, and the
+    same code would say the same again.
     """
     step = definition.step(attempt.step)
+    if attempt.step in state.items:
+        return [StepStarted(now, attempt.step, attempt.attempt, attempt.key, Wait(WaitKind.ITEMS))]
     try:
         value = definition.read_input(state.input)
         if step.condition is not None and not _answer(step.condition(value, context), step.name):

@@ -39,6 +39,9 @@ from .step_state import FAILED, PENDING, RUNNING, SKIPPED, StepProgress
 
 ITEMS_MAX: Final = 10_000
 """The most items of one step. A longer list is split, and each part is a sub-saga of its own."""
+ITEMS_BYTES_MAX: Final = 8 * 1024 * 1024
+"""The most bytes of all items of one step: they are recorded in one append, and each worker of the saga keeps them."""
+_SPLIT: Final = "make parts of the list the input of a sub-saga each"
 ITEMS_FAILED: Final = "ItemsFailed"
 """The error of a step of which an item failed."""
 
@@ -54,13 +57,8 @@ class ItemsResult(Struct, frozen=True):
 def listed(step: AnyStep, items: Sequence[Raw], attempt: Attempt, now: datetime) -> Iterator[Event]:
     """Yields the events that say that a step begins to wait for its items, and which these are.
 
-    No event has more bytes than a payload may have. Raises `InvalidInput` for too many items.
+    No event has more bytes than a payload may have.
     """
-    if len(items) > ITEMS_MAX:
-        raise InvalidInput(
-            f"step {step.name!r} has {len(items):,} items, of {ITEMS_MAX:,} that it may have: make parts of the list "
-            "the input of a sub-saga each"
-        )
     collect = _kind_of(step).collect
     yield StepStarted(now, step.name, attempt.attempt, attempt.key, Wait(WaitKind.ITEMS))
     first, part, size_bytes = 0, list[Raw](), 0
@@ -122,9 +120,22 @@ def running_items(step: str, items: Items) -> Iterator[str]:
 def items_of(step: AnyStep, value: Any, context: StepContext) -> list[Raw]:
     """Returns the items that the definition's code makes of the input and the context, as JSON.
 
-    Raises what that code raises, and `NotSerialisable` or `PayloadTooLarge` for an item that cannot be stored.
+    Raises what that code raises, `InvalidInput` for what is no list or too long a list, and `NotSerialisable` or
+    `PayloadTooLarge` for an item that cannot be stored.
     """
-    return [step.write_item(index, item) for index, item in enumerate(_kind_of(step).list_items(value, context))]
+    found = _kind_of(step).list_items(value, context)
+    if isinstance(found, (str, bytes, bytearray)):
+        raise InvalidInput(f"the items of step {step.name!r} are a {type(found).__name__}: return a list")
+    items, size_bytes = list[Raw](), 0
+    for index, item in enumerate(found):
+        if index == ITEMS_MAX:
+            raise InvalidInput(f"step {step.name!r} has more than the {ITEMS_MAX:,} items that it may have: {_SPLIT}")
+        items.append(step.write_item(index, item))
+        size_bytes += len(items[-1])
+        if size_bytes > ITEMS_BYTES_MAX:
+            what = f"the items of step {step.name!r} have more than the {ITEMS_BYTES_MAX:,} bytes that they may have"
+            raise InvalidInput(f"{what}: list where each is found, or {_SPLIT}")
+    return items
 
 
 def _kind_of(step: AnyStep) -> ForEach:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_ITEM: Final = re.compile(r"(.+)\[(0|[1-9][0-9]*)\]", re.DOTALL)
+_ITEM: Final = re.compile(r"(.+)\[(0|[1-9][0-9]{0,4})\]", re.DOTALL)
 
 
 def item_name(step: str, index: int) -> str:

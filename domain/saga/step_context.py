@@ -58,9 +58,9 @@ class ItemOutcome(Struct, frozen=True):
     """How an item of a for-each step ended."""
 
     result: Any
-    """What the action returned for it; None if it failed, `SKIPPED` if a person skipped it."""
+    """What the action returned for it, or a person gave as its result; None if it failed, or a person skipped it."""
     error: Failure | None
-    """Why it failed; None if it succeeded."""
+    """Why it failed; None if it succeeded, or a person gave its result."""
 
 
 def _nothing(_: Raw) -> None:
@@ -106,20 +106,22 @@ class StepContext(Struct, frozen=True):
         """Returns the result of an earlier step, as the type its action declares.
 
         Returns `SKIPPED` for a step whose condition was false, None for a step that has no result or of which it is
-        unknown, and for a for-each step the list of its items' results (None: of an item without one).
+        unknown, and for a for-each step the list of its items' results (None: of an item without one). That list is
+        empty if the step never had items.
         """
         name = _name_of(step)
         items = self.items.get(name)
         if items is not None:
             return [self._result(name, state) for state in items]
         state = self.steps.get(name)
-        return None if state is None else self._result(name, state)
+        found = None if state is None else self._result(name, state)
+        return [] if found is None and getattr(step, "has_items", False) else found
 
     def outcomes(self, step: EarlierStep[Any] | str) -> list[ItemOutcome]:
         """Returns how each item of an earlier for-each step ended, in their order."""
         name = _name_of(step)
         items = self.items.get(name, ())
-        return [ItemOutcome(self._result(name, state), state.forward.error) for state in items]
+        return [ItemOutcome(self._result(name, state), _error_of(state)) for state in items]
 
     @property
     def own_result(self) -> Any:
@@ -179,6 +181,11 @@ class StepContext(Struct, frozen=True):
         values = {_name_of(earlier): value for earlier, value in (results or {}).items()}
         steps = {name: StepState(StepProgress(result=NULL)) for name in values}
         return cls(saga_id, _name_of(step), direction, attempt, key, lambda name, _: values[name], steps)
+
+
+def _error_of(state: StepState) -> Failure | None:
+    """Returns why an item failed; an item whose result a person gave has succeeded."""
+    return None if state.forward.progress is Progress.DONE else state.forward.error
 
 
 def _name_of(step: EarlierStep[Any] | str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from ...domain.errors import InvalidInput
+from ...domain.errors import DefinitionError, InvalidInput
 from ...domain.event import Event
 from ...domain.saga.definition import Definition
 from ...domain.saga.events import (
@@ -23,7 +23,7 @@ from ...domain.saga.events import (
 )
 from ...domain.saga.payload import NULL, write_payload
 from ...domain.saga.state import Intervention, SagaState
-from ...domain.saga.step_kind import is_sub_saga
+from ...domain.saga.step_kind import ForEach, is_sub_saga
 from ..errors import WrongState
 from .app import App
 from .saga_start import foreign_saga
@@ -78,10 +78,15 @@ def _open_intervention(state: SagaState, step: str | None) -> Intervention:
 
 
 def _check_result(definition: Definition, waiting: Intervention, raw: Raw) -> None:
-    known = any(step.name == waiting.step for step in definition.steps)
-    if waiting.direction is Direction.COMPENSATION or not known:
+    if waiting.direction is Direction.COMPENSATION:
         return
     try:
-        definition.step(waiting.step).read_result(raw)
+        step = definition.step(waiting.step)
+    except DefinitionError:  # it is one of the saga's hooks, which have no result
+        return
+    if isinstance(step.kind, ForEach) and step.name == waiting.step and raw != NULL:
+        raise InvalidInput(f"step {step.name!r} has only the results of its items: resolve it without a result")
+    try:
+        step.read_result(raw)
     except msgspec.DecodeError as error:
         raise InvalidInput(f"the result for step {waiting.step!r} does not fit: {error}") from error

@@ -69,6 +69,10 @@ def waits_of(state: SagaState) -> Iterator[SagaWait]:
             wait = progress.wait
             share = shares(state, wait.target or "", {}).get(name) if wait.kind is WaitKind.SIGNAL else None
             yield SagaWait(name, wait.due_at, wait, share)
+    retries = [(step.forward.retry_at, name) for name, step in state.open_items if step.forward.retry_at is not None]
+    if retries:
+        retry_at, name = min(retries)
+        yield SagaWait(name, retry_at)
 
 
 def progress_of(wait: SagaWait) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Final, NamedTuple
 
 from ...domain.saga.evolve import rebuild
@@ -82,7 +83,8 @@ def _put_back_among(
 def _wants_a_worker(context: LedgerContext, state: SagaState, now: datetime) -> bool:
     """Whether a saga could go on now. Without its definition that is known of one that is not between two attempts."""
     if context.app.find_definition(state.definition, state.definition_version) is None:
-        is_retrying = any(step.compensation.progress is Progress.RETRYING for step in state.steps.values())
+        made = chain(state.steps.items(), state.open_items)
+        is_retrying = any(step.compensation.progress is Progress.RETRYING for _, step in made)
         return state.status in (Status.RUNNING, Status.COMPENSATING) and not state.in_flight and not is_retrying
     due_at = want_of(context.app, state, now, lambda _: True).due_at
     return due_at is not None and due_at <= now

@@ -56,7 +56,7 @@ def _with_status(row: Row) -> Row:
 
 sagas = Projection(
     "sagas",
-    version=7,
+    version=8,
     finish=_with_status,
     table=Table(
         "sagas",

@@ -13,17 +13,18 @@ import msgspec
 from ...domain.saga.events import Direction
 from ...domain.saga.items import Items
 from ...domain.saga.state import Intervention, SagaState
-from ...domain.saga.step_state import PENDING, Progress, StepProgress, StepState
+from ...domain.saga.step_state import PENDING, RUNNING, Progress, StepProgress, StepState
 
 
 class StoredItems(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The items of a for-each step: those that have settled are a number, however many they are."""
+    """The items of a for-each step: those that run are named, and all others are a number, however many they are."""
 
     total: int
     collect: bool = False
     started: int = 0
     undoing: bool = False
-    open: dict[int, tuple[Progress, Progress]] = {}
+    running: tuple[int, ...] = ()
+    """The items whose actions run, in their order: the status follows from no other progress of an item."""
 
 
 class StoredState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -32,7 +33,7 @@ class StoredState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     steps: dict[str, tuple[Progress, Progress]] = {}
     """The progress of each step's action and of its compensation."""
     items: dict[str, StoredItems] = {}
-    """Of each for-each step, the items that are under way, and what its end follows from."""
+    """Of each for-each step, the items that run, and whether it undoes any."""
     interventions: tuple[tuple[str, Direction], ...] = ()
     """The steps that wait for a person."""
     cancelled: bool = False
@@ -76,8 +77,8 @@ def decode_state(text: str, saga_id: str, begins_at: datetime | None) -> SagaSta
 
 
 def _stored_items(items: Items) -> StoredItems:
-    open_items = {index: _open_pair(state) for index, state in items.open.items()}
-    return StoredItems(items.total, items.collect, items.started, items.undoing, open_items)
+    running = sorted(index for index, state in items.open.items() if state.forward.progress is RUNNING)
+    return StoredItems(items.total, items.collect, items.started, items.undoing, tuple(running))
 
 
 def _items(stored: StoredItems) -> Items:
@@ -86,14 +87,8 @@ def _items(stored: StoredItems) -> Items:
         stored.collect,
         started=stored.started,
         undoing=stored.undoing,
-        open={index: _step(*pair) for index, pair in stored.open.items()},
+        open={index: _step(RUNNING, PENDING) for index in stored.running},
     )
-
-
-def _open_pair(state: StepState) -> tuple[Progress, Progress]:
-    """Returns the progress of an item; while it is compensated, how its action ended is not kept."""
-    forward, compensation = _pair(state)
-    return forward if compensation is PENDING else PENDING, compensation
 
 
 def _pair(step: StepState) -> tuple[Progress, Progress]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ....domain.saga.definition import Definition
 from ....domain.saga.step import AnyStep
+from ....domain.saga.step_kind import ForEach
 from ....domain.saga.stored_type import json_schema_of
 from ....domain.saga.structure_changes import breaking
 from ...ledger.definition_usage import VersionStatus, VersionUsage, count_sagas
@@ -107,6 +108,9 @@ def _structure(definition: Definition) -> dict[str, Any]:
                 "after": list(definition.after[step.name]),
                 "pivot": step.pivot,
                 **step.kind.structure,
+                **step.kind.target,
+                **({"parallel": step.kind.parallel} if isinstance(step.kind, ForEach) else {}),
+                "conditional": step.condition is not None,
                 "compensated": step.undo is not None,
                 "attempts_max": step.retry.default.attempts,
                 "attempts_max_by_error": {type_.__name__: retry.attempts for type_, retry in step.retry.by_type},

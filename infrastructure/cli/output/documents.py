@@ -39,8 +39,8 @@ def state_document(state: SagaState) -> dict[str, Any]:
 def _items_document(items: Items) -> dict[str, Any]:
     """Return the items of a for-each step, each with its value and how far it has come."""
     states = {
-        str(index): {"item": items.values[index], "forward": state.forward, "compensation": state.compensation}
-        for index, state in enumerate(items)
+        str(index): {"item": item, "forward": state.forward, "compensation": state.compensation}
+        for index, (item, state) in enumerate(zip(items.values, items, strict=False))  # fewer, while they are listed
     }
     summary = {"total": items.total, "ended": items.ended, "collect": items.collect, "states": states}
     document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(summary))

@@ -183,26 +183,31 @@ class Transition(Struct, eq=False):
 
     def _advance(self, *, may_perform: bool) -> None:
         """Record what follows, and start the attempts that are due: every call and wait, and one local attempt."""
+        next_may_perform: bool | None = may_perform
+        while next_may_perform is not None:  # not a recursion: there may be more steps than frames
+            next_may_perform = self._advance_once(may_perform=next_may_perform)
+
+    def _advance_once(self, *, may_perform: bool) -> bool | None:
+        """Returns whether a local attempt may still be made in the decision that follows; None if none follows."""
         if self.state.signals and self.definition.signal_checks:
             for rejected in rejected_signals(self.definition.signal_checks, self.state, self.now):
                 self._record(rejected)
         following = advance(self.definition, self.state, self.now)
         for event in following.events:
             if isinstance(event, (SagaCompleted, SagaCompensated)) and not self._run_end_hook(event):
-                return
+                return None
             self._record(event)
         decision = following.decision
         self.wake_at = decision.wake_at
         self.call_off = decision.call_off
         self.unwanted = decision.unwanted
         if self.draining:
-            return
+            return None
         call, local, wait = decision.call, decision.local, decision.wait
         if decision.ask:
             for attempt in decision.ask:
                 if not self._is_needed(attempt):
-                    self._advance(may_perform=may_perform)
-                    return
+                    return may_perform
             modes = {attempt: self.definition.step(attempt.step).mode_of(FORWARD) for attempt in decision.ask}
             call += tuple(attempt for attempt in decision.ask if modes[attempt] is CALL)
             local += tuple(attempt for attempt in decision.ask if modes[attempt] is LOCAL)
@@ -216,8 +221,8 @@ class Transition(Struct, eq=False):
             self._perform(local[0])
         elif not wait:
             self.more = bool(local)
-            return
-        self._advance(may_perform=may_perform and not local)
+            return None
+        return may_perform and not local
 
     def _is_needed(self, attempt: Attempt) -> bool:
         """Whether to make an attempt, by what the definition's code says, which is recorded if the answer is no."""
