@@ -71,7 +71,7 @@ class Run:
     def go(self) -> list[str]:
         """Record all that follows; returns the names of the attempts that begin."""
         begun: list[str] = []
-        while True:
+        for _ in range(100):
             ahead = advance(self.definition, self.state, self.now)
             self.record(*ahead.events)
             for attempt in ahead.decision.ask:
@@ -86,6 +86,7 @@ class Run:
                     self.running[attempt.step] = attempt
                     begun.append(attempt.step)
                 return begun
+        raise AssertionError(f"it does not end: {self.events[-4:]}")
 
     def ends(self, name: str, outcome: Exception | bytes = b"1") -> list[str]:
         """The attempt that runs at this name ends so; returns the names of the attempts that begin then."""
@@ -223,6 +224,7 @@ def test_a_failed_list_that_did_nothing_has_nothing_to_undo() -> None:
 
     assert run.ends("book[0]", NO) == []
     assert run.state.status is Status.COMPENSATED
+    assert not run.state.step("book").forward.possibly_executed
 
 
 @pytest.mark.parametrize("action", [Action.RETRY, Action.SKIP])
@@ -315,6 +317,30 @@ def test_past_the_pivot_a_person_decides_about_the_item_that_failed(
     assert bytes(run.state.step("book").forward.result or b"") == b'{"items":4,"failed":0,"skipped":%d}' % skipped
 
 
+def test_of_several_items_that_failed_the_first_is_decided_first() -> None:
+    """In either direction, however their outcomes came."""
+    run = Run(_trip(2, past_pivot=True))
+    run.go()
+    run.ends("pay")
+    failed = [
+        outcome_event(run.definition, run.state, run.running[item], failure_of(NO), NOON) for item in _items(1, 0)
+    ]
+    run.record(*failed)
+    assert run.go() == []
+    run.person("book[0]", FORWARD, Action.SKIP)
+    assert [(i.step, i.direction) for i in run.state.interventions] == [("book[1]", FORWARD)]
+
+    run = Run(_trip(2, last=True))
+    _all_succeed(run, run.go())
+    run.ends("last", NO)
+    failed = [
+        outcome_event(run.definition, run.state, run.running[item], failure_of(NO), NOON) for item in _items(1, 0)
+    ]
+    run.record(*failed)
+    assert run.go() == []
+    assert [(i.step, i.direction) for i in run.state.interventions] == [("book[0]", COMPENSATION)]
+
+
 def test_an_abandoned_saga_with_open_items_has_ended() -> None:
     """Nothing more begins, also when an attempt that still runs has its outcome."""
     run = Run(_trip(4, past_pivot=True))
@@ -370,13 +396,15 @@ def test_cancelling_lets_the_items_that_run_end_and_undoes_them() -> None:
     run = Run(_trip(5, parallel=3, retry=Retry(attempts=3, backoff_seconds=1.0)))
     run.go()
     run.ends("book[0]", GONE)
+    assert run.ends("book[1]") == _items(3)
 
     run.record(CancelRequested(NOON, "ann", "why"))
     assert run.go() == []
-    assert advance(run.definition, run.state, NOON).decision.unwanted == (*_items(1, 2),)
-    assert run.ends("book[1]") == []
-    assert run.ends("book[2]", GONE) == _items(2, 1, 0)
-    assert set(run.state.in_flight) == {(name, COMPENSATION) for name in _items(0, 1, 2)}
+    assert advance(run.definition, run.state, NOON).decision.unwanted == (*_items(2, 3),)
+    assert run.ends("book[3]", GONE) == []
+    assert run.ends("book[2]", GONE) == _items(3, 2, 1)
+    assert set(run.state.in_flight) == {(name, COMPENSATION) for name in _items(1, 2, 3)}
+    assert run.ends("book[1]") == _items(0)
 
 
 def test_the_first_compensation_of_an_item_turns_the_saga_back_whatever_else_is_known() -> None:

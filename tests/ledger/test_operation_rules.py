@@ -9,20 +9,27 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from sagaledger import App, InvalidInput, Ledger, NotSerialisable, PayloadTooLarge, Saga, WrongState
+from sagaledger import App, InvalidInput, Ledger, NotSerialisable, PayloadTooLarge, Saga, StepContext, WrongState
 from sagaledger.domain.event import Event
 from sagaledger.domain.saga.events import (
+    Action,
     CancelRequested,
+    Direction,
+    InterventionRequired,
+    InterventionResolved,
+    ItemsListed,
     Parent,
     SagaCompleted,
     SagaStarted,
     SignalReceived,
     StepStarted,
     StepSucceeded,
+    Wait,
+    WaitKind,
 )
 from sagaledger.domain.saga.evolve import rebuild
 from sagaledger.domain.saga.payload import PAYLOAD_BYTES_MAX
-from sagaledger.infrastructure.ledger.operation_rules import Rule, cancel_rule
+from sagaledger.infrastructure.ledger.operation_rules import Rule, cancel_rule, intervention_rule
 from sagaledger.infrastructure.ledger.signal_rules import NewSignal
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
@@ -92,3 +99,39 @@ def test_a_time_without_a_zone_is_in_utc_everywhere(url: str) -> None:
         for begins_at in ("2031-01-01", datetime.max.replace(tzinfo=UTC)):
             with pytest.raises(InvalidInput, match="begins_at"):
                 ledger.start(saga, 1, key="2", begins_at=begins_at)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("step", "result", "refusal"),
+    [
+        ("book[1]", 5, None),
+        ("book[1]", None, None),
+        ("book[1]", "five", r"the result for step 'book\[1\]' does not fit"),
+        ("book", None, None),
+        ("book", [5], "step 'book' has only the results of its items: resolve it without a result"),
+        ("pay", "five", "the result for step 'pay' does not fit"),
+        ("on_completed", "anything", None),
+    ],
+)
+def test_a_result_that_a_person_gives_fits_what_it_is_for(step: str, result: Any, refusal: str | None) -> None:
+    """One item, a step, or a hook, whose result nothing reads; a step over a list has the results of its items."""
+
+    def one(_: int, __: StepContext) -> int:
+        return 1
+
+    trip = Saga("trip", input=int)
+    trip.step(name="pay", pivot=True)(one)
+    trip.for_each(name="book", items=lambda *_: [1, 2])(one)
+    events = [
+        SagaStarted(NOON, "trip", 1, trip.definition.fingerprint, Raw(b"1")),
+        StepStarted(NOON, "book", 1, "k", Wait(WaitKind.ITEMS)),
+        ItemsListed(NOON, "book", 0, 2, (Raw(b"1"), Raw(b"2"))),
+        InterventionRequired(NOON, step, Direction.FORWARD, "why"),
+    ]
+    rule = intervention_rule(App(sagas=[trip]), Action.RESOLVE, step, result, "ann", "why")
+
+    if refusal is None:
+        assert isinstance(rule(rebuild("trip-1", events), NOON), InterventionResolved)
+    else:
+        with pytest.raises(InvalidInput, match=refusal):
+            rule(rebuild("trip-1", events), NOON)

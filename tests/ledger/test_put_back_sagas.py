@@ -41,6 +41,23 @@ def _trip() -> Saga[int]:
     return saga
 
 
+def _list() -> Saga[int]:
+    """Returns a saga that is refused, and whose compensation of an item gets no answer."""
+    saga = Saga("trip", input=int)
+
+    @saga.for_each(items=lambda *_: [1, 2])
+    async def book(item: int, _: StepContext) -> int:
+        if item == 2:
+            raise StepRejected("no")
+        return item
+
+    @book.compensation(retry=SLOWLY)
+    async def cancel(_: int, __: int | None, ___: StepContext) -> None:
+        raise ConnectionError("no answer")
+
+    return saga
+
+
 def _call() -> Saga[int]:
     """Returns a saga whose only step gets no answer."""
     saga = Saga("trip", input=int)
@@ -62,7 +79,7 @@ def _nap() -> Saga[int]:
 def _is_retried(state: SagaState) -> bool:
     return any(
         progress.progress is Progress.RETRYING
-        for step in state.steps.values()
+        for _, step in (*state.steps.items(), *state.open_items)
         for progress in (step.forward, step.compensation)
     )
 
@@ -73,8 +90,8 @@ def _is_asleep(state: SagaState) -> bool:
 
 @pytest.mark.parametrize(
     ("make", "came_to_it"),
-    [(_trip, _is_retried), (_call, _is_retried), (_nap, _is_asleep)],
-    ids=["a compensation to be retried", "a step to be retried", "a timer"],
+    [(_trip, _is_retried), (_list, _is_retried), (_call, _is_retried), (_nap, _is_asleep)],
+    ids=["a compensation to be retried", "that of an item", "a step to be retried", "a timer"],
 )
 def test_a_saga_that_waits_for_its_time_was_not_put_back(
     url: str, make: Callable[[], Saga[int]], came_to_it: Callable[[SagaState], bool]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from sagaledger.domain.errors import Fail, InvalidInput, RetryAfter, StepRejected
+from sagaledger.domain.errors import DefinitionError, Fail, InvalidInput, RetryAfter, StepRejected
 from sagaledger.domain.saga.events import Direction, StepProgressed
 from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
@@ -153,6 +154,50 @@ def test_each_item_of_a_list_has_progress_of_its_own() -> None:
     assert played.state.status is Status.COMPENSATED
     assert sorted(found, key=str) == [(5, "item 5"), (5, None), (6, "item 6"), (6, None)]
     assert sorted(turning, key=str) == [(5, "item 5 back"), (5, None), (6, "item 6 back"), (6, None)]
+
+
+def test_what_is_planned_for_a_list_holds_for_its_items() -> None:
+    """For all of them, unless something else is planned for one."""
+    walk = Saga("walk", input=int)
+
+    @walk.for_each(items=lambda size, _: range(size), name="far", on_failure="collect", retry=ONCE)
+    def far(item: int, _: StepContext) -> int:
+        return item
+
+    far.compensation(lambda *_: None, retry=ONCE)
+    walk.step(name="tell", compensable=False, retry=ONCE)(lambda _, ctx: ctx.result(far))
+    no = StepRejected("no")
+
+    planned = rehearse(walk, 4, fail={"far[1]": no}, results={"far": 7, "far[2]": 8})
+    failed = rehearse(walk, 2, fail={"far": no})
+    one_is_well = rehearse(walk, 2, fail={"far": no, "far[1]": []})
+    stuck = rehearse(walk, 2, fail={"tell": no, ("far", Direction.COMPENSATION): ConnectionError()})
+
+    assert bytes(planned.state.result or b"") == b"[7,null,8,7]"
+    assert bytes(failed.state.result or b"") == b"[null,null]"
+    assert bytes(one_is_well.state.result or b"") == b"[null,1]"
+    assert [i.step for i in stuck.state.interventions] == ["far[0]"]
+    for step, played in rehearse_each_failure(walk, 2, no):
+        assert bytes(played.state.result or b"") == (b"[null,null]" if step == "far" else b"")
+
+
+@pytest.mark.parametrize("arrangement", [{"fail": {"fat": OSError()}}, {"results": {"far[1]": 1}}])
+def test_a_plan_for_what_is_no_step_is_refused(arrangement: dict[str, Any]) -> None:
+    """It would change nothing."""
+    walk = Saga("walk", input=int)
+    walk.step(name="far", compensable=False)(lambda *_: None)
+
+    with pytest.raises(DefinitionError, match="has no step"):
+        rehearse(walk, 1, **arrangement)
+
+
+def test_a_saga_may_have_more_steps_to_leave_out_than_calls_may_be_nested() -> None:
+    """One after the other."""
+    walk = Saga("walk", input=int)
+    for number in range(1_000):
+        walk.step(name=f"s{number}", when=lambda *_: False, compensable=False)(lambda *_: None)
+
+    assert rehearse(walk, 1).state.status is Status.COMPLETED
 
 
 def test_a_compensation_can_be_made_to_fail() -> None:
