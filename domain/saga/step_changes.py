@@ -39,8 +39,9 @@ def _step_started(steps: Steps, event: StepStarted) -> None:
 
 
 def _condition_not_met(steps: Steps, event: ConditionNotMet) -> None:
+    """Nothing has happened: a condition that is asked again, after a person retried its failure, leaves no attempt."""
     step = steps.get(event.step, UNTOUCHED)
-    steps[event.step] = StepState(replace(step.forward, progress=SKIPPED), step.compensation)
+    steps[event.step] = StepState(StepProgress(SKIPPED), step.compensation)
 
 
 def _step_progressed(steps: Steps, event: StepProgressed) -> None:

@@ -17,11 +17,8 @@ from ...domain.saga.step_state import PENDING, RUNNING, Progress, StepProgress, 
 
 
 class StoredItems(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The items of a for-each step: those that run are named, and all others are a number, however many they are."""
+    """The items of a for-each step: those that run alone, however many there are."""
 
-    total: int
-    collect: bool = False
-    started: int = 0
     undoing: bool = False
     running: tuple[int, ...] = ()
     """The items whose actions run, in their order: the status follows from no other progress of an item."""
@@ -78,17 +75,11 @@ def decode_state(text: str, saga_id: str, begins_at: datetime | None) -> SagaSta
 
 def _stored_items(items: Items) -> StoredItems:
     running = sorted(index for index, state in items.open.items() if state.forward.progress is RUNNING)
-    return StoredItems(items.total, items.collect, items.started, items.undoing, tuple(running))
+    return StoredItems(items.undoing, tuple(running))
 
 
 def _items(stored: StoredItems) -> Items:
-    return Items(
-        stored.total,
-        stored.collect,
-        started=stored.started,
-        undoing=stored.undoing,
-        open={index: _step(RUNNING, PENDING) for index in stored.running},
-    )
+    return Items(0, undoing=stored.undoing, open={index: _step(RUNNING, PENDING) for index in stored.running})
 
 
 def _pair(step: StepState) -> tuple[Progress, Progress]:

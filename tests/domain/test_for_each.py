@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from sagaledger.domain.errors import DefinitionError, InvalidInput, StepRejected
+from sagaledger.domain.errors import DefinitionError, InvalidInput, RetryAfter, StepRejected
 from sagaledger.domain.event import Event
 from sagaledger.domain.saga.asking import instead_of
 from sagaledger.domain.saga.decide import advance, started
@@ -192,7 +192,8 @@ def test_what_happened_is_undone_from_the_last_item_to_the_first(parallel: int, 
 
     assert undone == [*reversed(_items(*range(size)))]
     assert run.state.status is Status.COMPENSATED
-    assert not run.state.items["book"].open
+    items = run.state.items["book"]
+    assert (items.ended, items.started, len(items.open)) == (size, size, 0)
 
 
 def test_only_items_that_may_have_happened_are_undone() -> None:
@@ -407,6 +408,20 @@ def test_cancelling_lets_the_items_that_run_end_and_undoes_them() -> None:
     assert run.ends("book[1]") == _items(0)
 
 
+def test_a_step_beside_a_list_ends_before_anything_is_undone() -> None:
+    """As its items do."""
+    trip = _trip(1)
+    trip.step(name="beside", after=[], compensable=False)(lambda *_: None)
+    run = Run(trip)
+    run.go()
+
+    run.record(CancelRequested(NOON, "ann", "why"))
+    assert run.go() == []
+    assert set(advance(run.definition, run.state, NOON).decision.unwanted) == {"book[0]", "beside"}
+    assert run.ends("beside") == []
+    assert run.ends("book[0]") == ["book[0]"]
+
+
 def test_the_first_compensation_of_an_item_turns_the_saga_back_whatever_else_is_known() -> None:
     """A view that has only a part of the events must say so, too."""
     run = Run(_trip(2))
@@ -420,6 +435,7 @@ def test_the_first_compensation_of_an_item_turns_the_saga_back_whatever_else_is_
     assert not state.compensating
     assert undoing.compensating
     assert undoing.status is Status.COMPENSATING
+    assert evolve(undoing, StepSucceeded(NOON, "book[1]", 1, Raw(b"1"))).compensating
 
 
 def test_the_values_of_items_count_for_the_size_of_a_saga() -> None:
@@ -626,6 +642,31 @@ def test_a_retry_that_a_person_decides_asks_again_only_if_nothing_may_have_happe
     assert run.ends("wrap", GONE) == []
     assert run.person("wrap", FORWARD, Action.RETRY) == ["wrap"]
     assert when.count == 2
+
+
+def test_an_attempt_that_did_nothing_is_no_reason_to_ask_again() -> None:
+    """The step has started: its condition was true."""
+    when = Answers(True)
+    run = Run(_conditional(when, retry=Retry(attempts=2)))
+    run.go()
+
+    assert run.ends("wrap", RetryAfter(1, nothing_happened=True)) == []
+    assert run.later() == ["wrap"]
+    assert when.count == 1
+
+
+def test_a_condition_that_is_false_when_it_is_asked_again_leaves_no_attempt() -> None:
+    """Later steps see that the step was left out, and not that its result is unknown."""
+    trip = Saga("trip", input=int)
+    trip.step(name="pay", pivot=True)(lambda *_: None)
+    trip.step(name="wrap", when=Answers(KeyError("x"), False))(lambda *_: None)
+    trip.step(name="last")(lambda *_: None)
+    run = Run(trip)
+    run.go()
+    run.ends("pay")
+
+    assert run.person("wrap", FORWARD, Action.RETRY) == ["last"]
+    assert run.context(run.running["last"]).result("wrap") is SKIPPED
 
 
 def test_a_step_whose_condition_is_false_counts_as_done_and_is_never_undone() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -191,13 +192,26 @@ def test_a_plan_for_what_is_no_step_is_refused(arrangement: dict[str, Any]) -> N
         rehearse(walk, 1, **arrangement)
 
 
-def test_a_saga_may_have_more_steps_to_leave_out_than_calls_may_be_nested() -> None:
-    """One after the other."""
+def test_steps_that_are_left_out_one_after_the_other_are_no_nested_calls() -> None:
+    """There may be more of them than calls can be nested."""
     walk = Saga("walk", input=int)
-    for number in range(1_000):
-        walk.step(name=f"s{number}", when=lambda *_: False, compensable=False)(lambda *_: None)
+    depths: list[int] = []
+
+    def no(_: int, __: StepContext) -> bool:
+        depths.append(len(inspect.stack(context=0)))
+        return False
+
+    def nothing(_: int, __: StepContext) -> list[int]:
+        depths.append(len(inspect.stack(context=0)))
+        return []
+
+    for number in range(3):
+        walk.step(name=f"s{number}", when=no, compensable=False)(lambda *_: None)
+        walk.for_each(name=f"l{number}", items=nothing, compensable=False)(lambda *_: None)
 
     assert rehearse(walk, 1).state.status is Status.COMPLETED
+    assert depths[::2] == [depths[0]] * 3
+    assert depths[1::2] == [depths[1]] * 3
 
 
 def test_a_compensation_can_be_made_to_fail() -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from ....domain.saga.events import CancelRequested, Direction, InterventionResolved, SignalReceived, SignalRejected
-from ....domain.saga.items import Items
 from ....domain.saga.state import SagaState
 from ....projections.projection import Row
 from ...ledger.process_report import ProcessReport
@@ -96,7 +95,9 @@ def _properties(overview: SagaOverview) -> Iterable[tuple[str, str]]:
     for name, values in overview.attributes.items():
         yield "found by", one_line(f"{name}={', '.join(values)}")
     for name, items in state.items.items():
-        yield "items", _items(name, items)
+        yield "items", f"{name}: {items.ended:,} of {counted(items.total, 'item')} ended, {len(items.open):,} under way"
+        if items.total > ITEMS_SHOWN:
+            yield "", "below are the attempts that did not succeed"
     yield "result", "" if state.result is None else shown(state.result)
     yield "events", f"{counted(len(events), 'event')}, positions {events[0].position} to {events[-1].position}"
 
@@ -108,11 +109,6 @@ ITEMS_SHOWN = 20
 def _is_notable(state: SagaState, row: Row) -> bool:
     item = state.item(row["step"])
     return item is None or state.items[item[0]].total <= ITEMS_SHOWN or row["status"] != "succeeded"
-
-
-def _items(step: str, items: Items) -> str:
-    text = f"{step}: {items.ended:,} of {counted(items.total, 'item')} ended, {len(items.open):,} under way"
-    return text if items.total <= ITEMS_SHOWN else f"{text}; below are the attempts that did not succeed"
 
 
 def _ended(state: SagaState) -> str:
