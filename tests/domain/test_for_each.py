@@ -735,6 +735,21 @@ def test_each_compensation_finds_the_result_of_its_item() -> None:
     assert [run.definition.read_argument(run.state, name) for name in run.running] == [2, 1, 0]
 
 
+def test_a_step_that_is_named_like_an_item_has_its_own_result_beside_a_list() -> None:
+    """And its own progress."""
+    trip = _trip(1)
+    trip.step(name="hotel[0]", after=[])(lambda *_: None).compensation(lambda *_: None)
+    trip.step(name="last", after=["book", "hotel[0]"], compensable=False)(lambda *_: None)
+    run = Run(trip)
+    run.go()
+    run.ends("book[0]")
+    assert run.ends("hotel[0]", b'"room"') == ["last"]
+
+    assert set(run.ends("last", NO)) == {"hotel[0]", "book[0]"}
+    context = run.context(run.running["hotel[0]"])
+    assert (context.own_result, context.last_progress) == ("room", None)
+
+
 def test_a_success_is_that_of_an_item_of_a_list_alone() -> None:
     """Without a list, a step may have the name of an item."""
     events = [StepStarted(NOON, "a[0]", 1, "k"), StepSucceeded(NOON, "a[0]", 1, Raw(b"1"))]

@@ -17,7 +17,7 @@ from ..output.answer import Block, answer, say
 from ..output.table import Table
 from ..session import bring_views_up, open_ledger
 
-STEPS = "steps (*: pivot)"
+STEPS = "steps (*: pivot, ?: condition, []: list)"
 COLUMNS = (
     "definition",
     "version",
@@ -69,7 +69,7 @@ def _remark(version: VersionUsage) -> str | None:
 
 def _cells(version: VersionUsage) -> tuple[Any, ...]:
     known = version.registered
-    steps, deadline = (None, None) if known is None else (" → ".join(map(_marked, known.steps)), known.deadline)
+    steps, deadline = (None, None) if known is None else (" → ".join(map(marked, known.steps)), known.deadline)
     return (
         version.name,
         version.version,
@@ -82,8 +82,10 @@ def _cells(version: VersionUsage) -> tuple[Any, ...]:
     )
 
 
-def _marked(step: AnyStep) -> str:
-    return f"{step.name}*" if step.pivot else step.name
+def marked(step: AnyStep) -> str:
+    """Return a step's name: `book[]` of a step over a list, `wrap?` of one with a condition, `pay*` of the pivot."""
+    is_list = isinstance(step.kind, ForEach)
+    return f"{step.name}{'[]' * is_list}{'?' * (step.condition is not None)}{'*' * step.pivot}"
 
 
 def _document(version: VersionUsage) -> dict[str, Any]:
@@ -95,11 +97,12 @@ def _document(version: VersionUsage) -> dict[str, Any]:
         "recorded_fingerprint": version.recorded_fingerprint,
         "unfinished": version.unfinished,
         "sagas": version.sagas,
-        **({} if version.registered is None else _structure(version.registered)),
+        **({} if version.registered is None else structure_document(version.registered)),
     }
 
 
-def _structure(definition: Definition) -> dict[str, Any]:
+def structure_document(definition: Definition) -> dict[str, Any]:
+    """Return what a definition says of its steps and its input."""
     return {
         "deadline_seconds": definition.deadline,
         "steps": [
