@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from sagaledger import Saga, SagaState, StepContext, StepRejected, rehearse
+from sagaledger import Retry, Saga, SagaState, StepContext, StepRejected, rehearse
 from sagaledger.domain.event import Event
 from sagaledger.domain.recorded_event import RecordedEvent
 from sagaledger.domain.saga.events import (
@@ -31,7 +31,10 @@ from sagaledger.domain.saga.events import (
 )
 from sagaledger.domain.saga.evolve import fold_all, rebuild
 from sagaledger.infrastructure.cli.output.documents import state_document
+from sagaledger.infrastructure.cli.output.saga_screen import saga_screen
+from sagaledger.infrastructure.cli.output.table import Table
 from sagaledger.infrastructure.ledger.possible_actions import waits_of
+from sagaledger.infrastructure.ledger.saga_overview import SagaOverview
 from sagaledger.projections.projection import Key, Row
 from sagaledger.projections.saga.saga_steps import saga_steps
 from sagaledger.projections.saga.sagas import sagas
@@ -182,3 +185,29 @@ def test_a_saga_whose_items_are_to_be_tried_again_says_which_is_next() -> None:
         ("book", None), ("book[1]", later),
     ]  # fmt: skip
     assert not [*waits_of(rebuild(SAGA_ID, events[:-1]))]
+
+
+@pytest.mark.parametrize(("size", "shown"), [(20, 21), (21, 9), (250, 101)])
+def test_the_screen_of_a_saga_has_no_more_attempts_than_fit(size: int, shown: int) -> None:
+    """Of a long list only the latest hundred that did not succeed; of a short one, all."""
+    trip = Saga("trip", input=int)
+
+    @trip.for_each(
+        items=lambda count, _: range(count), on_failure="collect", retry=Retry(attempts=1), compensable=False
+    )
+    def book(item: int, _ctx: StepContext) -> None:
+        if item < 8 or item >= 100:
+            raise StepRejected("no seat")
+
+    done = rehearse(trip, size)
+    events = recorded(done.saga_events)
+    rows = saga_steps.fold(saga_steps.touches(events), {}).written
+    attempts = sorted(rows, key=lambda row: (row["started_at"], row["step"]))
+
+    blocks = [*saga_screen(SagaOverview(done.state, events, attempts, None, [], [], unattended=False), [])]
+
+    [table] = [block for block in blocks if isinstance(block, Table)]
+    assert len(table.rows) == shown
+    assert all(len(block) <= 80 for block in blocks if isinstance(block, str))
+    items = {row[0] for row in table.rows} - {"book"}
+    assert items == {f"book[{index}]" for index in (range(150, 250) if size == 250 else range(min(size, shown - 1)))}

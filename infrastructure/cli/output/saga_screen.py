@@ -32,7 +32,7 @@ def saga_screen(overview: SagaOverview, steps: list[str]) -> Iterable[Block]:
     for name, value in (*_properties(overview), *(() if process is None else _process_lines(process))):
         if value:
             yield f"  {name:<11} {value}"
-    attempts = [row for row in overview.attempts if _is_notable(state, row)]
+    attempts = _notable_attempts(state, overview.attempts)
     if attempts:
         yield ""
         yield _attempts_table(attempts)
@@ -97,7 +97,7 @@ def _properties(overview: SagaOverview) -> Iterable[tuple[str, str]]:
     for name, items in state.items.items():
         yield "items", f"{name}: {items.ended:,} of {counted(items.total, 'item')} ended, {len(items.open):,} under way"
         if items.total > ITEMS_SHOWN:
-            yield "", "below are the attempts that did not succeed"
+            yield "", f"below are the latest attempts that did not succeed, at most {ITEM_ATTEMPTS_SHOWN}"
     yield "result", "" if state.result is None else shown(state.result)
     yield "events", f"{counted(len(events), 'event')}, positions {events[0].position} to {events[-1].position}"
 
@@ -106,9 +106,24 @@ ITEMS_SHOWN = 20
 """Of a for-each step with more items than this, only the attempts are shown that did not succeed."""
 
 
-def _is_notable(state: SagaState, row: Row) -> bool:
+ITEM_ATTEMPTS_SHOWN = 100
+"""The most attempts at items that are shown of such steps."""
+
+
+def _notable_attempts(state: SagaState, attempts: list[Row]) -> list[Row]:
+    """Return the attempts without those at items of long lists that succeeded, or were made before the latest ones."""
+    of_items = [row for row in attempts if _is_of_long_list(state, row)]
+    if not of_items:
+        return attempts
+    left_out = {id(row) for row in of_items if row["status"] == "succeeded"}
+    notable = [row for row in of_items if id(row) not in left_out]
+    left_out.update(id(row) for row in notable[:-ITEM_ATTEMPTS_SHOWN])
+    return [row for row in attempts if id(row) not in left_out]
+
+
+def _is_of_long_list(state: SagaState, row: Row) -> bool:
     item = state.item(row["step"])
-    return item is None or state.items[item[0]].total <= ITEMS_SHOWN or row["status"] != "succeeded"
+    return item is not None and state.items[item[0]].total > ITEMS_SHOWN
 
 
 def _ended(state: SagaState) -> str:
