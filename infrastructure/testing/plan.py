@@ -15,7 +15,7 @@ from ...domain.saga.definition import Definition
 from ...domain.saga.events import COMPENSATION, FORWARD, Action, Direction
 from ...domain.saga.item_names import split_item_name
 from ...domain.saga.step import AnyStep
-from ...domain.saga.step_kind import LOCAL, Signal, SubSaga, Timer
+from ...domain.saga.step_kind import LOCAL, ForEach, Signal, SubSaga, Timer
 
 REHEARSER: Final = "rehearsal"
 NESTED_MAX: Final = 8
@@ -163,7 +163,10 @@ class Plan:
         return (key, FORWARD) if isinstance(key, str) else key
 
     def _step(self, path: str, what: str) -> AnyStep:
-        found = self._steps.get(path) or self._steps.get(_without_item(path))
+        found = self._steps.get(path)
+        if found is None:
+            found = self._steps.get(_without_item(path))
+            found = found if found is not None and isinstance(found.kind, ForEach) else None
         if found is None:
             raise DefinitionError(
                 f"the {what} {path!r} is for no step of the rehearsed saga {self._saga!r}: its steps are "
