@@ -36,6 +36,7 @@ from sagaledger.domain.saga.for_each import ITEMS_BYTES_MAX, ITEMS_MAX, items_of
 from sagaledger.domain.saga.item_names import item_name, split_item_name
 from sagaledger.domain.saga.outcome import Success, failure_of, orphaned, outcome_event
 from sagaledger.domain.saga.payload import PAYLOAD_BYTES_MAX
+from sagaledger.domain.saga.replay import replay
 from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState, Status
@@ -48,10 +49,23 @@ NO = StepRejected("no")
 GONE = OSError("gone")
 
 
+_RUNS: list[Run] = []
+
+
+@pytest.fixture(autouse=True)
+def _every_run_is_one_that_its_definition_leads_to() -> Iterator[None]:
+    """A replay of the history of each saga in these tests agrees."""
+    _RUNS.clear()
+    yield
+    for run in _RUNS:
+        assert replay(run.definition, run.events, "trip-1") is None
+
+
 class Run:
     """One saga, decided event by event: a test says how each attempt ends."""
 
     def __init__(self, saga: Saga[Any]) -> None:
+        _RUNS.append(self)
         self.definition: Definition = saga.definition
         self.now = NOON
         self.events: list[Event] = []

@@ -31,6 +31,7 @@ from sagaledger.domain.saga.events import (
 )
 from sagaledger.domain.saga.evolve import fold_all, rebuild
 from sagaledger.infrastructure.cli.output.documents import state_document
+from sagaledger.infrastructure.cli.output.event_text import describe
 from sagaledger.infrastructure.cli.output.saga_screen import saga_screen
 from sagaledger.infrastructure.cli.output.table import Table
 from sagaledger.infrastructure.ledger.possible_actions import waits_of
@@ -211,3 +212,12 @@ def test_the_screen_of_a_saga_has_no_more_attempts_than_fit(size: int, shown: in
     assert all(len(block) <= 80 for block in blocks if isinstance(block, str))
     items = {row[0] for row in table.rows} - {"book"}
     assert items == {f"book[{index}]" for index in (range(150, 250) if size == 250 else range(min(size, shown - 1)))}
+
+
+@pytest.mark.parametrize(
+    ("first", "size", "total", "text"),
+    [(0, 3, 3, "3 items"), (0, 1, 1, "1 item"), (0, 0, 0, "0 items"), (2, 2, 9, "9 items, here 2 to 3")],
+)
+def test_a_part_of_a_list_says_which_part_it_is(first: int, size: int, total: int, text: str) -> None:
+    """The whole list has no need to."""
+    assert describe(ItemsListed(OPENING, "book", first, total, (Raw(b"1"),) * size)).detail == text
