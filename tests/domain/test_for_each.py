@@ -28,6 +28,7 @@ from sagaledger.domain.saga.events import (
     InterventionResolved,
     ItemsListed,
     SagaStarted,
+    StepOutcomeUnknown,
     StepStarted,
     StepSucceeded,
 )
@@ -382,6 +383,33 @@ def test_a_list_that_a_person_retries_keeps_its_items() -> None:
     assert run.state.status is Status.COMPLETED
     assert run.state.items["book"].values == values
     assert len([event for event in run.events if isinstance(event, ItemsListed)]) == 1
+
+
+@pytest.mark.parametrize("collect", [False, True])
+@pytest.mark.parametrize("action", [Action.RETRY, Action.RESOLVE, Action.SKIP])
+def test_a_person_decides_about_an_item_of_a_worker_that_died_before_the_saga_was_parked(
+    action: Action, collect: bool
+) -> None:
+    """The item counts once, whatever it counted as before, and is undone, because it may have happened."""
+    run = Run(_trip(3, parallel=1, on_failure="collect" if collect else "compensate", last=True))
+    _RUNS.remove(run)  # no definition decides that a saga is parked
+    run.go()
+    run.record(
+        StepOutcomeUnknown(NOON, "book[0]", 1, FORWARD), InterventionRequired(NOON, "book[0]", FORWARD, "parked")
+    )
+    run.running.clear()
+
+    begun = run.person("book[0]", FORWARD, action)
+
+    assert begun == (_items(0) if action is Action.RETRY else _items(1))
+    assert _all_succeed(run, begun) == ["last"]
+    items = run.state.items["book"]
+    assert (items.ended, items.started, len(items.open)) == (3, 3, 0)
+    undone = run.ends("last", NO)
+    for each in undone:
+        undone += run.ends(each)
+    assert undone == _items(2, 1, 0)
+    assert run.state.status is Status.COMPENSATED
 
 
 @pytest.mark.parametrize("collect", [False, True])
