@@ -15,6 +15,7 @@ from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import Status
 from sagaledger.domain.saga.step import StepContext
+from sagaledger.domain.saga.step_state import Progress
 from sagaledger.domain.shop import (
     DECLINED_CARD,
     PARTICIPANTS,
@@ -29,6 +30,7 @@ from sagaledger.domain.shop import (
     StockReceived,
     fulfil_order,
 )
+from sagaledger.infrastructure.testing.plan import PlannedSignal
 from sagaledger.infrastructure.testing.rehearsal import rehearse, rehearse_each_failure
 
 from .trip import TRAIN, SeatsFreed, SeatsTaken, Trip, trip
@@ -188,6 +190,28 @@ def test_a_plan_for_what_is_no_step_is_refused(arrangement: dict[str, Any]) -> N
 
     with pytest.raises(DefinitionError, match="for no step"):
         rehearse(walk, 1, **arrangement)
+
+
+@pytest.mark.parametrize("after", [None, ()], ids=["one after the other", "side by side"])
+def test_a_step_whose_condition_is_true_is_made_whatever_its_kind(after: tuple[str, ...] | None) -> None:
+    """It calls, commands or waits as it would without a condition."""
+    walk, visit = Saga("walk", input=int), Saga("visit", input=int)
+    visit.step(name="look", compensable=False)(lambda *_: None)
+
+    def yes(_: int, __: StepContext) -> bool:
+        return True
+
+    walk.step(name="call", when=yes, after=after, compensable=False)(lambda *_: None)
+    walk.local_step(name="first", when=yes, after=after, compensable=False)(lambda *_: [])
+    walk.local_step(name="second", when=yes, after=after, compensable=False)(lambda *_: [])
+    walk.sleep("nap", seconds=60, when=yes, after=after)
+    walk.wait_for("word", when=yes, after=after)
+    walk.sub_saga(visit, name="see", when=yes, after=after, compensable=False)(lambda value, _: value)
+
+    played = rehearse(walk, 1, signals=[PlannedSignal("word")])
+
+    assert played.state.status is Status.COMPLETED
+    assert {step.forward.progress for step in played.state.steps.values()} == {Progress.DONE}
 
 
 def test_steps_that_are_left_out_one_after_the_other_are_no_nested_calls() -> None:
