@@ -333,6 +333,20 @@ def test_past_the_pivot_a_person_decides_about_the_item_that_failed(
     assert bytes(run.state.step("book").forward.result or b"") == b'{"items":4,"failed":0,"skipped":%d}' % skipped
 
 
+def test_a_person_who_retries_an_item_gives_it_all_of_its_attempts_again() -> None:
+    """As with a step."""
+    run = Run(_trip(1, past_pivot=True, retry=Retry(attempts=2, backoff_seconds=1.0)))
+    run.go()
+    run.ends("pay")
+    run.ends("book[0]", GONE)
+    assert run.later() == _items(0)
+    run.ends("book[0]", GONE)
+
+    assert run.person("book[0]", FORWARD, Action.RETRY) == _items(0)
+    assert run.ends("book[0]", GONE) == []
+    assert run.later() == _items(0)
+
+
 def test_of_several_items_that_failed_the_first_is_decided_first() -> None:
     """In either direction, however their outcomes came."""
     run = Run(_trip(2, past_pivot=True))
