@@ -183,9 +183,12 @@ class Transition(Struct, eq=False):
 
     def _advance(self, *, may_perform: bool) -> None:
         """Record what follows, and start the attempts that are due: every call and wait, and one local attempt."""
-        next_may_perform: bool | None = may_perform
-        while next_may_perform is not None:  # not a recursion: there may be more steps than frames
-            next_may_perform = self._advance_once(may_perform=next_may_perform)
+        for _ in range(4 * len(self.definition.steps) + 8):  # not a recursion: there may be more steps than frames
+            following = self._advance_once(may_perform=may_perform)
+            if following is None:
+                return
+            may_perform = following
+        raise AssertionError(f"saga {self.saga.saga_id!r} keeps deciding without end")
 
     def _advance_once(self, *, may_perform: bool) -> bool | None:
         """Returns whether a local attempt may still be made in the decision that follows; None if none follows."""
