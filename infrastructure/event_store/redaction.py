@@ -6,10 +6,14 @@ import re
 from typing import Final
 from urllib.parse import quote
 
+from .database_url import has_password_in_wrong_place, postgres_url
+
 HIDDEN: Final = "***"
 
 _ALSO_SECRET: Final = frozenset({b"passfile", b"scram_client_key", b"scram_server_key"})
 """What the driver does not mark as a password, and what leads to one or stands for one."""
+_SQLITE_FILE: Final = re.compile(r"sqlite(\+\w+)?:///")
+_LIBPQ: Final = re.compile(r"postgres(ql)?:|(?!\w[\w+.-]*://)[^:]*=")
 _AUTHORITY: Final = re.compile(r"(?<=://)[^/?#\s]*@[^/?#\s]*")
 _LAST_USER_INFO: Final = re.compile(r"(?:(?<=^)|(?<=,)|(?<=://))[^,]*@")
 _SECRET_PAIR: Final = re.compile(
@@ -20,13 +24,14 @@ _SECRET_PAIR: Final = re.compile(
 
 def redacted(url: str) -> str:
     """Return a URL or a libpq connection string with every secret replaced; without secrets it stays as it is."""
-    if url.startswith("sqlite:"):
+    if _SQLITE_FILE.match(url):
         return url
-    if not _is_libpq(url):
+    read = url if _LIBPQ.match(url) else postgres_url(url)
+    if read is None:
         return _redacted_text(url)
-    found = _parse(url)
+    found = None if has_password_in_wrong_place(read) else _parse(read)
     if found is None:
-        scheme = url.partition("://")[0] if "://" in url else "postgresql"
+        scheme = url.partition("://")[0] if "://" in url.partition("=")[0] else "postgresql"
         return f"{scheme}://{HIDDEN}"
     parameters, secrets = found
     if not secrets:
@@ -37,10 +42,6 @@ def redacted(url: str) -> str:
 def has_secret(url: str) -> bool:
     """Return whether a URL has to be redacted before it is shown."""
     return redacted(url) != url
-
-
-def _is_libpq(url: str) -> bool:
-    return url.startswith(("postgresql:", "postgres:")) or ("://" not in url.partition("=")[0] and "=" in url)
 
 
 def _parse(url: str) -> tuple[dict[str, str], set[str]] | None:
@@ -75,4 +76,7 @@ def _as_url(parameters: dict[str, str]) -> str:
 def _redacted_text(url: str) -> str:
     """Return a text without the user information of its URLs, and without values that are named like secrets."""
     hidden = _AUTHORITY.sub(lambda found: _LAST_USER_INFO.sub(f"{HIDDEN}@", found[0]), url)
+    if hidden == url and "@" in url:  # a password with a character that ends it too early, or a URL without a scheme
+        scheme, separator, rest = url.rpartition("://")
+        hidden = f"{scheme}{separator}{HIDDEN}@{rest.rpartition('@')[2]}"
     return _SECRET_PAIR.sub(rf"\g<1>{HIDDEN}", hidden)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ...event_store.database_url import sqlite_url
 from ...event_store.redaction import redacted
 from ...ledger.ledger import Ledger
 from ...ledger.saga_history import read_history
@@ -54,9 +55,10 @@ def demo(
     logs.apply("warning")
     if options.app is not None:
         raise UsageError("the demo is the online shop's: leave out --app")
-    url = options.db or f"sqlite:///{FILE}"
-    if not url.startswith("sqlite:///"):
-        raise UsageError(f"the demo makes a SQLite file, and {redacted(url)!r} names none: use --db sqlite:///FILE")
+    given = options.db or f"sqlite:///{FILE}"
+    url = sqlite_url(given)
+    if url is None:
+        raise UsageError(f"the demo makes a SQLite file, and {redacted(given)!r} names none: use --db sqlite:///FILE")
     path = Path(url.removeprefix("sqlite:///"))
     rejects = path.with_suffix(".rejects.csv")
     used = [SLICE, *database_files(Options(db=url))]

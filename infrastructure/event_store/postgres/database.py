@@ -6,6 +6,7 @@ A ledger is in the current schema of its connections, so that a tenant can have 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
@@ -16,6 +17,7 @@ from psycopg.pq import Conninfo
 
 from ....domain.errors import SagaledgerError
 from ...errors import DamagedLedger, NotALedger, PermanentlyUnavailable
+from ..database_url import has_password_in_wrong_place
 from ..redaction import redacted
 from ..schema_version import check_version
 from ..sql_files import migrations, queries, schema_version
@@ -32,6 +34,12 @@ OLDEST_SCHEMA: Final = 5
 STRUCTURES_SINCE: Final = 7
 """The version of the schema from which on it has a table for the structures of definitions."""
 
+_UNREADABLE: Final = (
+    "the PostgreSQL URL cannot be read: use postgresql://user@host:port/database, and write the characters that end a "
+    "password too early as their codes (@ is %40, : is %3A, / is %2F, ? is %3F, # is %23, % is %25)"
+)
+_UNKNOWN_PARAMETER: Final = re.compile(r'(?:query parameter|connection option)(?::)? "(\w{1,40})"')
+
 FetchedRow = tuple[Any, ...]
 
 _ATTEMPTS: Final = 3
@@ -47,11 +55,11 @@ class PostgresDatabase:
 
     def __init__(self, url: str, *, create: bool = False, connections: int) -> None:
         try:
+            if has_password_in_wrong_place(url):
+                raise PermanentlyUnavailable(_UNREADABLE)
             self._conninfo = connection_parameters(url)
-        except (psycopg.Error, UnicodeError):  # its message repeats the URL, and with it the password
-            raise PermanentlyUnavailable(
-                "the PostgreSQL URL cannot be read: use postgresql://user@host:port/database"
-            ) from None
+        except (psycopg.Error, UnicodeError) as error:  # its message repeats the URL, and with it the password
+            raise PermanentlyUnavailable(_unreadable(url, error)) from None
         self.description = _description(self._conninfo)
         self.name = redacted(url)
         self.schema_version = 0
@@ -221,10 +229,26 @@ def closing_if_left_early(connection: PostgresConnection) -> Iterator[None]:
         raise
 
 
+def _unreadable(url: str, error: Exception) -> str:
+    """Return what is wrong with a URL. A parameter is named unless it may be a part of a password."""
+    unknown = _UNKNOWN_PARAMETER.search(str(error))
+    if unknown is None or "@" in url.partition("?")[2]:
+        return _UNREADABLE
+    return (
+        f"the PostgreSQL URL has the parameter {unknown[1]!r}, which libpq does not know: it takes those of libpq, such "
+        "as sslmode, options and application_name"
+    )
+
+
 def _description(conninfo: str) -> str:
     """Return how messages name the database: by what the URL says, and what the environment adds to it."""
     defaults = {option.keyword: option.val for option in Conninfo.get_defaults()}
-    found = {option.keyword: option.val or defaults[option.keyword] for option in Conninfo.parse(conninfo.encode())}
+    given = {option.keyword: option.val for option in Conninfo.parse(conninfo.encode())}
+    service = given.get(b"service")
+    if service:  # its file says the rest, and libpq alone reads it
+        named = given.get(b"dbname")
+        return (f"database {_text(named)!r} of " if named else "the database of ") + f"service {_text(service)!r}"
+    found = {keyword: value or defaults[keyword] for keyword, value in given.items()}
     host, port = (_text(found[name]) for name in (b"host", b"port"))
     database = _text(found[b"dbname"]) or _text(found[b"user"])
     return f"database {database!r} at {host or _text(found[b'hostaddr']) or 'localhost'}" + (
