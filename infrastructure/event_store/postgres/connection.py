@@ -63,8 +63,7 @@ class PostgresConnection(psycopg.Connection[tuple[Any, ...]]):
             self._unsent = (statement, parameters)
             return
         name = self._statement_names.get(statement) or self._prepare(statement)
-        formats, values = zip(*parameters, strict=True)
-        self.pgconn.send_query_prepared(name, values, formats, BINARY)
+        self.pgconn.send_query_prepared(name, *_in_lists(parameters), BINARY)
         self.wait(generators.send(self.pgconn))
 
     @property
@@ -115,7 +114,7 @@ class PostgresConnection(psycopg.Connection[tuple[Any, ...]]):
         if self._unsent is None:
             return self._result(ExecStatus.TUPLES_OK)
         (statement, parameters), self._unsent = self._unsent, None
-        formats, values = zip(*parameters, strict=True)
+        values, formats = _in_lists(parameters)
         with self.begun():
             self.pgconn.send_query_params(statement.encode(), values, param_formats=formats, result_format=BINARY)
             self.wait(generators.send(self.pgconn))
@@ -141,6 +140,11 @@ class PostgresConnection(psycopg.Connection[tuple[Any, ...]]):
         if result.status != expected:
             raise psycopg.errors.error_from_result(result, self.info.encoding)
         return result
+
+
+def _in_lists(parameters: Sequence[Parameter]) -> tuple[list[bytes | None], list[int]]:
+    """Return the values and their formats. psycopg 3.1 takes no tuples."""
+    return [value for _, value in parameters], [format_ for format_, _ in parameters]
 
 
 def connect(conninfo: str, *, autocommit: bool = False) -> PostgresConnection:
