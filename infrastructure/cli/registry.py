@@ -46,6 +46,7 @@ COMMANDS: tuple[tuple[str, Group, str, str], ...] = (
     ("requests", OPERATE, "requests:requests", "Sagas asked for in other programs' transactions, open or refused."),
     ("check", OPERATE, "check:check", "Compare an app with what the ledger recorded, before it is deployed."),
     ("definitions", ABOUT, "definitions:definitions", "The versions of definitions; how many sagas each holds."),
+    ("completion", ABOUT, "completion:completion", "Completion of this command line by bash, zsh or fish."),
     ("version", ABOUT, "version:version", "The version of sagaledger and of its foundations."),
 )
 """Name, group, module and function, help."""

@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     from .infrastructure.worker.health import WorkerHealth, WorkerState
     from .projections.projection import Projection, Row
 
+    __version__: str
+
 _HOMES = {
     ".domain.choreography.choreography": (
         "Choreography",
@@ -276,9 +278,12 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker reads the imports above, and knows what is not there
 
     def __getattr__(name: str) -> Any:
-        if name not in _HOME:
+        if name == "__version__":
+            value = import_module("importlib.metadata").version("sagaledger")
+        elif name in _HOME:
+            value = getattr(import_module(_HOME[name], __name__), name)
+        else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(_HOME[name], __name__), name)
         globals()[name] = value
         return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -154,8 +155,16 @@ def test_a_url_that_names_no_file_creates_none(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_new_file_is_its_owners(tmp_path: Path) -> None:
-    """And so are the files that SQLite and the worker put beside it."""
+def refuse(*_: object, **__: object) -> None:
+    """A call that the system does not permit."""
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+@pytest.mark.parametrize("system", ["linux", "macos"])
+def test_a_new_file_is_its_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str) -> None:
+    """And so are the files that SQLite and the worker put beside it; macOS lets only root make a file's node."""
+    if system == "macos":
+        monkeypatch.setattr(os, "mknod", refuse)
     backend = open_backend(f"sqlite:///{tmp_path}/ledger.db")
     backend.register(host="h", pid=1, lease_seconds=60)
     backend.head()

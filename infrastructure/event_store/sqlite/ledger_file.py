@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -85,7 +86,20 @@ class LedgerFile:
         """Create the file for its owner alone, unless it exists. SQLite gives the files beside it the same mode."""
         with suppress(OSError), failpoint("file create"):
             # Not `os.open`: closing a descriptor would drop the locks that another thread has on the file by then.
-            os.mknod(self.path, _NEW_FILE_MODE | stat.S_IFREG)
+            try:
+                os.mknod(self.path, _NEW_FILE_MODE | stat.S_IFREG)
+            except PermissionError:  # macOS allows it to root only
+                if not self.path.exists():
+                    self._create_by_link()
+
+    def _create_by_link(self) -> None:
+        """Create the file under another name, and give it its own when no descriptor of it is open any more."""
+        descriptor, name = tempfile.mkstemp(prefix=".sagaledger-", dir=self.path.parent)
+        try:
+            os.close(descriptor)
+            os.link(name, self.path)
+        finally:
+            Path(name).unlink()
 
     def connect(self, *, timeout_seconds: float, create: bool = False) -> SqliteConnection:
         """Return a connection in autocommit. It creates no file unless told to."""
