@@ -3,11 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+LOWEST := build/lowest
+LOWEST_TESTS := tests/event_store/test_append.py tests/event_store/test_opening.py tests/event_store/test_database_url.py \
+  tests/eventsourcing tests/read_models/test_apply_batch.py tests/read_models/test_query.py tests/ledger/test_ledger.py \
+  tests/cli/test_completion.py
 CHAOS_ARGS ?=
 # The tests start hundreds of commands: without its bytecode each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test poolers check bench chaos soak format clean
+.PHONY: demo test lowest poolers check bench chaos soak format clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed  ## Real orders through their sagas, on a fresh SQLite file
@@ -15,6 +19,12 @@ demo: $(VENV)/.installed  ## Real orders through their sagas, on a fresh SQLite 
 
 test: $(VENV)/.test  ## Every test, on SQLite and on a PostgreSQL of its own
 	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+lowest:  ## The wheel in an empty environment with the lowest versions that pyproject.toml declares: the demo, and some tests
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint tests/lowest.txt '.[test]'
+	cd $(LOWEST) && bin/sagaledger demo
+	$(LOWEST)/bin/python -m pytest -k 'not pooled' $(LOWEST_TESTS) $(PYTEST_ARGS)
 
 poolers: $(VENV)/.test  ## The ledger behind PgBouncer, which is installed where it is absent (Debian, as root)
 	command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || apt-get install --yes pgbouncer
