@@ -53,7 +53,7 @@ def require_posix() -> None:
     """Raise `NotSupported` where there is no POSIX system, which no part of sagaledger is tested without."""
     if os.name != "posix" or sys.platform in _NO_POSIX:
         raise NotSupported(
-            f"sagaledger runs on POSIX systems (Linux, macOS), and this is {sys.platform}: it relies on their file locks "
-            "(one worker to a SQLite file), on their forks and on their signals (a worker that stops in order). On "
-            "Windows, run it in WSL or in a container"
+            f"sagaledger runs on POSIX systems (Linux, macOS), and this is {sys.platform}: it relies on their file "
+            "locks, which admit one worker to a SQLite file, and on their forks and signals. On Windows, run it in WSL "
+            "or in a container"
         )

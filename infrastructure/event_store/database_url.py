@@ -23,6 +23,7 @@ _OTHER_DATABASES: Final = (
 )  # fmt: skip
 _DSN: Final = re.compile(r"\s*[a-z_]+\s*=")
 _WINDOWS_PATH: Final = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+_NO_PATH: Final = re.compile(r"/\?\w+=")
 _PORT: Final = re.compile(r"\d*")
 _CLOSE: Final = 0.7
 """How much of a scheme must agree with a known one for it to be called a mistyped one, from 0 to 1."""
@@ -37,10 +38,10 @@ def sqlite_url(url: str) -> str | None:
     scheme, separator, rest = url.partition("://")
     if scheme not in _SQLITE or not separator:
         return None
-    if rest in ("", "/", "/:memory:", ":memory:") or rest.startswith("/?"):
+    if rest in ("", "/", "/:memory:", ":memory:") or _NO_PATH.match(rest):
         raise Unavailable(
             f"{url!r} is a database in memory, which ends with the process, and of which every connection sees another "
-            f"one: a ledger needs a file, such as sqlite:///ledger.db (in a test: one in a temporary folder); the forms "
+            "one: a ledger needs a file, such as sqlite:///ledger.db (in a test: one in a temporary folder); the forms "
             f"are {URL_FORMS}"
         )
     if not rest.startswith("/"):
@@ -52,7 +53,9 @@ def sqlite_url(url: str) -> str | None:
             "so that it is sqlite:////mnt/c/…"
         )
     path = rest[1:]
-    return f"sqlite:///{expanduser(path) if path.startswith('~') and '/' in path else path}"
+    if path.startswith("~") and "/" in path:
+        path = expanduser(path)  # noqa: PTH111  # it leaves alone what is no user's name
+    return f"sqlite:///{path}"
 
 
 def postgres_url(url: str) -> str | None:
@@ -124,7 +127,7 @@ def _of_sqlalchemy(rest: str) -> str:
 
 def _port(host: str) -> str:
     """Return the port after a host; a host may be a path or, in brackets, an IPv6 address."""
-    before, bracket, after = host.rpartition("]")
+    _, bracket, after = host.rpartition("]")
     if host.startswith("/") or (not bracket and host.count(":") > 1):
         return ""
     return after.partition(":")[2]
@@ -137,10 +140,12 @@ def _without_port(host: str) -> str:
 
 def _without_scheme(url: str) -> str:
     if _WINDOWS_PATH.match(url):
-        return "the ledger's URL is a path of Windows, and sagaledger runs on POSIX systems only (in WSL, C:\\ is /mnt/c/)"
+        return (
+            "the ledger's URL is a path of Windows, and sagaledger runs on POSIX systems only (in WSL, C:\\ is /mnt/c/)"
+        )
     if url.startswith(":memory:"):
         return "':memory:' is a database in memory, and a ledger needs a file"
-    scheme, colon, rest = url.partition(":")
+    scheme, colon, _ = url.partition(":")
     if colon and scheme in (*_SQLITE, *_POSTGRES):
         slashes = "three slashes" if scheme in _SQLITE else "two slashes"
         return f"the ledger's URL has too few slashes: {slashes} follow {scheme}:"

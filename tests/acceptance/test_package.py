@@ -103,7 +103,7 @@ def test_the_wheel_runs_where_only_its_requirements_are_installed(wheel: Path, t
     venv.create(environment)
     site = next((environment / "lib").iterdir()) / "site-packages"
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
+        archive.extractall(site)  # noqa: S202  # our own
     (site / "requirements.pth").write_text(sysconfig.get_path("purelib") + "\n")  # no .pth of that folder is read
     program = (
         "import sagaledger, sagaledger.infrastructure.cli.main as cli; print(sagaledger.__file__)\n"

@@ -129,9 +129,7 @@ def test_any_other_url_is_refused_with_the_remedy(url: str, reason: str) -> None
     assert "heim" not in Options(db=url).again("list")
 
 
-def test_each_form_opens_the_same_ledger(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_server: str, postgres_url: str
-) -> None:
+def test_each_form_opens_the_same_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> None:
     """A connection string, a service, SQLAlchemy's URL, and several hosts, of which the first does not answer."""
     open_backend(postgres_url, create=True).close()
     found = {name: str(value) for name, value in conninfo_to_dict(postgres_url).items()}
@@ -163,7 +161,7 @@ def test_a_service_is_named_in_errors(tmp_path: Path, monkeypatch: pytest.Monkey
 
     with pytest.raises(Unavailable, match="the database of service 'ledger' cannot be reached") as raised:
         open_backend("service=ledger")
-    with pytest.raises(Unavailable, match="definition of service \"absent\" not found"):
+    with pytest.raises(Unavailable, match='definition of service "absent" not found'):
         open_backend("service=absent")
 
     assert "geheim" not in str(raised.value)

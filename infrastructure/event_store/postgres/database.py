@@ -235,8 +235,8 @@ def _unreadable(url: str, error: Exception) -> str:
     if unknown is None or "@" in url.partition("?")[2]:
         return _UNREADABLE
     return (
-        f"the PostgreSQL URL has the parameter {unknown[1]!r}, which libpq does not know: it takes those of libpq, such "
-        "as sslmode, options and application_name"
+        f"the PostgreSQL URL has the parameter {unknown[1]!r}, which libpq does not know: it takes libpq's, such as "
+        "sslmode, options and application_name"
     )
 
 
