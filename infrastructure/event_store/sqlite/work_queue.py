@@ -130,7 +130,7 @@ def _put_entries(connection: sqlite3.Connection, entries: Sequence[QueueEntry], 
     """Insert or replace entries; delete those without a due time. Of two entries of one saga the later one counts."""
     done = [entry.saga_id for entry in entries if entry.due_at is None]
     if done and connection.executemany(SQL["remove_entry"], ((saga_id,) for saga_id in done)).rowcount < len(done):
-        connection.executemany(SQL["keep_notified_entry"], ((saga_id, now) for saga_id in done))
+        connection.executemany(SQL["keep_notified_entry"], ((now, saga_id) for saga_id in done))
     latest = {entry.saga_id: entry for entry in entries}.values()
     rows = [(*entry[:3], microseconds(entry.due_at), entry.worker_id, now) for entry in latest if entry.due_at]
     if rows:

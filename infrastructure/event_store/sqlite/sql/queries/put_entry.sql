@@ -1,9 +1,9 @@
 -- Inserts or replaces an entry. A notified saga that is released becomes due at once.
 INSERT INTO due (saga_id, definition, definition_version, due_at, worker_id)
-VALUES (?1, ?2, ?3, ?4, ?5)
+VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (saga_id) DO UPDATE
 SET definition = excluded.definition,
     definition_version = excluded.definition_version,
-    due_at = iif(nudged AND excluded.worker_id IS NULL, min(excluded.due_at, ?6), excluded.due_at),
+    due_at = iif(nudged AND excluded.worker_id IS NULL, min(excluded.due_at, ?), excluded.due_at),
     worker_id = excluded.worker_id,
     nudged = nudged AND excluded.worker_id IS NOT NULL
