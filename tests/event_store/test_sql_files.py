@@ -46,3 +46,8 @@ def test_migrations_have_the_versions_in_order_without_a_gap(dialect: str) -> No
     versions = [migration.version for migration in migrations(dialect)]
 
     assert versions == list(range(1, schema_version(dialect) + 1))
+
+
+def test_the_parameters_of_a_query_are_not_numbered() -> None:
+    """Python 3.12 takes `?1` for a named one: it warns, and says that a later version will refuse it."""
+    assert [name for name, statement in queries("sqlite").items() if re.search(r"\?\d", statement)] == []
