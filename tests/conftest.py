@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from itertools import count
 from pathlib import Path
 from urllib.parse import quote
@@ -17,6 +19,7 @@ from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.connect import open_backend
 
 from .poolers import pgbouncer
+from .prepared_ledgers import Create, LendLedger, PreparedFiles, PreparedSchemas
 
 _SCHEMA_NUMBERS = count(1)
 
@@ -58,12 +61,18 @@ def postgres_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str) -> str:
+def empty_schema_url(postgres_server: str) -> str:
     """The URL of an empty schema in the server."""
     schema = f"ledger_{next(_SCHEMA_NUMBERS)}"
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute(psycopg.sql.SQL("CREATE SCHEMA {}").format(psycopg.sql.Identifier(schema)))
     return f"{postgres_server}&options={quote(f'-csearch_path={schema}')}"
+
+
+@pytest.fixture
+def postgres_url(empty_schema_url: str) -> str:
+    """The URL of an empty schema in the server; in folders whose tests are not about creation, of an empty ledger."""
+    return empty_schema_url
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +108,33 @@ def url(request: pytest.FixtureRequest) -> str:
     name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
     found: str = request.getfixturevalue(name)
     return found
+
+
+@pytest.fixture(scope="session")
+def prepared_schemas(postgres_server: str) -> Callable[[Create], PreparedSchemas]:
+    """The ledgers in the server that a function creates."""
+    return cache(lambda create: PreparedSchemas(postgres_server, create))
+
+
+@pytest.fixture(scope="session")
+def prepared_files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Create], PreparedFiles]:
+    """The ledgers in files that a function creates."""
+    return cache(lambda create: PreparedFiles(tmp_path_factory.mktemp("prepared"), create))
+
+
+@pytest.fixture
+def lend_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LendLedger]:
+    """Lends ledgers that a function creates, empty, on a backend: their creation is shared by many tests."""
+    with ExitStack() as lent:
+
+        def lend(backend: str, create: Create) -> str:
+            if backend == "sqlite":
+                files: PreparedFiles = request.getfixturevalue("prepared_files")(create)
+                return files.copy_to(tmp_path / "ledger.db")
+            schemas: PreparedSchemas = request.getfixturevalue("prepared_schemas")(create)
+            return lent.enter_context(schemas.lend())
+
+        yield lend
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from sagaledger.infrastructure.choreography.start import start_processes
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.shop.app import APP
 
+from ..prepared_ledgers import LendLedger, create_shop
 from .processes import Nats
 
 NOON = datetime(2010, 12, 1, 12, tzinfo=UTC)
@@ -62,6 +63,18 @@ class Shop:
     def topics(self, process_id: str) -> list[str]:
         """Returns the stored names of a process's events, in order."""
         return [row.topic for row in self.ledger.backend.correlated(process_id)]
+
+
+@pytest.fixture
+def sqlite_url(lend_ledger: LendLedger) -> str:
+    """The URL of an empty ledger of the shop in a file: no test here is about its creation."""
+    return lend_ledger("sqlite", create_shop)
+
+
+@pytest.fixture
+def postgres_url(lend_ledger: LendLedger) -> str:
+    """The URL of an empty ledger of the shop in the server: no test here is about its creation."""
+    return lend_ledger("postgresql", create_shop)
 
 
 @pytest.fixture

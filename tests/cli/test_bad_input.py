@@ -157,9 +157,9 @@ def test_a_database_that_is_not_ours_is_left_alone(sqlite_shell: Shell) -> None:
         assert (code, name in message) == (5, True), message
 
 
-def test_postgresql_without_a_schema_names_init(tmp_path: Path, postgres_url: str) -> None:
+def test_postgresql_without_a_schema_names_init(tmp_path: Path, empty_schema_url: str) -> None:
     """The remedy is a command, and it works."""
-    shell = Shell(tmp_path, postgres_url)
+    shell = Shell(tmp_path, empty_schema_url)
     code, message = refused(shell, "list")
     assert code == 5
     assert "sagaledger init" in message

@@ -17,12 +17,26 @@ from sagaledger.infrastructure.worker import Worker
 from sagaledger.infrastructure.worker.engine import Engine
 from sagaledger.infrastructure.worker.messages import Dispatch, EngineMessage
 
+from ..prepared_ledgers import LendLedger, create_ledger
+
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 60.0
 """No test here takes as long; one that does waits for something that never happens."""
 
 OpenLedger = Callable[[App], Ledger]
+
+
+@pytest.fixture
+def sqlite_url(lend_ledger: LendLedger) -> str:
+    """The URL of an empty ledger in a file: no test here is about its creation."""
+    return lend_ledger("sqlite", create_ledger)
+
+
+@pytest.fixture
+def postgres_url(lend_ledger: LendLedger) -> str:
+    """The URL of an empty ledger in the server: no test here is about its creation."""
+    return lend_ledger("postgresql", create_ledger)
 
 
 @pytest.fixture
