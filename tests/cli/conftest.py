@@ -18,7 +18,7 @@ APP_FILE = Path(__file__).with_name("bookings.py")
 
 @pytest.fixture
 def postgres_url(lend_ledger: LendLedger) -> str:
-    """The URL of an empty ledger in the server, as `sagaledger init` creates it. In files, the commands create theirs."""
+    """The URL of an empty ledger in the server, as `sagaledger init` creates it; in files, the commands do."""
     return lend_ledger("postgresql", create_ledger)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,10 +11,13 @@ import pytest
 from sqlalchemy import Connection, Select, insert, text
 
 from sagaledger.infrastructure.event_store.backend import Backend
+from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.read_models.filter import Filter, select_rows
 from sagaledger.infrastructure.read_models.tables import install
 from sagaledger.projections.projection import Row
 from sagaledger.projections.saga import sagas
+
+from ..prepared_ledgers import PreparedSchemas, create_log
 
 SAGAS = 20_000
 AT_ONCE = 10
@@ -55,18 +59,32 @@ def _saga(number: int) -> Row:
     }
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def many_sagas(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """A ledger that has had many sagas, once for each backend: the tests only read it."""
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            url = f"sqlite:///{tmp_path_factory.mktemp('pages') / 'ledger.db'}"
+        else:
+            schemas: PreparedSchemas = request.getfixturevalue("prepared_schemas")(create_log)
+            url = stack.enter_context(schemas.lend())
+        log = stack.enter_context(closing(open_backend(url)))
+        install(log.views, [sagas])
+        with log.views.writing() as writer:
+            writer.execute(insert(sagas.table), [_saga(number) for number in range(SAGAS)])
+            if writer.dialect.name == "postgresql":  # as its autovacuum does
+                writer.execute(text("ANALYZE sagas"))
+        yield log
+
+
 @pytest.fixture
-def connection(log: Backend) -> Iterator[Connection]:
-    """Reads a ledger that has had many sagas."""
-    install(log.views, [sagas])
-    with log.views.writing() as writer:
-        writer.execute(insert(sagas.table), [_saga(number) for number in range(SAGAS)])
-        if writer.dialect.name == "postgresql":  # as its autovacuum does
-            writer.execute(text("ANALYZE sagas"))
-    with log.views.reading() as reader:
+def connection(many_sagas: Backend) -> Iterator[Connection]:
+    """Reads the ledger."""
+    with many_sagas.views.reading() as reader:
         yield reader
 
 
+@pytest.mark.xdist_group("pages")  # one process makes the ledger
 @pytest.mark.parametrize("after", [None, MIDDLE], ids=["first", "next"])
 @pytest.mark.parametrize("where", FILTERS, ids=lambda where: " ".join(where.values()) or "all")
 def test_a_page_of_the_list_reads_about_as_many_rows_as_it_shows(

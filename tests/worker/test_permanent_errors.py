@@ -24,11 +24,11 @@ NUMBERS = count(1)
 
 
 @contextmanager
-def role_in(postgres_server: str, postgres_url: str) -> Iterator[str]:
+def role_in(postgres_server: str, empty_schema_url: str) -> Iterator[str]:
     """A role that may do everything in the ledger's schema."""
     name = f"working_{next(NUMBERS)}"
     grant = sql.SQL("GRANT ALL ON SCHEMA {} TO {}").format(
-        sql.Identifier(postgres_url.rpartition("%3D")[2]), sql.Identifier(name)
+        sql.Identifier(empty_schema_url.rpartition("%3D")[2]), sql.Identifier(name)
     )
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(name)))
@@ -41,8 +41,8 @@ def role_in(postgres_server: str, postgres_url: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def role(postgres_server: str, postgres_url: str) -> Iterator[str]:
-    with role_in(postgres_server, postgres_url) as name:
+def role(postgres_server: str, empty_schema_url: str) -> Iterator[str]:
+    with role_in(postgres_server, empty_schema_url) as name:
         yield name
 
 
@@ -56,15 +56,15 @@ def role(postgres_server: str, postgres_url: str) -> Iterator[str]:
     ],
 )
 def test_what_a_person_must_mend_ends_the_worker(
-    postgres_url: str, role: str, statement: str, kind: type[SagaledgerError], reason: str
+    empty_schema_url: str, role: str, statement: str, kind: type[SagaledgerError], reason: str
 ) -> None:
     """Soon, with the database's own words; the saga goes on once it is mended and a worker runs again."""
-    with Ledger.open(postgres_url.replace("postgres:@", f"{role}:@"), APP, create=True) as ledger:
+    with Ledger.open(empty_schema_url.replace("postgres:@", f"{role}:@"), APP, create=True) as ledger:
 
         async def scene() -> None:
             async with worker_on(ledger) as worker:
                 await worker.idle()
-                with psycopg.connect(postgres_url, autocommit=True) as connection:
+                with psycopg.connect(empty_schema_url, autocommit=True) as connection:
                     connection.execute(statement)  # type: ignore[arg-type]
                 await worker.start(trip, Trip("Rome", 1))
                 await worker.run_until(asyncio.Event())
@@ -73,9 +73,11 @@ def test_what_a_person_must_mend_ends_the_worker(
             play(scene())
 
 
-def test_a_role_that_may_log_in_no_longer_ends_the_worker(postgres_server: str, postgres_url: str, role: str) -> None:
+def test_a_role_that_may_log_in_no_longer_ends_the_worker(
+    postgres_server: str, empty_schema_url: str, role: str
+) -> None:
     """Its connections are cut and none is let in: that is not an outage."""
-    with Ledger.open(postgres_url.replace("postgres:@", f"{role}:@"), APP, create=True) as ledger:
+    with Ledger.open(empty_schema_url.replace("postgres:@", f"{role}:@"), APP, create=True) as ledger:
 
         async def scene() -> None:
             async with worker_on(ledger) as worker:
@@ -87,9 +89,9 @@ def test_a_role_that_may_log_in_no_longer_ends_the_worker(postgres_server: str, 
             play(scene())
 
 
-def test_an_outage_is_waited_out(postgres_server: str, postgres_url: str, role: str) -> None:
+def test_an_outage_is_waited_out(postgres_server: str, empty_schema_url: str, role: str) -> None:
     """Connections are cut, and for a while no more of them are let in."""
-    with Ledger.open(postgres_url.replace("postgres:@", f"{role}:@"), APP, create=True) as ledger:
+    with Ledger.open(empty_schema_url.replace("postgres:@", f"{role}:@"), APP, create=True) as ledger:
 
         async def scene() -> None:
             async with worker_on(ledger) as worker:
