@@ -17,6 +17,7 @@ from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.ledger.transact import call_of
 from sagaledger.infrastructure.shop.app import APP
 
+from ..cli.shell import Shell
 from .conftest import Shop, order
 from .processes import PROGRAM
 
@@ -28,17 +29,8 @@ LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
 def sagaledger(sqlite_url: str, tmp_path: Path) -> Command:
     """Runs a command on the ledger, with the shop's app."""
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [PROGRAM, *arguments, "--db", sqlite_url, "--app", "shop"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-
-    return run
+    shell = Shell(tmp_path)
+    return lambda *arguments: shell(*arguments, "--db", sqlite_url, "--app", "shop")
 
 
 def _json(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from .shell import Shell
@@ -25,14 +27,21 @@ EVERY = (
 
 @pytest.mark.parametrize("words", EVERY, ids=" ".join)
 def test_every_answer_is_one_json_object(shop: Shell, words: tuple[str, ...]) -> None:
-    """`--json` piped into a JSON reader is read; text has no colours when it is piped."""
-    read = shop.line(f"sagaledger {' '.join(words)} --json | python3 -m json.tool")
+    """Text has no colours where nobody is at a screen."""
+    answered = shop(*words, "--json")
     plain = shop(*words)
 
-    assert read.returncode == 0, read.stderr
-    assert read.stdout.startswith("{")
+    assert answered.returncode == 0, answered.stderr
+    assert isinstance(json.loads(answered.stdout), dict)
     assert plain.returncode == 0
     assert "\x1b" not in plain.stdout + plain.stderr
+
+
+def test_an_answer_is_piped_into_a_json_reader(shop: Shell) -> None:
+    """Nothing else is on its stdout."""
+    read = shop.line("sagaledger list --json | python3 -m json.tool")
+    assert read.returncode == 0, read.stderr
+    assert read.stdout.startswith("{")
 
 
 def test_a_reader_that_has_enough_is_no_error(shop: Shell) -> None:
