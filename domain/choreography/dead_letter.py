@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from ..event import Event, event
 from ..participant import Command, Participant, Refused
-from ..saga.events import Failure
+from ..saga.event_parts import Failure
 
 # Events
 

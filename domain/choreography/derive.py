@@ -18,12 +18,12 @@ from msgspec import Raw
 
 from ..event import Event
 from ..recorded_event import RecordedEvent
+from ..saga.event_parts import Failure
 from ..saga.events import (
     Action,
     CompensationFailed,
     Direction,
     Effect,
-    Failure,
     InterventionRequired,
     InterventionResolved,
     SagaCompleted,

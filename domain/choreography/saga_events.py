@@ -10,12 +10,12 @@ from msgspec.structs import replace
 from ..event import Event
 from ..recorded_event import RecordedEvent
 from ..saga.decision import idempotency_key
+from ..saga.event_parts import Failure
 from ..saga.events import (
     CancelRequested,
     CompensationStarted,
     Direction,
     Effect,
-    Failure,
     SagaCompensated,
     SagaStarted,
     StepCompensated,

@@ -11,7 +11,8 @@ from ..event import Event
 from ..user_code import is_interruption
 from .decision import Attempt
 from .definition import Definition
-from .events import ConditionNotMet, StepStarted, Wait, WaitKind
+from .event_parts import Wait, WaitKind
+from .events import ConditionNotMet, StepStarted
 from .for_each import items_of, listed
 from .outcome import failure_of, outcome_event
 from .state import SagaState

@@ -13,6 +13,7 @@ from msgspec import Struct
 from ..event import Event
 from .decision import IDLE, Attempt, AttemptPlan, Decision, idempotency_key
 from .definition import Definition
+from .event_parts import WaitKind
 from .events import (
     COMPENSATION,
     FORWARD,
@@ -23,7 +24,6 @@ from .events import (
     SagaCompensated,
     SagaCompleted,
     StepStarted,
-    WaitKind,
 )
 from .evolve import evolve
 from .for_each import end_of_items, first_failed, first_not_undone, plan_items, plan_undoing, running_items

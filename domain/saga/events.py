@@ -14,10 +14,7 @@ from typing import Final
 from msgspec import Raw
 
 from ..event import Event, event
-from .event_parts import Failure as Failure
-from .event_parts import Parent as Parent
-from .event_parts import Wait as Wait
-from .event_parts import WaitKind as WaitKind
+from .event_parts import Failure, Parent, Wait
 
 
 class Direction(StrEnum):

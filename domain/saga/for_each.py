@@ -17,18 +17,8 @@ from msgspec import Raw, Struct
 from ..errors import InvalidInput
 from ..event import Event
 from .decision import Attempt, AttemptPlan
-from .events import (
-    COMPENSATION,
-    FORWARD,
-    Effect,
-    Failure,
-    ItemsListed,
-    StepFailed,
-    StepStarted,
-    StepSucceeded,
-    Wait,
-    WaitKind,
-)
+from .event_parts import Failure, Wait, WaitKind
+from .events import COMPENSATION, FORWARD, Effect, ItemsListed, StepFailed, StepStarted, StepSucceeded
 from .item_names import item_name
 from .items import Items
 from .payload import PAYLOAD_BYTES_MAX

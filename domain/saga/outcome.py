@@ -15,12 +15,12 @@ from .decision import Attempt
 from .definition import Definition
 from .duration import instant_after
 from .error_text import error_text, parts_of, type_name
+from .event_parts import Failure
 from .events import (
     FORWARD,
     CompensationFailed,
     Direction,
     Effect,
-    Failure,
     InterventionRequired,
     StepCompensated,
     StepFailed,

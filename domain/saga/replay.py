@@ -18,6 +18,7 @@ from ..user_code import is_interruption, shown
 from .decide import decide
 from .decision import Decision
 from .definition import Definition
+from .event_parts import Wait, WaitKind
 from .events import (
     COMPENSATION,
     FORWARD,
@@ -37,8 +38,6 @@ from .events import (
     StepStarted,
     StepSucceeded,
     TimerFired,
-    Wait,
-    WaitKind,
 )
 from .evolve import evolve
 from .state import SagaState

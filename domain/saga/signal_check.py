@@ -17,7 +17,8 @@ from ..errors import DefinitionError, InvalidInput, NotSerialisable, PayloadTooL
 from ..user_code import is_interruption
 from .approval import Approval
 from .error_text import error_text, parts_of, type_name
-from .events import Failure, SignalRejected
+from .event_parts import Failure
+from .events import SignalRejected
 from .payload import PAYLOAD_BYTES_MAX
 from .state import ReceivedSignal, SagaState
 from .step_kind import Signal

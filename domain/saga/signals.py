@@ -13,7 +13,8 @@ from typing import Final
 from msgspec import Raw
 
 from .approval import Approval
-from .events import SignalReceived, Wait, WaitKind
+from .event_parts import Wait, WaitKind
+from .events import SignalReceived
 from .state import ReceivedSignal, SagaState
 from .step_state import PENDING, RETRYING, WAITING, StepProgress
 

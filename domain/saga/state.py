@@ -10,7 +10,8 @@ from itertools import chain
 from msgspec import Raw, Struct
 
 from .approval import Approval, has_approved
-from .events import COMPENSATION, FORWARD, Direction, Parent, Wait
+from .event_parts import Parent, Wait
+from .events import COMPENSATION, FORWARD, Direction
 from .item_names import item_name, split_item_name
 from .items import Items
 from .step_state import FAILED, PENDING, RETRYING, RUNNING, UNTOUCHED, WAITING, StepProgress, StepState

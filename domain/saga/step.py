@@ -10,7 +10,8 @@ from msgspec import Raw
 
 from ..errors import DefinitionError
 from .duration import check_seconds
-from .events import FORWARD, Direction, Wait
+from .event_parts import Wait
+from .events import FORWARD, Direction
 from .functions import declared_parameter, is_async, must_return, must_take
 from .heartbeat import check_heartbeat_timeout
 from .item_names import item_name

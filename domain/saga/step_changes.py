@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from ..event import Event
+from .event_parts import Wait, WaitKind
 from .events import (
     FORWARD,
     CompensationFailed,
@@ -19,8 +20,6 @@ from .events import (
     StepProgressed,
     StepStarted,
     StepSucceeded,
-    Wait,
-    WaitKind,
 )
 from .step_state import DONE, FAILED, RETRYING, RUNNING, SKIPPED, UNTOUCHED, WAITING, StepProgress, StepState
 

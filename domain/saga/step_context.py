@@ -8,7 +8,8 @@ from typing import Any, Final, Protocol, TypeVar, overload
 
 from msgspec import Raw, Struct
 
-from .events import FORWARD, Direction, Failure
+from .event_parts import Failure
+from .events import FORWARD, Direction
 from .heartbeat import HeartbeatListener, read_progress, write_progress
 from .item_names import split_item_name
 from .items import Items

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from .approval import Approval
 from .duration import instant_after
-from .events import Parent, Wait, WaitKind
+from .event_parts import Parent, Wait, WaitKind
 from .functions import declared_result
 
 

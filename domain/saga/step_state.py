@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Raw, Struct
 
 from .approval import Approval
-from .events import Failure, Wait
+from .event_parts import Failure, Wait
 
 
 class Progress(StrEnum):

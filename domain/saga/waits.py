@@ -11,16 +11,8 @@ from msgspec.structs import replace
 from ..event import Event
 from .definition import Definition
 from .error_text import shortened
-from .events import (
-    ApprovalCounted,
-    Effect,
-    Failure,
-    StepFailed,
-    StepSucceeded,
-    TimerFired,
-    Wait,
-    WaitKind,
-)
+from .event_parts import Failure, Wait, WaitKind
+from .events import ApprovalCounted, Effect, StepFailed, StepSucceeded, TimerFired
 from .payload import NULL
 from .signals import approvals_in_words, first_for, is_first_in_line
 from .state import SagaState

@@ -7,7 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from ...domain.saga.events import Action, Wait, WaitKind
+from ...domain.saga.event_parts import Wait, WaitKind
+from ...domain.saga.events import Action
 from ...domain.saga.signals import Share, approvals_in_words, shares
 from ...domain.saga.state import SagaState, Status
 from ...domain.saga.step_state import Progress

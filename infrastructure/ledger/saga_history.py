@@ -12,7 +12,8 @@ from msgspec import Raw
 from ...domain.errors import UnknownEvent
 from ...domain.event import Event
 from ...domain.recorded_event import Meta, RecordedEvent
-from ...domain.saga.events import SagaStarted, StepStarted, WaitKind
+from ...domain.saga.event_parts import WaitKind
+from ...domain.saga.events import SagaStarted, StepStarted
 from ...domain.saga.evolve import rebuild
 from ...domain.saga.state import SagaState
 from ...projections.projection import Row

@@ -15,7 +15,8 @@ from ...domain.participant import Command, Refused
 from ...domain.recorded_event import Meta, RecordedEvent
 from ...domain.saga.definition import Definition
 from ...domain.saga.duration import LATEST, instant_after
-from ...domain.saga.events import Parent, SagaStarted
+from ...domain.saga.event_parts import Parent
+from ...domain.saga.events import SagaStarted
 from ...domain.saga.saga import Saga
 from ...domain.saga.step_kind import is_sub_saga
 from ..errors import NotSupported, SagaConflict

@@ -13,7 +13,8 @@ from ...domain.errors import InvalidInput
 from ...domain.recorded_event import RecordedEvent
 from ...domain.saga.approval import has_approved
 from ...domain.saga.equality import same_value
-from ...domain.saga.events import SignalReceived, WaitKind
+from ...domain.saga.event_parts import WaitKind
+from ...domain.saga.events import SignalReceived
 from ...domain.saga.payload import write_payload
 from ...domain.saga.signals import (
     SIGNAL_BYTES_OPEN_MAX,

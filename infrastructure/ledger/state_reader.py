@@ -10,7 +10,8 @@ from operator import itemgetter
 from ...domain.errors import CorruptEvent, InvalidInput, UnknownEvent
 from ...domain.event import Event
 from ...domain.recorded_event import RecordedEvent
-from ...domain.saga.events import SagaStarted, StepStarted, WaitKind
+from ...domain.saga.event_parts import WaitKind
+from ...domain.saga.events import SagaStarted, StepStarted
 from ...domain.saga.evolve import fold_all, rebuild
 from ...domain.saga.state import SagaState
 from ...domain.saga.step_kind import is_sub_saga

@@ -14,7 +14,8 @@ from ...domain.event import Event
 from ...domain.recorded_event import Meta
 from ...domain.saga.decide import awaited_sagas
 from ...domain.saga.decision import Attempt
-from ...domain.saga.events import FORWARD, Action, Parent, WaitKind
+from ...domain.saga.event_parts import Parent, WaitKind
+from ...domain.saga.events import FORWARD, Action
 from ...domain.saga.evolve import evolve
 from ...domain.saga.outcome import AttemptOutcome, Success, failure_of
 from ...domain.saga.state import SagaState

@@ -17,7 +17,8 @@ from ...domain.recorded_event import RecordedEvent
 from ...domain.saga.decide import awaited_sagas
 from ...domain.saga.decision import Attempt
 from ...domain.saga.error_text import shortened
-from ...domain.saga.events import Effect, Failure, Parent
+from ...domain.saga.event_parts import Failure, Parent
+from ...domain.saga.events import Effect
 from ...domain.saga.evolve import rebuild
 from ...domain.saga.outcome import AttemptOutcome, Failed, Parked, Success, failure_of
 from ...domain.saga.payload import NULL

@@ -8,6 +8,7 @@ from sqlalchemy import Column, Index, Integer, MetaData, Table, Text
 
 from ...domain.event import Event
 from ...domain.recorded_event import RecordedEvent
+from ...domain.saga.event_parts import Wait, WaitKind
 from ...domain.saga.events import (
     Action,
     ApprovalCounted,
@@ -25,8 +26,6 @@ from ...domain.saga.events import (
     StepProgressed,
     StepStarted,
     StepSucceeded,
-    Wait,
-    WaitKind,
 )
 from ..column_types import UtcDateTime
 from ..keys import Key, RowsWhere

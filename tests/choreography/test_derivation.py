@@ -14,7 +14,8 @@ from sagaledger.domain.choreography.service import StepSkipped
 from sagaledger.domain.errors import DefinitionError
 from sagaledger.domain.event import Event
 from sagaledger.domain.recorded_event import Meta, RecordedEvent
-from sagaledger.domain.saga.events import Direction, Failure
+from sagaledger.domain.saga.event_parts import Failure
+from sagaledger.domain.saga.events import Direction
 from sagaledger.domain.saga.state import Status
 from sagaledger.domain.saga.step_state import Progress
 from sagaledger.domain.shop import (

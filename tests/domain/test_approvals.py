@@ -14,17 +14,16 @@ from msgspec.structs import replace
 from sagaledger.domain.errors import DefinitionError
 from sagaledger.domain.event import Event
 from sagaledger.domain.saga.definition import Definition
+from sagaledger.domain.saga.event_parts import Failure, Wait
 from sagaledger.domain.saga.events import (
     ApprovalCounted,
     Effect,
-    Failure,
     SagaStarted,
     SignalReceived,
     SignalRejected,
     StepFailed,
     StepStarted,
     StepSucceeded,
-    Wait,
 )
 from sagaledger.domain.saga.evolve import evolve, fold_all
 from sagaledger.domain.saga.signal_check import rejected_signals

@@ -12,6 +12,7 @@ from sagaledger.domain.event import Event
 from sagaledger.domain.saga.decide import NextSteps, advance, decide
 from sagaledger.domain.saga.decision import idempotency_key
 from sagaledger.domain.saga.definition import Definition
+from sagaledger.domain.saga.event_parts import Failure, Wait, WaitKind
 from sagaledger.domain.saga.events import (
     Action,
     CancelRequested,
@@ -20,7 +21,6 @@ from sagaledger.domain.saga.events import (
     DeadlineExceeded,
     Direction,
     Effect,
-    Failure,
     InterventionRequired,
     InterventionResolved,
     ItemsListed,
@@ -33,8 +33,6 @@ from sagaledger.domain.saga.events import (
     StepStarted,
     StepSucceeded,
     TimerFired,
-    Wait,
-    WaitKind,
 )
 from sagaledger.domain.saga.evolve import evolve, rebuild
 from sagaledger.domain.saga.retry_policy import Retry

@@ -25,11 +25,11 @@ from sagaledger.domain.participant import Refused
 from sagaledger.domain.saga.decide import Attempt
 from sagaledger.domain.saga.duration import LATEST
 from sagaledger.domain.saga.error_text import ERROR_CHARACTERS_MAX, PARTS_MAX
+from sagaledger.domain.saga.event_parts import Failure
 from sagaledger.domain.saga.events import (
     CancelRequested,
     Direction,
     Effect,
-    Failure,
     SagaStarted,
     StepFailed,
     StepOutcomeUnknown,

@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from sagaledger.domain.errors import DefinitionError, InvalidInput, NotSerialisable, PayloadTooLarge
+from sagaledger.domain.saga.event_parts import Failure, Parent
 from sagaledger.domain.saga.events import (
     Action,
     Direction,
-    Failure,
     InterventionResolved,
-    Parent,
     SagaCompleted,
     SagaStarted,
     SignalReceived,

@@ -13,6 +13,7 @@ from msgspec import Raw
 from sagaledger.domain.errors import StepRejected
 from sagaledger.domain.event import Event
 from sagaledger.domain.saga.decide import advance
+from sagaledger.domain.saga.event_parts import Wait, WaitKind
 from sagaledger.domain.saga.events import (
     COMPENSATION,
     FORWARD,
@@ -24,8 +25,6 @@ from sagaledger.domain.saga.events import (
     SignalReceived,
     StepStarted,
     TimerFired,
-    Wait,
-    WaitKind,
 )
 from sagaledger.domain.saga.evolve import rebuild
 from sagaledger.domain.saga.replay import Divergence, replay

@@ -16,6 +16,7 @@ from sagaledger.domain.saga.asking import instead_of
 from sagaledger.domain.saga.decide import advance, awaited_sagas, started
 from sagaledger.domain.saga.decision import Attempt
 from sagaledger.domain.saga.definition import Definition
+from sagaledger.domain.saga.event_parts import Failure
 from sagaledger.domain.saga.events import (
     Action,
     CancelRequested,
@@ -24,7 +25,6 @@ from sagaledger.domain.saga.events import (
     ConditionNotMet,
     Direction,
     Effect,
-    Failure,
     InterventionResolved,
     ItemsListed,
     SagaCompensated,

@@ -13,6 +13,7 @@ from msgspec import Raw
 from sagaledger.domain.errors import DefinitionError
 from sagaledger.domain.saga.decide import decide, started
 from sagaledger.domain.saga.decision import Decision
+from sagaledger.domain.saga.event_parts import Wait, WaitKind
 from sagaledger.domain.saga.events import (
     CancelRequested,
     CompensationStarted,
@@ -20,8 +21,6 @@ from sagaledger.domain.saga.events import (
     SagaStarted,
     StepStarted,
     StepSucceeded,
-    Wait,
-    WaitKind,
 )
 from sagaledger.domain.saga.evolve import rebuild
 from sagaledger.domain.saga.saga import Saga

@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from sagaledger import App, InvalidInput, Ledger, NotSerialisable, PayloadTooLarge, Saga, StepContext, WrongState
 from sagaledger.domain.event import Event
+from sagaledger.domain.saga.event_parts import Parent, Wait, WaitKind
 from sagaledger.domain.saga.events import (
     Action,
     CancelRequested,
@@ -18,14 +19,11 @@ from sagaledger.domain.saga.events import (
     InterventionRequired,
     InterventionResolved,
     ItemsListed,
-    Parent,
     SagaCompleted,
     SagaStarted,
     SignalReceived,
     StepStarted,
     StepSucceeded,
-    Wait,
-    WaitKind,
 )
 from sagaledger.domain.saga.evolve import rebuild
 from sagaledger.domain.saga.payload import PAYLOAD_BYTES_MAX

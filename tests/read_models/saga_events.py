@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from sagaledger.domain.choreography.derived_saga import ConformanceViolation
 from sagaledger.domain.event import Event
 from sagaledger.domain.recorded_event import Meta, RecordedEvent
+from sagaledger.domain.saga.event_parts import Failure, Wait, WaitKind
 from sagaledger.domain.saga.events import (
     Action,
     ApprovalCounted,
@@ -21,7 +22,6 @@ from sagaledger.domain.saga.events import (
     DeadlineExceeded,
     Direction,
     Effect,
-    Failure,
     InterventionRequired,
     InterventionResolved,
     ItemsListed,
@@ -37,8 +37,6 @@ from sagaledger.domain.saga.events import (
     StepStarted,
     StepSucceeded,
     TimerFired,
-    Wait,
-    WaitKind,
 )
 
 from .shop import OPENING

@@ -14,11 +14,11 @@ from msgspec import Raw
 
 from sagaledger.domain.event import Event
 from sagaledger.domain.recorded_event import Meta
+from sagaledger.domain.saga.event_parts import Failure
 from sagaledger.domain.saga.events import (
     CompensationStarted,
     Direction,
     Effect,
-    Failure,
     InterventionRequired,
     SagaCompensated,
     SagaCompleted,

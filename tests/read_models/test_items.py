@@ -11,13 +11,13 @@ from msgspec import Raw
 from sagaledger import Retry, Saga, SagaState, StepContext, StepRejected, rehearse
 from sagaledger.domain.event import Event
 from sagaledger.domain.recorded_event import RecordedEvent
+from sagaledger.domain.saga.event_parts import Failure, Wait, WaitKind
 from sagaledger.domain.saga.events import (
     Action,
     CompensationFailed,
     CompensationStarted,
     Direction,
     Effect,
-    Failure,
     InterventionRequired,
     InterventionResolved,
     ItemsListed,
@@ -26,8 +26,6 @@ from sagaledger.domain.saga.events import (
     StepFailed,
     StepStarted,
     StepSucceeded,
-    Wait,
-    WaitKind,
 )
 from sagaledger.domain.saga.evolve import fold_all, rebuild
 from sagaledger.infrastructure.cli.output.documents import state_document

@@ -8,19 +8,17 @@ import pytest
 from msgspec import Raw
 
 from sagaledger.domain.event import Event
+from sagaledger.domain.saga.event_parts import Failure, Wait, WaitKind
 from sagaledger.domain.saga.events import (
     CompensationFailed,
     CompensationStarted,
     Direction,
     Effect,
-    Failure,
     StepFailed,
     StepOutcomeUnknown,
     StepProgressed,
     StepStarted,
     StepSucceeded,
-    Wait,
-    WaitKind,
 )
 from sagaledger.projections.saga import saga_steps
 

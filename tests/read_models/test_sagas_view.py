@@ -14,6 +14,7 @@ from msgspec import Raw
 from sagaledger.domain.choreography.derived_saga import ConformanceViolation
 from sagaledger.domain.event import Event
 from sagaledger.domain.recorded_event import RecordedEvent
+from sagaledger.domain.saga.event_parts import Failure
 from sagaledger.domain.saga.events import (
     SAGA_EVENTS,
     Action,
@@ -22,7 +23,6 @@ from sagaledger.domain.saga.events import (
     CompensationStarted,
     Direction,
     Effect,
-    Failure,
     InterventionRequired,
     InterventionResolved,
     SagaCompleted,

@@ -11,12 +11,12 @@ from sqlalchemy import Column, MetaData, Table, Text, update
 from sagaledger.domain.choreography.dead_letter import DeliveryFailed
 from sagaledger.domain.event import Event
 from sagaledger.domain.recorded_event import RecordedEvent
+from sagaledger.domain.saga.event_parts import Failure
 from sagaledger.domain.saga.events import (
     Action,
     CompensationStarted,
     Direction,
     Effect,
-    Failure,
     InterventionRequired,
     InterventionResolved,
     SagaStarted,

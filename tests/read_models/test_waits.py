@@ -6,6 +6,7 @@ import pytest
 from msgspec import Raw
 
 from sagaledger.domain.event import Event
+from sagaledger.domain.saga.event_parts import Failure, Wait, WaitKind
 from sagaledger.domain.saga.events import (
     Action,
     CancelRequested,
@@ -13,7 +14,6 @@ from sagaledger.domain.saga.events import (
     DeadlineExceeded,
     Direction,
     Effect,
-    Failure,
     InterventionRequired,
     InterventionResolved,
     SagaCompensated,
@@ -21,8 +21,6 @@ from sagaledger.domain.saga.events import (
     StepFailed,
     StepStarted,
     StepSucceeded,
-    Wait,
-    WaitKind,
 )
 from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from sagaledger.domain.errors import AttemptTimedOut, StepRejected
-from sagaledger.domain.saga.events import Effect, Failure, StepFailed
+from sagaledger.domain.saga.event_parts import Failure
+from sagaledger.domain.saga.events import Effect, StepFailed
 from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState, Status

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from sagaledger.domain.saga.decision import Attempt
-from sagaledger.domain.saga.events import FORWARD, Failure
+from sagaledger.domain.saga.event_parts import Failure
+from sagaledger.domain.saga.events import FORWARD
 from sagaledger.domain.saga.retry_policy import Retry
 from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState, Status

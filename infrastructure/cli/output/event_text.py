@@ -12,6 +12,7 @@ from msgspec import Raw
 from ....domain.choreography.dead_letter import DeliveryFailed
 from ....domain.choreography.derived_saga import ConformanceViolation
 from ....domain.event import Event
+from ....domain.saga.event_parts import Wait, WaitKind
 from ....domain.saga.events import (
     Action,
     ApprovalCounted,
@@ -37,8 +38,6 @@ from ....domain.saga.events import (
     StepStarted,
     StepSucceeded,
     TimerFired,
-    Wait,
-    WaitKind,
 )
 from .text import counted, one_line
 from .timestamps import show_instant

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from ....domain.saga.events import WaitKind
+from ....domain.saga.event_parts import WaitKind
 from ...ledger.possible_actions import INTERVENTIONS, ActionName, PossibleAction, SagaWait, progress_of
 from ...ledger.saga_overview import SagaOverview
 from ..options import Options

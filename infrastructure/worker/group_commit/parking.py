@@ -11,13 +11,13 @@ from datetime import datetime
 from ....domain.event import Event
 from ....domain.saga.decision import Attempt
 from ....domain.saga.definition import Definition
+from ....domain.saga.event_parts import Failure
 from ....domain.saga.events import (
     COMPENSATION,
     FORWARD,
     CompensationFailed,
     Direction,
     Effect,
-    Failure,
     InterventionRequired,
     StepFailed,
     StepOutcomeUnknown,

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable
 from functools import partial
 
 from ....domain.errors import AttemptCancelled, AttemptTimedOut, HeartbeatTimedOut, SagaledgerError
-from ....domain.saga.events import FORWARD, Effect, Failure
+from ....domain.saga.event_parts import Failure
+from ....domain.saga.events import FORWARD, Effect
 from ....domain.saga.outcome import AttemptOutcome, Failed, Success, failure_of
 from ..messages import AttemptEnded, Dispatch, UnwantedStep
 from ..saga_log import attempt_fields
