@@ -7,6 +7,7 @@ The worker performs decisions and decides nothing itself. After a failure the sa
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from msgspec import Struct
 
@@ -33,6 +34,9 @@ from .state import SagaState
 from .step import AnyStep
 from .step_state import DONE, FAILED, RUNNING, SKIPPED, UNTOUCHED, WAITING, StepProgress
 from .waits import end_wait, wait_of
+
+GAVE_UP: Final = "gave up after attempt"
+"""Words in the cause of an intervention that was decided here; a worker asks for a person in other words."""
 
 
 class NextSteps(Struct, frozen=True, gc=False):
@@ -217,7 +221,7 @@ def _owes_compensation(state: SagaState, step: AnyStep) -> bool:
 def _needs_person(state: SagaState, step: str, direction: Direction, now: datetime) -> InterventionRequired:
     progress = state.progress_of(step, direction)
     what = "step" if direction is FORWARD else "compensation of step"
-    cause = f"{what} {step} gave up after attempt {progress.attempt} ({_error_type(progress)})"
+    cause = f"{what} {step} {GAVE_UP} {progress.attempt} ({_error_type(progress)})"
     return InterventionRequired(now, step, direction, cause)
 
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from ..event import Event
 from ..user_code import is_interruption, shown
-from .decide import decide
+from .decide import GAVE_UP, decide
 from .decision import Decision
 from .definition import Definition
 from .event_parts import Wait, WaitKind
@@ -174,7 +174,7 @@ def _check_intervention(definition: Definition, state: SagaState, event: Interve
     if event.step in ends:
         decision = decide(definition, state, event.at)
         return None if any(isinstance(each, ends[event.step]) for each in decision.record) else _instead(decision)
-    if state.progress_of(event.step, event.direction).progress is FAILED:
+    if GAVE_UP in event.cause and state.progress_of(event.step, event.direction).progress is FAILED:
         return _check_decided(definition, state, event)
     return None
 

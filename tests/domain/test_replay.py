@@ -13,16 +13,18 @@ from msgspec import Raw
 from sagaledger.domain.errors import StepRejected
 from sagaledger.domain.event import Event
 from sagaledger.domain.saga.decide import advance
-from sagaledger.domain.saga.event_parts import Wait, WaitKind
+from sagaledger.domain.saga.event_parts import Failure, Wait, WaitKind
 from sagaledger.domain.saga.events import (
     COMPENSATION,
     FORWARD,
     Action,
     CancelRequested,
+    Effect,
     InterventionRequired,
     InterventionResolved,
     SagaStarted,
     SignalReceived,
+    StepFailed,
     StepStarted,
     TimerFired,
 )
@@ -261,6 +263,24 @@ def test_a_person_who_was_needed_is_checked_where_a_decision_says_so() -> None:
     found = replayed(trip("a", "b", pivot="b"), given_up)
     assert found is not None
     assert found.expected == "the step is not the pivot now"
+
+
+def test_a_saga_that_a_worker_could_not_go_on_with_replays() -> None:
+    """It was parked before its pivot: its attempt counts as failed, and a person was asked instead of compensating."""
+    saga = trip("a", "b")
+    begun = history(saga)[:4]
+    last = begun[-1]
+    assert isinstance(last, StepStarted)
+    failed = StepFailed(last.at, "b", 1, Failure("CorruptEvent", "see the log"), Effect.UNKNOWN, retryable=False)
+    cause = "what follows cannot be decided or written (CorruptEvent): the log of the worker says why"
+
+    parked = [*begun, failed, InterventionRequired(last.at, "b", FORWARD, cause)]
+
+    assert replayed(saga, parked) is None
+    decided = InterventionRequired(last.at, "b", FORWARD, "step b gave up after attempt 1 (CorruptEvent)")
+    divergence = replayed(saga, [*begun, failed, decided])
+    assert divergence is not None
+    assert divergence.version == 6
 
 
 def test_conditions_and_lists_replay() -> None:
