@@ -108,24 +108,24 @@ def test_a_view_whose_table_was_dropped_names_the_remedy(
 
 
 @pytest.fixture
-def reader_url(postgres_server: str, postgres_url: str) -> Iterator[str]:
+def reader_url(postgres_server: str, empty_schema_url: str) -> Iterator[str]:
     """The URL of the same schema, for a role that may only select from its tables."""
-    schema = postgres_url.rpartition("%3D")[2]
+    schema = empty_schema_url.rpartition("%3D")[2]
     role = sql.Identifier(f"reader_of_{schema}")
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE ROLE {}").format(role))
         connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), role))
         grant = "ALTER DEFAULT PRIVILEGES IN SCHEMA {} GRANT SELECT ON TABLES TO {}"
         connection.execute(sql.SQL(grant).format(sql.Identifier(schema), role))
-    yield f"{postgres_url}%20-crole%3Dreader_of_{schema}"
+    yield f"{empty_schema_url}%20-crole%3Dreader_of_{schema}"
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
         connection.execute(sql.SQL("DROP ROLE {}").format(role))
 
 
-def test_a_role_that_may_only_select_can_ask_everything(postgres_url: str, reader_url: str, codec: Codec) -> None:
+def test_a_role_that_may_only_select_can_ask_everything(empty_schema_url: str, reader_url: str, codec: Codec) -> None:
     """Before the views are there, and afterwards; it is told why it cannot fold them."""
-    log = open_backend(postgres_url, create=True)
+    log = open_backend(empty_schema_url, create=True)
     shop = Shop(log)
     shop.open()
     head = shop.trade(3)
