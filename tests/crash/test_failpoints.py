@@ -41,6 +41,7 @@ WITH_FAILPOINT = {
 WITHOUT_FAILPOINT = {
     "infrastructure/read_models/scratch_view.py": {"sqlite3.connect"},  # private, and gone with the process
     "infrastructure/event_store/sql_files.py": {"read_text"},  # the package's own SQL
+    "infrastructure/event_store/sqlite/ledger_file.py": {"unlink"},  # of a new file's first name
     "infrastructure/event_store/sqlite/hard_links.py": {"read_text"},  # what Linux tells of locks
     "infrastructure/choreography/nats/address.py": {"read_text"},  # the files that a URL names
 }

@@ -24,8 +24,19 @@ def schemas(postgres_server: str) -> PreparedSchemas:
     return PreparedSchemas(postgres_server, create_lent)
 
 
-def test_a_ledger_that_was_written_to_is_emptied_and_lent_again(schemas: PreparedSchemas, pen: Pen) -> None:
+END_OTHERS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+"""Ends the connections that tests before have left open."""
+
+
+def test_a_ledger_that_was_written_to_is_emptied_and_lent_again(
+    schemas: PreparedSchemas, pen: Pen, postgres_server: str
+) -> None:
     """Events, the head, tables and sequences are those of a new one."""
+    with psycopg.connect(postgres_server, autocommit=True) as server:
+        server.execute(END_OTHERS)
     with schemas.lend() as first:
         log = open_backend(first)
         log.append(pen.call(pen.append("a", 1, 2)))
