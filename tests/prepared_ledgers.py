@@ -77,7 +77,7 @@ BEGIN
         WHERE c.relnamespace = ledger AND c.relkind = 'r'
     LOOP
         IF found.seed IS NULL THEN
-            EXECUTE format('DROP TABLE %s', found.name);
+            EXECUTE format('DROP TABLE %s CASCADE', found.name);
         ELSE
             EXECUTE format('SELECT ' || rows_of || ' IS DISTINCT FROM ' || rows_of, found.name, found.seed)
             INTO differs;

@@ -136,7 +136,7 @@ def test_a_locked_file_makes_a_worker_unready_until_it_is_free(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("project", [False, True])
-def test_an_error_that_a_person_must_mend_is_told(postgres_server: str, postgres_url: str, project: bool) -> None:
+def test_an_error_that_a_person_must_mend_is_told(postgres_server: str, empty_schema_url: str, project: bool) -> None:
     """The worker has failed, with the text of the error, and has to be started again."""
 
     async def work_until_it_fails(worker: Worker, role: str) -> None:
@@ -155,8 +155,8 @@ def test_an_error_that_a_person_must_mend_is_told(postgres_server: str, postgres
             assert (failed.state, failed.ready, failed.healthy) == (WorkerState.FAILED, False, False)
             assert "not permitted to log in" in (failed.error or "")
 
-    with role_in(postgres_server, postgres_url) as role:
-        play(scene(postgres_url.replace("postgres:@", f"{role}:@"), role))
+    with role_in(postgres_server, empty_schema_url) as role:
+        play(scene(empty_schema_url.replace("postgres:@", f"{role}:@"), role))
 
 
 def test_an_engine_that_hangs_is_first_unready_and_then_unhealthy(
