@@ -20,6 +20,8 @@ PROGRESS_SECONDS: Final = 5.0
 Each record is an event that the log keeps: an hour adds at most 720. If the worker dies, the next attempt repeats what
 this one did in its last seconds, at most as many."""
 
+_ENDED: Final = "the attempt has ended: nothing that it does from now on is recorded"
+
 Notify = Callable[[AttemptEnded | AttemptProgressed], None]
 
 
@@ -42,6 +44,9 @@ class RunningAttempt:
     _timer: asyncio.TimerHandle | None = None
     _has_ended = False
 
+    began = 0.0
+    """When the attempt began, by the event loop's clock."""
+
     def __init__(self, dispatch: Dispatch, loop: asyncio.AbstractEventLoop, notify: Notify) -> None:
         self.dispatch = dispatch
         self._loop = loop
@@ -54,8 +59,8 @@ class RunningAttempt:
 
     def heard(self, progress: Raw | None) -> None:
         """Note a sign of life, and what to record. Raises `AttemptCancelled` if the attempt is no longer wanted."""
-        if self._unwanted is not None:
-            raise AttemptCancelled(self._unwanted)
+        if self._unwanted is not None or self._has_ended:
+            raise AttemptCancelled(self._unwanted or _ENDED)
         self.heard_at = monotonic()
         if progress is None:
             return
@@ -68,7 +73,7 @@ class RunningAttempt:
     @property
     def cancelled(self) -> bool:
         """Whether the attempt is no longer wanted."""
-        return self._unwanted is not None
+        return self._unwanted is not None or self._has_ended
 
     # On the event loop
 
@@ -79,13 +84,12 @@ class RunningAttempt:
 
     def end(self, *, succeeded: bool) -> None:
         """The attempt has an outcome: unless it succeeded, record what it told last, and nothing after that."""
-        if not succeeded:
-            self._record()
+        if self._latest is not None:
+            if not succeeded:
+                self._record()
+            if self._timer is not None:
+                self._timer.cancel()
         self._has_ended = True
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._unwanted is None:
-            self._unwanted = "the attempt has ended: nothing that it does from now on is recorded"
 
     def fell_silent(self) -> None:
         """The attempt was ended because it sent no heartbeat."""

@@ -35,8 +35,6 @@ class TaskRunner:
         self._notify = notify
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[asyncio.Task[None], RunningAttempt] = {}
-        self._began: dict[asyncio.Task[None], float] = {}
-        """When the running attempts began, by the event loop's clock; the oldest is the first."""
         self._ending: set[asyncio.Task[None]] = set()
         """Tasks that will be cancelled, or given up, if they do not end soon."""
         self._given_up: set[asyncio.Task[None]] = set()
@@ -53,10 +51,10 @@ class TaskRunner:
         """How long the attempt that began first has been running; None if none runs. Any thread may ask."""
         while True:
             try:
-                began = next(iter(self._began.values()), None)
+                oldest = next(iter(self._tasks.values()), None)
             except RuntimeError:  # the event loop's thread has just added or removed one
                 continue
-            return None if began is None else max(self._loop.time() - began, 0.0)
+            return None if oldest is None else max(self._loop.time() - oldest.began, 0.0)
 
     def run(self, dispatches: Iterable[Dispatch]) -> None:
         """Begin these attempts."""
@@ -67,7 +65,7 @@ class TaskRunner:
             running = RunningAttempt(dispatch, self._loop, self._notify)
             task = create_task(make(running))
             self._tasks[task] = running
-            self._began[task] = now
+            running.began = now
             task.add_done_callback(self._forget)
             step, direction = dispatch.step, dispatch.attempt.direction
             timeout_seconds = step.timeout_of(direction)
@@ -127,7 +125,7 @@ class TaskRunner:
             )
             why = "the attempt broke off: the log of the worker says why"
             outcome = Failed(Failure(type(error).__name__, why), Effect.UNKNOWN, retryable=True)
-        if asyncio.current_task() not in self._given_up:
+        if not self._given_up or asyncio.current_task() not in self._given_up:
             self._end(running, outcome)
 
     def _cancel_if_possible(self, task: asyncio.Task[None]) -> None:
@@ -147,7 +145,6 @@ class TaskRunner:
         running = self._tasks.pop(task, None)
         if running is None:
             return
-        self._began.pop(task, None)
         dispatch = running.dispatch
         self._given_up.add(task)
         why = "it ignores that it was cancelled, and runs on"
@@ -164,7 +161,6 @@ class TaskRunner:
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
-        self._began.pop(task, None)
         if task in self._watches:
             self._watches.pop(task).cancel()
         if self._ending or self._given_up:
