@@ -32,6 +32,7 @@ from .item_names import item_name
 from .payload import NULL
 from .state import SagaState
 from .step import AnyStep
+from .step_kind import WAIT
 from .step_state import DONE, FAILED, RUNNING, SKIPPED, UNTOUCHED, WAITING, StepProgress
 from .waits import end_wait, wait_of
 
@@ -87,7 +88,8 @@ def started(
     """Returns the event that says that an attempt is about to be made, or that the step begins to wait."""
     if attempt.direction is COMPENSATION:
         return CompensationStarted(now, attempt.step, attempt.attempt, attempt.key)
-    wait = wait_of(definition, state, attempt.step, now)
+    waits = definition.step(attempt.step).kind.mode is WAIT
+    wait = wait_of(definition, state, attempt.step, now) if waits else None
     return StepStarted(now, attempt.step, attempt.attempt, attempt.key, wait)
 
 
