@@ -20,6 +20,7 @@ from .footprint import footprint
 from .growth import growth
 from .hot_articles import hot_articles
 from .latency import latency
+from .long_lists import long_lists
 from .orders import orders
 from .plot import plot as draw
 from .projections import projections
@@ -38,10 +39,20 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Findings]]] = {
     "footprint": footprint,
     "orders": orders,
     "hot_articles": hot_articles,
+    "long_lists": long_lists,
     "verifying": verifying,
 }
 Name = Literal[
-    "throughput", "latency", "projections", "rebuilding", "growth", "footprint", "orders", "hot_articles", "verifying"
+    "throughput",
+    "latency",
+    "projections",
+    "rebuilding",
+    "growth",
+    "footprint",
+    "orders",
+    "hot_articles",
+    "long_lists",
+    "verifying",
 ]
 BACKENDS: Final = (SQLITE, POSTGRES)
 

@@ -26,6 +26,8 @@ class Sizes(Struct, frozen=True, kw_only=True):
     looks: int
     """How often a log of one size is read; appends are a few times fewer."""
     hot_orders: int
+    list_items: int
+    """How many items the longest list of one saga has."""
     running_sagas: int
     waiting_sagas: int
     verified_events: int
@@ -42,6 +44,7 @@ TINY = Sizes(
     growth_events=(500, 1_000),
     looks=8,
     hot_orders=30,
+    list_items=40,
     running_sagas=20,
     waiting_sagas=20,
     verified_events=1_000,
@@ -59,6 +62,7 @@ SHORT = Sizes(
     growth_events=(10_000, 100_000),
     looks=200,
     hot_orders=1_024,
+    list_items=10_000,
     running_sagas=2_000,
     waiting_sagas=5_000,
     verified_events=50_000,
@@ -76,6 +80,7 @@ FULL = Sizes(
     growth_events=(100_000, 1_000_000, 10_000_000),
     looks=1_000,
     hot_orders=10_000,
+    list_items=10_000,
     running_sagas=10_000,
     waiting_sagas=100_000,
     verified_events=1_000_000,

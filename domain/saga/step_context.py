@@ -127,8 +127,7 @@ class StepContext(Struct, frozen=True):
     @property
     def own_result(self) -> Any:
         """Returns the result of the step, or the item, that is compensated; None if it is unknown."""
-        item = self._item
-        return self.result(self.step) if item is None else self._result(item[0], self.items[item[0]].state(item[1]))
+        return self._result(*self._own)
 
     def heartbeat(self, progress: Any = None) -> None:
         """Say that this attempt is alive, and how far it has come: any JSON value of at most 16 KB.
@@ -148,15 +147,16 @@ class StepContext(Struct, frozen=True):
     @property
     def last_progress(self) -> Any:
         """The progress that the attempts before this one recorded last, in this direction; None if there is none."""
-        item = self._item
-        state = self.steps.get(self.step, UNTOUCHED) if item is None else self.items[item[0]].state(item[1])
+        _, state = self._own
         return read_progress((state.forward if self.direction is FORWARD else state.compensation).reported)
 
     @property
-    def _item(self) -> tuple[str, int] | None:
-        """The step over a list and the index, if this is an attempt at an item."""
+    def _own(self) -> tuple[str, StepState]:
+        """The name of the step that is attempted, or whose item is, and how far that step or item has come."""
         item = split_item_name(self.step) if self.items else None
-        return item if item is not None and item[0] in self.items else None
+        if item is None or item[0] not in self.items:
+            return self.step, self.steps.get(self.step, UNTOUCHED)
+        return item[0], self.items[item[0]].state(item[1])
 
     def _result(self, name: str, state: StepState) -> Any:
         progress = state.forward

@@ -46,6 +46,7 @@ def setting(postgres_server: str) -> Iterator[Any]:
         "footprint",
         "orders",
         "hot_articles",
+        "long_lists",
         "verifying",
     ],
 )

@@ -34,7 +34,7 @@ from ....domain.saga.signal_check import rejected_signals
 from ....domain.saga.state import SagaState
 from ....domain.saga.step import AnyStep
 from ....domain.saga.step_context import StepContext
-from ....domain.saga.step_kind import CALL, LOCAL, WAIT, LocalResult
+from ....domain.saga.step_kind import CALL, LOCAL, LocalResult
 from ....domain.saga.step_state import RUNNING, WAITING
 from ....domain.user_code import is_interruption
 from ...event_store.append_call import Append, Appended
@@ -207,14 +207,16 @@ class Transition(Struct, eq=False):
         if self.draining:
             return None
         call, local, wait = decision.call, decision.local, decision.wait
-        if decision.ask:
-            for attempt in decision.ask:
-                if not self._is_needed(attempt):
-                    return may_perform
-            modes = {attempt: self.definition.step(attempt.step).mode_of(FORWARD) for attempt in decision.ask}
-            call += tuple(attempt for attempt in decision.ask if modes[attempt] is CALL)
-            local += tuple(attempt for attempt in decision.ask if modes[attempt] is LOCAL)
-            wait += tuple(attempt for attempt in decision.ask if modes[attempt] is WAIT)
+        for attempt in decision.ask:
+            if not self._is_needed(attempt):
+                return may_perform
+            mode = self.definition.step(attempt.step).kind.mode
+            if mode is CALL:
+                call += (attempt,)
+            elif mode is LOCAL:
+                local += (attempt,)
+            else:
+                wait += (attempt,)
         for attempt in call:
             self._record(started(self.definition, self.state, attempt, self.now))
             self.dispatch.append(attempt)
