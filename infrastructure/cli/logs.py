@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-import traceback
+from abc import abstractmethod
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from ...domain.errors import SagaledgerError
+from ...domain.user_code import traced
 from .output.answer import encoded, say
 from .output.streams import messages_as_json, write_json_message, write_message
 from .output.text import error_text, one_line, visible_json
@@ -38,35 +39,49 @@ DRIVER: Final = "psycopg"
 """It warns of each connection that ended in an outage, which is logged once (see `OutageLog`)."""
 
 
-class _MessageHandler(logging.Handler):
-    """Writes the message of a record on one line, and the traceback of an unexplained error or for debugging."""
+class _Handler(logging.Handler):
+    """Never raises into the code that logs, which may be a step of the app."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.show(record)
+        except Exception:  # noqa: BLE001 -- such as of a value of the app that has no text
+            self.handleError(record)
+
+    @abstractmethod
+    def show(self, record: logging.LogRecord) -> None:
+        """Write a record on stderr."""
+
+
+class _MessageHandler(_Handler):
+    """Writes the message of a record on one line, and the traceback of an unexplained error or for debugging."""
+
+    def show(self, record: logging.LogRecord) -> None:
         say(f"sagaledger: {record.levelname.lower()}: {_text(record)}")
         error = _error(record)
         if error is None:
             return
         if os.environ.get("SAGALEDGER_DEBUG") == "1" or not isinstance(error, SagaledgerError):
-            for line in _trace(error).splitlines():
+            for line in traced(error).splitlines():
                 write_message(line)
 
 
-class _TextHandler(logging.Handler):
+class _TextHandler(_Handler):
     """Writes the time, the level and the message of a record on one line, and the traceback below."""
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def show(self, record: logging.LogRecord) -> None:
         where = "" if _is_own(record) else f"{record.name}: "
         write_message(one_line(f"{_time(record)} {record.levelname:<7} {where}{_text(record)}"))
         error = _error(record)
         if error is not None:
-            for line in _trace(error).splitlines():
+            for line in traced(error).splitlines():
                 write_message(f"    {line}")
 
 
-class _JsonHandler(logging.Handler):
+class _JsonHandler(_Handler):
     """Writes a record as a JSON object on one line."""
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def show(self, record: logging.LogRecord) -> None:
         write_json_message(_line(document(record)))
 
 
@@ -95,13 +110,13 @@ def document(record: logging.LogRecord) -> dict[str, Any]:
         "time": _time(record),
         "level": record.levelname.lower(),
         "logger": record.name,
-        "message": record.getMessage(),
+        "message": _message(record),
     }
     found |= {name: value for name in FIELDS if (value := getattr(record, name, None)) is not None}
     error = _error(record)
     if error is not None:
         found.setdefault("error_type", type(error).__name__)
-        found["traceback"] = _trace(error)
+        found["traceback"] = traced(error)
     return found
 
 
@@ -120,16 +135,19 @@ def _time(record: logging.LogRecord) -> str:
 
 def _text(record: logging.LogRecord) -> str:
     error = _error(record)
-    text = record.getMessage()
+    text = _message(record)
     return text if error is None else f"{text}: {type(error).__name__}: {error_text(error)}"
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as error:  # noqa: BLE001 -- a mistake of the app's must not end the step that logs
+        return f"{record.msg} (the arguments of this message do not fit it: {error_text(error)})"
 
 
 def _error(record: logging.LogRecord) -> BaseException | None:
     return record.exc_info[1] if record.exc_info else None
-
-
-def _trace(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error)).rstrip()
 
 
 def _is_own(record: logging.LogRecord) -> bool:

@@ -14,6 +14,7 @@ parcel = Saga("parcel", input=str)
 async def weigh(value: str, ctx: StepContext) -> str:
     """The scale is away the first time."""
     log.info("weighing %s", value)
+    log.info("%d kilograms", value)  # a mistake: the value is a text
     if ctx.attempt == 1:
         raise ConnectionError(f"\x1b[31mno scale for {value}\ud800")
     return value

@@ -57,6 +57,8 @@ def test_json_has_one_object_a_line_and_nothing_else(parcels: Shell) -> None:
     [refused] = [line for line in lines if line.get("error_type") == "StepRejected"]
     assert (refused["level"], refused["saga_id"], "traceback" in refused) == ("info", "parcel-lion", False)
     assert {"parcels", "sagaledger.cli"} < {line["logger"] for line in lines}
+    wrong = [line["message"] for line in lines if "kilograms" in line["message"]]
+    assert wrong[0].startswith("%d kilograms (the arguments of this message do not fit it: ")
 
 
 def test_text_has_the_time_the_level_and_what_a_person_needs(parcels: Shell) -> None:
@@ -72,6 +74,7 @@ def test_text_has_the_time_the_level_and_what_a_person_needs(parcels: Shell) -> 
     )
     assert lines[at + 1] == "    Traceback (most recent call last):"
     assert any(re.fullmatch(rf"{INSTANT} INFO    parcels: weighing book", line) for line in lines)
+    assert any(re.fullmatch(rf"{INSTANT} INFO    parcels: %d kilograms \(the arguments .*\)", line) for line in lines)
     assert any(re.fullmatch(rf"{INSTANT} INFO    saga parcel-book ended: completed after .* s", line) for line in lines)
     assert "\x1b" not in done.stderr
 
