@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from ...domain.errors import SagaledgerError
-from ...domain.user_code import traced
+from ...domain.user_code import shown, traced
 from .output.answer import encoded, say
 from .output.streams import messages_as_json, write_json_message, write_message
-from .output.text import error_text, one_line, visible_json
+from .output.text import one_line, visible_json
 from .output.timestamps import show_instant
 
 FIELDS: Final = (
@@ -136,14 +136,14 @@ def _time(record: logging.LogRecord) -> str:
 def _text(record: logging.LogRecord) -> str:
     error = _error(record)
     text = _message(record)
-    return text if error is None else f"{text}: {type(error).__name__}: {error_text(error)}"
+    return text if error is None else f"{text}: {type(error).__name__}: {shown(error)}"
 
 
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except Exception as error:  # noqa: BLE001 -- a mistake of the app's must not end the step that logs
-        return f"{record.msg} (the arguments of this message do not fit it: {error_text(error)})"
+        return f"{record.msg} (the arguments of this message do not fit it: {shown(error)})"
 
 
 def _error(record: logging.LogRecord) -> BaseException | None:

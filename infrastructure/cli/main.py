@@ -6,9 +6,10 @@ import os
 import sys
 from typing import NoReturn
 
+from ...domain.user_code import shown
 from .exit_codes import ExitCode
 from .output.streams import AnswerNotWritten, discard_answer, flush_answer, prepare_streams, write_message
-from .output.text import error_text, one_line
+from .output.text import one_line
 from .usage import require_unicode
 
 
@@ -68,9 +69,9 @@ def _explain(error: Exception) -> ExitCode:
     if isinstance(error, SagaledgerError):
         from .exit_codes import exit_code_of
 
-        return _fail(error_text(error), exit_code_of(error))
+        return _fail(shown(error), exit_code_of(error))
     return _fail(
-        f"unexpected {type(error).__name__}: {error_text(error)}; this is a bug: run it again with SAGALEDGER_DEBUG=1 "
+        f"unexpected {type(error).__name__}: {shown(error)}; this is a bug: run it again with SAGALEDGER_DEBUG=1 "
         "and report the traceback",
         ExitCode.INTERNAL,
     )
@@ -84,7 +85,7 @@ def _write_traceback(error: Exception) -> None:
 
 
 def _usage(error: Exception) -> str:
-    text = " ".join(error_text(error).split())
+    text = " ".join(shown(error).split())
     return f"{text} (see `sagaledger --help` and `sagaledger COMMAND --help`)"
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from sagaledger.domain.user_code import shown
 from sagaledger.infrastructure import cli
 from sagaledger.infrastructure.cli.options import Options
 from sagaledger.infrastructure.cli.output.answer import answer, say
 from sagaledger.infrastructure.cli.output.table import Table
-from sagaledger.infrastructure.cli.output.text import error_text
 
 from .shell import PROGRAM, Shell
 
@@ -59,7 +59,7 @@ def test_an_error_that_cannot_be_shown_is_named() -> None:
         def __str__(self) -> str:
             raise RuntimeError
 
-    assert "RuntimeError" in error_text(Odd())
+    assert "RuntimeError" in shown(Odd())
 
 
 def test_what_was_recorded_cannot_move_the_cursor_of_a_terminal(sqlite_shell: Shell) -> None:

@@ -43,14 +43,6 @@ def shell_word(word: str) -> str:
     return f"$'{''.join(map(_shell_escape, word))}'"
 
 
-def error_text(error: BaseException) -> str:
-    """Return the text of an error, also of one that cannot be shown."""
-    try:
-        return str(error)
-    except Exception as failure:  # noqa: BLE001 -- an exception's own code may raise anything
-        return f"(its text cannot be shown: {type(failure).__name__})"
-
-
 def counted(number: int, singular: str, plural: str | None = None) -> str:
     """Return a number with its noun: `1 event`, `2,000 events`."""
     return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
