@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 
 from ...domain.saga.outcome import Failed
 from ..event_store.event_row import StoredRow
+from ..runtime.traceback_log import log_traceback
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +24,4 @@ def log_failed_delivery(
     prospect = "it needs a person" if parked else "it is tried again"
     words = (service, row.topic, row.position, process_id, attempt, prospect)
     level = logging.ERROR if parked else logging.WARNING
-    try:
-        trace = None if error is None else (type(error), error, error.__traceback__)
-        log.log(level, what, *words, extra=extra, exc_info=trace)
-    except BaseException:  # noqa: BLE001 -- of the exception's own code, or of a handler
-        with suppress(Exception):
-            log.log(level, "%s: %s, whose traceback cannot be shown", what % words, failure.error.type, extra=extra)
+    log_traceback(log, level, what, words, error, extra)

@@ -7,7 +7,6 @@ the traceback, which goes with the record.
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from typing import Any
 
 from ...domain.errors import AttemptCancelled, StepRejected
@@ -17,6 +16,7 @@ from ...domain.saga.error_text import parts_of, type_name
 from ...domain.saga.events import FORWARD, Direction
 from ...domain.saga.outcome import Failed
 from ...domain.saga.state import SagaState
+from ..runtime.traceback_log import log_traceback
 from .group_commit.transition import Transition
 from .held_sagas import HeldSaga
 
@@ -46,7 +46,7 @@ def log_failed_attempt(
     else:
         what = "attempt %d at %s of saga %s failed (%s)"
         words = (attempt.attempt, place, saga_id, _prospect(definition, attempt, outcome))
-        _log_traceback(logging.WARNING, what, words, error, extra)
+        log_traceback(log, logging.WARNING, what, words, error, extra)
 
 
 def log_transition(transition: Transition, before: SagaState) -> None:
@@ -83,7 +83,7 @@ def log_transition(transition: Transition, before: SagaState) -> None:
 
 
 def log_claim(saga: HeldSaga, worker: str) -> None:
-    """Log that a worker took a saga from the work queue: one that nobody drove yet, or that another worker did."""
+    """Log that a worker took a saga from the work queue: a new one, or one that a worker released or lost."""
     if not log.isEnabledFor(logging.INFO):
         return
     extra = _fields(saga.saga_id, saga.definition.name, worker)
@@ -107,17 +107,7 @@ def log_fault(saga: HeldSaga, error: Exception, worker: str) -> None:
     """Log that a saga needs a person because it cannot be decided on or written. Never raises."""
     what = "saga %s needs a person: it cannot be decided on or written"
     extra = {**_fields(saga.saga_id, saga.definition.name, worker), "error_type": type_name(error)}
-    _log_traceback(logging.ERROR, what, (saga.saga_id,), error, extra)
-
-
-def _log_traceback(
-    level: int, what: str, words: tuple[object, ...], error: BaseException, extra: dict[str, Any]
-) -> None:
-    try:
-        log.log(level, what, *words, extra=extra, exc_info=(type(error), error, error.__traceback__))
-    except BaseException:  # noqa: BLE001 -- of the exception's own code, or of a handler; Ctrl-C has its own handler
-        with suppress(Exception):
-            log.log(level, "%s: %s, whose traceback cannot be shown", what % words, type_name(error), extra=extra)
+    log_traceback(log, logging.ERROR, what, (saga.saga_id,), error, extra)
 
 
 def attempt_fields(saga_id: str, definition: Definition, attempt: Attempt, worker: str) -> dict[str, Any]:

@@ -251,15 +251,22 @@ def test_a_lease_that_ran_out_is_logged_by_the_worker_that_ends_it(postgres_url:
     assert told.getMessage() == f"the lease of worker {dead.worker_id} ran out: its sagas are due again"
 
 
-class Broken(logging.Handler):
-    """A handler that can do nothing."""
+class Broken(Collecting):
+    """A handler that can do nothing, or cannot write tracebacks."""
+
+    def __init__(self, *, at_tracebacks: bool) -> None:
+        super().__init__()
+        self._at_tracebacks = at_tracebacks
 
     def emit(self, record: logging.LogRecord) -> None:
-        raise OSError(record.getMessage())
+        if record.exc_info or not self._at_tracebacks:
+            raise OSError(record.getMessage())
+        super().emit(record)
 
 
-def test_a_handler_that_raises_changes_no_outcome(ledger_of: OpenLedger) -> None:
-    """The attempt failed for its own reason."""
+@pytest.mark.parametrize("at_tracebacks", [False, True])
+def test_a_handler_that_raises_changes_no_outcome(ledger_of: OpenLedger, at_tracebacks: bool) -> None:
+    """The attempt failed for its own reason, which is logged without its traceback if that is what does not work."""
     trip = Saga("trip", input=str)
     seen = threading.Event()
 
@@ -270,7 +277,8 @@ def test_a_handler_that_raises_changes_no_outcome(ledger_of: OpenLedger) -> None
             raise ConnectionError
         return ctx.attempt
 
-    logger, handler = logging.getLogger("sagaledger.infrastructure.worker.saga_log"), Broken(logging.WARNING)
+    logger = logging.getLogger("sagaledger.infrastructure.worker.saga_log")
+    handler = Broken(at_tracebacks=at_tracebacks)
     logger.addHandler(handler)
     try:
         state = run(ledger_of(App(sagas=[trip])), trip)
@@ -278,6 +286,8 @@ def test_a_handler_that_raises_changes_no_outcome(ledger_of: OpenLedger) -> None
         logger.removeHandler(handler)
 
     assert seen.is_set()
+    failed = "attempt 1 at step book of saga trip-1 failed (its policy allows 2): ConnectionError, whose traceback"
+    assert [record.getMessage().startswith(failed) for record in handler.records] == [True] * at_tracebacks
     assert (state.status, bytes(state.result or b"")) == (Status.COMPLETED, b"2")
 
 
