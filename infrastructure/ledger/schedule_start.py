@@ -37,6 +37,7 @@ from ...domain.schedule.state import PendingTick, ScheduleState, same_times
 from ...domain.user_code import is_interruption
 from ..errors import NEEDS_A_PERSON, OutcomeUnknown, Unavailable
 from ..event_store.codec import UnreadableEvent
+from ..runtime.traceback_log import log_traceback
 from .append_builder import AppendBuilder, NotDecidableYet
 from .saga_start import SagaStart
 from .schedule import Schedule, key_of
@@ -53,7 +54,7 @@ _PASSES: Final = (Unavailable, OutcomeUnknown, UnreadableEvent, *NEEDS_A_PERSON)
 
 
 class NotStartable(SagaledgerError):
-    """The saga of a tick cannot be started; the text says why."""
+    """The saga of a tick cannot be started; the text says why, and `__cause__` is the error of the app."""
 
 
 class TickStarter:
@@ -69,17 +70,16 @@ class TickStarter:
     def declare(self, schedule: Schedule, now: datetime) -> None:
         """Record a schedule as the app declares it, if that is new; first settle what its earlier times owe."""
         wanted = schedule.declaration
-        state = self._streams.states([schedule.name])[schedule.name]
-        before = state.declaration
+        before = self._state(schedule).declaration
         if before == wanted:
             return
         owed: tuple[datetime, ...] = ()
         if before is not None and not same_times(before, wanted):
             try:
-                self.settle(schedule, now)
-                owed = self._owed(schedule.name, now)
+                owed = _owed(self.settle(schedule, now), now)
             except DefinitionError as error:
-                log.warning("schedule %s changes, and its earlier times cannot be computed: %s", schedule.name, error)
+                what = "schedule %s changes, and its earlier times cannot be computed: %s"
+                log.warning(what, schedule.name, error, extra={"schedule": schedule.name})
         commands: list[Command] = [ListSchedule(schedule.name), DeclareSchedule(schedule.name, wanted, owed)]
         self._streams.append(schedule.name, commands, at=now)
 
@@ -89,22 +89,16 @@ class TickStarter:
         Raises `Unavailable`, `OutcomeUnknown`, `DefinitionChanged`, and `DefinitionError` for times that this machine
         cannot compute.
         """
-        state = self._streams.states([schedule.name])[schedule.name]
+        state = self._state(schedule)
         for _ in range(ROUNDS_MAX):
             if not self._round(schedule, state, now):
                 break
-            state = self._streams.states([schedule.name])[schedule.name]
+            state = self._state(schedule)
         self._streams.cache.snapshot()
         return state
 
-    def _owed(self, name: str, now: datetime) -> tuple[datetime, ...]:
-        """Return the due ticks of earlier times that this worker cannot start, such as those of a saga it lacks."""
-        state = self._streams.states([name])[name]
-        declaration, through = state.declaration, state.decided_through
-        if declaration is None or through is None:
-            return ()
-        ticks = timetable_of(declaration.cron, declaration.timezone).latest(through, now, TICKS_MAX)
-        return tuple(tick for tick in ticks if not state.is_passed_over(tick))
+    def _state(self, schedule: Schedule) -> ScheduleState:
+        return self._streams.states([schedule.name])[schedule.name]
 
     def _round(self, schedule: Schedule, state: ScheduleState, now: datetime) -> bool:
         """Decide once about the ticks of a schedule; return whether there was something to do."""
@@ -157,19 +151,19 @@ class TickStarter:
         Raises `ScheduleMoved` when others wrote to the schedule.
         """
         self._context.definition_versions.pin_fingerprint(definition)
-        saga_id = ""
+        saga_id, failure = "", None
         try:
             saga_start = self._saga_start(schedule, declaration, definition, tick)
             saga_id = saga_start.saga_id
             if self._try_start(schedule, saga_start, tick, now):
                 return saga_id
-            why, detail = SkipCause.EXISTS, f"saga {saga_id} was there already"
         except NotStartable as error:
-            if saga_id and self._exists(saga_id):  # participants that began with it refuse to begin again
-                why, detail = SkipCause.EXISTS, f"saga {saga_id} was there already"
-            else:
-                why, detail = SkipCause.FAILED, str(error)
-                log.error("schedule %s starts nothing at %s: %s", schedule.name, tick.at.isoformat(), detail)  # noqa: TRY400
+            failure = error
+        if failure is not None and not (saga_id and self._exists(saga_id)):
+            _log_failure(schedule, tick, failure)
+            why, detail = SkipCause.FAILED, str(failure)
+        else:  # participants that began with a saga refuse to begin with it again
+            why, detail = SkipCause.EXISTS, f"saga {saga_id} was there already"
         self._skip(schedule, tick, tick.at, 1, why, detail, now)
         return None
 
@@ -182,7 +176,7 @@ class TickStarter:
         except BaseException as error:
             if is_interruption(error):
                 raise
-            raise _not_startable(error) from None
+            raise _not_startable(error) from error
 
     def _try_start(self, schedule: Schedule, saga_start: SagaStart, tick: PendingTick, now: datetime) -> bool:
         """Append a tick and its saga's start; return False if the saga exists.
@@ -206,7 +200,7 @@ class TickStarter:
         except BaseException as error:
             if is_interruption(error):
                 raise
-            raise _not_startable(error) from None
+            raise _not_startable(error) from error
         return draft
 
     def _skip(
@@ -236,9 +230,8 @@ class TickStarter:
         if saga_id is None:
             return False
         state = self._runs.pop(saga_id, None) or SagaState(saga_id)
-        if state.end is None:
-            rows = self._context.backend.stream(saga_id, after=state.version)
-            state = fold_all(state, [self._context.codec.decode(row).event for row in rows])
+        rows = self._context.backend.stream(saga_id, after=state.version)
+        state = fold_all(state, [self._context.codec.decode(row).event for row in rows])
         if state.end is not None or state.started_at is None:
             return False
         self._runs[saga_id] = state
@@ -248,6 +241,24 @@ class TickStarter:
         """Forget the sagas that no schedule waits for any more."""
         for saga_id in self._runs.keys() - set(kept):
             del self._runs[saga_id]
+
+
+def _owed(state: ScheduleState, now: datetime) -> tuple[datetime, ...]:
+    """Return the due ticks that this worker cannot start, such as those of a saga it lacks."""
+    declaration, through = state.declaration, state.decided_through
+    if declaration is None or through is None:
+        return ()
+    ticks = timetable_of(declaration.cron, declaration.timezone).latest(through, now, TICKS_MAX)
+    return tuple(tick for tick in ticks if not state.is_passed_over(tick))
+
+
+def _log_failure(schedule: Schedule, tick: PendingTick, failure: NotStartable) -> None:
+    """Log that a tick starts nothing. The text of the error, which may have values of the app, is in the traceback."""
+    error = failure.__cause__ or failure
+    extra = {"schedule": schedule.name, "error_type": type_name(error)}
+    log_traceback(
+        log, logging.ERROR, "schedule %s starts nothing at %s", (schedule.name, tick.at.isoformat()), error, extra
+    )
 
 
 def _not_startable(error: BaseException) -> NotStartable:

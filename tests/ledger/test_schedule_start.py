@@ -273,8 +273,10 @@ def test_a_clock_that_was_a_day_ahead_takes_no_tick_away() -> None:
     assert set(world.started().values()) == {1}
 
 
-def test_an_input_that_cannot_be_made_is_on_record_and_can_be_backfilled(world: World) -> None:
-    """The next tick starts all the same."""
+def test_an_input_that_cannot_be_made_is_on_record_and_can_be_backfilled(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next tick starts all the same. Its text is in the log's traceback, not in the message."""
     fails = {NOON.replace(minute=10)}
 
     def day(tick: Tick) -> str:
@@ -293,6 +295,10 @@ def test_an_input_that_cannot_be_made_is_on_record_and_can_be_backfilled(world: 
         "SystemExit: no rates yet",
     )
     assert set(world.started()) == {NOON.replace(minute=20)}
+    [logged] = caplog.records
+    assert logged.getMessage() == "schedule nightly starts nothing at 2026-03-01T12:10:00+00:00"
+    assert logged.exc_info is not None
+    assert (logged.exc_info[0], logged.schedule, logged.error_type) == (SystemExit, "nightly", "SystemExit")  # type: ignore[attr-defined]
     fails.clear()
     world.ledger.schedules.backfill("nightly", NOON, world.now, actor="ann", reason="rates are there")
     world.settle(0)
