@@ -80,6 +80,8 @@ class TickStarter:
             except DefinitionError as error:
                 what = "schedule %s changes, and its earlier times cannot be computed: %s"
                 log.warning(what, schedule.name, error, extra={"schedule": schedule.name})
+            if self._is_stopping():
+                return  # it may not have started all that it could
         commands: list[Command] = [ListSchedule(schedule.name), DeclareSchedule(schedule.name, wanted, owed)]
         self._streams.append(schedule.name, commands, at=now)
 

@@ -189,6 +189,17 @@ def test_ticks_that_other_times_owed_are_settled_before_the_change(ledger: Ledge
     assert info.decided_through == datetime(2026, 6, 30, 12, tzinfo=UTC)
 
 
+def test_a_worker_that_is_stopped_meanwhile_leaves_the_change_to_the_next(ledger: Ledger, url: str) -> None:
+    """It starts no tick any more, so the ticks that the earlier times owe must not count as skipped."""
+    declare(ledger, datetime(2026, 6, 29, 12, tzinfo=UTC))
+    with Ledger.open(url, app_with(nightly(cron="0 5 * * *"))) as changed:
+        stopped = TickStarter(ScheduleStreams(changed.context), lambda: True)
+        stopped.declare(changed.app.schedules[0], datetime(2026, 6, 30, 12, tzinfo=UTC))
+        info = changed.schedules.get("nightly")
+
+    assert (info.cron, info.skipped) == ("30 0 * * *", 0)
+
+
 def test_what_does_not_exist_is_not_found(ledger: Ledger) -> None:
     """Whatever is asked of it."""
     schedules = ledger.schedules
