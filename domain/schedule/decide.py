@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, get_args
 
 from ..event import Event
 from ..participant import Command, Participant, Refused
@@ -183,10 +183,12 @@ def _declared(
     before = state.declaration
     if before == declaration:
         return []
-    events: list[Event] = []
-    if owed and before is not None and not same_times(before, declaration):
-        events.append(ScheduleTicksSkipped(at, name, owed[0], owed[-1], len(owed), SkipCause.CHANGED))
-    return [*events, ScheduleDeclared(at, name, declaration)]
+    declared = ScheduleDeclared(at, name, declaration)
+    through = state.decided_through
+    left = [tick for tick in owed if through is not None and tick > through]  # another worker may have decided some
+    if not left or before is None or same_times(before, declaration):
+        return [declared]
+    return [ScheduleTicksSkipped(at, name, left[0], left[-1], len(left), SkipCause.CHANGED), declared]
 
 
 def _check_undecided(state: ScheduleState, tick: PendingTick) -> None:
@@ -241,20 +243,7 @@ SCHEDULES: Final = Participant(
     initial=ScheduleState(),
     state_type=ScheduleState,
     events=SCHEDULE_EVENTS,
-    commands=dict.fromkeys(
-        (
-            DeclareSchedule,
-            StartTick,
-            QueueTick,
-            SkipTicks,
-            SetScheduleBack,
-            PauseSchedule,
-            ResumeSchedule,
-            TriggerSchedule,
-            BackfillSchedule,
-        ),
-        _key,
-    ),
+    commands=dict.fromkeys(get_args(ScheduleCommand), _key),
     decide=decide,
     evolve=evolve,
 )

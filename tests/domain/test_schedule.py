@@ -188,6 +188,10 @@ def test_other_times_count_from_their_declaration_on() -> None:
     events = decide(state, DeclareSchedule("s", other, (at(1), at(2))), at(2.5))
     assert [type(event) for event in events] == [ScheduleTicksSkipped, ScheduleDeclared]
     assert after(state, events).decided_through == at(2.5)
+    started = state_of((1, StartTick("s", PendingTick(at(1)), "saga-1")), state=state)  # by another worker meanwhile
+    [skipped, _] = decide(started, DeclareSchedule("s", other, (at(1), at(2))), at(2.5))
+    assert isinstance(skipped, ScheduleTicksSkipped)
+    assert (skipped.first, skipped.last, skipped.ticks) == (at(2), at(2), 1)
     assert decide(state, declared(), at(3)) == []
     raised = state_of((3, DeclareSchedule("s", DeclaredSchedule("* * * * *", "UTC", "saga", 2))), state=state)
     assert raised.decided_through == NOON
