@@ -71,7 +71,6 @@ class ScheduleState(Struct, frozen=True, omit_defaults=True):
     last_tick: datetime | None = None
     """The tick that started a saga last."""
     last_saga_id: str | None = None
-    last_started_at: datetime | None = None
     started: int = 0
     """How many ticks started a saga."""
     skipped: int = 0
@@ -113,7 +112,6 @@ def evolve(state: ScheduleState, event: Event) -> ScheduleState:
                 _over(state, cause, tick, lambda each: each == PendingTick(tick, cause, number)),
                 last_tick=tick,
                 last_saga_id=event.saga_id,
-                last_started_at=event.at,
                 started=state.started + 1,
             )
         case ScheduleTicksSkipped(first=first, last=last, cause=cause, number=number):

@@ -12,7 +12,6 @@ from ...domain.names import PREFIX_BYTES_MAX
 from ...domain.saga.duration import check_seconds
 from ...domain.saga.functions import must_be_plain, must_return, must_take
 from ...domain.saga.saga import Saga
-from ...domain.schedule.decide import CATEGORY
 from ...domain.schedule.events import CatchUp, DeclaredSchedule, Overlap, TickCause
 from ...domain.schedule.state import PendingTick
 from .timetable import timetable_of, zone_of
@@ -76,7 +75,7 @@ class Schedule:
         if callable(input):
             must_take(input, 1, "the tick", f"{where}: input")
             must_return(input, f"{where}: input")
-            must_be_plain(input, f"{where}: input")
+            must_be_plain(input, f"{where}: input", "it only returns the input of a saga")
         self.name = name
         self.saga = saga
         self.cron = cron
@@ -86,13 +85,8 @@ class Schedule:
         self._input = input
 
     @property
-    def stream_id(self) -> str:
-        """The id of the stream of its events."""
-        return f"{CATEGORY}-{self.name}"
-
-    @property
     def declaration(self) -> DeclaredSchedule:
-        """What is recorded of it. Raises `DefinitionError` if its saga cannot work."""
+        """What is recorded of it."""
         return DeclaredSchedule(
             " ".join(self.cron.split()),
             self.timezone,

@@ -86,7 +86,7 @@ def _yields(_: Tick) -> Iterator[str]:
         (partial(nightly, catch_up=-1), "more than 0"),
         (partial(nightly, catch_up=float("nan")), "more than 0"),
         (partial(nightly, input=lambda: ""), "input must take 1 arguments"),
-        (partial(nightly, input=_async), "input is async"),
+        (partial(nightly, input=_async), "input is async: it only returns the input of a saga, make it plain"),
         (partial(nightly, input=_yields), "input yields"),
         (lambda: Schedule("", settlement, cron="* * * * *"), "schedule name ''"),
         (lambda: Schedule("a\nb", settlement, cron="* * * * *"), "printable"),
