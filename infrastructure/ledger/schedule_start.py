@@ -41,8 +41,7 @@ from ..runtime.traceback_log import log_traceback
 from .append_builder import AppendBuilder, NotDecidableYet
 from .saga_start import SagaStart
 from .schedule import Schedule, key_of
-from .schedule_streams import ScheduleStreams
-from .timetable import timetable_of
+from .schedule_streams import ScheduleStreams, timetable_in
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +113,7 @@ class TickStarter:
             if is_ahead(state, now):
                 self._append(schedule, SetScheduleBack(schedule.name), now)
                 return True
-            due = due_ticks(state, timetable_of(declaration.cron, declaration.timezone), now)
+            due = due_ticks(state, timetable_in(state), now)
             if not due and not state.pending:
                 return False
             running = declaration.overlap is not Overlap.ALLOW and self._is_running(state.last_saga_id)
@@ -247,10 +246,9 @@ class TickStarter:
 
 def _owed(state: ScheduleState, now: datetime) -> tuple[datetime, ...]:
     """Return the due ticks that this worker cannot start, such as those of a saga it lacks."""
-    declaration, through = state.declaration, state.decided_through
-    if declaration is None or through is None:
+    if state.decided_through is None:
         return ()
-    ticks = timetable_of(declaration.cron, declaration.timezone).latest(through, now, TICKS_MAX)
+    ticks = timetable_in(state).latest(state.decided_through, now, TICKS_MAX)
     return tuple(tick for tick in ticks if not state.is_passed_over(tick))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import cast
@@ -18,12 +18,25 @@ from ..event_store.work_queue import QueueEntry
 from .append_builder import AppendBuilder
 from .context import LedgerContext
 from .stream_cache import StreamCache
+from .timetable import CronTimetable, timetable_of
 from .transact import call_of, is_written, last_position, transact
 
 
 def stream_of(name: str) -> str:
     """Return the id of a schedule's stream."""
     return f"{CATEGORY}-{name}"
+
+
+def timetable_in(state: ScheduleState) -> CronTimetable:
+    """Return a schedule's recorded times. Raises `DefinitionError` if they cannot be computed here."""
+    declaration = state.declaration
+    assert declaration is not None  # noqa: S101 -- a schedule without one is not found
+    return timetable_of(declaration.cron, declaration.timezone)
+
+
+def coming_ticks(state: ScheduleState, now: datetime) -> Iterator[datetime]:
+    """Return the next ticks of a schedule's times, whether it is paused or not. Raises as `timetable_in` does."""
+    return timetable_in(state).after(now if state.decided_through is None else max(now, state.decided_through))
 
 
 class ScheduleStreams:

@@ -23,8 +23,8 @@ from ...domain.schedule.state import PendingTick, SchedulePause, ScheduleState
 from ..event_store.instants import checked_in_utc
 from .context import LedgerContext
 from .schedule import key_of
-from .schedule_streams import ScheduleStreams, stream_of
-from .timetable import CronTimetable, timetable_of
+from .schedule_streams import ScheduleStreams, coming_ticks, stream_of, timetable_in
+from .timetable import EARLIEST
 
 NEXT_TICKS_MAX: Final = 1_000
 
@@ -95,7 +95,7 @@ class Schedules:
         if not 1 <= count <= NEXT_TICKS_MAX:
             raise InvalidInput(f"next_ticks(count={count!r}): use a whole number from 1 to {NEXT_TICKS_MAX:,}")
         state = ScheduleStreams(self._context).state(name)
-        return list(islice(_timetable(state).after(self._begin(state)), count))
+        return list(islice(coming_ticks(state, self._context.clock.now()), count))
 
     def history(self, name: str) -> Sequence[RecordedEvent]:
         """Return everything that was recorded of a schedule, in order. Raises `ScheduleNotFound`."""
@@ -140,7 +140,7 @@ class Schedules:
         end = checked_in_utc(until, "until").astimezone(UTC)
         state = ScheduleStreams(self._context).state(name)
         through, now = state.decided_through, self._context.clock.now()
-        asked = _timetable(state).latest(begin - timedelta.resolution, min(end, now), TICKS_MAX + 1)
+        asked = timetable_in(state).latest(max(begin, EARLIEST) - timedelta.resolution, min(end, now), TICKS_MAX + 1)
         if len(asked) > TICKS_MAX:
             raise InvalidInput(
                 f"schedule {name!r} has more than {TICKS_MAX:,} ticks from {begin.isoformat()} to {end.isoformat()}: "
@@ -191,23 +191,14 @@ class Schedules:
         if state.paused is not None:
             return None
         try:
-            return next(_timetable(state).after(self._begin(state)), None)
+            return next(coming_ticks(state, self._context.clock.now()), None)
         except DefinitionError:  # no library or no time zones here: everything else can be shown
             return None
-
-    def _begin(self, state: ScheduleState) -> datetime:
-        now = self._context.clock.now()
-        return now if state.decided_through is None else max(now, state.decided_through)
 
 
 def _declaration(state: ScheduleState) -> DeclaredSchedule:
     assert state.declaration is not None  # noqa: S101 -- a schedule without one is not found
     return state.declaration
-
-
-def _timetable(state: ScheduleState) -> CronTimetable:
-    declaration = _declaration(state)
-    return timetable_of(declaration.cron, declaration.timezone)
 
 
 def _saga_id(declaration: DeclaredSchedule, name: str, tick: PendingTick) -> str:

@@ -1,7 +1,8 @@
 """The ticks of a cron expression in a time zone: instants in UTC, exact when clocks are put forward or back.
 
-The library `cronsim` reads the expression and knows which days match. Times of day become instants here, as Debian's
-cron does it:
+The library `cronsim` reads the expression and knows which days match. Times of day become instants here: those of its
+version 2.8 leave some out where clocks do not change by a whole hour and on the hour, such as `15 */2 * * *` in
+`Australia/Lord_Howe`. The rules are those of Debian's cron:
 
 - If the minute and the hour are fixed (neither begins with `*`), each time of day starts once. A time that the clocks
   leave out starts when they go on; one that comes twice starts the first time.
@@ -22,6 +23,8 @@ from ...domain.errors import DefinitionError
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+EARLIEST: Final = datetime(1, 1, 5, tzinfo=UTC)
+"""Ticks are looked for from here on: every zone has the days around it."""
 YEARS_MAX: Final = 50
 """How far ahead the next tick is looked for."""
 _DAY: Final = timedelta(days=1)
@@ -43,10 +46,11 @@ class CronTimetable:
 
     def latest(self, after: datetime, upto: datetime, limit: int) -> Sequence[datetime]:
         """Returns the ticks with `after < tick <= upto`, in order; the latest ones, if there are more than `limit`."""
+        after, upto = max(after, EARLIEST), max(upto, EARLIEST)
         found: set[datetime] = set()
         enough = False
         first, day = self._day(after) - _DAY, self._day(upto) + _DAY
-        while day >= first and day > date.min:
+        while day >= first:
             found.update(self._of_day(day, after, upto, limit))
             if enough:
                 break

@@ -126,6 +126,16 @@ def test_what_is_asked_makes_no_difference() -> None:
         at += timedelta(minutes=17, seconds=30)
 
 
+@pytest.mark.parametrize("zone", ["Europe/London", "America/New_York", "Asia/Tokyo"])
+def test_the_begin_of_the_calendar_is_a_bound_like_others(zone: str) -> None:
+    """Nothing is before it, and each year after it has its tick."""
+    yearly = timetable_of("0 0 1 7 *", zone)
+    first, last = datetime.min.replace(tzinfo=UTC), datetime(301, 1, 1, tzinfo=UTC)
+
+    assert list(yearly.latest(first, first, 10)) == []
+    assert len(yearly.latest(first, last, 1_000)) == 300
+
+
 def test_seconds_come_first() -> None:
     """With six fields; the newest of years of seconds are found at once."""
     every = timetable_of("*/20 * * * * *", "Europe/London")

@@ -17,8 +17,7 @@ from ...errors import OutcomeUnknown, Unavailable
 from ...ledger.context import LedgerContext
 from ...ledger.schedule import Schedule
 from ...ledger.schedule_start import TickStarter
-from ...ledger.schedule_streams import ScheduleStreams
-from ...ledger.timetable import timetable_of
+from ...ledger.schedule_streams import ScheduleStreams, coming_ticks
 from ...runtime.retrying_thread import RetryingThread
 
 log = logging.getLogger(__name__)
@@ -90,7 +89,7 @@ class Scheduler:
                 return
             try:
                 state = self._work(schedule, now)
-                following = None if state.paused is not None else _following(state, now)
+                following = None if state.paused is not None else next(coming_ticks(state, now), None)
             except (Unavailable, OutcomeUnknown):
                 raise
             except BaseException as error:
@@ -142,11 +141,3 @@ class Scheduler:
             return LOOK_SECONDS
         seconds = (self._next_at - self._now()).total_seconds()
         return min(max(seconds, STEP_SECONDS_MIN), LOOK_SECONDS)
-
-
-def _following(state: ScheduleState, now: datetime) -> datetime | None:
-    """Return the next tick of a schedule as it is recorded."""
-    if state.declaration is None:
-        return None
-    begin = now if state.decided_through is None else max(now, state.decided_through)
-    return next(timetable_of(state.declaration.cron, state.declaration.timezone).after(begin), None)
