@@ -70,6 +70,12 @@ class ScheduleStreams:
             raise ScheduleNotFound(name)
         return state
 
+    def version(self, name: str) -> int:
+        """Return how many events a schedule has. Raises `ScheduleNotFound`."""
+        self.state(name)
+        known = self.cache.known(stream_of(name))
+        return 0 if known is None else known.version
+
     def append(
         self, name: str, commands: Sequence[Command], *, actor: str | None = None, at: datetime | None = None
     ) -> int | None:

@@ -97,10 +97,11 @@ class Schedules:
         state = ScheduleStreams(self._context).state(name)
         return list(islice(coming_ticks(state, self._context.clock.now()), count))
 
-    def history(self, name: str) -> Sequence[RecordedEvent]:
-        """Return everything that was recorded of a schedule, in order. Raises `ScheduleNotFound`."""
-        ScheduleStreams(self._context).state(name)
-        return [self._context.codec.decode(row) for row in self._context.backend.stream(stream_of(name))]
+    def history(self, name: str, *, last: int | None = None) -> Sequence[RecordedEvent]:
+        """Return the events of a schedule in order, all or so many of the `last`. Raises `ScheduleNotFound`."""
+        version = ScheduleStreams(self._context).version(name)
+        after = 0 if last is None else max(0, version - last)
+        return [self._context.codec.decode(row) for row in self._context.backend.stream(stream_of(name), after=after)]
 
     def pause(self, name: str, *, actor: str, reason: str) -> int:
         """Stop a schedule's times until it is resumed; return the position of that event.

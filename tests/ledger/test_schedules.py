@@ -252,6 +252,19 @@ def test_the_next_ticks_are_shown(ledger: Ledger) -> None:
         ledger.schedules.next_ticks("nightly", 0)
 
 
+def test_the_last_events_are_read_alone(ledger: Ledger) -> None:
+    """Those of years stay where they are; if there are fewer than asked for, all are returned."""
+    declare(ledger)
+    for _ in range(3):
+        ledger.schedules.pause("nightly", actor="ann", reason="closed")
+        ledger.schedules.resume("nightly", actor="ann", reason="open")
+    history = ledger.schedules.history("nightly")
+
+    assert [each.version for each in history] == list(range(1, 8))
+    assert ledger.schedules.history("nightly", last=2) == history[-2:]
+    assert ledger.schedules.history("nightly", last=100) == history
+
+
 def test_the_view_has_what_the_events_say(ledger: Ledger) -> None:
     """One row for each schedule; it is what a fold of its events makes."""
     declare(ledger, datetime(2026, 6, 28, 12, tzinfo=UTC))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from cyclopts import App, Parameter
 
 from ....domain.errors import DefinitionError
 from ....domain.recorded_event import RecordedEvent
 from ...ledger.ledger import Ledger
-from ...ledger.schedules import ScheduleInfo
+from ...ledger.schedules import NEXT_TICKS_MAX, ScheduleInfo
 from ..arguments import Actor, Reason, between, stated
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
@@ -26,7 +26,8 @@ COLUMNS = ("schedule", "status", "cron", "timezone", "saga", "next_tick", "last_
 EVENT_COLUMNS = ("recorded_at", "position", "event", "detail", "actor")
 EVENTS_SHOWN = 20
 NEXT_SHOWN = 5
-NEXT_MAX = 1_000
+
+ScheduleName: TypeAlias = Annotated[str, Parameter(help="The schedule's name.")]
 
 app = App(name="schedules")
 
@@ -43,68 +44,44 @@ def list_(*, options: Options = DEFAULTS) -> ExitCode:
 
 @app.command
 def show(
-    name: str,
+    name: ScheduleName,
     /,
     *,
     count: Annotated[
-        int, Parameter(name="--next", help="How many of the next ticks to show.", validator=between(1, NEXT_MAX))
+        int, Parameter(name="--next", help="How many of the next ticks to show.", validator=between(1, NEXT_TICKS_MAX))
     ] = NEXT_SHOWN,
     options: Options = DEFAULTS,
 ) -> ExitCode:
-    """One schedule: what is declared, its next ticks, and what happened last.
-
-    Parameters
-    ----------
-    name
-        The schedule's name.
-    """
+    """One schedule: what is declared, its next ticks, and what happened last."""
     with open_ledger(options) as ledger:
         row = _row(ledger.schedules.get(name), options)
         ticks = _next_ticks(ledger, name, count)
-        events = list(ledger.schedules.history(name))
+        latest = ledger.schedules.history(name, last=EVENTS_SHOWN)
     document = {
         **jsonable_row(row),
         "next_ticks": [json_instant(tick) for tick in ticks],
-        "events": len(events),
-        "latest": [_event_document(recorded) for recorded in events[-EVENTS_SHOWN:]],
+        "events": latest[-1].version,
+        "latest": [_event_document(recorded) for recorded in latest],
     }
-    answer(options, document, lambda: [*_lines(row, ticks), _events_table(events[-EVENTS_SHOWN:])])
+    answer(options, document, lambda: [*_lines(row, ticks), _events_table(latest)])
     return ExitCode.OK
 
 
 @app.command
-def pause(name: str, /, *, reason: Reason, actor: Actor = None, options: Options = DEFAULTS) -> ExitCode:
-    """Stop a schedule's times until it is resumed. Triggers and backfills still start.
-
-    Parameters
-    ----------
-    name
-        The schedule's name.
-    """
+def pause(name: ScheduleName, /, *, reason: Reason, actor: Actor = None, options: Options = DEFAULTS) -> ExitCode:
+    """Stop a schedule's times until it is resumed. Triggers and backfills still start."""
     return _decide(name, "paused", reason, actor, options, lambda ledger: ledger.schedules.pause)
 
 
 @app.command
-def resume(name: str, /, *, reason: Reason, actor: Actor = None, options: Options = DEFAULTS) -> ExitCode:
-    """Let a paused schedule go on. The ticks of the pause do not start.
-
-    Parameters
-    ----------
-    name
-        The schedule's name.
-    """
+def resume(name: ScheduleName, /, *, reason: Reason, actor: Actor = None, options: Options = DEFAULTS) -> ExitCode:
+    """Let a paused schedule go on. The ticks of the pause do not start."""
     return _decide(name, "resumed", reason, actor, options, lambda ledger: ledger.schedules.resume)
 
 
 @app.command
-def trigger(name: str, /, *, reason: Reason, actor: Actor = None, options: Options = DEFAULTS) -> ExitCode:
-    """Start the saga of a schedule once, now. A worker whose app declares the schedule does it.
-
-    Parameters
-    ----------
-    name
-        The schedule's name.
-    """
+def trigger(name: ScheduleName, /, *, reason: Reason, actor: Actor = None, options: Options = DEFAULTS) -> ExitCode:
+    """Start the saga of a schedule once, now. A worker whose app declares the schedule does it."""
     who, why = actor_or_user(actor), stated(reason)
     with open_ledger(options) as ledger:
         saga_id = ledger.schedules.trigger(name, actor=who, reason=why)
@@ -118,7 +95,7 @@ def trigger(name: str, /, *, reason: Reason, actor: Actor = None, options: Optio
 
 @app.command
 def backfill(
-    name: str,
+    name: ScheduleName,
     /,
     *,
     since: Annotated[str, Parameter(name="--from", help="The first instant, in UTC unless it has an offset.")],
@@ -127,13 +104,7 @@ def backfill(
     actor: Actor = None,
     options: Options = DEFAULTS,
 ) -> ExitCode:
-    """Start the sagas of past ticks that were never started: those missed, skipped, or before the schedule existed.
-
-    Parameters
-    ----------
-    name
-        The schedule's name.
-    """
+    """Start the sagas of past ticks that were never started: those missed, skipped, or before the schedule existed."""
     who, why = actor_or_user(actor), stated(reason)
     begin, end = read_instant(since), read_instant(until)
     with open_ledger(options) as ledger:
@@ -206,7 +177,7 @@ def _lines(row: dict[str, Any], ticks: list[datetime]) -> list[str]:
     return [*lines, *(f"next {show_instant(tick)}" for tick in ticks)]
 
 
-def _events_table(events: list[RecordedEvent]) -> Table:
+def _events_table(events: Sequence[RecordedEvent]) -> Table:
     rows = []
     for recorded in events:
         text = describe(recorded.event)
