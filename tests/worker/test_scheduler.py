@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,7 @@ from sagaledger.domain.schedule.events import ScheduleTickStarted
 from sagaledger.infrastructure.event_store.append_call import AppendCall, Receipt
 from sagaledger.infrastructure.event_store.verify import verify
 from sagaledger.infrastructure.runtime import failpoints
-from sagaledger.infrastructure.worker.coordination.scheduler import Scheduler
+from sagaledger.infrastructure.worker.coordination.scheduler import THREAD, Scheduler
 
 from .clockwork import APP, EVERY_SECOND, SOMETIMES, TEN_MINUTES, at_of, chime
 from .conftest import PATIENCE_SECONDS, play, until, worker_on
@@ -213,6 +214,18 @@ def test_without_schedules_there_is_no_thread(sqlite_url: str, monkeypatch: pyte
                 await asyncio.sleep(0)
 
         play(scene())
+
+
+def test_a_worker_that_is_cancelled_while_it_begins_leaves_no_thread(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look goes on in a thread of the event loop, and ends after the worker has."""
+    with Ledger.open(sqlite_url, TEN_MINUTES) as ledger:
+        scheduler = Scheduler(ledger.context, lambda: NOON)
+        monkeypatch.setattr(scheduler, "look", scheduler.stop)
+        scheduler.start()
+
+        assert THREAD not in {thread.name for thread in threading.enumerate()}
 
 
 def _sagas(ledger: Ledger) -> Sequence[dict[str, object]]:

@@ -62,7 +62,8 @@ class Scheduler:
             self._outage.note(THREAD, error)
         except Exception as error:  # noqa: BLE001 -- the thread tries again, and says what it was
             log.warning("schedules start later: %s", shown(error))
-        self._thread.start()
+        if not self._stopping:  # the worker was cancelled while it began
+            self._thread.start()
 
     def stop(self) -> None:
         """Finish the tick at hand, and end the thread."""
