@@ -22,6 +22,7 @@ import pytest
 from sagaledger import App, Ledger, Schedule, Unavailable
 from sagaledger.domain.saga.events import SagaStarted
 from sagaledger.domain.schedule.events import ScheduleTickStarted
+from sagaledger.domain.schedule.state import ScheduleState
 from sagaledger.infrastructure.event_store.append_call import AppendCall, Receipt
 from sagaledger.infrastructure.event_store.verify import verify
 from sagaledger.infrastructure.runtime import failpoints
@@ -198,6 +199,60 @@ def test_a_database_that_was_away_at_a_tick_is_asked_again(sqlite_url: str, monk
         scheduler.look()
 
         assert ticks_of(ledger, SOMETIMES) == [NOON.replace(minute=10)]
+
+
+def test_a_schedule_that_cannot_be_worked_leaves_the_others_alone_and_is_logged_once(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is tried again at each look, and works as soon as it can."""
+    first = Schedule("first", chime, cron="*/10 * * * *", input=at_of, overlap="allow")
+    with Ledger.open(sqlite_url, App(sagas=[chime], schedules=[first, SOMETIMES])) as ledger:
+        now = NOON
+        scheduler = Scheduler(ledger.context, lambda: now)
+        scheduler.look()
+        now += TEN
+        settle = scheduler._starter.settle
+        with monkeypatch.context() as broken:
+            broken.setattr(scheduler._starter, "settle", lambda *given: _fail_at(first, settle, *given))
+            scheduler.look()
+            scheduler.look()
+            assert (ticks_of(ledger, first), ticks_of(ledger, SOMETIMES)) == ([], [NOON.replace(minute=10)])
+        scheduler.look()
+
+        assert ticks_of(ledger, first) == [NOON.replace(minute=10)]
+    [logged] = caplog.records
+    assert logged.getMessage() == "schedule first starts nothing until this is mended: first"
+    assert (logged.levelname, logged.schedule, logged.error_type) == ("ERROR", "first", "ZeroDivisionError")  # type: ignore[attr-defined]
+    assert logged.exc_info is not None
+
+
+def _fail_at(
+    broken: Schedule, settle: Callable[[Schedule, datetime], ScheduleState], schedule: Schedule, now: datetime
+) -> ScheduleState:
+    if schedule is broken:
+        raise ZeroDivisionError(schedule.name)
+    return settle(schedule, now)
+
+
+def test_a_worker_says_once_that_a_later_one_declares_a_schedule_otherwise(
+    sqlite_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That declaration counts for both."""
+    hourly = Schedule("sometimes", chime, cron="0 * * * *", input=at_of, overlap="allow")
+    with Ledger.open(sqlite_url, TEN_MINUTES) as ledger:
+        earlier = Scheduler(ledger.context, lambda: NOON)
+        earlier.look()
+        with Ledger.open(sqlite_url, App(sagas=[chime], schedules=[hourly])) as other:
+            Scheduler(other.context, lambda: NOON).look()
+        for hours in (1, 2):
+            later = NOON + timedelta(hours=hours)
+            earlier._now = partial(_same, later)
+            earlier.look()
+
+        assert ticks_of(ledger, SOMETIMES) == [NOON.replace(minute=0) + timedelta(hours=n) for n in (1, 2)]
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 1
+    assert told[0].startswith("schedule sometimes goes by what another worker declared since this one began: ")
 
 
 def _is_away(_: AppendCall) -> Receipt:
