@@ -42,7 +42,7 @@ class OutageLog:
         self._ended_at: float | None = None
         """When the last outage ended that was logged."""
         self.is_open = False
-        """Whether there is an outage: what works without one need not call `end`."""
+        """Whether there is an outage."""
 
     def note(self, part: str, error: BaseException) -> None:
         """Note that a part of the program met the outage, and tries again."""

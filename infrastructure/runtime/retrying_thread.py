@@ -93,7 +93,7 @@ class RetryingThread:
         self.ended.set_result(None)
 
     def _note_success(self) -> None:
-        if self._outage is not None and self._outage.is_open:
+        if self._outage is not None:
             self._outage.end(self._name)
         if self._failed_at is not None:
             seconds = monotonic() - self._failed_at

@@ -107,8 +107,7 @@ class Engine:
             self._commit()
             self._away_seconds = AWAY_SECONDS_MIN
             self.pulse.succeed(self._monotonic())
-            if self._outage.is_open:
-                self._outage.end(ENGINE)
+            self._outage.end(ENGINE)
         except SupersededWorker as superseded:
             extra = {"worker": superseded.worker_id}
             log.warning("%s: it takes a new lease and starts afresh", superseded, extra=extra)

@@ -103,8 +103,7 @@ class NatsConsumer:
                 for message in _all(notices):
                     await awaiting_failpoint("nats nak", message.nak(delay=RETRY_SECONDS))
             return
-        if self._context.outages.database.is_open:
-            self._context.outages.database.end(self._name)
+        self._context.outages.database.end(self._name)
         for rejection in rejections:
             for message in notices.pop(rejection.notice):
                 await self._reject(message, rejection.error)

@@ -109,8 +109,7 @@ class Pipeline:
                 self._clock.sleep(wait_seconds)
                 wait_seconds = min(2 * wait_seconds, RETRY_SECONDS_MAX)
             else:
-                if self._outage.is_open:
-                    self._outage.end(ENGINE)
+                self._outage.end(ENGINE)
                 self._sent = None
                 return outcomes
 
