@@ -62,7 +62,7 @@ class Backfill(NamedTuple):
     """What a backfill asked for."""
 
     position: int | None
-    """The position of its event; None if no tick was left to ask for."""
+    """The position of its event, or a later one if all its ticks wait already; None if no tick was left to ask for."""
     ticks: Sequence[datetime]
     """The ticks whose sagas start; those that were started already are not among them."""
 

@@ -161,7 +161,7 @@ def act(world: World, action: str, what: Any) -> None:
 @given(actions)
 @example([("pass", 2 * TEN), ("dies", "after"), ("pass", TEN), ("dies", "before"), ("pass", TEN), ("rival", 0)])
 @many
-def test_each_tick_starts_once_whoever_is_alive(happens: list[tuple[str, Any]]) -> None:
+def test_each_tick_starts_once_though_workers_compete_and_die(happens: list[tuple[str, Any]]) -> None:
     """Workers that compete, die and come back."""
     world = World()
 
