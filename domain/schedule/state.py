@@ -62,7 +62,7 @@ class ScheduleState(Struct, frozen=True, omit_defaults=True):
     decided_through: datetime | None = None
     """Every tick of the timetable up to here was decided: it started, waits, or was skipped."""
     decided_before: datetime | None = None
-    """After the clock was set back: up to where ticks had been decided. Those that are late now stay as they were."""
+    """Up to where ticks had been decided before the clock was set back: those that are late now stay as they were."""
     paused: SchedulePause | None = None
     passed_over: tuple[PassedOver, ...] = ()
     """Earlier pauses that end beyond `decided_through`."""
@@ -156,7 +156,4 @@ def _decided(state: ScheduleState, through: datetime) -> ScheduleState:
     if state.decided_through is not None:
         through = max(state.decided_through, through)
     passed_over = tuple(each for each in state.passed_over if each.end > through)
-    before = state.decided_before
-    if before is not None and before <= through:
-        before = None
-    return replace(state, decided_through=through, decided_before=before, passed_over=passed_over)
+    return replace(state, decided_through=through, passed_over=passed_over)

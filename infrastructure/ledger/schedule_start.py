@@ -8,7 +8,7 @@ worker that dies has written both or neither.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -64,7 +64,7 @@ class TickStarter:
         self._context = streams.context
         self._is_stopping = is_stopping
         self._runs: dict[str, SagaState] = {}
-        """The sagas for which ticks wait, as they were last read."""
+        """By schedule: the saga for which its ticks wait, as it was last read."""
 
     def declare(self, schedule: Schedule, now: datetime) -> None:
         """Record a schedule as the app declares it, if that is new; first settle what its earlier times owe."""
@@ -116,7 +116,7 @@ class TickStarter:
             due = due_ticks(state, timetable_in(state), now)
             if not due and not state.pending:
                 return False
-            running = declaration.overlap is not Overlap.ALLOW and self._is_running(state.last_saga_id)
+            running = declaration.overlap is not Overlap.ALLOW and self._is_running(state)
             plans = plan_ticks(state, due, running=running)
             behind = state.last_saga_id or ""
             for plan in plans:
@@ -226,22 +226,19 @@ class TickStarter:
     def _exists(self, saga_id: str) -> bool:
         return bool(self._context.backend.stream(saga_id, upto=1))
 
-    def _is_running(self, saga_id: str | None) -> bool:
-        """Whether a saga has not ended; its events are read on from where they were last read."""
-        if saga_id is None:
+    def _is_running(self, state: ScheduleState) -> bool:
+        """Whether the saga that a schedule started last has not ended; it is read on from where it was last read."""
+        if state.last_saga_id is None:
             return False
-        state = self._runs.pop(saga_id, None) or SagaState(saga_id)
-        rows = self._context.backend.stream(saga_id, after=state.version)
-        state = fold_all(state, [self._context.codec.decode(row).event for row in rows])
-        if state.end is not None or state.started_at is None:
+        run = self._runs.pop(state.name, None)
+        if run is None or run.saga_id != state.last_saga_id:
+            run = SagaState(state.last_saga_id)
+        rows = self._context.backend.stream(run.saga_id, after=run.version)
+        run = fold_all(run, [self._context.codec.decode(row).event for row in rows])
+        if run.end is not None or run.started_at is None:
             return False
-        self._runs[saga_id] = state
+        self._runs[state.name] = run
         return True
-
-    def forget(self, kept: Iterable[str | None]) -> None:
-        """Forget the sagas that no schedule waits for any more."""
-        for saga_id in self._runs.keys() - set(kept):
-            del self._runs[saga_id]
 
 
 def _owed(state: ScheduleState, now: datetime) -> tuple[datetime, ...]:

@@ -35,7 +35,7 @@ from sagaledger.domain.schedule.events import (
     TickCause,
 )
 from sagaledger.domain.schedule.plan import DueTicks, TickQueue, TickSkip, TickStart, due_ticks, plan_ticks
-from sagaledger.domain.schedule.state import PendingTick, ScheduleState, evolve
+from sagaledger.domain.schedule.state import PAUSES_MAX, PendingTick, ScheduleState, evolve
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -173,11 +173,25 @@ def test_a_pause_starts_nothing_and_takes_nothing_else_away() -> None:
     )
 
     assert not due(paused, 5)
+    assert [minute for minute in range(6) if paused.is_passed_over(at(minute))] == [3, 4, 5]
+    queued = state_of((0, declared(Overlap.QUEUE)), (1, QueueTick("s", at(1), "saga-0")))
+    assert plan_ticks(queued, DueTicks(), running=False) == [TickStart(PendingTick(at(1)))]
+    queued = state_of((2, PauseSchedule("s", "ann", "maintenance")), state=queued)
+    assert plan_ticks(queued, DueTicks(), running=False) == []
     assert plan_ticks(paused, DueTicks(), running=False) == [TickStart(PendingTick(at(3), TickCause.TRIGGER, 1))]
     resumed = state_of((5.5, ResumeSchedule("s", "ann", "done")), state=paused)
     assert list(due(resumed, 7).start) == [at(1), at(2), at(6), at(7)]
     later = state_of((7, StartTick("s", PendingTick(at(7)), "saga-x")), state=resumed)
     assert later.passed_over == ()
+
+
+def test_the_latest_pauses_are_remembered() -> None:
+    """A hundred of them, if no worker decides about ticks meanwhile."""
+    state = state_of((0, declared()))
+    for n in range(PAUSES_MAX + 5):
+        state = state_of((n, PauseSchedule("s", "ann", "x")), (n + 0.5, ResumeSchedule("s", "ann", "x")), state=state)
+
+    assert [each.begin for each in state.passed_over] == [at(n) for n in range(5, PAUSES_MAX + 5)]
 
 
 def test_other_times_count_from_their_declaration_on() -> None:
@@ -214,6 +228,9 @@ def test_a_tick_is_decided_once() -> None:
     paused = state_of((1.5, PauseSchedule("s", "ann", "x")), state=state)
     with pytest.raises(ScheduleMoved):
         decide(paused, StartTick("s", PendingTick(at(2)), "saga-2"), at(2))
+    waits = state_of((2, QueueTick("s", at(2), "saga-1")), state=state)
+    with pytest.raises(ScheduleMoved, match="waits already"):
+        decide(waits, QueueTick("s", at(2), "saga-1"), at(2))
 
 
 def test_a_clock_that_was_ahead_takes_no_ticks_away() -> None:
@@ -227,7 +244,11 @@ def test_a_clock_that_was_ahead_takes_no_ticks_away() -> None:
         decide(back, SetScheduleBack("s"), at(5))
     slow = state_of((0, declared()), (600, StartTick("s", PendingTick(at(600)), "saga-600")))
     slow = state_of((100, SetScheduleBack("s")), state=slow)  # a clock that is slow takes itself for right
-    assert list(due(slow, 602).start) == [at(600), at(601), at(602)][1:]
+    for slower in (slow, state_of((20, SetScheduleBack("s")), state=slow)):  # what it sets back stays decided
+        assert due(slower, 602) == DueTicks([at(601), at(602)], [])
+    waits = state_of((0, declared(Overlap.QUEUE, CatchUp.ALL)), (600, QueueTick("s", at(600), "saga-1")))
+    waits = state_of((100, SetScheduleBack("s")), state=waits)
+    assert due(waits, 600) == DueTicks([at(599)], [])  # not the one that waits
     before = state_of((0, declared()), (30, StartTick("s", PendingTick(at(30)), "saga-30")))
     with pytest.raises(ScheduleMoved):  # nothing counts that is before the declaration
         decide(before, SetScheduleBack("s"), at(-900))

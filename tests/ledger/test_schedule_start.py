@@ -16,7 +16,20 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from sagaledger import App, Ledger, OutcomeUnknown, Refused, Saga, Schedule, Tick, Unavailable
+from sagaledger import (
+    App,
+    Command,
+    Event,
+    Ledger,
+    OutcomeUnknown,
+    Participant,
+    Refused,
+    Saga,
+    Schedule,
+    Tick,
+    Unavailable,
+    event,
+)
 from sagaledger.domain.saga.events import SagaCompleted, SagaStarted
 from sagaledger.domain.schedule.events import (
     ScheduleTickQueued,
@@ -303,6 +316,72 @@ def test_an_input_that_cannot_be_made_is_on_record_and_can_be_backfilled(
     world.ledger.schedules.backfill("nightly", NOON, world.now, actor="ann", reason="rates are there")
     world.settle(0)
     assert world.started() == Counter(all_ticks(world.now))
+
+
+def test_a_tick_that_fails_is_not_taken_for_a_saga_that_runs() -> None:
+    """The next one that is due starts, although ticks of this schedule do not overlap."""
+
+    def day(tick: Tick) -> str:
+        if tick.at == NOON.replace(minute=10):
+            raise ValueError
+        return tick.at.isoformat()
+
+    world = World("skip")
+    world.schedule._input = day
+    world.now += 2 * TEN
+    world.settle(0)
+
+    assert set(world.started()) == {NOON.replace(minute=20)}
+    assert [each.why for each in world.events(ScheduleTicksSkipped)] == [SkipCause.FAILED]
+
+
+@event("RoomOpened")
+class RoomOpened(Event, frozen=True):
+    """A room is in use."""
+
+    room: str
+
+
+class OpenRoom(Command, frozen=True):
+    """Use a room, which may be done once."""
+
+    room: str
+
+
+def _opened(is_open: bool, command: OpenRoom, at: datetime) -> list[Event]:
+    if is_open:
+        raise Refused(f"room {command.room} is in use")
+    return [RoomOpened(at, command.room)]
+
+
+def test_a_participant_that_began_with_a_saga_refuses_it_no_second_time() -> None:
+    """It would refuse the saga that is there, too, which is no failure; a refusal of another one is."""
+    rooms = Participant(
+        "room",
+        initial=False,
+        state_type=bool,
+        events=[RoomOpened],
+        commands={OpenRoom: lambda command: command.room},
+        decide=_opened,
+        evolve=lambda _state, _event: True,
+    )
+    cleaning = Saga("cleaning", input=str)
+    cleaning.step(name="clean", compensable=False)(lambda value, _: value)
+    cleaning.on_started(lambda room: [OpenRoom(room)])
+    world = World()
+    world.schedule = Schedule("nightly", cleaning, cron="*/10 * * * *", input="7", overlap="allow", catch_up="all")
+    app = App(sagas=[cleaning], schedules=[world.schedule], participants=[rooms])
+    world.ledger = Ledger(Backend(lambda: world.now), app, clock=SYSTEM_CLOCK._replace(now=lambda: world.now))
+    starter = world.worker()
+    starter.declare(world.schedule, world.now)
+    world.ledger.start(cleaning, "7", key="nightly@2026-03-01T12:10:00Z")
+    world.now += 2 * TEN
+    starter.settle(world.schedule, world.now)
+
+    assert [(each.why, each.detail) for each in world.events(ScheduleTicksSkipped)] == [
+        (SkipCause.EXISTS, "saga cleaning-nightly@2026-03-01T12:10:00Z was there already"),
+        (SkipCause.FAILED, "Refused: room 7 is in use"),
+    ]
 
 
 def test_a_saga_with_the_id_of_a_tick_counts_as_it(world: World) -> None:

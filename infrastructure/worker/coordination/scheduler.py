@@ -83,7 +83,6 @@ class Scheduler:
 
     def _work_all(self, now: datetime) -> None:
         coming: list[datetime] = []
-        blocking: list[str | None] = []
         self._next_at = None
         for schedule in self._schedules:
             if self._stopping:
@@ -99,10 +98,8 @@ class Scheduler:
                 self._note_trouble(schedule, contained(error))
                 continue
             self._troubles.pop(schedule.name, None)
-            blocking.append(state.last_saga_id)
             if following is not None:
                 coming.append(following)
-        self._starter.forget(blocking)
         self._next_at = min(coming, default=None)
 
     def _work(self, schedule: Schedule, now: datetime) -> ScheduleState:
