@@ -6,14 +6,14 @@ position 0. A view that the database has and no app declares is read by the colu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from time import monotonic, sleep
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from msgspec import Struct
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Select, Table
 from sqlalchemy.exc import NoSuchTableError
 
 from ...domain.errors import InvalidInput
@@ -104,39 +104,46 @@ class Queries:
         reach the position in time, `WrongState` when it must be rebuilt first, `DamagedLedger` for a row that cannot be
         read, and `Unavailable`.
         """
-        table, version = self._table_and_version(view)
-        statement = select_rows(table, Filter(where, order, limit, after, attributes))
-        if wait_for is not None:
-            self.wait_for(view, wait_for, timeout_seconds)
-            if attributes:
-                self._version_of_attributes()
-                self.wait_for(ATTRIBUTES, wait_for, timeout_seconds)
-        with self._snapshots.open(self._wanted(view, version, bool(attributes)), table) as (connection, checkpoint):
+        filter_ = Filter(where, order, limit, after, attributes)
+        with self._selected(view, filter_, wait_for, timeout_seconds) as (connection, checkpoint, statement):
             with readable(f"view {view}"):
                 rows = [dict(row) for row in connection.execute(statement).mappings()]
             now = checkpoints.now(connection)
         return self._result(view, checkpoint, rows, now)
 
     @contextmanager
-    def rows(self, view: str, filter_: Filter) -> Iterator[tuple[Checkpoint, Iterator[Row]]]:
+    def rows(
+        self, view: str, filter_: Filter, *, wait_for: int | None = None, timeout_seconds: float = 10.0
+    ) -> Iterator[tuple[Checkpoint, Iterator[Row]]]:
         """Open a snapshot of a view, and read any number of rows in it one after another.
 
         As long as it is open, a rebuild of the view waits. Raises as `query` does.
         """
+        with self._selected(view, filter_, wait_for, timeout_seconds) as (connection, checkpoint, statement):
+            yield checkpoint, each_row(connection, statement, view)
+
+    @contextmanager
+    def _selected(
+        self, view: str, filter_: Filter, wait_for: int | None, timeout_seconds: float
+    ) -> Iterator[tuple[Connection, Checkpoint, Select[Any]]]:
+        """Wait for a position, if one is given, and open a snapshot. Yields the rows' statement, too."""
         table, version = self._table_and_version(view)
         statement = select_rows(table, filter_)
-        with self._snapshots.open(self._wanted(view, version, bool(filter_.attributes)), table) as (
-            connection,
-            checkpoint,
-        ):
-            yield checkpoint, each_row(connection, statement, view)
+        wanted = self._wanted(view, version, bool(filter_.attributes))
+        if wait_for is not None:
+            self._wait_for(wanted, wait_for, timeout_seconds)
+        with self._snapshots.open(wanted, table) as (connection, checkpoint):
+            yield connection, checkpoint, statement
 
     def wait_for(self, view: str, position: int, timeout_seconds: float) -> None:
         """Block until a view has folded the log up to a position. Raises `TimedOut` and `InvalidInput`."""
+        self._wait_for((view,), position, timeout_seconds)
+
+    def _wait_for(self, views: Collection[str], position: int, timeout_seconds: float) -> None:
         deadline = monotonic() + checked_timeout(timeout_seconds, "timeout_seconds")
         pause_seconds = POLL_SECONDS_MIN
         while True:
-            checkpoint = self.checkpoint(view)
+            checkpoint = min((self.checkpoint(view) for view in views), key=lambda each: each.position)
             if checkpoint.position >= position:
                 return
             if monotonic() >= deadline:

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from sagaledger import App, Ledger, Saga
 from sagaledger.domain.errors import InvalidInput
-from sagaledger.infrastructure.errors import WrongState
+from sagaledger.infrastructure.errors import TimedOut, WrongState
 from sagaledger.infrastructure.ledger.context import LedgerContext
 from sagaledger.infrastructure.ledger.saga_listing import SagaCursor, SagaFilter, each_saga, list_sagas
 from sagaledger.infrastructure.ledger.verification import verify_ledger
@@ -192,7 +192,7 @@ def test_an_error_of_a_function_leaves_out_its_attribute_alone(url: str, caplog:
         long=lambda parcel: "\U0001d4b6" * (VALUE_CHARACTERS_MAX + parcel.number - 1),
         odd=lambda parcel: {"number": parcel.number},
     )
-    with Ledger.open(url, app, create=True) as ledger, caplog.at_level(logging.WARNING, "sagaledger.projector"):
+    with Ledger.open(url, app, create=True) as ledger, caplog.at_level(logging.WARNING):
         _start(ledger, *PARCELS[:3])
         ledger.projector().catch_up()
 
@@ -250,7 +250,7 @@ def test_programs_with_other_functions_leave_the_view_alone(url: str, caplog: py
         _start(ledger, *PARCELS[:2])
         ledger.projector().catch_up()
         made = ledger.query(VIEW).rows
-    with caplog.at_level(logging.WARNING, "sagaledger.projector"):
+    with caplog.at_level(logging.WARNING):
         for app in (other, App()):
             with Ledger.open(url, app, create=True) as ledger:
                 projector = ledger.projector()
@@ -297,6 +297,21 @@ def test_an_answer_has_the_position_of_the_view_that_is_further_behind(ledger: L
     assert len(page.rows) == 2
 
 
+def test_a_position_is_awaited_in_both_views(ledger: Ledger, url: str) -> None:
+    """Whether the rows are returned or streamed; the error names the view that is behind."""
+    queries = ledger.context.queries
+    with Ledger.open(url) as without:  # it follows `sagas` only
+        ledger.start("parcels", Parcel(6, "C-1"))
+        without.projector().catch_up()
+
+    with pytest.raises(TimedOut, match="view 'saga_attributes' is at position 6, and did not reach 7"):
+        queries.query("sagas", attributes=["customer=C-1"], wait_for=7, timeout_seconds=0.01)
+    streamed = queries.rows("sagas", Filter(attributes=["customer=C-1"]), wait_for=7, timeout_seconds=0.01)
+    with pytest.raises(TimedOut, match="view 'saga_attributes'"), streamed:
+        pass
+    assert queries.query("sagas", wait_for=7, timeout_seconds=0.01).as_of_position == 7
+
+
 def test_an_input_that_cannot_be_read_has_no_attributes(url: str, caplog: pytest.LogCaptureFixture) -> None:
     """That of a version that the app has no more; or one that was erased, or is of another type by now."""
     with Ledger.open(url, SEARCHED, create=True) as ledger:
@@ -308,7 +323,7 @@ def test_an_input_that_cannot_be_read_has_no_attributes(url: str, caplog: pytest
     changed = Saga("parcels", input=Other, search={"weight": lambda other: other.weight})
     changed.step(name="send", compensable=False)(lambda other, _: other)
     for app in (_app(2, customer=lambda parcel: parcel.customer), App(sagas=[changed])):
-        with Ledger.open(url, app) as ledger, caplog.at_level(logging.WARNING, "sagaledger.projector"):
+        with Ledger.open(url, app) as ledger, caplog.at_level(logging.WARNING):
             rebuild_view(ledger.context, VIEW)
             assert ledger.query(VIEW).rows == []
             assert ledger.context.queries.checkpoint(VIEW).status == "live"

@@ -141,9 +141,10 @@ def _write_file(
             remark = _remark_on_past(asked, position, head_position(ledger.context))
         else:
             bring_views_up(ledger)
-            if asked.wait_for is not None:
-                ledger.context.queries.wait_for(asked.view, asked.wait_for, asked.timeout_seconds)
-            with ledger.context.queries.rows(asked.view, asked.filter) as (checkpoint, rows):
+            found = ledger.context.queries.rows(
+                asked.view, asked.filter, wait_for=asked.wait_for, timeout_seconds=asked.timeout_seconds
+            )
+            with found as (checkpoint, rows):
                 count = file.fill(rows)
             head = max(head_position(ledger.context), checkpoint.position)
             remark = freshness_remark(freshness(ledger.context, checkpoint.view, checkpoint.position, head), options)
