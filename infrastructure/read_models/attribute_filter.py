@@ -40,7 +40,7 @@ def attribute_conditions(table: Table, conditions: Sequence[RowCondition], now: 
 def _of_saga(saga_id: ColumnElement[Any], condition: RowCondition, now: datetime) -> ColumnElement[bool]:
     name, operator, value = condition
     plain = NEGATIONS.get(operator, operator)
-    matching = select(_attributes.saga_id).where(_attributes.name == name)
+    matching = select(_attributes.saga_id).where(_attributes.name == storable_text(name))
     if plain == IS_NULL or (plain == EQUAL and value is None):
         return saga_id.in_(matching) if operator in NEGATIONS else saga_id.not_in(matching)
     matching = matching.where(_matches(name, plain, value, now))

@@ -94,6 +94,8 @@ FOUND: tuple[tuple[list[Any], list[int]], ...] = (
     ([("sent", "<", NOON.replace(day=2))], [1]),
     (["sent>1d"], []),
     (["nothing=1"], []),
+    (["no\0thing=1"], []),
+    (["no\ud800thing!=1"], [1, 2, 3, 4, 5]),
     (["nothing="], [1, 2, 3, 4, 5]),
 )
 
