@@ -83,8 +83,8 @@ def view_followers(context: LedgerContext) -> Mapping[tuple[str, int], list[str]
 def prune_views(context: LedgerContext, view: str | None = None) -> Pruned:
     """Drop the generations beside a view, or beside every view, that no running projector follows.
 
-    Raises `InvalidInput` for a view that the database does not have, and `WrongState` for a generation on which other
-    objects of the database depend.
+    `view` may also be the name of one generation's table. Raises `InvalidInput` for a view that the database does not
+    have, and `WrongState` for a generation on which other objects of the database depend.
     """
     if view is not None:
         context.queries.checkpoint(view)

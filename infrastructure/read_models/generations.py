@@ -75,13 +75,14 @@ def drop_generation(connection: Connection, generation: Checkpoint) -> None:
 def prune(views: ViewStore, view: str | None = None) -> Pruned:
     """Drop the generations beside a view, or beside every view, that no running projector follows.
 
+    `view` may also be the name of one generation's table.
     Raises `WrongState` for one on which other objects of the database depend, and `Unavailable`.
     """
     with views.reading() as connection:
         found = checkpoints.read_current(connection) if checkpoints.exist(connection) else {}
     dropped, kept = [], []
     for generation in found.values():
-        if not generation.is_beside or view not in (None, generation.view):
+        if not generation.is_beside or view not in (None, generation.view, generation.name):
             continue
         followers = _prune(views, generation)
         if followers is None:

@@ -204,6 +204,8 @@ def test_three_versions_stand_beside_each_other_and_the_newest_has_the_name(
     assert public_version(log) == 3
     assert tables(log) == {"counts", "counts__v1", "counts__v2"}
     assert_sound(log, codec, OLD, NEW, newest)
+    prune(log.views, "counts__v2")
+    assert tables(log) == {"counts", "counts__v1"}
     prune(log.views, "counts")
     assert tables(log) == {"counts"}
 

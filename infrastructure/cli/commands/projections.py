@@ -83,7 +83,7 @@ def prune_(name: str | None = None, /, *, options: Options = DEFAULTS) -> ExitCo
     Parameters
     ----------
     name
-        The view's name; without it, every view.
+        The view's name, or that of one such table; without it, every view.
     """
     with open_ledger(options) as ledger:
         pruned = prune_views(ledger.context, name)
