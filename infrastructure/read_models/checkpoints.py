@@ -224,14 +224,13 @@ def remove(connection: Connection, checkpoint: Checkpoint) -> None:
     connection.execute(delete(PROJECTIONS).where(_row_of(checkpoint)))
 
 
-def hand_over(connection: Connection, checkpoint: Checkpoint, name: str, generation: int) -> Checkpoint:
+def hand_over(connection: Connection, checkpoint: Checkpoint, name: str, generation: int) -> None:
     """Record that a generation's table has another name now. Its journal begins anew there, at its position."""
     change(connection, checkpoint, name=name, generation=generation)
     forget_journal_beside(connection, checkpoint)
-    renamed = checkpoint._replace(name=name, generation=generation)
-    if renamed.position > 0:
-        record_moves(connection, [(renamed._replace(position=0), renamed.position)])
-    return renamed
+    if checkpoint.position > 0:
+        begun = checkpoint._replace(name=name, generation=generation, position=0)
+        record_moves(connection, [(begun, checkpoint.position)])
 
 
 def forget_journal_beside(connection: Connection, checkpoint: Checkpoint) -> None:

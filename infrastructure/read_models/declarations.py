@@ -41,15 +41,15 @@ class TableDeclaration(Struct, frozen=True):
 
     @classmethod
     def of(cls, projection: Projection, dialect: Dialect) -> TableDeclaration:
-        """Return what a projection declares."""
+        """Return what a projection declares. Its names as plain text: SQLAlchemy has a type of its own for some."""
         columns = {
-            _plain(column.name): column.type.compile(dialect) + ("" if column.nullable else " NOT NULL")
+            str(column.name): column.type.compile(dialect) + ("" if column.nullable else " NOT NULL")
             for column in projection.table.columns
         }
         indexes = {
-            _plain(index.name): str(CreateIndex(index).compile(dialect=dialect)) for index in projection.table.indexes
+            str(index.name): str(CreateIndex(index).compile(dialect=dialect)) for index in projection.table.indexes
         }
-        return cls(columns, [_plain(name) for name in projection.key_columns], dict(sorted(indexes.items())))
+        return cls(columns, list(map(str, projection.key_columns)), dict(sorted(indexes.items())))
 
     def differences(self, recorded: TableDeclaration) -> list[str]:
         """Return how it differs from another one that is on record; each names a column or an index."""
@@ -131,11 +131,6 @@ def _differences_from_table(connection: Connection, generation: Checkpoint, decl
 
 def _encoded(declaration: TableDeclaration) -> str:
     return msgspec.json.encode(declaration).decode()
-
-
-def _plain(name: object) -> str:
-    """Return a name as plain text: SQLAlchemy has a type of its own for some names."""
-    return f"{name}"
 
 
 def _differing(kind: str, declared: Mapping[str, str], recorded: Mapping[str, str]) -> Iterable[str]:

@@ -8,6 +8,7 @@ the rows of `projections`. Generations beside a view are dropped by `prune`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from sqlalchemy import Connection, MetaData, Table
@@ -40,10 +41,7 @@ def begin_beside(views: ViewStore, projection: Projection) -> bool:
     with views.writing() as connection:
         views.lock_installation(connection)
         checkpoints.lock(connection, [projection.name])  # look only after that: a rebuild may just have ended
-        recorded = checkpoints.read_current(connection)
-        if not may_begin(
-            recorded.get(projection.name), checkpoints.of_version(recorded, *_version(projection)), projection
-        ):
+        if not may_begin(checkpoints.read_current(connection), projection):
             return False
         table = table_beside(projection)
         create(connection, table)
@@ -52,8 +50,10 @@ def begin_beside(views: ViewStore, projection: Projection) -> bool:
     return True
 
 
-def may_begin(public: Checkpoint | None, own: Checkpoint | None, projection: Projection) -> bool:
+def may_begin(recorded: Mapping[str, Checkpoint], projection: Projection) -> bool:
     """Whether a projection is newer than the view that the database has, and has no generation yet."""
+    public = recorded.get(projection.name)
+    own = checkpoints.of_version(recorded, projection.name, projection.version)
     return public is not None and own is None and is_older(public.version, projection.version)
 
 
@@ -65,8 +65,7 @@ def set_aside(connection: Connection, public: Checkpoint) -> None:
 
 
 def drop_generation(connection: Connection, generation: Checkpoint) -> None:
-    """Drop a generation beside a view, its journal and its row."""
-    checkpoints.lock(connection, [generation.name])  # first, as whoever writes to its table does
+    """Drop a generation beside a view, its journal and its row. The caller has locked its row."""
     drop(connection, _table(generation.name))
     checkpoints.forget_journal_beside(connection, generation)
     checkpoints.remove(connection, generation)
@@ -117,7 +116,3 @@ def _prune(views: ViewStore, generation: Checkpoint) -> list[str] | None:
 
 def _table(name: str) -> Table:
     return Table(name, MetaData())
-
-
-def _version(projection: Projection) -> tuple[str, int]:
-    return projection.name, projection.version

@@ -46,15 +46,7 @@ class Succession:
         """
         with self._backend.views.reading() as connection:
             recorded = checkpoints.read_current(connection)
-        newer = [
-            projection
-            for projection in projections
-            if may_begin(
-                recorded.get(projection.name),
-                checkpoints.of_version(recorded, projection.name, projection.version),
-                projection,
-            )
-        ]
+        newer = [projection for projection in projections if may_begin(recorded, projection)]
         if any(folds_sagas(projection) for projection in newer):
             uncovered = find_uncovered_process(self._backend, self._codec)
             if uncovered is not None:
