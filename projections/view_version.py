@@ -27,7 +27,7 @@ def is_of_declaration(version: int) -> bool:
 
 
 def is_older(recorded: int, declared: int) -> bool:
-    """Whether an older projection made a view: nobody follows it any more, until it is rebuilt."""
+    """Whether an older projection made a view, so that a worker builds the declared version beside it."""
     return recorded < declared and not is_of_declaration(declared)
 
 

@@ -1,10 +1,11 @@
 """Checkpoints: how far each view has folded the log, and a journal of how far it had come at any time.
 
 `projections` has one row for each generation of a view. The row's name is that of the generation's table: the view's
-own for the generation that everyone's SQL reads, `<view>__v<version>` for one that stands beside it and serves the
-programs that declare that version. Each version of a view has one generation at most; a rebuild fills the next one of
-the view's own name. `projection_journal` has one row for each batch that a live generation committed, so that time
-travel can tell which position a view had reached at an instant.
+own for the generation that SQL reads by that name, `<view>__v<version>` for one that stands beside it and serves the
+programs that declare that version (`<view>__h<hash>` if the version is the hash of a declaration). Each version of a
+view has one generation at most; a rebuild fills the next one of the view's own name. `projection_journal` has one row
+for each batch that a live generation committed, so that time travel can tell which position a view had reached at an
+instant.
 """
 
 from __future__ import annotations

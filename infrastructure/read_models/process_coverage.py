@@ -1,7 +1,7 @@
 """Choreographed processes that an app does not declare.
 
-Whoever folds the events of sagas without the choreography of such a process passes over its saga. So a view of sagas
-is neither brought up, built anew nor compared before the log has been searched for one.
+A program that folds the events of sagas without the choreography of such a process passes over its saga. So a view of
+sagas is neither brought up, built anew nor compared before the log has been searched for one.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from .rebuild import is_far_behind, publish
 LOOK_SECONDS = 5.0
 """How long it waits before it looks again at a generation that could not have its view's name."""
 _WAIT_BRIEFLY = text("SET LOCAL lock_timeout = '1s'")
-"""A rename waits for those who read the table, and everybody who wants to read it waits for the rename."""
+"""A rename waits for those who read the table, and while it waits, every new reader of the table waits for it."""
 
 _logger = logging.getLogger(__name__)
 

@@ -67,7 +67,7 @@ def _resolved_keys(recorded: Any) -> list[Key | RowsWhere]:
 
 @interventions.on(InterventionResolved, key=_resolved_keys)
 def resolved(row: Row | None, event: InterventionResolved, _: RecordedEvent) -> Row:
-    """A person decided how the step goes on. A saga that is abandoned needs nobody for its other steps either."""
+    """A person decided how the step goes on. A saga that is abandoned needs no person for its other steps."""
     return {
         **existing(row),
         "status": RESOLVED,

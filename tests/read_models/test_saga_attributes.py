@@ -246,7 +246,7 @@ def test_functions_that_are_declared_later_find_older_sagas(url: str) -> None:
 
 
 def test_programs_with_other_functions_leave_the_view_alone(url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Each saga has the attributes of one declaration; nobody stops the view, and the other program says so once."""
+    """Each saga has the attributes of one declaration; no program stops the view, and the other says so once."""
     other = _app(weight=lambda parcel: parcel.pieces)
     with Ledger.open(url, SEARCHED, create=True) as ledger:
         _start(ledger, *PARCELS[:2])

@@ -97,7 +97,7 @@ def test_who_waits_is_who_can_be_woken(
     assert drift(queries, log, codec, "saga_steps").count == 0
 
 
-def test_an_abandoned_saga_needs_nobody(log: Backend, make_projector: MakeProjector) -> None:
+def test_an_abandoned_saga_needs_no_person(log: Backend, make_projector: MakeProjector) -> None:
     """Also where several steps needed a person: the decision about one of them ended the saga."""
     other = InterventionRequired(OPENING, "ship", Direction.FORWARD, "gave up")
     events: list[Event] = [STARTED, NEEDED, other, _resolved(Action.ABANDON)]
