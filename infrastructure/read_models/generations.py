@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from sqlalchemy import Connection, MetaData, Table
+from sqlalchemy import Connection, MetaData, Table, inspect
 from sqlalchemy.exc import DBAPIError
 
 from ...projections.projection import Projection
@@ -58,7 +58,14 @@ def may_begin(recorded: Mapping[str, Checkpoint], projection: Projection) -> boo
 
 
 def set_aside(connection: Connection, public: Checkpoint) -> None:
-    """Take the view's name from a generation; programs of its version go on with it. The caller has locked its row."""
+    """Take the view's name from a generation; programs of its version go on with it. The caller has locked its row.
+
+    A generation whose table was dropped is forgotten.
+    """
+    if not inspect(connection).has_table(public.name):
+        checkpoints.remove(connection, public)
+        forget_declaration(connection, public)
+        return
     name = checkpoints.name_beside(public.view, public.version)
     rename(connection, _table(public.name), name)
     checkpoints.hand_over(connection, public, name, 1)

@@ -8,6 +8,7 @@ from math import inf
 from time import monotonic
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from ...projections.poison_event import PoisonEvent
 from ...projections.projection import Projection
@@ -15,6 +16,7 @@ from ...projections.view_version import is_older
 from ..errors import PermanentlyUnavailable, Unavailable
 from ..event_store.backend import Backend
 from ..event_store.codec import Codec
+from ..event_store.view_store import first_line
 from . import checkpoints
 from .apply_batch import View
 from .event_batch import EventBatchReader
@@ -67,7 +69,8 @@ class Succession:
     def publish(self, view: View) -> None:
         """Give the view's name to a generation beside it, if that is newer and has come as far.
 
-        If that cannot be done now, it is tried again later; the generation is followed meanwhile.
+        If that cannot be done now, it is tried again later, or by the next worker if a person must act before; the
+        generation is followed meanwhile.
         """
         name, beside = view.projection.name, view.table.name
         if monotonic() < self._look_at.get(beside, 0.0):
@@ -86,10 +89,16 @@ class Succession:
                 if connection.dialect.name == "postgresql":
                     connection.execute(_WAIT_BRIEFLY)
                 published = publish(connection, reader, view)
-        except Unavailable as error:
-            pause_seconds = inf if isinstance(error, PermanentlyUnavailable) else LOOK_SECONDS
-            self._look_at[beside] = monotonic() + pause_seconds
-            _logger.warning("view %r is not replaced by its version %d yet: %s", name, view.projection.version, error)
+        except (Unavailable, DBAPIError) as error:
+            needs_a_person = isinstance(error, PermanentlyUnavailable | DBAPIError)
+            self._look_at[beside] = monotonic() + (inf if needs_a_person else LOOK_SECONDS)
+            _logger.warning(
+                "view %r is not replaced by its version %d yet (%s): %s",
+                name,
+                view.projection.version,
+                "the next worker that starts tries again" if needs_a_person else "it is tried again soon",
+                first_line(error),
+            )
         except PoisonEvent:
             return  # the projector stops the generation in front of that event
         else:

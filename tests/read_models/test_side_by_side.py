@@ -287,6 +287,52 @@ def test_a_table_that_was_dropped_stops_its_own_version(
     assert_answers(log, NEW, at=head)
 
 
+@pytest.mark.parametrize("rebuilt", [False, True], ids=["followed", "rebuilt"])
+def test_a_table_that_was_dropped_is_replaced_by_a_newer_version(
+    shop: Shop, log: Backend, codec: Codec, make_projector: MakeProjector, rebuilt: bool
+) -> None:
+    """There is nothing to set aside, whether a worker builds the newer version or a person."""
+    head = shop.trade(2)
+    make_projector(OLD).catch_up()
+    with log.views.writing() as connection:
+        connection.execute(text("DROP TABLE counts"))
+
+    if rebuilt:
+        rebuild(log, codec, NEW)
+    else:
+        make_projector(NEW).catch_up()
+
+    assert tables(log) == {"counts"}
+    assert public_version(log) == 2
+    assert_answers(log, NEW, at=head)
+    assert_sound(log, codec, NEW)
+
+
+def test_a_name_that_is_taken_keeps_the_older_version_and_harms_no_other_view(
+    shop: Shop, log: Backend, make_projector: MakeProjector, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another table has the name under which the older one would stand; the next worker tries again."""
+    shop.trade(2)
+    make_projector(OLD).catch_up()
+    with log.views.writing() as connection:
+        connection.execute(text("CREATE TABLE counts__v1 (a INTEGER)"))
+
+    newer = make_projector(NEW, inventory)
+    newer.catch_up()
+    head = shop.trade(1)
+    newer.catch_up()
+
+    assert public_version(log) == 1
+    assert_answers(log, NEW, at=head)
+    assert Queries(log, [inventory]).checkpoint("inventory").position == head
+    (said,) = [record.getMessage() for record in caplog.records if "is not replaced" in record.getMessage()]
+    assert "counts__v1" in said
+    with log.views.writing() as connection:
+        connection.execute(text("DROP TABLE counts__v1"))
+    make_projector(NEW).run_once()
+    assert public_version(log) == 2
+
+
 def test_a_newer_version_that_cannot_fold_an_event_stops_alone(
     shop: Shop, log: Backend, make_projector: MakeProjector
 ) -> None:
