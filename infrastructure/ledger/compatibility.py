@@ -16,6 +16,7 @@ from ...domain.event import Event
 from ...domain.saga.definition import Definition
 from ...domain.saga.replay import Divergence, replay
 from ...domain.saga.schema_changes import StructuralDifference
+from ...projections.view_version import is_to_be_upgraded
 from ..event_store.event_row import EventPayload
 from ..read_models.checkpoints import ABSENT, BUILDING
 from ..runtime.progress import ReportProgress
@@ -64,6 +65,7 @@ class ViewVerdict(NamedTuple):
     view: str
     verdict: Verdict
     recorded_version: int
+    """The version that the app would follow, or else the one that has the view's name; 0 if there is none."""
     declared_version: int
 
 
@@ -131,11 +133,12 @@ def _of_version(version: VersionUsage) -> VersionVerdict:
 
 def _of_views(context: LedgerContext) -> Iterator[ViewVerdict]:
     declared = {projection.name: projection.version for projection in context.app.projections}
-    for checkpoint in context.queries.checkpoints():
-        if checkpoint.status == BUILDING or checkpoint.is_beside:
-            continue
+    seen = {checkpoint.view: checkpoint for checkpoint in context.queries.seen()}
+    recorded_views = context.queries.checkpoints()
+    public = {each.name: each for each in recorded_views if each.status != BUILDING and not each.is_beside}
+    for view, checkpoint in sorted((public | seen).items()):
         recorded = 0 if checkpoint.status == ABSENT else checkpoint.version
-        version = declared.get(checkpoint.name, 0)
+        version = declared.get(view, 0)
         if not version:
             verdict = Verdict.GONE
         elif not recorded:
@@ -143,8 +146,8 @@ def _of_views(context: LedgerContext) -> Iterator[ViewVerdict]:
         elif recorded == version:
             verdict = Verdict.SAME
         else:
-            verdict = Verdict.ADDITIVE if recorded < version else Verdict.BREAKING
-        yield ViewVerdict(checkpoint.name, verdict, recorded, version)
+            verdict = Verdict.ADDITIVE if is_to_be_upgraded(recorded, version) else Verdict.BREAKING
+        yield ViewVerdict(view, verdict, recorded, version)
 
 
 def _unreadable(context: LedgerContext) -> Iterator[TopicVerdict]:

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sagaledger import App, Ledger, Saga
 from sagaledger.domain.errors import InvalidInput
 from sagaledger.infrastructure.errors import TimedOut, WrongState
+from sagaledger.infrastructure.ledger.compatibility import check_compatibility
 from sagaledger.infrastructure.ledger.context import LedgerContext
 from sagaledger.infrastructure.ledger.saga_listing import SagaCursor, SagaFilter, each_saga, list_sagas
 from sagaledger.infrastructure.ledger.verification import verify_ledger
@@ -243,6 +244,20 @@ def test_functions_that_are_declared_later_find_older_sagas(url: str) -> None:
         assert upgrade_views(ledger.context).rebuilt == [VIEW]
         assert upgrade_views(ledger.context).rebuilt == []
         assert _numbers(ledger.context, "weight>=5") == [1, 2, 3]
+
+
+def test_a_check_does_not_refuse_an_app_with_other_attributes(ledger: Ledger, url: str) -> None:
+    """`init` builds its version, and which of two hashes is greater means nothing."""
+    directions = set()
+    for name in "abcdefgh":
+        with Ledger.open(url, _app(**{name: lambda parcel: parcel.pieces})) as other:
+            found = check_compatibility(other.context)
+        (view,) = (each for each in found.views if each.view == VIEW)
+        directions.add(view.recorded_version < view.declared_version)
+        assert (view.verdict, found.is_breaking) == ("additive", False)
+
+    assert directions == {True, False}
+    assert ledger.context.queries.checkpoint(VIEW).status == "live"
 
 
 def test_programs_with_other_functions_leave_the_view_alone(url: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -22,6 +22,7 @@ from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.ledger.app import App
+from sagaledger.infrastructure.ledger.compatibility import ViewVerdict, check_compatibility
 from sagaledger.infrastructure.ledger.context import LedgerContext
 from sagaledger.infrastructure.ledger.view_verification import verify_view_records
 from sagaledger.infrastructure.read_models import rebuild as rebuilding
@@ -97,6 +98,13 @@ def assert_sound(log: Backend, codec: Codec, *projections: Projection) -> None:
         context = LedgerContext(log, App(projections=[projection]))
         assert verify_view_records(context) == []
         assert drift(Queries(log, [projection]), log, codec, "counts").count == 0
+
+
+def verdict(log: Backend, projection: Projection) -> ViewVerdict:
+    """Return what `sagaledger check` says of the view to an app that declares a version of it."""
+    found = check_compatibility(LedgerContext(log, App(projections=[projection]))).views
+    (verdict,) = (each for each in found if each.view == "counts")
+    return verdict
 
 
 def tables(log: Backend) -> set[str]:
@@ -176,6 +184,7 @@ def test_an_older_program_that_arrives_later_finds_its_generation(
     upgrade_views(log, codec, [NEW])
     head = shop.trade(4)
     assert_answers(log, OLD)
+    assert verdict(log, OLD) == ("counts", "same", 1, 1)
 
     make_projector(OLD).catch_up()
 
@@ -184,6 +193,9 @@ def test_an_older_program_that_arrives_later_finds_its_generation(
     make_projector(NEW).catch_up()
     assert_answers(log, NEW, at=head)
     assert_sound(log, codec, OLD, NEW)
+    prune(log.views)
+    assert verdict(log, OLD) == ("counts", "breaking", 2, 1)
+    assert verdict(log, counts(3)) == ("counts", "additive", 2, 3)
 
 
 def test_three_versions_stand_beside_each_other_and_the_newest_has_the_name(
