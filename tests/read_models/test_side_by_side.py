@@ -7,12 +7,12 @@ import logging
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import BigInteger, Column, MetaData, Table, Text, inspect, text
+from sqlalchemy import BigInteger, Column, MetaData, Table, Text, delete, insert, inspect, select, text
 
 from sagaledger.domain.recorded_event import RecordedEvent
 from sagaledger.domain.saga.events import SagaStarted
@@ -30,6 +30,7 @@ from sagaledger.infrastructure.read_models.apply_batch import View, commit, prep
 from sagaledger.infrastructure.read_models.batch_folder import BatchFolder
 from sagaledger.infrastructure.read_models.drift import drift
 from sagaledger.infrastructure.read_models.event_batch import EventBatchReader
+from sagaledger.infrastructure.read_models.following import FOLLOWED_SECONDS, FOLLOWERS, Following
 from sagaledger.infrastructure.read_models.generations import prune
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
@@ -173,6 +174,34 @@ def test_both_follow_a_busy_log_in_their_threads(
     with pytest.raises(WrongState, match="newer than version 1, declared here"):
         Queries(log, [OLD]).query("counts")
     assert prune(log.views).dropped == []
+
+
+def test_a_projector_that_died_counts_as_a_follower_for_a_minute(
+    shop: Shop, log: Backend, make_projector: MakeProjector
+) -> None:
+    """Then its generation can be dropped; the next projector that starts removes the note."""
+    shop.trade(1)
+    make_projector(OLD).catch_up()
+    make_projector(NEW).catch_up()
+    died = {"view": "counts", "follower": "host:1:1"}
+
+    def seen(seconds_ago: float) -> None:
+        seen_at = datetime.now(UTC) - timedelta(seconds=seconds_ago)
+        with log.views.writing() as connection:
+            connection.execute(delete(FOLLOWERS))
+            connection.execute(insert(FOLLOWERS), [{**died, "version": each, "seen_at": seen_at} for each in (1, 2)])
+
+    seen(FOLLOWED_SECONDS - 20)
+    ((_, followers),) = prune(log.views).kept
+    seen(FOLLOWED_SECONDS + 1)
+    (dropped,) = prune(log.views).dropped
+    following = Following(log.views, [NEW])
+    following.note()
+
+    with log.views.reading() as connection:
+        noted = [(row.version, row.follower) for row in connection.execute(select(FOLLOWERS))]
+    assert (followers, dropped.name) == (["host:1:1"], "counts__v1")
+    assert noted == [(2, following.follower)]
 
 
 def test_an_older_program_that_arrives_later_finds_its_generation(
