@@ -6,13 +6,16 @@ import csv
 import io
 import json
 import re
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from sagaledger.infrastructure.cli.output.row_files import csv_lines
+from sagaledger.infrastructure.cli.output import row_files
+from sagaledger.infrastructure.cli.output.row_files import RowFile, csv_lines
+from sagaledger.infrastructure.cli.usage import UsageError
 
 from .shell import Shell
 
@@ -154,6 +157,27 @@ def test_ndjson_has_the_rows_of_the_document_one_to_a_line(shop: Shell) -> None:
         assert [json.loads(line) for line in lines] == document.get("rows", document.get("sagas"))
         assert len(lines) > 50
         assert shop(*words, "--limit", "1", "--format", "json").stdout == shop(*words, "--limit", "1", "--json").stdout
+
+
+@pytest.mark.parametrize("rows", [0, 10_000])
+def test_a_disk_that_is_full_is_told_with_the_remedy(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it is found when the rows are written, or when the file is closed."""
+    monkeypatch.setattr(row_files, "TemporaryFile", lambda *_, **__: open("/dev/full", "w"))  # noqa: PTH123, SIM115
+
+    with (
+        pytest.raises(UsageError, match="No space left on device; name another folder in TMPDIR"),
+        RowFile(["a"], "csv") as file,
+    ):
+        file.fill({"a": "b"} for _ in range(rows))
+
+
+def test_no_folder_for_temporary_files_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python looks for one before the file is there."""
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc"])
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+    with pytest.raises(UsageError, match=r"No usable temporary directory .* name another folder in TMPDIR"):
+        RowFile(["a"], "csv")
 
 
 def test_a_file_of_a_past_view_has_its_rows(shop: Shell) -> None:

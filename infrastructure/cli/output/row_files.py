@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from tempfile import TemporaryFile, gettempdir
+from contextlib import contextmanager, suppress
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias
 
@@ -45,7 +46,8 @@ class RowFile:
     def __init__(self, columns: Sequence[str], format_: RowFormat) -> None:
         self._columns = columns
         self._format = format_
-        self._file = TemporaryFile("w+", encoding="utf-8", errors="surrogatepass", newline="")  # noqa: SIM115 -- __exit__ closes it
+        with _written():
+            self._file = TemporaryFile("w+", encoding="utf-8", errors="surrogatepass", newline="")  # noqa: SIM115 -- __exit__ closes it
 
     def __enter__(self) -> Self:
         return self
@@ -53,7 +55,8 @@ class RowFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # of rows that could not be written, which it writes again
+            self._file.close()
 
     def fill(self, rows: Iterable[Row]) -> int:
         """Write rows into the file. Returns how many. Raises `UsageError` if the disk does not take them."""
@@ -66,14 +69,9 @@ class RowFile:
                 yield row
 
         lines = csv_lines(counting(), self._columns) if self._format == "csv" else ndjson_lines(counting())
-        try:
+        with _written():
             self._file.writelines(lines)
             self._file.seek(0)
-        except OSError as error:
-            raise UsageError(
-                f"the rows cannot be written to the temporary folder {gettempdir()}: {error.strerror or error}; name "
-                "another one in TMPDIR"
-            ) from error
         return count
 
     def write_answer(self) -> None:
@@ -84,6 +82,17 @@ class RowFile:
             return
         while part := self._file.read(CHUNK_CHARACTERS):
             write_text(part)
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    """Translate the errors of a disk that is full or may not be written to."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"the rows cannot be written to a temporary file: {error.strerror or error}; name another folder in TMPDIR"
+        ) from error
 
 
 def ndjson_lines(rows: Iterable[Row]) -> Iterator[str]:
