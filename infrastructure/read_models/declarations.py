@@ -62,6 +62,16 @@ class TableDeclaration(Struct, frozen=True):
 def check_declarations(views: ViewStore, projections: Iterable[Projection]) -> None:
     """Compare the tables of projections with those that their versions have, and record what is not on record yet.
 
+    Raises `ProjectionChanged` for the first that differs.
+    """
+    missing = compare_declarations(views, projections)
+    if missing:
+        _record(views, missing)
+
+
+def compare_declarations(views: ViewStore, projections: Iterable[Projection]) -> list[dict[str, Any]]:
+    """Compare as `check_declarations` does, and return the rows that are not on record yet.
+
     A version of which nothing is on record, because an earlier release made its table, is compared with that table.
     Raises `ProjectionChanged` for the first that differs.
     """
@@ -82,8 +92,7 @@ def check_declarations(views: ViewStore, projections: Iterable[Projection]) -> N
                 differences = declaration.differences(on_record)
             if differences:
                 raise ProjectionChanged(view, version, differences)
-    if missing:
-        _record(views, missing)
+    return missing
 
 
 def forget_declaration(connection: Connection, generation: Checkpoint) -> None:

@@ -101,8 +101,8 @@ class Queries:
         - `wait_for`: a position that the rows must include, such as that of the caller's own append.
 
         Raises `InvalidInput` for a view, a column or a value that does not exist, `TimedOut` when the view does not
-        reach the position in time, `WrongState` when it must be rebuilt first, `DamagedLedger` for a row that cannot be
-        read, and `Unavailable`.
+        reach the position in time, `WrongState` when it must be rebuilt first, `ProjectionChanged` when the app
+        declares other columns than its table has, `DamagedLedger` for a row that cannot be read, and `Unavailable`.
         """
         filter_ = Filter(where, order, limit, after, attributes)
         with self._selected(view, filter_, wait_for, timeout_seconds) as (connection, checkpoint, statement):

@@ -17,10 +17,11 @@ from sqlalchemy.exc import NoSuchTableError
 from ...domain.errors import InvalidInput
 from ...projections.projection import Projection
 from ...projections.saga.saga_attributes import SAGA_ATTRIBUTES
-from ..errors import PermanentlyUnavailable, Unavailable, WrongState
+from ..errors import DamagedLedger, PermanentlyUnavailable, Unavailable, WrongState
 from ..event_store.backend import Backend
 from . import checkpoints
 from .checkpoints import ABSENT, Checkpoint, absent
+from .declarations import compare_declarations
 from .scratch_view import empty_tables
 from .tables import version_mismatch
 
@@ -46,7 +47,8 @@ class Snapshots:
 
         `tables`: those of views that are not declared.
         If one of them is absent, the connection leads to a private database with empty tables of the declared views.
-        Raises `WrongState` for a view of another version, and `Unavailable`.
+        Raises `WrongState` for a view of another version, `ProjectionChanged` where rows cannot be read because another
+        table is declared under the version, and `Unavailable`.
         """
         for _ in range(RENAMES_MAX):
             names = {name: self._names.get(name, name) for name in wanted}
@@ -60,6 +62,11 @@ class Snapshots:
                         opened = True
                         yield connection, min(found.values(), key=lambda checkpoint: checkpoint.position)
                         return
+            except DamagedLedger:  # perhaps a column that the table never had
+                compare_declarations(
+                    self._backend.views, [self._projections[name] for name in wanted if name in self._projections]
+                )
+                raise
             except PermanentlyUnavailable:
                 if opened:
                     raise

@@ -17,6 +17,7 @@ from sagaledger.infrastructure.event_store.codec import Codec
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.context import LedgerContext
 from sagaledger.infrastructure.ledger.view_verification import verify_view_records
+from sagaledger.infrastructure.read_models.filter import Filter
 from sagaledger.infrastructure.read_models.queries import Queries
 from sagaledger.infrastructure.read_models.rebuild import rebuild
 from sagaledger.infrastructure.read_models.tables import install
@@ -91,6 +92,21 @@ def test_a_changed_table_names_the_view_what_changed_and_the_remedy(
     make_projector(buyers()).catch_up()
     answer = Queries(log, [buyers()]).query("buyers")
     assert (answer.as_of_position, sum(row["orders"] for row in answer.rows)) == (head, 3)
+
+
+@pytest.mark.parametrize("changed", [changed for changed, _ in CHANGED[:2]], ids=["added", "replaced"])
+def test_a_query_for_a_column_that_the_table_never_had_says_so(
+    shop: Shop, log: Backend, make_projector: MakeProjector, changed: Projection
+) -> None:
+    """It is the program that changed, and the ledger is not damaged; whether rows are returned or streamed."""
+    shop.trade(1)
+    make_projector(buyers()).catch_up()
+    queries = Queries(log, [changed])
+
+    with pytest.raises(ProjectionChanged, match="is declared, and the table has none"):
+        queries.query("buyers")
+    with pytest.raises(ProjectionChanged), queries.rows("buyers", Filter()) as (_, rows):
+        list(rows)
 
 
 def test_a_changed_table_ends_a_worker_and_is_never_built_over_the_one_in_use(
