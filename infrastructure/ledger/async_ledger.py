@@ -150,8 +150,8 @@ class AsyncLedger:
 
         def prepare() -> NewStartRequest:
             definition = definition_of(self.context, saga, version)
-            saga_start = SagaStart.of(definition, value, key, begins_at=begins_at)
-            return new_request(self.context, saga_start, actor=actor)
+            saga_start = SagaStart.of(definition, value, key, begins_at=begins_at, actor=actor)
+            return new_request(self.context, saga_start)
 
         async def put() -> str:
             request = await self._calls.run(prepare)

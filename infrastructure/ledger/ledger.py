@@ -107,7 +107,7 @@ class Ledger:
         the id belongs to a saga with another input.
         """
         saga_start = SagaStart.of(self._definition(saga, version), value, key, begins_at=begins_at, actor=actor)
-        return start(self._context, saga_start, actor=actor)
+        return start(self._context, saga_start)
 
     def start_in(
         self,
@@ -131,7 +131,7 @@ class Ledger:
         `NotSupported` on SQLite.
         """
         saga_start = SagaStart.of(self._definition(saga, version), value, key, begins_at=begins_at, actor=actor)
-        request_start(self._context, connection, saga_start, actor=actor)
+        request_start(self._context, connection, saga_start)
         return saga_start.saga_id
 
     # Auditing

@@ -166,7 +166,7 @@ def definition_of(context: LedgerContext, saga: Saga[Any] | str, version: int | 
     return context.app.definition(saga if isinstance(saga, str) else saga.name, version)
 
 
-def start(context: LedgerContext, saga_start: SagaStart, *, actor: str | None) -> Started:
+def start(context: LedgerContext, saga_start: SagaStart) -> Started:
     """Start a saga, or find it started with the same input.
 
     Raises `DefinitionChanged`, `SagaConflict` when the id belongs to a saga with another input, and `Refused` when a
@@ -174,7 +174,7 @@ def start(context: LedgerContext, saga_start: SagaStart, *, actor: str | None) -
     """
     context.definition_versions.pin_fingerprint(saga_start.definition)
     stream_cache = StreamCache(context.app, context.backend, context.codec)
-    meta = Meta(actor=actor)
+    meta = Meta(actor=saga_start.actor)
 
     def exists() -> bool:
         return bool(context.backend.stream(saga_start.saga_id, upto=1))
@@ -195,14 +195,14 @@ def start(context: LedgerContext, saga_start: SagaStart, *, actor: str | None) -
     return Started(saga_start.saga_id, last_position(receipt), created=True)
 
 
-def request_start(context: LedgerContext, connection: Any, saga_start: SagaStart, *, actor: str | None) -> None:
+def request_start(context: LedgerContext, connection: Any, saga_start: SagaStart) -> None:
     """Ask for a saga inside the caller's own database transaction.
 
     Raises `DefinitionChanged`, `InvalidInput` for an actor that no row can hold, `NotALedger` for a connection to
     another database, `NotSupported` on SQLite.
     """
     requests = shared_requests(context)
-    requests.put(connection, new_request(context, saga_start, actor=actor))
+    requests.put(connection, new_request(context, saga_start))
 
 
 def shared_requests(context: LedgerContext) -> StartRequests:
@@ -216,9 +216,9 @@ def shared_requests(context: LedgerContext) -> StartRequests:
     return requests
 
 
-def new_request(context: LedgerContext, saga_start: SagaStart, *, actor: str | None) -> NewStartRequest:
+def new_request(context: LedgerContext, saga_start: SagaStart) -> NewStartRequest:
     """Return the request for a saga, checked. Raises `DefinitionChanged`, `InvalidInput` for such an actor."""
-    definition = saga_start.definition
+    definition, actor = saga_start.definition, saga_start.actor
     context.codec.envelope(None, None, Meta(actor=actor))  # it checks the actor
     if actor is not None and "\0" in actor:
         raise InvalidInput(f"the actor {actor!r} has the character U+0000, which no text in a database may have")

@@ -58,7 +58,7 @@ def test_a_saga_is_driven_and_audited_from_an_event_loop(url: str) -> None:
     """It is started, waited for, signalled, read and queried, as by `Ledger`."""
 
     async def scene() -> None:
-        async with opened(url) as ledger, worker_on(ledger) as worker:  # type: ignore[arg-type]
+        async with opened(url) as ledger, worker_on(ledger) as worker:
             started = await ledger.start(visit, 1, actor="ann")
             again = await ledger.start("visit", 1)
             await ledger.signal(started.saga_id, "permit", "a stamp", actor="bob")
@@ -83,7 +83,7 @@ def test_people_decide_from_an_event_loop(url: str) -> None:
     """An approval, a cancellation, an intervention; and the errors are those of `Ledger`."""
 
     async def scene() -> None:
-        async with opened(url) as ledger, worker_on(ledger):  # type: ignore[arg-type]
+        async with opened(url) as ledger, worker_on(ledger):
             stuck = (await ledger.start(visit, 13)).saga_id
             left = (await ledger.start(visit, 2)).saga_id
             await ledger.approve(stuck, "permit", "yes", actor="bob", reason="fine")
@@ -124,7 +124,7 @@ def test_a_thousand_wait_at_once_on_a_few_threads(postgres_url: str) -> None:
     sagas = [f"visit-{number}" for number in range(100, 1100)]
 
     async def scene() -> int:
-        async with opened(postgres_url, threads=3) as ledger, worker_on(ledger) as worker:  # type: ignore[arg-type]
+        async with opened(postgres_url, threads=3) as ledger, worker_on(ledger) as worker:
             await asyncio.gather(*(worker.start(visit, number) for number in range(100, 1100)))
             waiting = [asyncio.create_task(ledger.wait(saga_id, timeout=LONG)) for saga_id in sagas]
             await asyncio.sleep(0)
@@ -317,7 +317,7 @@ def test_those_who_wait_outlast_a_database_that_is_away(url: str, monkeypatch: p
                 await ledger.wait("visit-2", timeout=0.1)
             broken.clear()
             await ledger.cancel("visit-1", actor="ann", reason="ill")
-            async with worker_on(ledger):  # type: ignore[arg-type]
+            async with worker_on(ledger):
                 assert (await waiting).status is Status.COMPENSATED
             broken.append(NotALedger("gone"))
             with pytest.raises(NotALedger, match="gone"):
@@ -375,7 +375,7 @@ def test_a_saga_is_started_once_when_the_callers_transaction_commits(
             assert requests_of(ledger) == []
             await mine.commit()
             assert len(requests_of(ledger)) == 2
-            async with worker_on(ledger) as worker:  # type: ignore[arg-type]
+            async with worker_on(ledger) as worker:
                 await worker.idle()
             names = [type(recorded.event).__name__ for recorded in await ledger.history(saga_id)]
             assert names.count("SagaStarted") == 1
@@ -418,6 +418,23 @@ def test_an_asynchronous_connection_is_for_the_asynchronous_client(
         async with opened(postgres_url) as ledger, connect(postgres_server) as mine:
             with pytest.raises(InvalidInput, match=r"is asynchronous: `await AsyncLedger\.start_in"):
                 ledger._ledger.start_in(mine, visit, 1)
+
+    play(scene())
+
+
+def test_who_asks_is_the_requester_of_the_saga(postgres_url: str, postgres_server: str) -> None:
+    """So a saga that excludes the requester from approving can be asked for."""
+    trusted = Saga("trusted", input=int, key=str)
+    trusted.wait_for("permit", exclude_requester=True)
+
+    async def scene() -> None:
+        app = App(sagas=[trusted])
+        async with AsyncLedger.open(postgres_url, app) as ledger, psycopg_connection(postgres_server) as mine:
+            saga_id = await ledger.start_in(mine, trusted, 1, actor="ann")
+            await mine.commit()
+            async with worker_on(ledger) as worker:
+                await worker.idle()
+            assert (await ledger.state(saga_id)).started_by == "ann"
 
     play(scene())
 
