@@ -187,7 +187,8 @@ class InMemoryRun:
             value = definition.step(attempt.step).invoke(context, definition.read_input(held.state.input))
             nested = definition.sub_saga(attempt.step)
             parent = Parent(held.saga_id, definition.name, definition.version)
-            saga_start = SagaStart.of(nested, value, saga_id.removeprefix(f"{nested.name}-"), parent=parent)
+            key, actor = saga_id.removeprefix(f"{nested.name}-"), held.state.started_by
+            saga_start = SagaStart.of(nested, value, key, parent=parent, actor=actor)
         except BaseException as error:  # noqa: BLE001 -- as in a worker, it fails the step
             held.outcomes.append((attempt, failure_of(error, local=True)))
         else:

@@ -128,6 +128,18 @@ def test_the_outcome_of_a_sub_saga_can_be_planned_instead() -> None:
     assert called == []
 
 
+def test_who_starts_the_saga_starts_its_sub_sagas() -> None:
+    """As in a worker: a sub-saga that excludes its requester from approving has one."""
+    checked = Saga("checked", input=int)
+    checked.wait_for("check", exclude_requester=True)
+    whole = Saga("whole", input=int)
+    whole.sub_saga(checked, name="check", compensable=False)(lambda number, _: number)
+
+    played = rehearse(whole, 1, signals=[PlannedSignal("check", saga="check", actor="ann")])
+
+    assert played.sub_sagas["check"].state.started_by == played.state.started_by == "rehearsal"
+
+
 def test_a_step_of_a_sub_saga_is_planned_by_its_path() -> None:
     """It fails there; the sub-saga turns back, and then the saga."""
     played = rehearse(claim, 7, signals=[YES], fail={"pay/transfer": StepRejected("no money")}, results={"book": 7})
