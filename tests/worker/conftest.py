@@ -12,6 +12,7 @@ import pytest
 from sagaledger.domain.event import Event
 from sagaledger.domain.saga.events import Direction
 from sagaledger.infrastructure.ledger.app import App
+from sagaledger.infrastructure.ledger.context import HasContext
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.worker import Worker
 from sagaledger.infrastructure.worker.engine import Engine
@@ -63,7 +64,7 @@ def play(scene: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(limited())
 
 
-def worker_on(ledger: Ledger, **settings: Any) -> Worker:
+def worker_on(ledger: HasContext, **settings: Any) -> Worker:
     """Returns a worker that does not keep the views up."""
     return Worker(ledger, project=False, **settings)
 
