@@ -57,24 +57,23 @@ class InMemoryRun:
             for version, event in enumerate(events, 1):
                 self._streams.add(self._codec.encode(stream_id, version, event), NOON)
 
-    async def rehearse(self, saga_start: SagaStart, until: datetime | None) -> RehearsedSaga:
+    async def rehearse(self, saga_start: SagaStart, until: datetime | None) -> None:
         """Perform transitions until the saga ends, or waits for what is not planned, or the time is up."""
-        rehearsed = self._begin(saga_start, "")
+        self._begin(saga_start, "")
         for _ in range(TRANSITIONS_MAX):
             saga = next((each for each in self.sagas.values() if each.ready), None)
             if saga is not None:
                 await self._perform(saga)
             elif not self._send_what_is_awaited() and not self._jump(until):
-                return rehearsed
+                return
         raise AssertionError(f"the saga did not end within {TRANSITIONS_MAX} transitions")
 
     # One transition
 
-    def _begin(self, saga_start: SagaStart, path: str) -> RehearsedSaga:
+    def _begin(self, saga_start: SagaStart, path: str) -> None:
         held = HeldSaga(saga_start.saga_id, saga_start.definition, SagaState(saga_start.saga_id), None)
         held.saga_start = saga_start
-        saga = self.sagas[saga_start.saga_id] = RehearsedSaga(held, path)
-        return saga
+        self.sagas[saga_start.saga_id] = RehearsedSaga(held, path)
 
     async def _perform(self, saga: RehearsedSaga) -> None:
         transition = self._transition(saga)
@@ -227,7 +226,6 @@ class InMemoryRun:
         rehearsed = next(iter(self.sagas.values()))
         comes = min(timed + wakes, default=None)
         if comes is None or (until is not None and comes > until) or rehearsed.state.end is not None:
-            self._now = max(self._now, until or self._now)
             return False
         self._now = max(self._now, comes)
         for signal in [each for each in self._plan.signals if each.at is not None]:

@@ -5,17 +5,20 @@ Everything that is planned must be reached. A test whose plan was left over has 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypedDict
 
 from msgspec import Raw, Struct
 
 from ...domain.errors import DefinitionError, SagaledgerError
+from ...domain.event import Event
+from ...domain.participant import Participant
 from ...domain.saga.definition import Definition
 from ...domain.saga.events import COMPENSATION, FORWARD, Action, Direction
 from ...domain.saga.item_names import split_item_name
 from ...domain.saga.step import AnyStep
 from ...domain.saga.step_kind import LOCAL, ForEach, Signal, SubSaga, Timer
+from ..event_store.instants import checked_timeout
 
 REHEARSER: Final = "rehearsal"
 NESTED_MAX: Final = 8
@@ -59,49 +62,58 @@ class PlannedIntervention(Struct, frozen=True):
     reason: str = REHEARSER
 
 
-class Arrangement(NamedTuple):
-    """The plan as its caller gives it."""
+class Arrangement(TypedDict, total=False):
+    """What a rehearsal is told besides the saga and its input (see `rehearse`)."""
 
-    fail: Failures
-    results: Results
-    signals: Sequence[PlannedSignal]
+    participants: Iterable[Participant[Any]]
+    given: Iterable[tuple[str, Sequence[Event]]]
+    fail: Failures | None
+    results: Results | None
+    signals: Iterable[PlannedSignal]
     cancel_at: float | None
-    interventions: Sequence[PlannedIntervention]
+    interventions: Iterable[PlannedIntervention]
+    until: float | None
     call: bool | Collection[str]
 
 
 class Plan:
     """What is planned for a saga, and which parts of it were reached.
 
-    Raises `DefinitionError` for a name that no step has, and for what cannot happen to that kind of step.
+    Raises `DefinitionError` for a name that no step has, and for what cannot happen to that kind of step, and
+    `TypeError` for a word that an arrangement does not have.
     """
 
     def __init__(self, definition: Definition, arrangement: Arrangement) -> None:
+        for word in arrangement.keys() - Arrangement.__optional_keys__:
+            raise TypeError(f"a rehearsal is given no {word!r}: it takes {sorted(Arrangement.__optional_keys__)}")
         self._steps = dict(_steps_of(definition, "", ()))
         self._saga = definition.name
-        self._arrangement = arrangement
+        self._fail = arrangement.get("fail") or {}
+        self._results = arrangement.get("results") or {}
+        self._call = arrangement.get("call", True)
         self._reached: set[object] = set()
-        for key in arrangement.fail:
-            self._check(key, "failure")
-        for key in arrangement.results:
-            self._check(key, "result")
-        if not isinstance(arrangement.call, bool):
-            for name in arrangement.call:
-                self._step(name, "name in `call`")
-        for signal in arrangement.signals:
-            self._check_signal(definition, signal)
-        self._written = {self._key(key): self._write(key, value) for key, value in arrangement.results.items()}
-        self.signals = list(arrangement.signals)
+        self.signals = list(arrangement.get("signals", ()))
         """Those that were not sent yet, in their order."""
-        self.interventions = list(arrangement.interventions)
+        self.interventions = list(arrangement.get("interventions", ()))
         """Those that were not made yet."""
-        self.cancel_at = arrangement.cancel_at
+        cancel_at = arrangement.get("cancel_at")
+        self.cancel_at = None if cancel_at is None else checked_timeout(cancel_at, "cancel_at")
         """When to cancel, in seconds after the start; None from then on."""
+        for key in self._fail:
+            self._check(key, "failure")
+        for key in self._results:
+            self._check(key, "result")
+        if not isinstance(self._call, bool):
+            for name in self._call:
+                self._step(name, "name in `call`")
+        for signal in self.signals:
+            self._check_signal(definition, signal)
+        self._written = {self._key(key): self._write(key, value) for key, value in self._results.items()}
 
     def raise_planned(self, path: str, direction: Direction, attempt: int) -> None:
         """Raise the error that is planned for this attempt, if there is one."""
         for key in _keys(path, direction):
-            planned = self._arrangement.fail.get(key)
+            planned = self._fail.get(key)
             if isinstance(planned, BaseException):
                 self._reached.add(("fail", key))
                 raise planned
@@ -123,7 +135,7 @@ class Plan:
 
         A compensation that may not be called is taken to succeed. Raises `DefinitionError` for an action.
         """
-        allowed = self._arrangement.call
+        allowed = self._call
         if allowed is True or (not isinstance(allowed, bool) and {path, _without_item(path)} & set(allowed)):
             return True
         if direction is COMPENSATION:
@@ -147,7 +159,7 @@ class Plan:
         return ("fail", name) in self._reached
 
     def _unreached_steps(self, *, results: bool) -> Iterator[tuple[str, StepKey]]:
-        for key, planned in self._arrangement.fail.items():
+        for key, planned in self._fail.items():
             if isinstance(planned, BaseException):
                 if ("fail", key) not in self._reached:
                     yield "the failure", key
@@ -155,7 +167,7 @@ class Plan:
                 met = sum(("fail", key, attempt) in self._reached for attempt in range(1, len(planned) + 1))
                 if met < len(planned):
                     yield f"{len(planned) - met} of the {len(planned)} failures", key
-        for key in self._arrangement.results:
+        for key in self._results:
             if ("result", self._key(key)) not in self._reached and (results or self._key(key)[1] is COMPENSATION):
                 yield "the result", key
 

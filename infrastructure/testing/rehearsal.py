@@ -7,13 +7,12 @@ then check its events. Waits for retries take no time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, Unpack
 
 from ...domain.event import Event
-from ...domain.participant import Participant
 from ...domain.saga.decision import Attempt
 from ...domain.saga.saga import Saga
 from ...domain.saga.state import SagaState
@@ -22,7 +21,7 @@ from ..event_store.instants import checked_timeout
 from ..ledger.app import App
 from ..ledger.saga_start import SagaStart
 from .in_memory_run import NOON, InMemoryRun
-from .plan import Arrangement, Failures, Plan, PlannedIntervention, PlannedSignal, Results
+from .plan import Arrangement, Failures, Plan, PlannedSignal
 from .rehearsed_saga import RehearsedSaga
 
 I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls it
@@ -55,16 +54,7 @@ class Rehearsal(NamedTuple):
 def rehearse(
     saga: Saga[I],
     value: I,
-    *,
-    participants: Iterable[Participant[Any]] = (),
-    given: Iterable[tuple[str, Sequence[Event]]] = (),
-    fail: Failures | None = None,
-    results: Results | None = None,
-    signals: Iterable[PlannedSignal] = (),
-    cancel_at: float | None = None,
-    interventions: Iterable[PlannedIntervention] = (),
-    until: float | None = None,
-    call: bool | Collection[str] = True,
+    **arrangement: Unpack[Arrangement],
 ) -> Rehearsal:
     """Run a saga in memory until it ends, or waits for something that is not planned.
 
@@ -73,26 +63,15 @@ def rehearse(
     - `results`: results that replace running a step, a compensation or a sub-saga: `{"charge": Receipt("r-1")}`;
     - `signals`: the signals that it receives; `interventions`: what people decide when a step needs them;
     - `cancel_at`: when it is cancelled; `until`: when to stop looking, both in seconds after its start;
-    - `call`: whether steps whose outcome is not planned are really called, or the names of those that are. Of the
-      others an action without a plan is an error, and a compensation succeeds.
+    - `call`: whether steps whose outcome is not planned are really called (they are, unless told otherwise), or the
+      names of those that are. Of the others an action without a plan is an error, and a compensation succeeds;
+    - `participants`: those that take part, as for an `App`.
 
     Sub-sagas without a planned outcome are rehearsed like the saga itself. Raises what `Ledger.start` raises for an
     input that does not fit, `DefinitionError` for a plan that is for no step of the saga or cannot happen to it, and
     `AssertionError` for one that was never reached.
     """
-    rehearsal, plan = _rehearsed(
-        saga,
-        value,
-        participants=participants,
-        given=given,
-        fail=fail,
-        results=results,
-        signals=signals,
-        cancel_at=cancel_at,
-        interventions=interventions,
-        until=until,
-        call=call,
-    )
+    rehearsal, plan = _rehearsed(saga, value, arrangement)
     unreached = plan.unreached() + _untaken(rehearsal)
     if unreached:
         raise AssertionError(
@@ -102,7 +81,7 @@ def rehearse(
 
 
 def rehearse_each_failure(
-    saga: Saga[I], value: I, error: BaseException, **arrangement: Any
+    saga: Saga[I], value: I, error: BaseException, **arrangement: Unpack[Arrangement]
 ) -> Iterator[tuple[str, Rehearsal]]:
     """Rehearse a saga once for each of its steps, with every attempt at that step failing.
 
@@ -110,8 +89,8 @@ def rehearse_each_failure(
     saga ends without, because of a condition. Raises `AssertionError` if the saga stops waiting before the step, or if
     something else that is planned was reached by no rehearsal.
     """
-    signals = list(arrangement.pop("signals", ()))
-    planned = dict(arrangement.pop("fail", None) or {})
+    signals = list(arrangement.get("signals", ()))
+    planned = arrangement.get("fail") or {}
     never: set[str] | None = None
     for step in saga.definition.steps:
         if isinstance(step.kind, Timer):
@@ -119,12 +98,11 @@ def rehearse_each_failure(
         if isinstance(step.kind, Signal):
             refusal = PlannedSignal(step.kind.name, refused=True, step=step.name, reason=str(error))
             others = [each for each in signals if each.name != step.kind.name or each.step not in (None, step.name)]
-            rehearsal, plan = _rehearsed(saga, value, fail=planned, signals=[*others, refusal], **arrangement)
+            rehearsal, plan = _rehearsed(saga, value, {**arrangement, "signals": [*others, refusal]})
             met = refusal not in plan.signals
         else:
-            rehearsal, plan = _rehearsed(
-                saga, value, fail={**planned, step.name: error}, signals=signals, **arrangement
-            )
+            failures: Failures = {**planned, step.name: error}
+            rehearsal, plan = _rehearsed(saga, value, {**arrangement, "fail": failures, "signals": signals})
             met = plan.met_failure(step.name)
         unreached = set(plan.unreached(results=False))  # a step has no result when it fails, nor those after it
         never = unreached if never is None else never & unreached
@@ -139,26 +117,13 @@ def rehearse_each_failure(
         raise AssertionError(f"the rehearsed saga {saga.name!r} never reached: {', '.join(sorted(never))}")
 
 
-def _rehearsed(
-    saga: Saga[I],
-    value: I,
-    *,
-    participants: Iterable[Participant[Any]] = (),
-    given: Iterable[tuple[str, Sequence[Event]]] = (),
-    fail: Failures | None = None,
-    results: Results | None = None,
-    signals: Iterable[PlannedSignal] = (),
-    cancel_at: float | None = None,
-    interventions: Iterable[PlannedIntervention] = (),
-    until: float | None = None,
-    call: bool | Collection[str] = True,
-) -> tuple[Rehearsal, Plan]:
+def _rehearsed(saga: Saga[I], value: I, arrangement: Arrangement) -> tuple[Rehearsal, Plan]:
     """Rehearse a saga; returns the outcome, and the plan with what of it was not reached."""
-    cancel_at = None if cancel_at is None else checked_timeout(cancel_at, "cancel_at")
-    ends_at = None if until is None else NOON + timedelta(seconds=checked_timeout(until, "until"))
-    arrangement = Arrangement(fail or {}, results or {}, list(signals), cancel_at, list(interventions), call)
     plan = Plan(saga.definition, arrangement)
-    run = InMemoryRun(App(sagas=[saga], participants=participants), given, plan)
+    until = arrangement.get("until")
+    ends_at = None if until is None else NOON + timedelta(seconds=checked_timeout(until, "until"))
+    app = App(sagas=[saga], participants=arrangement.get("participants", ()))
+    run = InMemoryRun(app, arrangement.get("given", ()), plan)
     saga_start = SagaStart.of(saga.definition, value, "rehearsal", actor="rehearsal")
     with ThreadPoolExecutor(1) as thread:  # the caller may be running an event loop of its own
         thread.submit(lambda: asyncio.run(run.rehearse(saga_start, ends_at))).result()

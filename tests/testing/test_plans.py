@@ -244,6 +244,15 @@ def test_a_plan_that_cannot_happen_is_refused(planned: Any, said: str) -> None:
     assert called == []
 
 
+def test_what_no_rehearsal_takes_is_refused() -> None:
+    """A mistyped word must not leave a plan out."""
+    mistyped: Any = {"signal": [YES]}
+    with pytest.raises(TypeError, match=r"is given no 'signal': it takes \['call', .*'signals'"):
+        rehearse(claim, 7, **mistyped)
+    with pytest.raises(TypeError, match="is given no 'signal'"):
+        list(rehearse_each_failure(claim, 7, StepRejected("no"), **mistyped))
+
+
 def test_a_local_step_is_decided_by_its_participants() -> None:
     """Its failure can be planned, its result cannot."""
     with pytest.raises(DefinitionError, match="say what they hold by `given`"):

@@ -100,5 +100,6 @@ async def uses(trip: Trip, ctx: StepContext, ledger: Ledger, worker: Worker, con
     await worker.start(book_trip, Ticket("1"))  # misc
     rehearse(book_trip, {"trip_id": "1"})  # misc
     rehearse_each_failure(book_trip, 1, ValueError())  # misc
+    rehearse_each_failure(book_trip, trip, ValueError(), signal=[])  # call-arg
     ledger.query("sagas", were={})  # call-arg
     print(number, other, guides, badge)
