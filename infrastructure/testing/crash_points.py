@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,12 +21,13 @@ from ..event_store.verify import verify
 from ..ledger.app import App
 from ..ledger.ledger import Ledger
 from ..runtime import failpoints
-from ..runtime.clock import SYSTEM_CLOCK, Clock
+from ..runtime.clock import SYSTEM_CLOCK
 from ..worker.engine import Engine
 from ..worker.messages import AttemptEnded, Dispatch, EngineMessage
 from ..worker.steps.attempt import attempt
 from ..worker.steps.running_attempt import RunningAttempt
 from ..worker.steps.thread_runner import ThreadRunner
+from .frozen_clock import FrozenClock
 
 TURNS_MAX = 10_000
 SAGAS_MAX = 10_000
@@ -79,7 +78,7 @@ class CrashTest:
         self._folder.mkdir(parents=True)
         Ledger.open(f"sqlite:///{self._folder / EMPTY}", self._app, create=True).close()
         points: list[str] = []
-        expected = self._live("undisturbed", scenario, check, lambda name: points.append(name))
+        expected = self._live("undisturbed", scenario, check, points.append)
         step = 1 if points_max is None else max(1, -(-len(points) // points_max))
         for number in range(0, len(points), step):
             self._crash(number, points[number], scenario, check, expected)
@@ -112,11 +111,11 @@ class CrashTest:
         self, name: str, scenario: Play, check: Play | None, cross: Callable[[str], None] | None
     ) -> Sequence[CrashedSaga]:
         """Play the scenario, and work until nothing is due; `cross` is called at each point on the way."""
-        time_ = _Time()
+        clock = FrozenClock(SYSTEM_CLOCK.now())
         path = self._folder / f"{name}.db"
         if not path.exists():
             shutil.copyfile(self._folder / EMPTY, path)  # much faster than making another one
-        ledger = Ledger(open_backend(f"sqlite:///{path}"), self._app, clock=time_.clock)
+        ledger = Ledger(open_backend(f"sqlite:///{path}"), self._app, clock=clock.clock)
         dead = False
 
         def hear(point: str, after: bool) -> None:
@@ -134,40 +133,20 @@ class CrashTest:
             return dead
 
         with ledger:
-            set_clock(time_.nanoseconds)
+            set_clock(clock.nanoseconds)
             failpoints.set_listener(hear)
             try:
                 if cross is not None:
                     cross(BEGINNING)
                 scenario(ledger)
-                _work(ledger, time_, is_dead)
+                _work(ledger, clock, is_dead)
             finally:
                 failpoints.set_listener(None)
                 set_clock(None)
             return _ended(ledger, check)
 
 
-class _Time:
-    """A clock that only moves when something waits."""
-
-    def __init__(self) -> None:
-        self._seconds = 0.0
-
-    def wait(self, seconds: float) -> None:
-        self._seconds += seconds
-
-    def nanoseconds(self) -> int:
-        return time.time_ns() + round(self._seconds * 1e9)
-
-    @property
-    def clock(self) -> Clock:
-        def now() -> datetime:
-            return SYSTEM_CLOCK.now() + timedelta(seconds=self._seconds)
-
-        return Clock(now, lambda: self._seconds, self.wait)
-
-
-def _work(ledger: Ledger, time_: _Time, is_dead: Callable[[], bool]) -> None:
+def _work(ledger: Ledger, clock: FrozenClock, is_dead: Callable[[], bool]) -> None:
     """Turn an engine, one attempt after the other, until nothing is due."""
     engine = Engine(ledger.context, concurrency=100, lease_seconds=600.0)
     threads = ThreadRunner(1)
@@ -184,7 +163,7 @@ def _work(ledger: Ledger, time_: _Time, is_dead: Callable[[], bool]) -> None:
             return
         if not inbox:
             due_at = min(entry.due_at for entry in ledger.backend.entries() if entry.due_at is not None)
-            time_.wait(max(engine.seconds_to_wait(), (due_at - ledger.context.clock.now()).total_seconds()))
+            clock.advance(max(engine.seconds_to_wait(), (due_at - clock.now()).total_seconds()))
     raise AssertionError(f"not everything ended within {TURNS_MAX} turns")
 
 

@@ -151,7 +151,8 @@ def test_crashes_find_what_a_repeated_step_does(tests: pytest.Pytester) -> None:
     tests.makepyfile(
         """
         import pytest
-        from conftest import BOOKS, errand
+        from datetime import timedelta
+        from conftest import BOOKS, errand, stay
 
         def place(ledger):
             ledger.start(errand, 1)
@@ -187,6 +188,13 @@ def test_crashes_find_what_a_repeated_step_does(tests: pytest.Pytester) -> None:
             with pytest.raises(AssertionError, match=r"after a crash at point [0-9]+ .* it ended as .*errand-2"):
                 crash_at_every_point(place_another)
 
+        def test_a_night_takes_no_time(crash_at_every_point):
+            def slept(ledger):
+                [row] = ledger.query("sagas").rows
+                assert (row["status"], row["ended_at"] - row["started_at"] >= timedelta(days=1)) == ("completed", True)
+
+            crash_at_every_point(lambda ledger: ledger.start(stay, 1), check=slept, points_max=3)
+
         def test_the_listener_is_gone(saga_ledger):
             from sagaledger.infrastructure.runtime import failpoints
             assert failpoints.listener is None
@@ -194,7 +202,7 @@ def test_crashes_find_what_a_repeated_step_does(tests: pytest.Pytester) -> None:
         """
     )
 
-    run(tests).assert_outcomes(passed=4)
+    run(tests).assert_outcomes(passed=5)
 
 
 def test_a_clock_goes_on_and_never_back() -> None:
