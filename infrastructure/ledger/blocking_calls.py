@@ -88,7 +88,11 @@ class BlockingCalls:
             with suppress(RuntimeError):  # the event loop is closed: nothing waits
                 loop.call_soon_threadsafe(end)
 
-        work = self._pool.submit(call)
+        try:
+            work = self._pool.submit(call)
+        except BaseException:
+            self._free.release()
+            raise
         work.add_done_callback(ended)
         try:
             await returned

@@ -32,20 +32,19 @@ class ThreadPool:
         self._closed = False
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
-        """Run a call once a thread is free, in a copy of the present context. Raises `RuntimeError` once it is closed.
+        """Run a call once a thread is free, in a copy of the present context.
 
-        As long as no thread has begun it, the future can be cancelled; then the call is never made.
+        Until a thread has begun it, the future can be cancelled. Raises `RuntimeError` once it is closed, and if the
+        system has no thread for it. In each of these cases the call is never made.
         """
         future: Future[T] = Future()
         with self._lock:
             if self._closed:
                 raise RuntimeError(f"the threads of {self._name} are closed")
+            if self._threads < min(self._unfinished + 1, self._threads_max):
+                self._start_thread()
             self._unfinished += 1
-            starts_thread = self._threads < min(self._unfinished, self._threads_max)
-            self._threads += starts_thread
             self._queue.put((partial(copy_context().run, call), future))
-        if starts_thread:
-            self._start_thread()
         return future
 
     def close(self) -> None:
@@ -60,10 +59,10 @@ class ThreadPool:
         try:
             Thread(target=self._work, name=self._name, daemon=True).start()
         except RuntimeError:
-            with self._lock:
-                self._threads -= 1
-                if not self._threads:
-                    raise
+            if not self._threads:
+                raise
+        else:
+            self._threads += 1
 
     def _work(self) -> None:
         while (work := self._queue.get()) is not None:

@@ -188,6 +188,32 @@ def test_a_call_that_times_out_frees_its_caller_and_keeps_its_thread(sqlite_url:
     assert made == [0, 3]
 
 
+def test_a_call_for_which_the_system_has_no_thread_is_not_made(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither then nor later; the next calls have their turns. With one thread at least, it makes the calls."""
+    made = list[int]()
+
+    def no_thread(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def scene() -> None:
+        async with opened(sqlite_url, threads=2) as ledger:
+            with monkeypatch.context() as patched:
+                patched.setattr(Thread, "start", no_thread)
+                for _ in range(3):
+                    with pytest.raises(RuntimeError, match="new thread"):
+                        await ledger.run(lambda _: made.append(1), timeout=LONG)
+            await ledger.run(lambda _: made.append(2), timeout=LONG)
+            with monkeypatch.context() as patched:
+                patched.setattr(Thread, "start", no_thread)
+                both = (ledger.run(lambda _: made.append(3), timeout=LONG) for _ in range(2))
+                await asyncio.gather(*both)
+
+    play(scene())
+    assert made == [2, 3, 3]
+
+
 def test_a_cancelled_start_is_there_or_not_and_can_be_repeated(url: str) -> None:
     """Forty are cancelled at any moment; each is then one saga."""
 
