@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from ...domain.saga.state import SagaState
-from ..errors import TimedOut
+from ..errors import TimedOut, Unavailable
 from ..ledger.context import HasContext
 from ..worker.health import WorkerHealth
 from ..worker.worker import Worker
@@ -46,11 +46,14 @@ class WorkerThread:
             raise self._error
 
     def outcome(self, saga_id: str, *, timeout: float = TIMEOUT_SECONDS) -> SagaState:
-        """Block until a saga has ended or needs a person; returns its state then. Raises `TimedOut`."""
+        """Block until a saga has ended or needs a person; returns its state then.
+
+        Raises `TimedOut`, and what ended the worker.
+        """
         return self._ask(self._worker.outcome(saga_id), f"saga {saga_id!r} did not end", timeout)
 
     def idle(self, *, timeout: float = TIMEOUT_SECONDS) -> None:
-        """Block until no saga is held, and none is due. Raises `TimedOut`."""
+        """Block until no saga is held, and none is due. Raises `TimedOut`, and what ended the worker."""
         self._ask(self._worker.idle(), "the worker was not idle", timeout)
 
     def health(self) -> WorkerHealth:
@@ -58,7 +61,12 @@ class WorkerThread:
         return self._worker.health()
 
     def _ask(self, question: Coroutine[Any, Any, T], late: str, timeout: float) -> T:
-        answer = asyncio.run_coroutine_threadsafe(question, self._loop)
+        try:
+            answer = asyncio.run_coroutine_threadsafe(question, self._loop)
+        except RuntimeError:  # the event loop has ended with the worker
+            question.close()
+            self._thread.join()
+            raise self._error or Unavailable("the worker is closed: open another one") from None
         try:
             return answer.result(timeout)
         except TimeoutError:

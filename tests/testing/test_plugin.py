@@ -12,7 +12,18 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sagaledger import App, FrozenClock, InvalidInput, Ledger, NotALedger, Saga, StepContext, TimedOut, WorkerThread
+from sagaledger import (
+    App,
+    FrozenClock,
+    InvalidInput,
+    Ledger,
+    NotALedger,
+    Saga,
+    StepContext,
+    TimedOut,
+    Unavailable,
+    WorkerThread,
+)
 
 pytest_plugins = ["pytester"]
 
@@ -231,16 +242,21 @@ def test_the_end_of_a_worker_is_raised_where_the_test_ends(tmp_path: Path) -> No
         with WorkerThread(ledger) as worker, pytest.raises(TimedOut, match="did not end within"):
             worker.outcome(ledger.start(saga, 1).saga_id, timeout=0.05)
 
+        with pytest.raises(Unavailable, match="the worker is closed"):
+            worker.idle()
+
         with pytest.raises(NotALedger, match="lost a part of its schema"), WorkerThread(ledger) as worker:
             _break(path, worker)
 
 
 def _break(path: Path, worker: WorkerThread) -> None:
-    """Take away what a worker needs, and wait until it has ended."""
+    """Take away what a worker needs, and wait until it has ended; it also says so when it is asked."""
     with sqlite3.connect(path) as connection:
         connection.execute("DROP TABLE due")
     connection.close()
     worker._thread.join()
+    with pytest.raises(NotALedger, match="lost a part of its schema"):
+        worker.idle()
 
 
 def test_histories_are_found_beside_the_test_and_replayed(tests: pytest.Pytester) -> None:
