@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec import Struct
 
 from ...domain.user_code import shown
 from ..read_models.projector import Projector
-from .coordination.lease import Lease
-from .pulse import Pulse
+from .engine import Engine
 from .steps.task_runner import TaskRunner
 
 STUCK_SECONDS: Final = 60.0
@@ -69,21 +68,10 @@ class WorkerHealth(Struct, frozen=True):
         return self.turn_seconds is None or self.turn_seconds < STUCK_SECONDS
 
 
-class Watched(Protocol):
-    """An engine, as far as its health is concerned."""
-
-    pulse: Pulse
-
-    @property
-    def sagas_held(self) -> int: ...
-    @property
-    def lease(self) -> Lease: ...
-
-
 def health_of(
     state: WorkerState,
     now: float,
-    engine: Watched | None,
+    engine: Engine | None,
     steps: TaskRunner | None,
     projector: Projector | None,
     failure: Exception | None,
@@ -109,9 +97,9 @@ def health_of(
         sagas_held=engine.sagas_held,
         steps_running=len(steps),
         oldest_step_seconds=steps.oldest_seconds,
-        turn_seconds=seconds_since(pulse.turned_at, now),
-        success_seconds=seconds_since(pulse.succeeded_at, now),
-        lease_seconds=seconds_since(lease.renewed_at, now),
+        turn_seconds=_seconds_since(pulse.turned_at, now),
+        success_seconds=_seconds_since(pulse.succeeded_at, now),
+        lease_seconds=_seconds_since(lease.renewed_at, now),
         lease_is_safe=not ended and lease.is_safe,
         views_lag_seconds=None if projector is None else projector.lag_seconds,
         error=shown(current) if current is not None else None if projector is None else projector.failing,
@@ -124,6 +112,6 @@ def _failure_of(projector: Projector | None) -> BaseException | None:
     return projector.ended.exception()
 
 
-def seconds_since(at: float | None, now: float) -> float | None:
+def _seconds_since(at: float | None, now: float) -> float | None:
     """Return how long ago it was; None if it never was."""
     return None if at is None else max(now - at, 0.0)
