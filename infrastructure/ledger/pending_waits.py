@@ -61,9 +61,9 @@ class Seen(NamedTuple):
     """What one poll found: the sagas that it read, with what keeps one from being read, and the views."""
 
     head: int
+    """Where the log ended when all sagas were last read: now, or before."""
     sagas: Mapping[str, SagaState | SagaledgerError]
     views: Mapping[str, Checkpoint | SagaledgerError]
-    read_all: bool
 
 
 class PendingWaits:
@@ -87,9 +87,6 @@ class PendingWaits:
         """Why the database could not be asked the last time."""
         self._checkpoints: dict[str, Checkpoint] = {}
         """Where the awaited views stood the last time."""
-
-    def __len__(self) -> int:
-        return sum(len(wait.callers) for wait in self._sagas.values()) + sum(map(len, self._views.values()))
 
     async def saga(self, saga_id: str, timeout_seconds: float) -> SagaState:
         """Wait until a saga has ended or needs a person.
@@ -139,7 +136,7 @@ class PendingWaits:
     def _because(self) -> str:
         return "" if self._away is None else f"; the database is away: {self._away}"
 
-    def fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception) -> None:
         """Raise an error where each caller waits."""
         for wait in self._sagas.values():
             for caller in wait.callers:
@@ -150,7 +147,7 @@ class PendingWaits:
 
     async def close(self, error: Exception) -> None:
         """End every wait with an error, and the poll."""
-        self.fail(error)
+        self._fail(error)
         if self._polling is not None:
             self._polling.cancel()
             await asyncio.wait([self._polling])
@@ -176,12 +173,12 @@ class PendingWaits:
                 changed = self._take(await self._look())
                 pause_seconds = PAUSE_SECONDS_MIN if changed else min(pause_seconds * 1.5, PAUSE_SECONDS_MAX)
             except NEEDS_A_PERSON as error:
-                self.fail(error)
+                self._fail(error)
             except (Unavailable, OutcomeUnknown) as error:
                 self._away = error
                 pause_seconds = AWAY_SECONDS
             except Exception as error:  # noqa: BLE001 -- an error of this program is raised where the callers wait
-                self.fail(error)
+                self._fail(error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_seconds):
                     await self._added.wait()
@@ -191,7 +188,7 @@ class PendingWaits:
         began = monotonic()
         question = Question(self._head, states, set(self._unseen), began >= self._read_all_at, list(self._views))
         seen = await self._run(partial(look, self._context, question))
-        if seen.read_all:
+        if seen.head != self._head:
             self._head = seen.head
             self._read_all_at = monotonic() + REST_SHARE * (monotonic() - began)
         return seen
@@ -232,7 +229,8 @@ def look(context: LedgerContext, question: Question) -> Seen:
     for begin in range(0, len(wanted), SAGAS_PER_READ):
         part = {saga_id: question.sagas[saga_id] for saga_id in wanted[begin : begin + SAGAS_PER_READ]}
         sagas |= _read_on(context, part)
-    return Seen(head, sagas, {view: _checkpoint(context, view) for view in question.views}, read_all)
+    views = {view: _checkpoint(context, view) for view in question.views}
+    return Seen(head if read_all else question.head, sagas, views)
 
 
 def _read_on(context: LedgerContext, known: Mapping[str, SagaState]) -> dict[str, SagaState | SagaledgerError]:

@@ -138,7 +138,7 @@ def test_a_thousand_wait_at_once_on_a_few_threads(postgres_url: str) -> None:
             for task in left:
                 task.cancel()
             await asyncio.wait(left)
-            assert (len(left), len(ledger._waits)) == (997, 0)
+            assert (len(left), ledger._waits._sagas) == (997, {})
             return threads
 
     assert play(scene()) <= 4
