@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Raw, Struct
 
-from ...domain.errors import InvalidInput
+from ...domain.errors import InvalidInput, SagaledgerError
 from ...domain.event import Event, Registry
 from ...domain.recorded_event import RecordedEvent
 from ...domain.saga.definition import Definition
@@ -66,14 +66,11 @@ def load_histories(path: str | Path) -> list[RecordedSaga]:
     for number, line in enumerate(Path(path).read_bytes().splitlines(), 1):
         if line.strip():
             try:
-                document = msgspec.json.decode(line, type=_HistoryDocument)
-            except msgspec.DecodeError as error:
+                found.append(_read(msgspec.json.decode(line, type=_HistoryDocument)))
+            except (msgspec.DecodeError, SagaledgerError) as error:
                 raise InvalidInput(
                     f"{path}, line {number} is no history as `sagaledger history SAGA --json` writes it: {error}"
                 ) from error
-            own = [each for each in document.events if each.stream_id == document.saga_id]
-            events = [_REGISTRY.decode(each.event, each.schema_version, bytes(each.data)) for each in own]
-            found.append(_of_events(document.saga_id, events))
     return found
 
 
@@ -102,6 +99,12 @@ class _EventDocument(Struct):
 class _HistoryDocument(Struct):
     saga_id: str
     events: list[_EventDocument]
+
+
+def _read(document: _HistoryDocument) -> RecordedSaga:
+    own = [each for each in document.events if each.stream_id == document.saga_id]
+    events = [_REGISTRY.decode(each.event, each.schema_version, bytes(each.data)) for each in own]
+    return _of_events(document.saga_id, events)
 
 
 def _recorded(definition: Definition, history: History) -> Iterator[RecordedSaga]:

@@ -100,6 +100,9 @@ def test_a_test_without_a_history_fails(tmp_path: Path) -> None:
     path.write_text('{"saga_id": "trip-1", "events": []}\n')
     with pytest.raises(InvalidInput, match="does not begin with the start of a saga"):
         load_histories(path)
+    path.write_text('{"saga_id": "trip-1", "events": [{"stream_id": "trip-1", "event": "Nonsense", "data": {}}]}\n')
+    with pytest.raises(InvalidInput, match=r"histories\.jsonl, line 1 is no history .* event 'Nonsense'"):
+        load_histories(path)
     path.write_text("\n{}\n")
     with pytest.raises(InvalidInput, match=r"histories\.jsonl, line 2 is no history"):
         load_histories(path)
