@@ -208,6 +208,8 @@ class Plan:
                 raise DefinitionError(f"{where}: its participants decide what it does; say what they hold by `given`")
 
     def _check_signal(self, definition: Definition, signal: PlannedSignal) -> None:
+        if signal.at is not None:
+            checked_timeout(signal.at, f"when the signal {signal.name!r} is sent")
         prefix = "" if signal.saga is None else f"{signal.saga}/"
         if signal.saga is not None and not isinstance(self._step(signal.saga, "sub-saga").kind, SubSaga):
             raise DefinitionError(f"the signal {signal.name!r} is for {signal.saga!r}, which is no saga of its own")

@@ -11,6 +11,7 @@ from msgspec.json import decode
 from sagaledger import (
     DefinitionError,
     Direction,
+    InvalidInput,
     PlannedIntervention,
     PlannedSignal,
     Rehearsal,
@@ -251,6 +252,20 @@ def test_what_no_rehearsal_takes_is_refused() -> None:
         rehearse(claim, 7, **mistyped)
     with pytest.raises(TypeError, match="is given no 'signal'"):
         list(rehearse_each_failure(claim, 7, StepRejected("no"), **mistyped))
+
+
+@pytest.mark.parametrize(
+    ("planned", "said"),
+    [
+        ({"cancel_at": float("nan")}, "cancel_at is nan: use a number of seconds"),
+        ({"until": "noon"}, "until is 'noon'"),
+        ({"signals": [PlannedSignal("approval", at=float("nan"))]}, "when the signal 'approval' is sent is nan"),
+    ],
+)
+def test_a_time_that_no_clock_shows_is_refused(planned: Any, said: str) -> None:
+    """Compared with it, no time is ever over."""
+    with pytest.raises(InvalidInput, match=said):
+        rehearse(claim, 7, **planned)
 
 
 def test_a_local_step_is_decided_by_its_participants() -> None:
