@@ -1,7 +1,7 @@
 """Crashes a process in a test at each point where it has changed the world: after each commit and each call of a step.
 
-The crash is simulated in this process: from that point on nothing reaches the database, and no step begins. Then
-another life of the process takes the same ledger to its end. What steps have called remembers what it was asked.
+The crash is simulated in this process: from that point on nothing reaches the database, and no step begins. Then the
+same ledger is worked to its end. The objects that stand for services remember what they were asked.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class CrashTest:
     def __call__(self, scenario: Play, *, check: Play | None = None, points_max: int | None = None) -> Sequence[str]:
         """Crash at every point of a scenario; returns the points, such as `call charge forward`.
 
-        - `scenario`: what clients do, such as starting sagas by their keys. It is played again in the next life, as by
-          clients that have heard no answer, so it must be safe to repeat;
+        - `scenario`: what clients do, such as starting sagas by their keys. It is played again after the crash, as by
+          clients that received no answer, so it must be safe to repeat;
         - `check`: what must hold once everything has ended; it is called after every crash, and without one;
         - `points_max`: at most so many points, spread over all.
 
@@ -78,7 +78,7 @@ class CrashTest:
         self._folder.mkdir(parents=True)
         Ledger.open(f"sqlite:///{self._folder / EMPTY}", self._app, create=True).close()
         points: list[str] = []
-        expected = self._live("undisturbed", scenario, check, points.append)
+        expected = self._play("undisturbed", scenario, check, points.append)
         step = 1 if points_max is None else max(1, -(-len(points) // points_max))
         for number in range(0, len(points), step):
             self._crash(number, points[number], scenario, check, expected)
@@ -97,9 +97,9 @@ class CrashTest:
                 raise SimulatedCrash
 
         with suppress(SimulatedCrash):
-            self._live(name, scenario, None, die)
+            self._play(name, scenario, None, die)
         try:
-            ended = self._live(name, scenario, check, None)
+            ended = self._play(name, scenario, check, None)
         except Exception as error:
             raise AssertionError(f"after a crash at point {number} ({point}): {error}") from error
         if ended != expected:
@@ -107,7 +107,7 @@ class CrashTest:
                 f"after a crash at point {number} ({point}) it ended as {ended}, and not as {expected}"
             )
 
-    def _live(
+    def _play(
         self, name: str, scenario: Play, check: Play | None, cross: Callable[[str], None] | None
     ) -> Sequence[CrashedSaga]:
         """Play the scenario, and work until nothing is due; `cross` is called at each point on the way."""
