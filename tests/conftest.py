@@ -6,7 +6,6 @@ import os
 import signal
 import tempfile
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -19,7 +18,7 @@ from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.connect import open_backend
 
 from .poolers import pgbouncer
-from .prepared_ledgers import Create, LendLedger, PreparedFiles, PreparedSchemas
+from .prepared_ledgers import Create, PreparedFiles, PreparedSchemas
 
 _SCHEMA_NUMBERS = count(1)
 
@@ -77,10 +76,27 @@ def empty_schema_url(postgres_server: str) -> str:
     return f"{postgres_server}&options={quote(f'-csearch_path={schema}')}"
 
 
+@pytest.fixture(scope="session")
+def created_by() -> Create | None:
+    """What creates the empty ledgers to which URLs lead; None where they lead to none, because tests create it."""
+    return None
+
+
+@pytest.fixture(scope="session")
+def prepared_schemas(postgres_server: str) -> Callable[[Create], PreparedSchemas]:
+    """The ledgers in the server that a function creates."""
+    return cache(lambda create: PreparedSchemas(postgres_server, create))
+
+
 @pytest.fixture
-def postgres_url(empty_schema_url: str) -> str:
-    """The URL of an empty schema in the server; in folders whose tests are not about creation, of an empty ledger."""
-    return empty_schema_url
+def postgres_url(request: pytest.FixtureRequest, created_by: Create | None) -> Iterator[str]:
+    """The URL of an empty schema in the server, or of an empty ledger there."""
+    if created_by is None:
+        yield request.getfixturevalue("empty_schema_url")
+        return
+    schemas: PreparedSchemas = request.getfixturevalue("prepared_schemas")(created_by)
+    with schemas.lend() as lent:
+        yield lent
 
 
 @pytest.fixture(scope="session")
@@ -104,10 +120,17 @@ def pooled_url(postgres_server: str, pooler: str) -> str:
     return pooler.replace("postgres@", f"{role}@")
 
 
+@pytest.fixture(scope="session")
+def prepared_files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Create], PreparedFiles]:
+    """The ledgers in files that a function creates."""
+    return cache(lambda create: PreparedFiles(tmp_path_factory.mktemp("prepared"), create))
+
+
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    """The URL of a SQLite file that does not exist yet."""
-    return f"sqlite:///{tmp_path / 'ledger.db'}"
+def sqlite_url(tmp_path: Path, prepared_files: Callable[[Create], PreparedFiles], created_by: Create | None) -> str:
+    """The URL of a SQLite file that does not exist yet, or that has an empty ledger."""
+    path = tmp_path / "ledger.db"
+    return f"sqlite:///{path}" if created_by is None else prepared_files(created_by).copy_to(path)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -116,33 +139,6 @@ def url(request: pytest.FixtureRequest) -> str:
     name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
     found: str = request.getfixturevalue(name)
     return found
-
-
-@pytest.fixture(scope="session")
-def prepared_schemas(postgres_server: str) -> Callable[[Create], PreparedSchemas]:
-    """The ledgers in the server that a function creates."""
-    return cache(lambda create: PreparedSchemas(postgres_server, create))
-
-
-@pytest.fixture(scope="session")
-def prepared_files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Create], PreparedFiles]:
-    """The ledgers in files that a function creates."""
-    return cache(lambda create: PreparedFiles(tmp_path_factory.mktemp("prepared"), create))
-
-
-@pytest.fixture
-def lend_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LendLedger]:
-    """Lends ledgers that a function creates, empty, on a backend: their creation is shared by many tests."""
-    with ExitStack() as lent:
-
-        def lend(backend: str, create: Create) -> str:
-            if backend == "sqlite":
-                files: PreparedFiles = request.getfixturevalue("prepared_files")(create)
-                return files.copy_to(tmp_path / "ledger.db")
-            schemas: PreparedSchemas = request.getfixturevalue("prepared_schemas")(create)
-            return lent.enter_context(schemas.lend())
-
-        yield lend
 
 
 @pytest.fixture

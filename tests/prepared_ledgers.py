@@ -25,8 +25,6 @@ from sagaledger.infrastructure.shop.app import APP
 
 Create = Callable[[str], None]
 """Creates the ledger at a URL."""
-LendLedger = Callable[[str, Create], str]
-"""Takes the name of a backend and what creates a ledger; returns the URL of an empty one."""
 
 _NUMBERS = count(1)
 _GOODBYE_SECONDS = 0.05

@@ -15,7 +15,7 @@ from sagaledger.infrastructure.choreography.start import start_processes
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.shop.app import APP
 
-from ..prepared_ledgers import LendLedger, create_shop
+from ..prepared_ledgers import Create, create_shop
 from .processes import Nats
 
 NOON = datetime(2010, 12, 1, 12, tzinfo=UTC)
@@ -65,16 +65,10 @@ class Shop:
         return [row.topic for row in self.ledger.backend.correlated(process_id)]
 
 
-@pytest.fixture
-def sqlite_url(lend_ledger: LendLedger) -> str:
-    """The URL of an empty ledger of the shop in a file: no test here is about its creation."""
-    return lend_ledger("sqlite", create_shop)
-
-
-@pytest.fixture
-def postgres_url(lend_ledger: LendLedger) -> str:
-    """The URL of an empty ledger of the shop in the server: no test here is about its creation."""
-    return lend_ledger("postgresql", create_shop)
+@pytest.fixture(scope="session")
+def created_by() -> Create:
+    """What creates ledgers of the shop: no test here is about their creation."""
+    return create_shop
 
 
 @pytest.fixture

@@ -10,16 +10,22 @@ import pytest
 
 from sagaledger.infrastructure.shop.order_import import SLICE
 
-from ..prepared_ledgers import LendLedger, create_ledger
+from ..prepared_ledgers import Create, create_ledger
 from .shell import Shell
 
 APP_FILE = Path(__file__).with_name("bookings.py")
 
 
+@pytest.fixture(scope="session")
+def created_by() -> Create:
+    """What creates ledgers in the server, as `sagaledger init` does."""
+    return create_ledger
+
+
 @pytest.fixture
-def postgres_url(lend_ledger: LendLedger) -> str:
-    """The URL of an empty ledger in the server, as `sagaledger init` creates it; in files, the commands do."""
-    return lend_ledger("postgresql", create_ledger)
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a file that a command creates."""
+    return f"sqlite:///{tmp_path / 'ledger.db'}"
 
 
 @pytest.fixture

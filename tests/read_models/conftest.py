@@ -13,20 +13,14 @@ from sagaledger.infrastructure.read_models.queries import Queries
 from sagaledger.infrastructure.shop.app import APP
 from sagaledger.projections.projection import Projection
 
-from ..prepared_ledgers import LendLedger, create_log
+from ..prepared_ledgers import Create, create_log
 from .shop import Shop
 
 
-@pytest.fixture
-def sqlite_url(lend_ledger: LendLedger) -> str:
-    """The URL of an empty ledger without views in a file: no test here is about its creation."""
-    return lend_ledger("sqlite", create_log)
-
-
-@pytest.fixture
-def postgres_url(lend_ledger: LendLedger) -> str:
-    """The URL of an empty ledger without views in the server: no test here is about its creation."""
-    return lend_ledger("postgresql", create_log)
+@pytest.fixture(scope="session")
+def created_by() -> Create:
+    """What creates ledgers without views: no test here is about their creation."""
+    return create_log
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from sagaledger.infrastructure.worker import Worker
 from sagaledger.infrastructure.worker.engine import Engine
 from sagaledger.infrastructure.worker.messages import Dispatch, EngineMessage
 
-from ..prepared_ledgers import LendLedger, create_ledger
+from ..prepared_ledgers import Create, create_ledger
 
 T = TypeVar("T")
 
@@ -28,16 +28,10 @@ PATIENCE_SECONDS = 60.0
 OpenLedger = Callable[[App], Ledger]
 
 
-@pytest.fixture
-def sqlite_url(lend_ledger: LendLedger) -> str:
-    """The URL of an empty ledger in a file: no test here is about its creation."""
-    return lend_ledger("sqlite", create_ledger)
-
-
-@pytest.fixture
-def postgres_url(lend_ledger: LendLedger) -> str:
-    """The URL of an empty ledger in the server: no test here is about its creation."""
-    return lend_ledger("postgresql", create_ledger)
+@pytest.fixture(scope="session")
+def created_by() -> Create:
+    """What creates ledgers with the views of sagas: no test here is about their creation."""
+    return create_ledger
 
 
 @pytest.fixture
