@@ -293,6 +293,6 @@ def _name(saga: Saga[Any] | str) -> str:
 
 
 def _close_unwanted(opening: Future[Ledger]) -> None:
-    """Close a ledger that came to be open after its caller had given up."""
+    """Close a ledger that was opened after its caller had given up."""
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()

@@ -49,6 +49,12 @@ def cancel_rule(actor: str, reason: str, *, parent_id: str | None = None) -> Rul
     return decide
 
 
+def call_off_rule(parent_id: str) -> tuple[str, Rule]:
+    """Who cancels a sub-saga whose parent compensates, and the rule by which it is cancelled."""
+    actor = f"saga {parent_id}"
+    return actor, cancel_rule(actor, "the saga that it is a step of compensates", parent_id=parent_id)
+
+
 def intervention_rule(app: App, action: Action, step: str | None, result: Any, actor: str, reason: str) -> Rule:
     """A step that needs a person goes on as decided. Raises `NotSerialisable` for a result that is not JSON."""
     given = write_payload("the result", result) if action is Action.RESOLVE else NULL

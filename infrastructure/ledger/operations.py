@@ -16,7 +16,7 @@ from ..errors import WrongState
 from ..event_store.append_call import Append, AppendCall
 from ..event_store.work_queue import QueueEntry
 from .context import LedgerContext
-from .operation_rules import Rule, cancel_rule, intervention_rule
+from .operation_rules import Rule, call_off_rule, cancel_rule, intervention_rule
 from .process_cancellation import cancel_process
 from .signal_rules import NewSignal
 from .state_reader import check_saga_id, saga_events
@@ -43,8 +43,8 @@ def cancel_sub_saga(context: LedgerContext, saga_id: str, *, parent_id: str) -> 
 
     Raises what `cancel` raises, and `WrongState` for a saga that the parent did not start.
     """
-    actor, reason = f"saga {parent_id}", "the saga that it is a step of compensates"
-    return _apply(context, saga_id, cancel_rule(actor, reason, parent_id=parent_id), actor)
+    actor, rule = call_off_rule(parent_id)
+    return _apply(context, saga_id, rule, actor)
 
 
 def intervene(

@@ -165,7 +165,7 @@ class PendingWaits:
             self._polling = asyncio.create_task(self._poll(), name="sagaledger waits")
 
     async def _poll(self) -> None:
-        """Ask the database again and again, as long as anyone waits."""
+        """Ask the database again and again, as long as a caller waits."""
         pause_seconds = PAUSE_SECONDS_MIN
         while self._sagas or self._views:
             self._added.clear()

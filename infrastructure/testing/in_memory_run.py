@@ -24,7 +24,7 @@ from ..errors import WrongState
 from ..event_store.codec import Codec
 from ..event_store.event_row import NewEvent
 from ..ledger.app import App
-from ..ledger.operation_rules import Rule, cancel_rule, intervention_rule
+from ..ledger.operation_rules import Rule, call_off_rule, cancel_rule, intervention_rule
 from ..ledger.saga_start import SagaStart
 from ..ledger.signal_rules import NewSignal
 from ..ledger.stream_cache import StreamCache
@@ -84,9 +84,9 @@ class InMemoryRun:
         for saga_id in transition.call_off:
             sub_saga = self.sagas.get(saga_id)
             if sub_saga is not None:
-                rule = cancel_rule(held.saga_id, "its parent compensates", parent_id=held.saga_id)
+                actor, rule = call_off_rule(held.saga_id)
                 with suppress(WrongState):  # it has ended, or is past its pivot, and runs to its end
-                    self._apply(sub_saga, rule, held.saga_id)
+                    self._apply(sub_saga, rule, actor)
         for saga_id, attempt in transition.awaits.items():
             self._look_at_sub_saga(saga, saga_id, attempt)
         saga.wake_at = transition.wake_at

@@ -25,7 +25,7 @@ from sagaledger import (
     rehearse,
     rehearse_each_failure,
 )
-from sagaledger.domain.saga.events import SignalReceived
+from sagaledger.domain.saga.events import CancelRequested, SignalReceived
 
 from ..ledger.trip import TRAIN, SeatsTaken, Trip, trip
 
@@ -169,6 +169,16 @@ def test_what_comes_from_outside_comes_when_it_is_planned(planned: Any, status: 
 
     assert played.state.status is status
     assert hours <= hours_of(played) < hours + 0.1
+
+
+def test_a_sub_saga_is_cancelled_by_its_parent_as_a_worker_does_it() -> None:
+    """With the actor and the reason that the log has then."""
+    played = rehearse(claim, 7, signals=[YES], cancel_at=26 * HOUR)
+
+    cancelled = [event for event in played.sub_sagas["pay"].saga_events if isinstance(event, CancelRequested)]
+    assert [(event.actor, event.reason) for event in cancelled] == [
+        ("saga claim-rehearsal", "the saga that it is a step of compensates")
+    ]
 
 
 def test_a_rehearsal_can_stop_at_a_time() -> None:
