@@ -14,7 +14,7 @@ from ...domain.event import Event
 from ...domain.recorded_event import Meta
 from ...domain.saga.decide import awaited_sagas
 from ...domain.saga.decision import Attempt
-from ...domain.saga.event_parts import Parent, WaitKind
+from ...domain.saga.event_parts import WaitKind
 from ...domain.saga.events import FORWARD, Action
 from ...domain.saga.evolve import evolve
 from ...domain.saga.outcome import AttemptOutcome, Success, failure_of
@@ -30,7 +30,7 @@ from ..ledger.signal_rules import NewSignal
 from ..ledger.stream_cache import StreamCache
 from ..worker.group_commit.transition import Transition, context_of
 from ..worker.held_sagas import HeldSaga
-from ..worker.sub_sagas import outcome_of
+from ..worker.sub_sagas import outcome_of, start_of
 from .heartbeats import LatestHeartbeat
 from .memory_streams import MemoryStreams
 from .plan import REHEARSER, Plan, PlannedIntervention, PlannedSignal
@@ -179,17 +179,10 @@ class InMemoryRun:
         held.outcomes.append((attempt, outcome))
 
     def _begin_sub_saga(self, saga: RehearsedSaga, saga_id: str, attempt: Attempt) -> None:
-        held = saga.held
-        definition = held.definition
         try:
-            context = context_of(definition, held.state, attempt)
-            value = definition.step(attempt.step).invoke(context, definition.read_input(held.state.input))
-            nested = definition.sub_saga(attempt.step)
-            parent = Parent(held.saga_id, definition.name, definition.version)
-            key, actor = saga_id.removeprefix(f"{nested.name}-"), held.state.started_by
-            saga_start = SagaStart.of(nested, value, key, parent=parent, actor=actor)
+            saga_start = start_of(saga.held, saga_id, attempt)
         except BaseException as error:  # noqa: BLE001 -- as in a worker, it fails the step
-            held.outcomes.append((attempt, failure_of(error, local=True)))
+            saga.held.outcomes.append((attempt, failure_of(error, local=True)))
         else:
             self._begin(saga_start, saga.path_of(attempt.step))
 

@@ -120,22 +120,15 @@ class SubSagas:
 
     def _begin(self, held: HeldSaga, saga_id: str, attempt: Attempt) -> None:
         """Start a sub-saga with the input that the step's function returns; if that raises, the step fails."""
-        definition = held.definition
         try:
-            value = definition.step(attempt.step).invoke(
-                context_of(definition, held.state, attempt), definition.read_input(held.state.input)
-            )
-            child = definition.sub_saga(attempt.step)
-            parent = Parent(held.saga_id, definition.name, definition.version)
-            key, actor = saga_id.removeprefix(f"{child.name}-"), held.state.started_by
-            saga_start = SagaStart.of(child, value, key, parent=parent, actor=actor)
+            saga_start = start_of(held, saga_id, attempt)
         except BaseException as error:
             if is_interruption(error):
                 raise
             held.outcomes.append((attempt, failure_of(error, local=True)))
             return
         try:
-            self._context.definition_versions.pin_fingerprint(child)
+            self._context.definition_versions.pin_fingerprint(saga_start.definition)
         except DefinitionError as error:
             held.outcomes.append((attempt, failure_of(error, local=True)))
         else:
@@ -150,6 +143,18 @@ class SubSagas:
 def _has_outcome(held: HeldSaga, attempt: Attempt) -> bool:
     """Whether an attempt has an outcome that is not recorded yet: what it waits for must not be started again."""
     return any(known == attempt for known, _ in held.outcomes)
+
+
+def start_of(held: HeldSaga, saga_id: str, attempt: Attempt) -> SagaStart:
+    """Returns the start of a sub-saga, with the input that the step's function returns. Raises what that raises."""
+    definition, state = held.definition, held.state
+    value = definition.step(attempt.step).invoke(
+        context_of(definition, state, attempt), definition.read_input(state.input)
+    )
+    child = definition.sub_saga(attempt.step)
+    parent = Parent(held.saga_id, definition.name, definition.version)
+    key = saga_id.removeprefix(f"{child.name}-")
+    return SagaStart.of(child, value, key, parent=parent, actor=state.started_by)
 
 
 def outcome_of(state: SagaState) -> AttemptOutcome | None:
