@@ -23,10 +23,11 @@ from sagaledger.domain.saga.events import Action
 from sagaledger.infrastructure.errors import NotALedger, NotSupported, SagaConflict, SagaNotFound, WrongState
 from sagaledger.infrastructure.event_store.start_requests import StartRequest
 from sagaledger.infrastructure.ledger import pending_waits
+from sagaledger.infrastructure.ledger.context import LedgerContext
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Asked
 
-from ..worker.conftest import play, worker_on
+from ..worker.conftest import play, until, worker_on
 from .trip import APP, Trip, trip
 
 ROME = Trip("Rome", 2)
@@ -119,9 +120,17 @@ def test_the_client_takes_what_the_ledger_takes() -> None:
     assert set(inspect.signature(AsyncLedger.query).parameters) == asked
 
 
-def test_a_thousand_wait_at_once_on_a_few_threads(postgres_url: str) -> None:
-    """Without a thread for each, and with a few reads for all of them."""
+def test_a_thousand_wait_at_once_on_a_few_threads(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a thread for each, and with fewer looks than there are callers."""
     sagas = [f"visit-{number}" for number in range(100, 1100)]
+    looks: list[int] = []
+    really_look = pending_waits.look
+
+    def look(context: LedgerContext, question: pending_waits.Question) -> pending_waits.Seen:
+        looks.append(len(question.sagas))
+        return really_look(context, question)
+
+    monkeypatch.setattr(pending_waits, "look", look)
 
     async def scene() -> int:
         async with opened(postgres_url, threads=3) as ledger, worker_on(ledger) as worker:
@@ -142,6 +151,28 @@ def test_a_thousand_wait_at_once_on_a_few_threads(postgres_url: str) -> None:
             return threads
 
     assert play(scene()) <= 4
+    assert max(looks) == 1000
+    assert len(looks) < 1000
+
+
+def test_those_who_wait_are_not_read_all_the_time(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once all were read, the poll rests, in proportion to how long that took; a new caller is answered meanwhile."""
+    monkeypatch.setattr(pending_waits, "REST_SHARE", 1e9)
+
+    async def scene() -> None:
+        async with opened(sqlite_url) as ledger, worker_on(ledger) as worker:
+            for number in (1, 2):
+                await ledger.start(visit, number)
+            waiting = asyncio.create_task(ledger.wait("visit-1", timeout=0.5))
+            await until(lambda: ledger._waits._read_all_at > 0)
+            for number in (1, 2):
+                await ledger.cancel(f"visit-{number}", actor="ann", reason="ill")
+            await worker.idle()
+            assert (await ledger.wait("visit-2", timeout=LONG)).status is Status.COMPENSATED
+            with pytest.raises(TimedOut, match="'visit-1' is still running"):
+                await waiting
+
+    play(scene())
 
 
 def test_a_wait_ends_with_the_status_when_its_time_is_over(url: str) -> None:
