@@ -90,6 +90,9 @@ def rehearse_each_failure(
     something else that is planned was reached by no rehearsal.
     """
     signals = list(arrangement.get("signals", ()))
+    arrangement["participants"] = list(arrangement.get("participants", ()))
+    arrangement["given"] = list(arrangement.get("given", ()))
+    arrangement["interventions"] = list(arrangement.get("interventions", ()))
     planned = arrangement.get("fail") or {}
     never: set[str] | None = None
     for step in saga.definition.steps:

@@ -61,8 +61,8 @@ def test_what_is_given_is_there() -> None:
 
 
 def test_each_step_that_fails_undoes_those_before_it() -> None:
-    """Whichever step is refused, no seat stays taken."""
-    for step, played in rehearse_each_failure(trip, ROME, StepRejected("no"), participants=[TRAIN]):
+    """Whichever step is refused, no seat stays taken. Each rehearsal has all that is given, also by an iterator."""
+    for step, played in rehearse_each_failure(trip, ROME, StepRejected("no"), participants=iter([TRAIN])):
         assert played.state.cause == f"step {step} failed (StepRejected)"
         assert (
             sum(event.seats * (1 if isinstance(event, SeatsTaken) else -1) for _, event in played.participant_events)
