@@ -42,17 +42,11 @@ def schema_differences(recorded: Any, present: Any, what: str) -> Iterator[Struc
 class _Comparison:
     """Compares two schemas part by part; a class that contains itself is compared once."""
 
-    def __init__(
-        self,
-        what: str,
-        recorded: Mapping[int, Any],
-        present: Mapping[int, Any],
-        compared: frozenset[tuple[int, int]] = frozenset(),
-    ) -> None:
+    def __init__(self, what: str, recorded: Mapping[int, Any], present: Mapping[int, Any]) -> None:
         self._what = what
         self._recorded = recorded
         self._present = present
-        self._compared = set(compared)
+        self._compared: set[tuple[int, int]] = set()
 
     def of(self, old: Any, new: Any, path: str) -> Iterator[StructuralDifference]:
         classes = (_class_of(old), _class_of(new))
@@ -137,12 +131,12 @@ class _Comparison:
         left = list(_options_of(new) or (new,))
         unread = []
         for option in _options_of(old) or (old,):
-            readers = [other for other in left if not self._is_broken(option, other, path)]
-            if readers:
-                yield from self.of(option, readers[0], path)
-                left.remove(readers[0])
-            else:
+            reader = next((other for other in left if self._looks_like(option, other)), None)
+            if reader is None:
                 unread.append(option)
+            else:
+                yield from self.of(option, reader, path)
+                left.remove(reader)
         if len(unread) == len(left) == 1:
             yield from self.of(unread[0], left[0], path)
         elif unread:
@@ -155,10 +149,17 @@ class _Comparison:
                 if old.get(key, _MISSING) != new.get(key, _MISSING):
                     yield self._other(key, path)
 
-    def _is_broken(self, old: Any, new: Any, path: str) -> bool:
-        """Whether a type cannot read what another one wrote; nothing counts as compared because of this question."""
-        attempt = _Comparison(self._what, self._recorded, self._present, frozenset(self._compared))
-        return any(difference.is_breaking for difference in attempt.of(old, new, path))
+    def _looks_like(self, old: Any, new: Any) -> bool:
+        """Whether what one option of a union wrote goes to another one: by its kind and its tag, as when it is read."""
+        old, new = self._resolved(old, self._recorded), self._resolved(new, self._present)
+        if not (isinstance(old, dict) and isinstance(new, dict)):
+            return bool(old == new)
+        if (old.get("type"), _listed_in(old) is None) != (new.get("type"), _listed_in(new) is None):
+            return False
+        fields, others = old.get("properties", {}), new.get("properties", {})
+        pairs = [(old, new), *((fields[name], others[name]) for name in fields.keys() & others.keys())]
+        pairs += zip(old.get("prefixItems", ())[:1], new.get("prefixItems", ())[:1], strict=False)
+        return not any(_are_disjoint(_listed_in(one), _listed_in(other)) for one, other in pairs)
 
     def _resolved(self, schema: Any, classes: Mapping[int, Any]) -> Any:
         number = _class_of(schema)
@@ -218,6 +219,17 @@ def _options_of(schema: Mapping[str, Any]) -> Sequence[Any]:
 def _kind_of(schema: Mapping[str, Any]) -> tuple[Any, bool]:
     """Returns what two schemas must have in common to be compared part by part."""
     return schema.get("type"), "enum" in schema
+
+
+def _listed_in(schema: Any) -> Sequence[Any] | None:
+    """Returns the values that a schema lists; None if it is one of any other type."""
+    if not isinstance(schema, dict):
+        return None
+    return [schema["const"]] if "const" in schema else schema.get("enum")
+
+
+def _are_disjoint(values: Sequence[Any] | None, others: Sequence[Any] | None) -> bool:
+    return values is not None and others is not None and not any(value in others for value in values)
 
 
 def _default_of(schema: Any) -> Any:
