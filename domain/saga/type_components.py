@@ -73,7 +73,8 @@ def _hints(class_: type[Any]) -> list[Any]:
 
 def _is_record(class_: type[Any]) -> bool:
     return (
-        issubclass(class_, Struct)
+        is_model(class_)
+        or issubclass(class_, Struct)
         or is_dataclass(class_)
         or hasattr(class_, "__required_keys__")  # a typed dict, also one of `typing_extensions`
         or hasattr(class_, "__attrs_attrs__")

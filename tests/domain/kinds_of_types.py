@@ -399,6 +399,7 @@ REFUSED: list[tuple[Any, str]] = [
     (dict[str | None, int], "a dict whose keys are None"),
     (dict[str | int, int], r"a dict whose keys are str \| int"),
     (dict[Frozen, int], "a dict whose keys are Frozen"),
+    (dict[Closed, int], "a dict whose keys are Closed"),
     (set[Kitten], "a set of Kitten, which has no hash"),
     (Grid, "a dict whose keys are"),
     (Secret, "a secret is masked when it is written: use a text"),
