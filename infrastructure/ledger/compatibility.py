@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
-from itertools import groupby, islice
+from itertools import groupby
 from operator import itemgetter
 from typing import Final, NamedTuple
 
@@ -86,7 +86,7 @@ class Compatibility(NamedTuple):
     views: list[ViewVerdict]
     unreadable: list[TopicVerdict]
     replayed: int
-    """How many sagas were replayed; fewer if many diverged."""
+    """How many sagas were replayed; fewer than asked for if many diverged."""
     divergences: list[Divergence]
 
     @property
@@ -105,12 +105,18 @@ def check_compatibility(
     """
     census = take_census(context, newest=replays, report=report)
     counts = {key: (census.unfinished[key], count) for key, count in census.sagas.items()}
-    divergences = list(islice(_divergences(context, census.newest), DIVERGENCES_MAX))
+    replayed, divergences = 0, []
+    for divergence in _replays(context, census.newest):
+        replayed += 1
+        if divergence is not None:
+            divergences.append(divergence)
+            if len(divergences) == DIVERGENCES_MAX:
+                break
     return Compatibility(
         [_of_version(version) for version in usage_of(context, counts)],
         list(_of_views(context)),
         list(_unreadable(context)),
-        len(_replayable(context, census.newest)),
+        replayed,
         divergences,
     )
 
@@ -158,22 +164,15 @@ def _unreadable(context: LedgerContext) -> Iterator[TopicVerdict]:
             yield TopicVerdict(topic, schema_version, events, version)
 
 
-def _replayable(context: LedgerContext, sagas: Sequence[tuple[str, VersionKey]]) -> dict[str, Definition]:
-    """Return the sagas whose definition the app has, with it."""
+def _replays(context: LedgerContext, sagas: Sequence[tuple[str, VersionKey]]) -> Iterator[Divergence | None]:
+    """Replay the sagas whose definition the app has, some at a time, and yield where each diverges."""
     definitions = {(definition.name, definition.version): definition for definition in context.app.definitions}
-    return {saga_id: definitions[key] for saga_id, key in sagas if key in definitions}
-
-
-def _divergences(context: LedgerContext, sagas: Sequence[tuple[str, VersionKey]]) -> Iterator[Divergence]:
-    """Replay sagas, some at a time, and yield those that diverge."""
-    wanted = _replayable(context, sagas)
+    wanted = {saga_id: definitions[key] for saga_id, key in sagas if key in definitions}
     saga_ids = list(wanted)
     parts = [saga_ids[begin : begin + _SAGAS_PER_READ] for begin in range(0, len(saga_ids), _SAGAS_PER_READ)]
     for payloads in context.backend.payloads(parts):
         for saga_id, stream in groupby(payloads, key=itemgetter(0)):
-            divergence = _replay(context, wanted[saga_id], saga_id, stream)
-            if divergence is not None:
-                yield divergence
+            yield _replay(context, wanted[saga_id], saga_id, stream)
 
 
 def _replay(

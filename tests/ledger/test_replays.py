@@ -18,6 +18,7 @@ from sagaledger import (
     rehearse,
     save_histories,
 )
+from sagaledger.infrastructure.ledger import compatibility
 
 from ..worker.conftest import play, worker_on
 
@@ -84,6 +85,21 @@ def test_a_history_may_come_from_anywhere(sqlite_url: str, tmp_path: Path) -> No
         assert_replays(saga, each)
         with pytest.raises(AssertionError, match="changed: saga 'trip-"):
             assert_replays(changed, each)
+
+
+def test_a_check_stops_when_many_sagas_have_diverged(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says how many it replayed until then."""
+    with recorded(sqlite_url, trip("a", "b"), trip("a", "c", version=2)):
+        pass
+    with Ledger.open(sqlite_url, App(sagas=[trip("x"), trip("x", version=2)])) as ledger:
+        found = compatibility.check_compatibility(ledger.context, replays=None)
+        assert (found.replayed, len(found.divergences)) == (4, 2)
+
+        monkeypatch.setattr(compatibility, "DIVERGENCES_MAX", 1)
+        found = compatibility.check_compatibility(ledger.context, replays=None)
+
+    assert len(found.divergences) == 1
+    assert found.replayed < 4
 
 
 def test_a_test_without_a_history_fails(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ MISSING = "the app does not declare it, and its sagas need it"
 def check(
     *,
     replay: Annotated[
-        str, Parameter(help="Also replay the history of the N newest sagas, or of all: N or `all`.")
+        str, Parameter(help="Also replay the history of the N newest sagas, or of all: N or `all`. Ends if 20 diverge.")
     ] = "0",
     options: Options = DEFAULTS,
 ) -> ExitCode:
