@@ -30,6 +30,8 @@ class DefinitionVersions:
         """The definitions that are known to agree with what is on record."""
         self._pinned: set[tuple[str, int, str]] = set()
         """The definitions that are known to be on record."""
+        self._readable: set[tuple[str, int, str, str]] = set()
+        """Each definition with the fingerprint of another one on record from which it differs by additions alone."""
 
     def check(self, definitions: Iterable[Definition]) -> None:
         """Raise `DefinitionChanged` for the first definition that is on record with another structure."""
@@ -72,10 +74,14 @@ class DefinitionVersions:
 
         It can if the other definition is the same, or is on record and this one differs from it by additions alone.
         """
-        if fingerprint in definition.fingerprints:
+        pair = (*_identity(definition), fingerprint)
+        if fingerprint in definition.fingerprints or pair in self._readable:
             return True
         structure = self._registry.structures().get((definition.name, definition.version), {}).get(fingerprint)
-        return structure is not None and not breaking(structural_differences(definition, structure))
+        if structure is None or breaking(structural_differences(definition, structure)):
+            return False
+        self._readable.add(pair)
+        return True
 
     def _compare_recorded(self, definitions: Iterable[Definition]) -> list[tuple[Definition, bool]]:
         """Return those of the definitions whose version is on record, each with whether its own structure is.

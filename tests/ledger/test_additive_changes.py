@@ -276,6 +276,25 @@ def test_a_program_with_the_older_structure_asks_a_worker_with_the_newer_one(pos
         assert verify_definitions(ledger.context) == []
 
 
+def test_an_older_structure_is_compared_once(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many requests a program with it writes."""
+    start(sqlite_url)
+    newer = book_trip(Journey).definition
+    with Ledger.open(sqlite_url, App(sagas=[book_trip(Journey)])) as ledger:
+        versions, recorded = ledger.context.definition_versions, ledger.backend.structures()
+        reads: list[int] = []
+
+        def structures() -> Any:
+            reads.append(1)
+            return recorded
+
+        monkeypatch.setattr(ledger.backend, "structures", structures)
+
+        assert [versions.accepts(newer, first.definition.fingerprint) for _ in range(3)] == [True] * 3
+        assert [versions.accepts(newer, "another") for _ in range(3)] == [False] * 3
+        assert len(reads) == 4
+
+
 def test_a_start_after_an_additive_change_is_the_same_saga(url: str) -> None:
     """An input that was recorded without the field is the one with its default; another value is a conflict."""
     start(url)
