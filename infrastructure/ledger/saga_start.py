@@ -68,7 +68,7 @@ class SagaStart(NamedTuple):
         """A saga start, checked.
 
         Raises `InvalidInput` when the input does not fit its type, the key cannot be part of an id, UTC cannot hold the
-        time to begin, or nobody is named as its actor although a step excludes that one from approving.
+        time to begin, or no actor is named and a step excludes the one who starts the saga.
         """
         if not actor and definition.needs_requester():
             raise InvalidInput(

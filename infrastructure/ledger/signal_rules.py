@@ -179,10 +179,10 @@ def _check_actor(state: SagaState, step: str, actor: str, share: Share) -> None:
     where = f"step {step!r} of saga {state.saga_id!r}"
     if actor in share.wait.excluded:
         why = f"{actor!r} started the saga" if actor == state.started_by else f"the definition excludes {actor!r}"
-        raise WrongState(f"{where} needs the approval of somebody else: {why}")
+        raise WrongState(f"{where} needs the approval of another actor: {why}")
     if has_approved(actor, share.approvals):
         given = approvals_in_words(share.wait, share.approvals)
-        raise WrongState(f"{where} needs the approval of somebody else: {actor!r} has approved it ({given})")
+        raise WrongState(f"{where} needs the approval of another actor: {actor!r} has approved it ({given})")
 
 
 def _signal_of(app: App, state: SagaState, step: str) -> str:

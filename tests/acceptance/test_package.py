@@ -1,4 +1,4 @@
-"""What is published: a wheel and a source archive that are complete, and the same whoever builds them."""
+"""What is published: a wheel and a source archive that are complete, and the same wherever they are built."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_the_wheel_runs_where_only_its_requirements_are_installed(wheel: Path, t
 
 
 def test_the_version_is_that_of_the_installed_package() -> None:
-    """`sagaledger.__version__` is read when it is asked for, and nobody keeps it in two places."""
+    """`sagaledger.__version__` is read when it is asked for, and is not written in two places."""
     assert sagaledger.__version__ == version("sagaledger")
     assert "__version__" not in sagaledger.__all__
 

@@ -102,7 +102,7 @@ def test_several_people_approve_and_everybody_sees_how_far_it_is(bank: Shell) ->
     assert [(done.returncode, done.stderr.count("\n")) for done in (own, twice, unread, unfit)] == [
         (4, 1), (4, 1), (0, 1), (2, 1),
     ]  # fmt: skip
-    assert "needs the approval of somebody else: 'ann' started the saga" in own.stderr
+    assert "needs the approval of another actor: 'ann' started the saga" in own.stderr
     assert "'bob' has approved it (1 of 2 approved, by bob)" in twice.stderr
     assert "for step 'release' of saga 'bonus-1' does not fit: Expected `int`, got `str`" in unfit.stderr
     assert first == again

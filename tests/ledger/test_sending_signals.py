@@ -155,7 +155,7 @@ def test_several_people_approve_each_once(ledger: Ledger) -> None:
         return ledger.approve("payout-1", "release", payload, actor=actor, reason="checked")
 
     for look in (True, False):
-        with pytest.raises(WrongState, match="needs the approval of somebody else: 'ann' started the saga"):
+        with pytest.raises(WrongState, match="needs the approval of another actor: 'ann' started the saga"):
             approve("ann")
         with pytest.raises(WrongState, match="the definition excludes 'robot'"):
             approve("robot")
@@ -191,7 +191,7 @@ def rows(ledger: Ledger) -> list[dict[str, Any]]:
 
 
 def test_one_refusal_is_enough(ledger: Ledger) -> None:
-    """Whoever has approved before; the one who started the saga may refuse, too."""
+    """Even if others have approved; the one who started the saga may refuse, too."""
     work(ledger)
     ledger.approve("payout-1", "release", 1, actor="bob", reason="fine")
     ledger.approve("payout-1", "release", actor="ann", reason="a mistake", refused=True)
