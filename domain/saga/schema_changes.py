@@ -212,8 +212,9 @@ def _classes_in(schema: Any) -> dict[int, Any]:
 
 
 def _options_of(schema: Mapping[str, Any]) -> Sequence[Any]:
-    """Returns the types of a union; none for any other type."""
-    return next((schema[key] for key in _UNIONS if key in schema), ())
+    """Returns the types of a union, with those of a union within it; none for any other type."""
+    options = next((schema[key] for key in _UNIONS if key in schema), ())
+    return [each for option in options for each in (_options_of(option) or [option])]
 
 
 def _kind_of(schema: Mapping[str, Any]) -> tuple[Any, bool]:

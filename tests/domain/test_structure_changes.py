@@ -371,9 +371,17 @@ class LoudParrot(pydantic.BaseModel):
     loud: bool
 
 
-def pet(parrot: Any, fish: Any = Fish) -> Any:
+pet_union: Any = Annotated[Parrot | Fish, pydantic.Field(discriminator="kind")]
+
+
+def pet(parrot: Any) -> Any:
     """A model with such a union in it."""
-    return pydantic.create_model("Pet", animal=(Annotated[parrot | fish, pydantic.Field(discriminator="kind")], ...))
+    return owner(Annotated[parrot | Fish, pydantic.Field(discriminator="kind")])
+
+
+def owner(animal: Any) -> Any:
+    """A model with a field of a type."""
+    return pydantic.create_model("Owner", animal=(animal, ...))
 
 
 @pytest.mark.parametrize(
@@ -405,6 +413,8 @@ def pet(parrot: Any, fish: Any = Fish) -> Any:
         (TalkingParrot, Parrot, False),
         (pet(Parrot), pet(TalkingParrot), True),
         (pet(Parrot), pet(LoudParrot), False),
+        (owner(Parrot | None), owner(pet_union | int | None), True),
+        (owner(pet_union | int | None), owner(Parrot | None), False),
         (Any, Bag, False),
         (Bag, Any, False),
     ],
