@@ -10,7 +10,8 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from itertools import chain
-from typing import Any, Final, cast
+from types import NoneType, UnionType
+from typing import Any, Final, Union, cast, get_args, get_origin
 
 import msgspec
 from msgspec import Raw
@@ -53,7 +54,9 @@ class PydanticType:
                 f"{what} has a type that pydantic cannot read from JSON ({_first_line(error)}): beside models it may "
                 "have dataclasses, typed dicts, named tuples and builtins, but no msgspec structs or attrs classes"
             ) from error
-        wrong = next(chain(_lost(type_), _unwritten(read), _unwritten(written), _ambiguous(written)), None)
+        wrong = next(
+            chain(_lost(type_), _unwritten(read), _unwritten(written), _ambiguous(written), _alike(type_)), None
+        )
         if wrong is not None:
             raise DefinitionError(f"{what} has a type of which not every value could be read back: {wrong}")
         self._typed = not any(map(_is_open, _nodes(read)))
@@ -188,14 +191,40 @@ def _ambiguous(schema: Any) -> Iterator[str]:
     """Yields what is wrong with unions, as the JSON schema of what is written shows them."""
     classes = schema.get("$defs", {})
     for node in _nodes(schema):
-        members = [each for each in node.get("anyOf", ()) if not each.keys() & {"const", "enum"}]  # no literals
-        choices = [classes.get(each.get("$ref", "").rpartition("/")[2], each) for each in members]
-        kinds = [each.get("type") for each in choices]
+        choices = list(_choices(node, classes))
+        kinds = [each["type"] for each in choices if "type" in each]
         twice = next((kind for kind in kinds if kinds.count(kind) > 1), None)
         if twice is not None and not _are_tagged([each for each in choices if each.get("type") == twice]):
             named = " | ".join(str(each.get("title") or each.get("format") or each.get("type")) for each in choices)
             remedy = "give its models a discriminator" if twice == "object" else "use one of them"
             yield f"JSON cannot tell the members of the union {named} apart: {remedy}"
+
+
+def _choices(node: dict[str, Any], classes: dict[str, Any], within: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
+    """Yields what a union chooses from, except for literals; of a union within it, what that one chooses from."""
+    for each in node.get("anyOf", ()):
+        if each.keys() & {"const", "enum"}:
+            continue
+        name = each.get("$ref", "").rpartition("/")[2]
+        choice = classes.get(name, each)
+        if "anyOf" not in choice:
+            yield choice
+        elif not name or name not in within:
+            yield from _choices(choice, classes, (*within, name))
+
+
+def _alike(type_: Any) -> Iterator[str]:
+    """Yields what is wrong with unions of which two members have one JSON schema: pydantic then leaves out one."""
+    for union in components(type_):
+        members = [each for each in get_args(union) if each is not NoneType]
+        if get_origin(union) not in (Union, UnionType) or len(members) == 1:
+            continue
+        try:
+            schemas = [schema_of_models(each, mode="serialization") for each in members]
+        except Exception:  # noqa: BLE001, S112 -- a member may need the configuration of the model around it
+            continue
+        if any(schema in schemas[:number] for number, schema in enumerate(schemas)):
+            yield f"JSON cannot tell the members of the union {union} apart: use one of them"
 
 
 def _are_tagged(objects: list[Any]) -> bool:

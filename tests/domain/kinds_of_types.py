@@ -218,6 +218,32 @@ class Request(TypedDict):
     pets: list[Cat | Dog]
 
 
+class Spot:
+    """A class that pydantic knows by what a model says of it."""
+
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Spot) and other.x == self.x
+
+    def __hash__(self) -> int:
+        return self.x
+
+
+class Place(BaseModel):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    spot: (
+        Annotated[
+            Spot,
+            pydantic.BeforeValidator(lambda given: given if isinstance(given, Spot) else Spot(given)),
+            pydantic.PlainSerializer(lambda spot: spot.x),
+            pydantic.WithJsonSchema({"type": "integer"}),
+        ]
+        | str
+    )
+
+
 class Pair(NamedTuple):
     order: Order
     count: int = 0
@@ -278,6 +304,7 @@ STORED: list[tuple[Any, Any]] = [
     (list[Slot], [Slot(1, NOON)]),
     (Request, {"order": order(), "pets": [Cat(name="Tom"), Dog(name="Rex")]}),
     (Pair, Pair(order(), 2)),
+    (Place, Place(spot=Spot(1))),
 ]
 """Each with a value, which is read back as it was."""
 
@@ -347,6 +374,18 @@ class Moment(BaseModel):
     at: str | datetime
 
 
+class Priced(BaseModel):
+    price: Decimal | str
+
+
+class Choice(RootModel[int | str]):
+    pass
+
+
+class Rooted(BaseModel):
+    choice: Choice | str
+
+
 class Tint(BaseModel):
     colour: Colour | str
 
@@ -412,6 +451,8 @@ REFUSED: list[tuple[Any, str]] = [
     (Kennel, r"JSON cannot tell .*Kitten \| Puppy apart: give its models a discriminator"),
     (Order | dict[str, int], "JSON cannot tell"),
     (Moment, r"JSON cannot tell .*string \| date-time apart: use one of them"),
+    (Priced, r"JSON cannot tell .*Decimal \| str apart: use one of them"),
+    (Rooted, r"JSON cannot tell .*integer \| string \| string apart: use one of them"),
     (Tint, r"JSON cannot tell .*Colour \| string apart: use one of them"),
     (Arbitrary, "pydantic cannot read from JSON"),
     (StructOfModel, "no msgspec structs or attrs classes"),
