@@ -57,7 +57,8 @@ class Retry(Struct, frozen=True):
             ("jitter", self.jitter, 0, 1),
         ):
             if not isinstance(value, (int, float)) or not least <= value <= most:  # NaN is not
-                raise DefinitionError(f"Retry({name}={value!r}): use a number from {least} to {most:g}")
+                limits = f"of {least} or more" if most == inf else f"from {least} to {most:g}"
+                raise DefinitionError(f"Retry({name}={value!r}): use a number {limits}")
         if self.attempts % 1:
             raise DefinitionError(f"Retry(attempts={self.attempts!r}): use a whole number, 1 or more")
 
