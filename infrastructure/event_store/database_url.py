@@ -148,7 +148,7 @@ def _without_scheme(url: str) -> str:
     scheme, colon, _ = url.partition(":")
     if colon and scheme in (*_SQLITE, *_POSTGRES):
         slashes = "three slashes" if scheme in _SQLITE else "two slashes"
-        return f"the ledger's URL has too few slashes: {slashes} follow {scheme}:"
+        return f"the ledger's URL has too few slashes ({scheme}: is followed by {slashes})"
     if not url:
         return "the ledger's URL is empty"
     if "@" in url or ":" in url:  # there may be a password in it
