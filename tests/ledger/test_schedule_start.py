@@ -207,6 +207,10 @@ def test_each_tick_starts_once_whatever_clocks_say(happens: list[tuple[int, int]
 @given(actions, st.sampled_from(["skip", "queue"]))
 @example([("pass", 2 * TEN), ("dies", "after"), ("rival", 0), ("end", None), ("rival", 1)], "queue")
 @example([("pass", TEN), ("rival", 0), ("pass", 2 * TEN), ("rival", 0), ("end", None), ("settle", 1)], "skip")
+@example(
+    [*2 * [("pass", TEN), ("settle", 0)], ("end", None), ("pass", TEN), ("settle", 1), ("pass", TEN), ("settle", 0)],
+    "skip",
+)
 @many
 def test_no_two_sagas_run_at_once_and_no_tick_goes_unsaid(happens: list[tuple[str, Any]], overlap: str) -> None:
     """Unless a schedule allows it. Each tick has started, waits, or was skipped."""
