@@ -25,6 +25,8 @@ AIMS = {
     "hot_vs_disjoint_articles_postgres": 0.5,
     "hot_vs_disjoint_articles_sqlite": 0.5,
     "latency_vs_dbos": 4.0,
+    "list_process_vs_imports_postgres": 0.6,
+    "list_process_vs_imports_sqlite": 0.6,
     "long_vs_short_lists_postgres": 0.75,
     "long_vs_short_lists_sqlite": 0.75,
     "projections_vs_runner": 20.0,

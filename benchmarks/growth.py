@@ -19,6 +19,7 @@ from sagaledger.infrastructure.event_store.event_row import StoredRow
 from sagaledger.infrastructure.event_store.work_queue import QueueEntry
 from sagaledger.projections.projection import Row
 
+from .commands import measure_commands
 from .databases import SQLITE
 from .findings import Findings
 from .history import MARK, copies, errand_history, grow
@@ -40,7 +41,7 @@ def growth(setting: Setting) -> Findings:
     """Measure appends, claims and reads at each size of the log; the ratios compare the largest with the smallest.
 
     For those, another log of the smallest size takes turns with the one that has grown. And what claiming costs while
-    very many sagas are due.
+    very many sagas are due, and how long a person waits for a command.
     """
     found = Findings()
     history = errand_history(HISTORY_SAGAS)
@@ -54,6 +55,7 @@ def growth(setting: Setting) -> Findings:
                 found.figures[f"bytes_per_saga_at_{events}_events_{backend}"] = _size_bytes(url) / _sagas(
                     ledger, history
                 )
+            measure_commands(url, backend, setting.sizes.rounds, found)
             _grow(small, small_url, history, setting.sizes.growth_events[0])
             _compare(ledger, small, history, setting, backend, found)
             _measure_backlog(ledger, setting.sizes.waiting_sagas, backend, found)
@@ -106,8 +108,10 @@ def _measure(ledger: Ledger, history: Sequence[StoredRow], looks: int, at: str, 
 
     some = [some_saga() for _ in range(looks)]
     rows = [ledger.query("sagas", where={"saga_id": saga_id}).rows[0] for saga_id in some]
+    states_seconds = [seconds_of(partial(ledger.state, saga_id)) for saga_id in some]
     histories_seconds = [seconds_of(partial(ledger.history, saga_id)) for saga_id in some]
     pages_seconds = [seconds_of(partial(page_after, row)) for row in rows]
+    found.figures[f"state_{at}_p99_ms"] = percentile(states_seconds, 99) * 1000
     found.figures[f"history_{at}_p99_ms"] = percentile(histories_seconds, 99) * 1000
     found.figures[f"list_page_{at}_p99_ms"] = percentile(pages_seconds, 99) * 1000
     found.figures[f"claimed_sagas_per_second_{at}"] = _claimed_per_second(ledger, DUE_SAGAS)

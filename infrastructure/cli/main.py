@@ -7,6 +7,7 @@ import sys
 from typing import NoReturn
 
 from ...domain.user_code import shown
+from ..runtime.gc_tuning import tune_gc
 from .exit_codes import ExitCode
 from .output.streams import AnswerNotWritten, discard_answer, flush_answer, prepare_streams, write_message
 from .output.text import one_line
@@ -15,6 +16,7 @@ from .usage import require_unicode
 
 def main() -> NoReturn:
     """Run the command line of this process."""
+    tune_gc()
     prepare_streams()
     code = run(sys.argv[1:])
     try:

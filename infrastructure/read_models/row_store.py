@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy import (
@@ -28,7 +28,7 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.dml import Insert
 
 from ...projections.column_types import UtcDateTime
@@ -36,6 +36,9 @@ from ...projections.column_values import holds_json, rule_of
 from ...projections.keys import Key, RowsWhere
 from ...projections.projection import Change, Row
 from .readable import readable
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 
 KEYS_MAX = 5_000
 """The most keys that one statement carries."""
@@ -138,10 +141,12 @@ class RowStore:
 
     @cached_property
     def _upsert_json(self) -> Insert:
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415 -- slow to import, and no use on SQLite
+
         rows = _recordset("rows", tuple(self.table.columns))
         return self._overwriting(postgresql.insert(self.table).from_select(self.columns, rows))
 
-    def _overwriting(self, rows: postgresql.Insert | sqlite.Insert) -> Insert:
+    def _overwriting(self, rows: PostgresInsert | sqlite.Insert) -> Insert:
         """Return an insert that overwrites every column of a row that exists already."""
         values = {c.name: rows.excluded[c.name] for c in self.table.columns if not c.primary_key}
         if not values:

@@ -12,7 +12,6 @@ from ...event_store.database_url import sqlite_url
 from ...event_store.redaction import redacted
 from ...ledger.ledger import Ledger
 from ...ledger.saga_history import read_history
-from ...runtime.gc_tuning import tune_gc
 from ...shop.app import APP
 from ...shop.demo import DEMO_OPTIONS, compensated_saga, remove_earlier_demo
 from ...shop.order_import import SLICE, check_rejects_file, read_file, write_rejects
@@ -66,7 +65,6 @@ def demo(
     orders = read_file(SLICE)
     remove_earlier_demo(path, url, orders)
     write_rejects(rejects, orders.rejects, used=used)
-    tune_gc()
     with Ledger.open(url, APP) as ledger:
         with progress("sagas") as report:
             result = run_orders(ledger, orders, DEMO_OPTIONS._replace(style=STYLES[style]), report=report, say=say)

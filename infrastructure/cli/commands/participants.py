@@ -15,7 +15,6 @@ from ...errors import AppPartMissing, UnknownDefinition
 from ...ledger.freshness import head_position
 from ...ledger.ledger import Ledger
 from ...runtime.event_loop import run_async, wait_for_stop
-from ...runtime.gc_tuning import tune_gc
 from .. import settings
 from ..exit_codes import ExitCode
 from ..log_options import DEFAULT_LOGS, LogOptions
@@ -66,7 +65,6 @@ def run(
         The services to run; every one if none is named, and then the relay to the broker too.
     """
     logs.apply("warning")
-    tune_gc()
     url = broker or settings.broker()
     with open_or_create(options) as ledger:
         _require_services(ledger, "running participants")

@@ -10,7 +10,6 @@ from typing import Annotated, Literal, TypeAlias
 from cyclopts import Parameter
 
 from ....domain.saga.state import Status
-from ...runtime.gc_tuning import tune_gc
 from ...shop.order_import import SEPARATORS, check_rejects_file, read_file, write_rejects
 from ...shop.order_import import decline_rate as read_decline_rate
 from ...shop.run_options import BrokerOptions, RunOptions, Style
@@ -81,7 +80,6 @@ def run(
     url = broker or (settings.broker() if style == "choreography" else None)
     services = None if url is None else _broker_options(url, logs, options)
     how = RunOptions(seed, rate, opening_stock, concurrency, actor_or_user(actor), STYLES[style], services)
-    tune_gc()
     rejects_file = rejects or Path(f"{_stem(file)}.rejects.csv")
     used = [file, *database_files(options)]
     check_rejects_file(rejects_file, used=used)

@@ -11,7 +11,6 @@ from cyclopts import Parameter
 from ...errors import AppPartMissing
 from ...ledger.freshness import head_position
 from ...runtime.event_loop import run_async
-from ...runtime.gc_tuning import tune_gc
 from ...worker.worker import Worker
 from ..exit_codes import ExitCode
 from ..log_options import DEFAULT_LOGS, LogOptions
@@ -44,7 +43,6 @@ def worker(
     if not LEASE_SECONDS_MIN <= lease_seconds <= LEASE_SECONDS_MAX:
         raise UsageError(f"--lease-seconds {lease_seconds:g}: from {LEASE_SECONDS_MIN:g} to {LEASE_SECONDS_MAX:g}")
     logs.apply("info")
-    tune_gc()
     with open_or_create(options) as ledger:
         if not (ledger.app.definitions or ledger.app.services):
             raise AppPartMissing("a worker", "the sagas to drive (App(sagas=[…]))")
