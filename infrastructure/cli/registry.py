@@ -22,6 +22,8 @@ COMMANDS: tuple[tuple[str, Group, str, str], ...] = (
     ("history", AUDIT, "history:history", "Everything that was recorded of a saga."),
     ("state", AUDIT, "state:state", "A saga's state, rebuilt from its events: now, or at a version or a time."),
     ("diff", AUDIT, "diff:diff", "What changed in a saga between two versions or times."),
+    ("decisions", AUDIT, "decisions:decisions", "Who decided what, why, and what there was to decide on."),
+    ("stats", AUDIT, "stats:stats", "How sagas and their steps went, and the time lost to retries."),
     (
         "verify",
         AUDIT,
@@ -29,6 +31,7 @@ COMMANDS: tuple[tuple[str, Group, str, str], ...] = (
         "Check that the log was not edited, and that everything beside it agrees with it.",
     ),
     ("query", VIEWS, "query:query", "Rows of a view."),
+    ("sql", VIEWS, "sql:sql", "Any question in SQL, of the views now or at a moment."),
     ("projections", VIEWS, "projections:app", "How far each view is, and rebuilding one."),
     ("cancel", OPERATE, "cancel:cancel", "Ask a saga to compensate its steps."),
     ("intervene", OPERATE, "intervene:intervene", "Decide how a saga that needs a person goes on."),

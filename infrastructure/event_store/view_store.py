@@ -10,12 +10,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Dialect, Engine, Table
+from sqlalchemy import Connection, CursorResult, Dialect, Engine, Table
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from ...domain.errors import InvalidInput
 from ..errors import PermanentlyUnavailable, Unavailable
 
 CONNECTIONS_KEPT: Final = 5
@@ -58,9 +59,36 @@ class ViewStore(Protocol):
         """
         ...
 
+    def asking(self, statement: str, limit: int) -> AbstractContextManager[CursorResult[Any]]:
+        """Run one SELECT that a person wrote, in a snapshot. Returns at most `limit` rows, as the driver has them.
+
+        Nothing but a query can be run, and nothing is written. Raises `InvalidInput` for any other SQL, also while the
+        rows are read, and `Unavailable`.
+        """
+        ...
+
     def close(self) -> None:
         """Close every connection."""
         ...
+
+
+@contextmanager
+def query_errors(connection: Connection) -> Iterator[None]:
+    """Translate what a database says of SQL that a person wrote. Raises `InvalidInput`."""
+    try:
+        yield
+    except DBAPIError as error:
+        if is_unavailability(error):
+            raise
+        raise InvalidInput(
+            f"the database ({connection.dialect.name}) does not answer this SQL: {first_line(error)}; it must be one "
+            "SELECT (`sagaledger projections` shows the views)"
+        ) from error
+
+
+def all_rows_of(statement: str) -> str:
+    """Return a select of what SQL that a person wrote selects, to which more can be added: it ends in no comment."""
+    return f"SELECT * FROM (\n{statement.strip().removesuffix(';')}\n) AS asked"  # noqa: S608 -- see `asking`
 
 
 @contextmanager

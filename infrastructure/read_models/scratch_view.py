@@ -29,12 +29,18 @@ from .tables import create, generation_table
 
 
 class ScratchView:
-    """A view, folded privately from the first event on; a context manager."""
+    """A view, folded privately from the first event on; a context manager.
 
-    def __init__(self, log: EventLog, codec: Codec, projection: Projection) -> None:
+    `store`: a private database that other views are in, too; the caller closes it.
+    """
+
+    def __init__(
+        self, log: EventLog, codec: Codec, projection: Projection, store: SqliteViewStore | None = None
+    ) -> None:
         self._reader = EventBatchReader(log, codec, projection.topics)
         self._projection = projection
-        self._store = _private_store()
+        self._is_alone = store is None
+        self._store = private_store() if store is None else store
         table = generation_table(projection, 1)
         with self._store.writing() as connection:
             create(connection, table)
@@ -47,7 +53,8 @@ class ScratchView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._store.close()
+        if self._is_alone:
+            self._store.close()
 
     def fold_to(self, position: int, progress: ReportProgress | None = None) -> None:
         """Fold on, up to a position of the log. Raises `PoisonEvent` at an event that cannot be folded.
@@ -84,7 +91,7 @@ class ScratchView:
 @contextmanager
 def empty_tables(tables: Iterable[Table]) -> Iterator[Connection]:
     """Open a private database in which these tables exist and are empty."""
-    store = _private_store()
+    store = private_store()
     try:
         with store.writing() as connection:
             for table in tables:
@@ -95,7 +102,8 @@ def empty_tables(tables: Iterable[Table]) -> Iterator[Connection]:
         store.close()
 
 
-def _private_store() -> SqliteViewStore:
+def private_store() -> SqliteViewStore:
+    """Open a private database that vanishes when it is closed."""
     return SqliteViewStore(_private_file, "a private database", connections_max=1)
 
 

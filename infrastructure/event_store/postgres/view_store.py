@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Final
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final
 
 from psycopg.errors import UndefinedTable
-from sqlalchemy import Connection, Table, create_engine, event, func, select
+from sqlalchemy import Connection, CursorResult, Table, create_engine, event, func, select
 from sqlalchemy.exc import NoSuchTableError, ProgrammingError
 from sqlalchemy.schema import DDL
 
 from ..forking import leave_to_parent, on_fork
-from ..view_store import CONNECTION_WAIT_SECONDS, CONNECTIONS_KEPT, CONNECTIONS_MAX, transaction
+from ..view_store import (
+    CONNECTION_WAIT_SECONDS,
+    CONNECTIONS_KEPT,
+    CONNECTIONS_MAX,
+    all_rows_of,
+    query_errors,
+    transaction,
+)
 from .connection import PostgresConnection
 
 _INSTALLING: Final = 0x5A6A_1ED6
@@ -70,6 +77,13 @@ class PostgresViewStore:
             if isinstance(error.orig, UndefinedTable):
                 raise NoSuchTableError(table.name) from error
             raise
+
+    @contextmanager
+    def asking(self, statement: str, limit: int) -> Iterator[CursorResult[Any]]:
+        # With a parameter the driver uses the extended protocol, which takes one statement only.
+        asked = f"{all_rows_of(statement).replace('%', '%%')} LIMIT %s"
+        with self.reading() as connection, query_errors(connection):
+            yield connection.exec_driver_sql(asked, (limit,), {"stream_results": True})
 
     def close(self) -> None:
         self._engine.dispose()

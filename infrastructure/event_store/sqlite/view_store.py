@@ -6,13 +6,20 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, NullPool, QueuePool, Table, create_engine, event, inspect
+from sqlalchemy import Connection, CursorResult, NullPool, QueuePool, Table, create_engine, event, inspect
 from sqlalchemy.exc import NoSuchTableError, OperationalError
 
 from ..forking import leave_to_parent, on_fork
-from ..view_store import CONNECTION_WAIT_SECONDS, CONNECTIONS_KEPT, CONNECTIONS_MAX, transaction
+from ..view_store import (
+    CONNECTION_WAIT_SECONDS,
+    CONNECTIONS_KEPT,
+    CONNECTIONS_MAX,
+    all_rows_of,
+    query_errors,
+    transaction,
+)
 from .ledger_file import LedgerFile
 from .quiescence import using_sqlite, was_at_rest
 
@@ -20,6 +27,9 @@ _BUSY_SECONDS_MAX: Final = 30.0
 """How long a transaction waits for the writers before it."""
 _RETRY_SECONDS: Final = 0.001
 """SQLite's own back-off sleeps so long that a busy file starves the waiting writer."""
+_QUERIES: Final = frozenset(
+    {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+)
 _BEGIN: Final = "sagaledger_begin"
 """The execution option that holds the statement with which a transaction begins."""
 
@@ -100,8 +110,24 @@ class SqliteViewStore:
         if not inspect(connection).has_table(table.name):  # the snapshot includes the schema: nothing is to be locked
             raise NoSuchTableError(table.name)
 
+    @contextmanager
+    def asking(self, statement: str, limit: int) -> Iterator[CursorResult[Any]]:
+        with self.reading() as connection, query_errors(connection):
+            driver_connection = connection.connection.driver_connection
+            assert isinstance(driver_connection, sqlite3.Connection)  # noqa: S101 -- as the engine was created
+            driver_connection.set_authorizer(_allow_queries)
+            try:
+                yield connection.exec_driver_sql(f"{all_rows_of(statement)} LIMIT ?", (limit,))
+            finally:
+                driver_connection.set_authorizer(None)
+
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _allow_queries(action: int, *_: object) -> int:
+    """Let SQLite compile nothing but queries: neither a write nor a PRAGMA, nor ATTACH, which would create a file."""
+    return sqlite3.SQLITE_OK if action in _QUERIES else sqlite3.SQLITE_DENY
 
 
 def _begin(connection: Connection) -> None:
