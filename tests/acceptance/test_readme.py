@@ -13,6 +13,9 @@ import pytest
 
 from sagaledger import Ledger, Status
 
+from ..documents.page import Page
+from ..documents.run_page import PageRun
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 EXAMPLE = ROOT / "examples" / "book_trip.py"
@@ -26,13 +29,13 @@ def blocks(language: str) -> Sequence[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_saga_prints_what_the_readme_says(folder: Path) -> None:
-    """The first block of Python is a whole program."""
-    [printed] = blocks("text")
-
-    ran = run([sys.executable, "book_trip.py"], folder)
-
-    assert ran.stdout == printed
+def test_the_readme_prints_what_it_says(followed: PageRun) -> None:
+    """Its two files of Python and its session, in an empty folder, each command as a process that nothing prepared."""
+    assert followed.mismatches == []
+    assert [block.language for block in followed.ran] == ["python", "python", "sh"]
+    session = followed.printed[followed.ran[-1]]
+    assert "fulfil_order-536366  compensated" in session
+    assert re.search(r"^ok: [\d,]+ events", session, re.MULTILINE)
 
 
 def test_the_saga_is_an_app_for_the_command_line(folder: Path) -> None:
@@ -47,13 +50,6 @@ def test_the_saga_is_an_app_for_the_command_line(folder: Path) -> None:
         assert ledger.state("book_trip-3").status is Status.COMPENSATED
 
 
-def test_the_test_of_the_saga_passes(folder: Path) -> None:
-    """The second block of Python is a test file beside the saga, and its test fails each step in turn."""
-    tested = run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_book_trip.py"], folder)
-
-    assert "1 passed" in tested.stdout
-
-
 def test_the_test_of_the_saga_can_fail(folder: Path) -> None:
     """It would tell that a step is not compensated."""
     saga = folder / "book_trip.py"
@@ -62,17 +58,6 @@ def test_the_test_of_the_saga_can_fail(folder: Path) -> None:
     tested = run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_book_trip.py"], folder, code=1)
 
     assert "1 failed" in tested.stdout
-
-
-def test_the_session_runs_in_order(tmp_path: Path) -> None:
-    """The block of commands can be pasted into a shell, in an empty folder."""
-    [session] = blocks("sh")
-
-    ran = run(["bash", "-euxo", "pipefail", "-c", session], tmp_path)
-
-    assert len(re.findall(r"^\+ sagaledger ", ran.stderr, re.MULTILINE)) == session.count("\nsagaledger ") + 1
-    assert "fulfil_order-536366  compensated" in ran.stdout
-    assert re.search(r"^ok: [\d,]+ events", ran.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -99,6 +84,14 @@ def test_the_readme_is_short() -> None:
 def test_what_the_readme_links_to_exists(page: str) -> None:
     """No link is dead."""
     assert (ROOT / page).exists(), page
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory: pytest.TempPathFactory) -> PageRun:
+    """What came of following the README."""
+    run = PageRun(Page.of(ROOT / "README.md"), tmp_path_factory.mktemp("readme"), real=True)
+    run.run()
+    return run
 
 
 @pytest.fixture

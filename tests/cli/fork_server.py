@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import pkgutil
+import runpy
 import signal
 import socket
 import subprocess
@@ -36,13 +37,20 @@ class ForkServer:
         atexit.register(self._close)
 
     def run(
-        self, words: list[str], folder: Path, environment: dict[str, str], files: list[IO[str]], timeout_seconds: float
+        self,
+        words: list[str],
+        folder: Path,
+        environment: dict[str, str],
+        files: list[IO[str]],
+        timeout_seconds: float,
+        *,
+        program: str = "sagaledger",
     ) -> int:
         """Run a command with these three standard files; returns its exit code, negative for a signal.
 
-        Raises `subprocess.TimeoutExpired`.
+        `program` is `sagaledger`, or `python` with a file or `-m` and a module. Raises `subprocess.TimeoutExpired`.
         """
-        request = json.dumps([words, str(folder), environment]).encode()
+        request = json.dumps([[program, *words], str(folder), environment]).encode()
         length = len(request).to_bytes(LENGTH_BYTES, "big")
         socket.send_fds(self._connection, [length], [file.fileno() for file in files])
         self._connection.sendall(request)
@@ -107,11 +115,15 @@ def _become(words: list[str], folder: str, environment: dict[str, str], files: l
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
-        sys.argv = ["sagaledger", *words]
-        from sagaledger.infrastructure.cli.main import main  # noqa: PLC0415
-
+        sys.argv = words
         try:
-            main()
+            if words[0] == "python":
+                _run_python()
+                code = 0
+            else:
+                from sagaledger.infrastructure.cli.main import main  # noqa: PLC0415
+
+                main()
         except SystemExit as end:
             code = end.code
         threading._shutdown()  # type: ignore[attr-defined]
@@ -122,6 +134,18 @@ def _become(words: list[str], folder: str, environment: dict[str, str], files: l
     finally:
         sys.stderr.flush()
         os._exit(code if isinstance(code, int) else 1)
+
+
+def _run_python() -> None:
+    """Do what `python FILE …` and `python -m MODULE …` do."""
+    del sys.argv[0]
+    if sys.argv[0] == "-m":
+        del sys.argv[0]
+        sys.path[0] = str(Path.cwd())
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.path[0] = str(Path(sys.argv[0]).resolve().parent)
+        runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def _import_all() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -319,17 +317,3 @@ def test_a_key_is_a_short_text(key: Any) -> None:
     """As that of a saga."""
     with pytest.raises(InvalidInput, match=r"the key .* of signal 'terms' must be 1 to 200 printable characters"):
         NewSignal.of(1, name="terms", actor="bob", reason=None, refused=False, key=key)
-
-
-def test_the_documented_saga_does_what_is_documented(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    """Its code runs as it stands."""
-    page = Path(__file__).parents[2].joinpath("docs/sagas.md").read_text()
-    section = page.split("## Waiting for signals and approvals")[1].split("\n## ")[0]
-    [code], [said] = (re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL) for kind in ("python", "text"))
-    monkeypatch.chdir(tmp_path)
-
-    exec(code, {"__name__": "documented"})  # noqa: S102 -- our own page
-
-    assert capsys.readouterr().out == said

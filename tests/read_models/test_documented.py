@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -48,14 +46,3 @@ def test_every_status_of_a_step_is_documented() -> None:
 
     statuses = (STARTED, WAITING, CANCELLED, SKIPPED, SUCCEEDED, FAILED, UNKNOWN)
     assert [status for status in statuses if f"`{status}`" not in listed] == []
-
-
-def test_the_program_that_searches_prints_what_its_page_says(tmp_path: Path) -> None:
-    """It can be copied and run."""
-    page = (Path(__file__).parents[2] / "docs" / "sagas.md").read_text()
-    program = page.partition("## Searching\n")[2].partition("```python\n")[2].partition("```")[0]
-    (printed,) = re.findall(r"print\(.*\)  # (.*)", program)
-
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{printed}\n", "")
