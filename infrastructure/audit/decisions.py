@@ -15,7 +15,7 @@ from ..ledger.state_reader import saga_events
 from ..read_models.condition import RowCondition, Where
 
 
-class Decision(NamedTuple):
+class RecordedDecision(NamedTuple):
     """One decision: its row of the view `decisions`, and the saga's state that preceded it."""
 
     row: Row
@@ -26,7 +26,7 @@ class Decision(NamedTuple):
 class DecisionPage(NamedTuple):
     """The latest decisions first, as the view had them at a position."""
 
-    decisions: list[Decision]
+    decisions: list[RecordedDecision]
     position: int
     head_position: int
     lag_seconds: float
@@ -46,7 +46,7 @@ def read_decisions(
     found = context.queries.query(
         decisions.name, where=list(where), attributes=attributes, order=("-position",), limit=limit
     )
-    listed = [Decision(row, _state_before(context, row["saga_id"], row["version"])) for row in found.rows]
+    listed = [RecordedDecision(row, _state_before(context, row["saga_id"], row["version"])) for row in found.rows]
     return DecisionPage(listed, found.as_of_position, found.head_position, found.lag_seconds)
 
 

@@ -142,6 +142,9 @@ def test_a_built_in_view_has_the_columns_that_are_promised(projection: Projectio
 
 
 PROMISED = {
+    "decisions": {
+        "saga_id", "version", "position", "decided_at", "action", "step", "direction", "signal", "actor", "reason",
+    },
     "sagas": {
         "saga_id", "definition", "version", "style", "status", "correlation_id", "started_at", "updated_at",
         "ended_at", "current_step", "failed_step", "error", "events",

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ...audit.decisions import Decision, read_decisions
+from ...audit.decisions import RecordedDecision, read_decisions
 from ...ledger.freshness import freshness
 from ...read_models.condition import RowCondition, read_condition
 from ..exit_codes import ExitCode
@@ -21,14 +21,14 @@ from ..session import bring_views_up, open_ledger
 
 DECISIONS_SHOWN = 50
 COLUMNS = ("decided_at", "saga_id", "step", "action", "actor", "reason", "saw")
-ActionName = Literal["approve", "refuse", "signal", "cancel", "retry", "skip", "resolve", "abandon"]
+DecidedAction = Literal["approve", "refuse", "signal", "cancel", "retry", "skip", "resolve", "abandon"]
 
 
 def decisions(
     saga_id: str | None = None,
     /,
     *,
-    action: Annotated[ActionName | None, Parameter(help="Only decisions of this kind.")] = None,
+    action: Annotated[DecidedAction | None, Parameter(help="Only decisions of this kind.")] = None,
     step: Annotated[str | None, Parameter(help="Only decisions about this step.")] = None,
     actor: Annotated[str | None, Parameter(help="Only decisions of this actor.")] = None,
     since: Annotated[str | None, Parameter(help="Only decisions at this time or later.")] = None,
@@ -77,11 +77,11 @@ def decisions(
     return ExitCode.OK
 
 
-def _document(decision: Decision) -> dict[str, Any]:
+def _document(decision: RecordedDecision) -> dict[str, Any]:
     saw = None if decision.saw is None else state_document(decision.saw)
     return {**jsonable_row(decision.row), "saw": saw}
 
 
-def _table(listed: list[Decision]) -> Table:
+def _table(listed: list[RecordedDecision]) -> Table:
     rows = [{**each.row, "saw": f"v{each.row['version'] - 1}"} for each in listed]
     return Table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows], flexible=("reason",))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any, Final
 
 from psycopg.errors import UndefinedTable
@@ -82,8 +82,12 @@ class PostgresViewStore:
     def asking(self, statement: str, limit: int) -> Iterator[CursorResult[Any]]:
         # With a parameter the driver uses the extended protocol, which takes one statement only.
         asked = f"{all_rows_of(statement).replace('%', '%%')} LIMIT %s"
-        with self.reading() as connection, query_errors(connection):
-            yield connection.exec_driver_sql(asked, (limit,), {"stream_results": True})
+        with (
+            self.reading() as connection,
+            query_errors(connection),
+            closing(connection.exec_driver_sql(asked, (limit,), {"stream_results": True})) as found,
+        ):
+            yield found
 
     def close(self) -> None:
         self._engine.dispose()
