@@ -24,6 +24,7 @@ from .long_lists import long_lists
 from .orders import orders
 from .plot import plot as draw
 from .projections import projections
+from .questions import questions
 from .rebuilding import rebuilding
 from .report import show
 from .setting import FULL, SHORT, Setting, Sizes
@@ -41,6 +42,7 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Findings]]] = {
     "hot_articles": hot_articles,
     "long_lists": long_lists,
     "verifying": verifying,
+    "questions": questions,
 }
 Name = Literal[
     "throughput",
@@ -53,6 +55,7 @@ Name = Literal[
     "hot_articles",
     "long_lists",
     "verifying",
+    "questions",
 ]
 BACKENDS: Final = (SQLITE, POSTGRES)
 
@@ -67,7 +70,9 @@ def main(
     rounds: Annotated[int | None, Parameter(help="How often each contender runs.")] = None,
     sagas: Annotated[int | None, Parameter(help="Sagas of a round, at 64 and 512 at once.")] = None,
     dbos_sagas: Annotated[int | None, Parameter(help="Sagas of a round of DBOS.")] = None,
-    events: Annotated[int | None, Parameter(help="Events that views catch up on, and that are verified.")] = None,
+    events: Annotated[
+        int | None, Parameter(help="Events that views catch up on, that are verified, and asked about.")
+    ] = None,
     rebuilt_sagas: Annotated[int | None, Parameter(help="Sagas whose state is rebuilt.")] = None,
     growth_events: Annotated[
         list[int] | None, Parameter(negative="", help="A size of the log to grow to; may be given many times.")
@@ -91,6 +96,7 @@ def main(
         "dbos_sagas": dbos_sagas,
         "projected_events": events,
         "verified_events": events,
+        "asked_events": events,
         "rebuilt_sagas": rebuilt_sagas,
         "running_sagas": running_sagas,
         "waiting_sagas": waiting_sagas,

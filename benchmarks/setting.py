@@ -31,6 +31,7 @@ class Sizes(Struct, frozen=True, kw_only=True):
     running_sagas: int
     waiting_sagas: int
     verified_events: int
+    asked_events: int
 
 
 TINY = Sizes(
@@ -48,6 +49,7 @@ TINY = Sizes(
     running_sagas=20,
     waiting_sagas=20,
     verified_events=1_000,
+    asked_events=500,
 )
 """Only enough to show that every benchmark works."""
 
@@ -66,6 +68,7 @@ SHORT = Sizes(
     running_sagas=2_000,
     waiting_sagas=5_000,
     verified_events=50_000,
+    asked_events=50_000,
 )
 """Under ten minutes in all."""
 
@@ -84,6 +87,7 @@ FULL = Sizes(
     running_sagas=10_000,
     waiting_sagas=100_000,
     verified_events=1_000_000,
+    asked_events=1_000_000,
 )
 """The sizes of `results.json`: they take hours, mostly to grow to ten million events."""
 

@@ -48,6 +48,7 @@ def setting(postgres_server: str) -> Iterator[Any]:
         "hot_articles",
         "long_lists",
         "verifying",
+        "questions",
     ],
 )
 def test_a_benchmark_finds_figures(setting: Any, name: str) -> None:
