@@ -7,7 +7,7 @@ eight bytes for each attempt and each saga that has ended.
 from __future__ import annotations
 
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -165,14 +165,13 @@ def _select_attempts(condition: ColumnElement[bool]) -> Select[Any]:
 
 
 def _definitions(rows: Iterator[Row]) -> list[SagaStatistics]:
-    statuses: dict[str, Counter[str]] = {}
-    seconds: dict[str, array[float]] = {}
+    statuses: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    seconds: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
     for row in rows:
         definition = row["definition"]
-        statuses.setdefault(definition, Counter())[row["status"]] += 1
-        took = seconds.setdefault(definition, array("d"))
+        statuses[definition][row["status"]] += 1
         if row["ended_at"] is not None:
-            took.append(_seconds(row["started_at"], row["ended_at"]))
+            seconds[definition].append(_seconds(row["started_at"], row["ended_at"]))
     return [
         SagaStatistics(
             name,
@@ -218,15 +217,14 @@ class _Tallies:
 
     def __init__(self, only_step: str | None) -> None:
         self._only_step = only_step
-        self._of: dict[tuple[str, str, str], _Tally] = {}
+        self._of: defaultdict[tuple[str, str, str], _Tally] = defaultdict(_Tally)
 
     def add(self, step: str, direction: str, attempts: Sequence[Row]) -> None:
         """Count the attempts of one step of one saga; an item counts as its for-each step."""
         item = split_item_name(step)
         name = step if item is None else item[0]
         if self._only_step in (None, name, step):
-            key = (attempts[0]["definition"], name, direction)
-            self._of.setdefault(key, _Tally()).add(attempts)
+            self._of[attempts[0]["definition"], name, direction].add(attempts)
 
     def steps(self) -> list[StepStatistics]:
         """Return the statistics of each step, by name."""

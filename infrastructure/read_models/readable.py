@@ -35,10 +35,11 @@ def readable(what: str) -> Iterator[None]:
 def each_row(connection: Connection, statement: Select[Any], view: str) -> Iterator[Row]:
     """Yield the rows of a statement, of which few are in memory at once. Raises `DamagedLedger`."""
     with readable(f"view {view}"):
-        found = iter(connection.execute(statement.execution_options(yield_per=ROWS_AT_ONCE)).mappings())
+        found = connection.execute(statement.execution_options(yield_per=ROWS_AT_ONCE))
+        names, parts = tuple(found.keys()), found.partitions()
     while True:
         with readable(f"view {view}"):
-            row = next(found, None)
-        if row is None:
+            part = next(parts, None)
+        if part is None:
             return
-        yield dict(row)
+        yield from (dict(zip(names, row, strict=True)) for row in part)
