@@ -130,7 +130,7 @@ def test_rows_are_found_by_the_text_of_their_values(shop: Shop, projector: Proje
 @pytest.mark.parametrize(
     ("view", "asked", "says"),
     [
-        ("ordres", {}, "there is no view 'ordres': there are dead_letters, findings, .*orders"),
+        ("ordres", {}, "there is no view 'ordres': there are dead_letters, decisions, findings, .*orders"),
         ("orders", {"where": {"colour": "red"}}, "no column 'colour': it has order_id, saga_id"),
         ("orders", {"where": {"lines": "many"}}, "'lines' of view 'orders' takes a whole number, not 'many'"),
         ("orders", {"where": {"placed_at": "soon"}}, "takes a time"),
