@@ -12,7 +12,7 @@ CHAOS_ARGS ?=
 # The tests start hundreds of commands: without its bytecode each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lowest poolers check bench chaos soak format clean
+.PHONY: demo test lowest poolers check docs bench chaos soak format clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed  ## Real orders through their sagas, on a fresh SQLite file
@@ -38,6 +38,10 @@ check: $(VENV)/.check  ## Formatter, linter, types, import rules
 	$(BIN)/mypy
 	$(BIN)/python -m tests.typed
 	$(BIN)/lint-imports --no-cache
+
+docs: $(VENV)/.docs  ## The pages as a site in build/site: a warning is an error, and each link and anchor must lead somewhere
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -d build/doctrees docs build/site
+	@echo "open build/site/index.html"
 
 bench: $(VENV)/.bench  ## The benchmarks, each beside its limit
 	$(BIN)/python -m benchmarks
@@ -68,6 +72,10 @@ $(VENV)/.test: $(VENV)/.installed
 
 $(VENV)/.check: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.installed

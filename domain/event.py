@@ -35,11 +35,10 @@ class Schema(msgspec.Struct, frozen=True):
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Something that happened, at a time (UTC).
+    """Something that happened, at a time (UTC)."""
 
-    `gc=False` is safe because a frozen value is never part of a reference cycle. It matters because a worker makes
-    hundreds of thousands of events.
-    """
+    # `gc=False` is safe because a frozen value is never part of a reference cycle. It matters because a worker makes
+    # hundreds of thousands of events.
 
     schema: ClassVar[Schema]
 

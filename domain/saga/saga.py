@@ -56,7 +56,7 @@ class Saga(Generic[I]):
     - `key`: the business key of an input, so that starting the same one twice is one saga;
     - `deadline`: how many seconds a saga may take before it compensates; None: without a limit;
     - `search`: attributes to find sagas by, each with its name and a function that takes the input (see
-      `projections.saga.saga_attributes`).
+      the view `saga_attributes`).
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class Saga(Generic[I]):
         """Declare a step that waits for a signal, by default one with the step's name; the payload is its result.
 
         - `type`: of the payload. A refusal, or `timeout` seconds without a signal, fails the step;
-        - `approvals`: how many actors have to approve, each once; the result is the list of their `Approval`s;
+        - `approvals`: how many actors have to approve, each once; the result is a list of `Approval`;
         - `excluded`: the actors who may not approve; `exclude_requester`: nor may the one who started the saga.
         """
         kind = signal_kind(self.name, name, signal, timeout, type, approvals, excluded, exclude_requester)

@@ -53,6 +53,7 @@ class Skipped(Enum):
 
 
 SKIPPED: Final = Skipped.SKIPPED
+"""What `ctx.result(step)` returns for a step whose condition was false. As a truth value it is false."""
 
 
 class ItemOutcome(Struct, frozen=True):

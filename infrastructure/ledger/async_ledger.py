@@ -262,7 +262,7 @@ class AsyncLedger:
         wait_for: int | None = None,
         timeout: float = TIMEOUT_SECONDS,
     ) -> QueryResult:
-        """Rows of a view, with the position that they stand at: see `Queries.query`.
+        """Rows of a view, with the position that they stand at: see `Ledger.query`.
 
         `wait_for`: a position that the rows must include; `TimedOut` says where the view stands instead.
         """

@@ -250,7 +250,19 @@ class Ledger:
     # Querying
 
     def query(self, view: str, **asked: Unpack[Asked]) -> QueryResult:
-        """Rows of a view, with the position that they stand at and how far that is behind: see `Queries.query`."""
+        """Rows of a view, with the position that they stand at and how far that is behind.
+
+        - `where`: conditions on columns: `{"status": "completed"}`, or `["total_minor>100", ("status", "in", [...])]`;
+        - `attributes`: conditions on the search attributes of each row's saga, in the same form;
+        - `order`: names of columns, each with `-` before it for the reverse; `limit`: how many rows, 100 by default;
+        - `after`: the last row of the page before, in the same order;
+        - `wait_for`: a position that the rows must include, such as that of the caller's own append;
+        - `timeout_seconds`: how long to wait for that, 10 by default.
+
+        Raises `InvalidInput` for a view, a column or a value that does not exist, `TimedOut` when the view does not
+        reach the position in time, `WrongState` when it must be rebuilt first, `ProjectionChanged` when the app
+        declares other columns than its table has, and `Unavailable`.
+        """
         return self._context.queries.query(view, **asked)
 
     def projector(self) -> Projector:

@@ -80,12 +80,6 @@ def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= LINES_MAX
 
 
-@pytest.mark.parametrize("page", sorted({*re.findall(r"\]\(([\w./-]+)\)", README)}))
-def test_what_the_readme_links_to_exists(page: str) -> None:
-    """No link is dead."""
-    assert (ROOT / page).exists(), page
-
-
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory: pytest.TempPathFactory) -> PageRun:
     """What came of following the README."""
