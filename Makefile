@@ -12,7 +12,7 @@ CHAOS_ARGS ?=
 # The tests start hundreds of commands: without its bytecode each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lowest poolers check docs bench chaos soak format clean
+.PHONY: demo test lowest poolers check docs tutorial bench chaos soak format clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed  ## Real orders through their sagas, on a fresh SQLite file
@@ -42,6 +42,9 @@ check: $(VENV)/.check  ## Formatter, linter, types, import rules
 docs: $(VENV)/.docs  ## The pages as a site in build/site: a warning is an error, and each link and anchor must lead somewhere
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -d build/doctrees docs build/site
 	@echo "open build/site/index.html"
+
+tutorial: $(VENV)/.test  ## docs/tutorial.md followed literally, in an empty folder, each command as a process of its own
+	$(BIN)/python -m tests.documents --real docs/tutorial.md
 
 bench: $(VENV)/.bench  ## The benchmarks, each beside its limit
 	$(BIN)/python -m benchmarks

@@ -26,7 +26,7 @@ NAVIGATION = {
     "Look up": ["api/README", "command-line", "views", "audit*"],
     "Understand": ["architecture", "guarantees", "storage", "decisions/README"],
 }
-"""The parts of the navigation. A page of a pattern stands where it is named first; a name without a page is left out."""
+"""The parts of the navigation. A page that two patterns name stands at the first; a name without a page is left out."""
 FOLDERS = ("api", "concepts", "decisions", "how-to")
 """Folders whose `README.md`, if there is one, leads to their other pages."""
 LISTED = re.compile(r"^- \[`(\w+)`\]\(\.\./\.\./([^)]+)\.py\)\n", re.MULTILINE)

@@ -62,11 +62,17 @@ class PlannedIntervention(Struct, frozen=True):
     reason: str = REHEARSER
 
 
+def given_streams(arrangement: Arrangement) -> list[tuple[str, Sequence[Event]]]:
+    """Returns what streams hold at the start of a rehearsal, each by its id."""
+    given = arrangement.get("given", ())
+    return list(given.items() if isinstance(given, Mapping) else given)
+
+
 class Arrangement(TypedDict, total=False):
     """What a rehearsal is told besides the saga and its input (see `rehearse`)."""
 
     participants: Iterable[Participant[Any]]
-    given: Iterable[tuple[str, Sequence[Event]]]
+    given: Mapping[str, Sequence[Event]] | Iterable[tuple[str, Sequence[Event]]]
     fail: Failures | None
     results: Results | None
     signals: Iterable[PlannedSignal]

@@ -21,7 +21,7 @@ from ..event_store.instants import checked_timeout
 from ..ledger.app import App
 from ..ledger.saga_start import SagaStart
 from .in_memory_run import NOON, InMemoryRun
-from .plan import Arrangement, Failures, Plan, PlannedSignal
+from .plan import Arrangement, Failures, Plan, PlannedSignal, given_streams
 from .rehearsed_saga import RehearsedSaga
 
 I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls it
@@ -58,7 +58,7 @@ def rehearse(
 ) -> Rehearsal:
     """Run a saga in memory until it ends, or waits for something that is not planned.
 
-    - `given`: the events that streams of participants hold at the start, by stream id;
+    - `given`: the events that streams of participants hold at the start, each list by the id of its stream;
     - `fail`: attempts that raise instead of running: `{"charge": StepRejected("declined")}`;
     - `results`: results that replace running a step, a compensation or a sub-saga: `{"charge": Receipt("r-1")}`;
     - `signals`: the signals that it receives; `interventions`: what people decide when a step needs them;
@@ -91,7 +91,7 @@ def rehearse_each_failure(
     """
     signals = list(arrangement.get("signals", ()))
     arrangement["participants"] = list(arrangement.get("participants", ()))
-    arrangement["given"] = list(arrangement.get("given", ()))
+    arrangement["given"] = given_streams(arrangement)
     arrangement["interventions"] = list(arrangement.get("interventions", ()))
     planned = arrangement.get("fail") or {}
     never: set[str] | None = None
@@ -126,7 +126,7 @@ def _rehearsed(saga: Saga[I], value: I, arrangement: Arrangement) -> tuple[Rehea
     until = arrangement.get("until")
     ends_at = None if until is None else NOON + timedelta(seconds=checked_timeout(until, "until"))
     app = App(sagas=[saga], participants=arrangement.get("participants", ()))
-    run = InMemoryRun(app, arrangement.get("given", ()), plan)
+    run = InMemoryRun(app, given_streams(arrangement), plan)
     saga_start = SagaStart.of(saga.definition, value, "rehearsal", actor="rehearsal")
     with ThreadPoolExecutor(1) as thread:  # the caller may be running an event loop of its own
         thread.submit(lambda: asyncio.run(run.rehearse(saga_start, ends_at))).result()

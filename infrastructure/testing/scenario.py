@@ -64,7 +64,7 @@ class Scenario(Generic[I]):
                 self._saga,
                 value,
                 participants=self._participants,
-                given=list(self._streams.items()),
+                given=self._streams,
                 fail=self._fail,
                 results=self._results,
                 signals=self._signals,

@@ -110,7 +110,8 @@ def _become(words: list[str], folder: str, environment: dict[str, str], files: l
         for standard, file in enumerate(files):
             os.dup2(file, standard)
             os.close(file)
-        sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
+        buffering = 1 if "PYTHONUNBUFFERED" in environment else -1
+        sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", buffering, closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
         os.chdir(folder)
         os.environ.clear()

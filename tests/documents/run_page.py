@@ -22,6 +22,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -37,8 +38,11 @@ from .page import Block, Page
 from .run_blocks import SEPARATOR
 
 PATIENCE_SECONDS = 100.0
+HOST = socket.gethostname()
 PICTURES = ("", "text")
 PROGRAMS = Path(sys.executable).parent
+READER = {"USER": "ann", "LOGNAME": "ann", "PYTHONUNBUFFERED": "1"}
+"""Who follows the pages, and sees lines in the order in which they are printed."""
 IN_A_FORK = "-p no:cacheprovider -W ignore::pytest.PytestAssertRewriteWarning"
 """For pytest in a process that has imported sagaledger already."""
 SHELL_SYNTAX = re.compile(r"[|&;<>$`*?(){}#~\\\n]")
@@ -72,7 +76,7 @@ class PageRun:
             for name, value in os.environ.items()
             if not name.startswith(("SAGALEDGER_", "SAGA_", "PYTEST_", "NO_COLOR", "COLUMNS", "COV_"))
         }
-        self._environment = {**kept, "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"}
+        self._environment = {**kept, "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}", **READER}
         if not real:
             self._environment["PYTEST_ADDOPTS"] = IN_A_FORK
         self._groups: list[int] = []
@@ -183,7 +187,7 @@ class PageRun:
         wrong = []
         for command, expected in commands(content):
             code, output, errors = self._command(" ".join(command.split("\\\n")))
-            printed = output + errors
+            printed = (output + errors).replace(HOST, "host")
             shown = "".join(f"{'>' if n else '$'} {line}\n" for n, line in enumerate(command.split("\n")))
             if is_same(expected, printed):
                 written.append(shown + expected)
@@ -223,7 +227,7 @@ class PageRun:
     def _command(self, command: str) -> tuple[int, str, str]:
         simple = self._simple(command)
         if simple is not None and not self._real:
-            return self._start(*simple)
+            return self._start(*simple, together=True)
         with TemporaryFile("w+") as output, TemporaryFile("w+") as state:
             # What a command leaves to those after it: its folder and its environment.
             script = f"{command}\ncode=$?\n{{ pwd; env -0; }} >/dev/fd/{state.fileno()}\nexit $code"
@@ -242,7 +246,7 @@ class PageRun:
                 self._environment = dict(pair.split("=", 1) for pair in rest.split("\0") if "=" in pair)
             return code, output.read(), ""
 
-    def _start(self, program: str, words: list[str]) -> tuple[int, str, str]:
+    def _start(self, program: str, words: list[str], *, together: bool = False) -> tuple[int, str, str]:
         if self._real:
             ran = subprocess.run(
                 [PROGRAMS / program, *words],
@@ -251,7 +255,7 @@ class PageRun:
             )  # fmt: skip
             return ran.returncode, ran.stdout, ran.stderr
         with TemporaryFile("w+") as given, TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
-            files = [given, output, errors]
+            files = [given, output, output if together else errors]
             code = fork_server().run(words, self._here, self._environment, files, PATIENCE_SECONDS, program=program)
             output.seek(0)
             errors.seek(0)
