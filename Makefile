@@ -41,6 +41,7 @@ check: $(VENV)/.check  ## Formatter, linter, types, import rules
 
 docs: $(VENV)/.docs  ## The pages as a site in build/site: a warning is an error, and each link and anchor must lead somewhere
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -d build/doctrees docs build/site
+	$(BIN)/python -m tests.documents.built_site build/site
 	@echo "open build/site/index.html"
 
 tutorial: $(VENV)/.test  ## docs/tutorial.md followed literally, in an empty folder, each command as a process of its own

@@ -23,10 +23,10 @@ NAVIGATION = {
     "Learn": ["tutorial", "concepts/README", "glossary", "faq", "comparison"],
     "Do": ["how-to/README", "how-to/*", "sagas", "testing", "choreography", "eventsourcing"],
     "Operate": ["operating", "backends", "performance"],
-    "Look up": ["api/README", "command-line", "views", "audit*"],
+    "Look up": ["api/README", "command-line", "views", "*"],
     "Understand": ["architecture", "guarantees", "storage", "decisions/README"],
 }
-"""The parts of the navigation. A page that two patterns name stands at the first; a name without a page is left out."""
+"""The parts of the navigation. A pattern stands for the pages that are not named; a name without a page is left out."""
 FOLDERS = ("api", "concepts", "decisions", "how-to")
 """Folders whose `README.md`, if there is one, leads to their other pages."""
 LISTED = re.compile(r"^- \[`(\w+)`\]\(\.\./\.\./([^)]+)\.py\)\n", re.MULTILINE)
@@ -75,24 +75,29 @@ def setup(app: Any) -> None:
 def add_what_sphinx_needs(_: Any, page: str, source: list[str]) -> None:
     """Add the navigation to the pages that lead to others, and the docstrings to those of the API."""
     if page == "index":
-        source[0] += "".join(toctree(entries, caption) for caption, entries in NAVIGATION.items())
+        source[0] += "".join(toctree(pages_of(entries), caption) for caption, entries in NAVIGATION.items())
     folder, _, name = page.partition("/")
     if folder in FOLDERS and name == "README":
-        source[0] += toctree(["*"], None, DOCS / folder)
+        source[0] += toctree(sorted(path.stem for path in (DOCS / folder).glob("*.md") if path.stem != "README"))
     if folder == "api":
         source[0] = LISTED.sub(lambda found: documented(found[1], found[2]), source[0])
 
 
-def toctree(patterns: list[str], caption: str | None, folder: Path = DOCS) -> str:
-    """The navigation to the pages that these patterns name."""
-    led_by_readme = {name for name in FOLDERS if (DOCS / name / "README.md").exists()}
+def pages_of(entries: list[str]) -> list[str]:
+    """The pages that one part of the navigation names, directly or by a pattern."""
+    named = {"index", *(entry for entries_ in NAVIGATION.values() for entry in entries_)}
+    led = {f"{folder}/" for folder in FOLDERS if (DOCS / folder / "README.md").exists()}
     pages: list[str] = []
-    for pattern in patterns:
-        for path in sorted(folder.glob(f"{pattern}.md")):
-            page = str(path.relative_to(folder).with_suffix(""))
-            inside = folder == DOCS and page.partition("/")[0] in led_by_readme and not page.endswith("/README")
-            if page not in pages and not inside and not (folder != DOCS and page == "README"):
-                pages.append(page)
+    for entry in entries:
+        found = sorted(str(path.relative_to(DOCS).with_suffix("")) for path in DOCS.glob(f"{entry}.md"))
+        if "*" in entry:
+            found = [page for page in found if page not in named and not page.startswith(tuple(led))]
+        pages += found
+    return pages
+
+
+def toctree(pages: list[str], caption: str | None = None) -> str:
+    """The directive that shows these pages in the navigation."""
     if not pages:
         return ""
     lines = [f":caption: {caption}"] if caption else []

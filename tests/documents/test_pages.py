@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -130,3 +131,17 @@ $ echo 2026-03-01 02:17:05 7
         (20, "five\n", "four\n"),
     ]
     assert updated(page, run.mismatches) == text.replace("two", "one").replace("five", "four")
+
+
+def test_the_comparison_is_dated_and_says_of_each_peer_where_it_is_better() -> None:
+    """And of sagaledger, with sources."""
+    text = READ["docs/comparison.md"].text
+    _, _, *peers, _ = text.split("\n## ")
+
+    assert re.search(r"^As of \*\*\d+ \w+ 20\d\d\*\*\.", text, re.MULTILINE)
+    assert len(peers) == 7
+    for peer in peers:
+        others, _, ours = peer.partition("**Where sagaledger is better.**")
+        assert re.search(r"\*\*Where (\w+|the library alone) is better\.\*\*", others), peer
+        assert "](https://" in others
+        assert ours.strip()
