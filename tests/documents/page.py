@@ -11,9 +11,10 @@ blank lines at most between:
     <!-- run by: tests/… -->            another test runs it
     <!-- before: CODE -->               not above a block: Python that is run first, and that readers do not see
 
-and once in a page, which then needs PostgreSQL:
+and once in a page:
 
-    <!-- postgresql: URL -->            wherever a block has this URL, it is run with that of an empty schema
+    <!-- postgresql: URL -->            wherever a block has this URL, it is run with that of an empty PostgreSQL schema
+    <!-- terminal: COLUMNS -->          its console sessions are what a person sees on a terminal of this width
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ NOT_RUN = {
     "slow": "it takes minutes",
     "machine": "it changes the machine: packages, services, users",
 }
+KNOWN = {"continues", "file", "append to", "sql", "not run", "run by", "before", "postgresql", "terminal"}
 FILE = re.compile(r"[Ss]ave (?:this|it) as\s+`([\w./-]+)`")
 APPEND = re.compile(r"[Aa]dd (?:this|it) to\s+(?:the end of\s+)?`([\w./-]+)`")
 MARKER = re.compile(r"<!--\s*([a-z][a-z ]*?)\s*(?::\s*(.*?))?\s*-->", re.DOTALL)
@@ -64,6 +66,7 @@ class Page:
     blocks: list[Block] = field(default_factory=list)
     before: str = ""
     postgresql: str | None = None
+    columns: int | None = None
 
     @classmethod
     def of(cls, path: Path) -> Page:
@@ -96,6 +99,8 @@ class Page:
                 page.before += value + "\n"
             elif key == "postgresql":
                 page.postgresql = value
+            elif key == "terminal":
+                page.columns = int(value)
         return page
 
     def _block(self, line: int, language: str, content: str, above: list[str]) -> Block:
@@ -106,7 +111,17 @@ class Page:
         files, appended = FILE.findall(paragraph), APPEND.findall(paragraph)
         block.append = "append to" in markers or bool(appended)
         block.file = markers.get("file") or markers.get("append to") or next(iter([*files, *appended][-1:]), None)
-        unknown = set(markers) - {"continues", "file", "append to", "sql", "not run", "run by", "before", "postgresql"}
+        unknown = set(markers) - {
+            "continues",
+            "file",
+            "append to",
+            "sql",
+            "not run",
+            "run by",
+            "before",
+            "postgresql",
+            "terminal",
+        }
         if unknown and "roles" not in unknown:
             raise ValueError(f"{block.place}: no comment above a block is called {sorted(unknown)}")
         if "not run" in markers and markers["not run"].partition(":")[0] not in NOT_RUN:

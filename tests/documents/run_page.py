@@ -5,8 +5,8 @@ A block of
 - `python` is a program. If a block of `text` follows directly, that is what it prints.
 - any language that is a file (see `page.py`) is written. A block of `text` directly below a Python file is what the
   file prints when it is run; a file `test_*.py` is run by pytest, unless a block of `console` follows, which says how.
-- `console` has commands after `$`, which continue after `>`, and below each what it prints, errors included. A command
-  may fail if the page shows what it prints then.
+- `console` has commands after `$`, which continue after `>`, and below each what it prints, errors included: to a file,
+  or to a terminal if the page says how wide that is. A command may fail if the page shows what it prints then.
 - `sh` has commands, none of which may fail.
 - `sql` is executed on the SQLite file that a comment names.
 - `json`, `toml`, `yaml` and `ini` is parsed.
@@ -36,6 +36,7 @@ from ..cli.fork_server import fork_server
 from .compare import is_same
 from .page import Block, Page
 from .run_blocks import SEPARATOR
+from .terminal import ENVIRONMENT, Output, Terminal
 
 PATIENCE_SECONDS = 100.0
 HOST = socket.gethostname()
@@ -77,6 +78,8 @@ class PageRun:
             if not name.startswith(("SAGALEDGER_", "SAGA_", "PYTEST_", "NO_COLOR", "COLUMNS", "COV_"))
         }
         self._environment = {**kept, "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}", **READER}
+        if page.columns:
+            self._environment |= ENVIRONMENT
         if not real:
             self._environment["PYTEST_ADDOPTS"] = IN_A_FORK
         self._groups: list[int] = []
@@ -227,8 +230,12 @@ class PageRun:
     def _command(self, command: str) -> tuple[int, str, str]:
         simple = self._simple(command)
         if simple is not None and not self._real:
-            return self._start(*simple, together=True)
-        with TemporaryFile("w+") as output, TemporaryFile("w+") as state:
+            program, words = simple
+            with TemporaryFile("w+") as given, self._output() as output:
+                files = [given, output, output]
+                code = fork_server().run(words, self._here, self._environment, files, PATIENCE_SECONDS, program=program)
+            return code, output.text, ""
+        with TemporaryFile("w+") as state, self._output() as output:
             # What a command leaves to those after it: its folder and its environment.
             script = f"{command}\ncode=$?\n{{ pwd; env -0; }} >/dev/fd/{state.fileno()}\nexit $code"
             process = subprocess.Popen(
@@ -238,15 +245,17 @@ class PageRun:
             )  # fmt: skip
             self._groups.append(process.pid)
             code = process.wait(PATIENCE_SECONDS)
-            output.seek(0)
             state.seek(0)
             here, _, rest = state.read().partition("\n")
             if here:
                 self._here = Path(here)
                 self._environment = dict(pair.split("=", 1) for pair in rest.split("\0") if "=" in pair)
-            return code, output.read(), ""
+        return code, output.text, ""
 
-    def _start(self, program: str, words: list[str], *, together: bool = False) -> tuple[int, str, str]:
+    def _output(self) -> Output | Terminal:
+        return Terminal(self.page.columns) if self.page.columns else Output()
+
+    def _start(self, program: str, words: list[str]) -> tuple[int, str, str]:
         if self._real:
             ran = subprocess.run(
                 [PROGRAMS / program, *words],
@@ -255,7 +264,7 @@ class PageRun:
             )  # fmt: skip
             return ran.returncode, ran.stdout, ran.stderr
         with TemporaryFile("w+") as given, TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
-            files = [given, output, output if together else errors]
+            files = [given, output, errors]
             code = fork_server().run(words, self._here, self._environment, files, PATIENCE_SECONDS, program=program)
             output.seek(0)
             errors.seek(0)
