@@ -1,7 +1,7 @@
 """Compares what a page says that is printed with what was printed.
 
-What differs from run to run is compared as its kind: dates, times, durations, decimals, hashes, processes. Runs of
-spaces are compared as one. `…` stands for any part of a line, and a line that is only `…` for any lines.
+What differs from run to run is compared as its kind: dates, times, durations, decimals, hashes, processes, bars. Runs
+of spaces are compared as one. `…` stands for any part of a line, and a line that is only `…` for any lines.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import re
 KINDS = (
     (re.compile(r"\d{4}-\d\d-\d\d"), "<DATE>"),
     (re.compile(r"(?<!\d)\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d:\d\d)?(?![\da-f])"), "<TIME>"),
-    (re.compile(r"pid:\[\d+\]-\d+(-\d+)?"), "<PROCESS>"),
+    (re.compile(r"(?<=worker )\s*\S+-\d+\b|\S+ pid:\[\d+\]-\d+(-\d+)?"), "<PROCESS>"),
     (re.compile(r"\b\d+([.,]\d+)?\s?(µs|ms|s|min|h|seconds?|minutes?|hours?)\b"), "<DURATION>"),
     (re.compile(r"\b(?=[0-9a-f-]*[0-9])[0-9a-f]{8}[0-9a-f-]{4,}\b"), "<HASH>"),
     (re.compile(r"\b\d+\.\d+\b"), "<DECIMAL>"),
-    (re.compile(r"[─━-]{3,}"), "---"),
+    (re.compile(r"[━✗]+"), "<BAR>"),
+    (re.compile(r"[─-]{3,}"), "---"),
     (re.compile(r"[ \t]+"), " "),
 )
 
