@@ -1,7 +1,7 @@
 """How `make docs` builds these pages into a site: with Sphinx and MyST, strictly, and without a network.
 
 Sphinx is maintained, checks every link and anchor, reads docstrings, and its search needs no server. (MkDocs has had no
-release since 2024, and Material for MkDocs is no longer developed.)
+release since 2024.)
 
 The pages are plain Markdown, so that they read well where the repository is shown. What Sphinx needs besides is added
 here while it reads them: the navigation, and in `api/` the docstrings of the names that are listed there.
