@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from sagaledger.domain.errors import InvalidInput
+from sagaledger.domain.shop.order import OrderCancelled, OrderCreated
+from sagaledger.domain.shop.payment import PaymentRefunded, PaymentSucceeded
 from sagaledger.infrastructure.audit.sql_questions import ask_sql, ask_sql_at
 from sagaledger.infrastructure.errors import AppPartMissing
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.context import LedgerContext
 from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.shop.app import APP as SHOP
 
+from ..read_models.shop import OPENING, Shop
+
+PAGE = Path(__file__).parents[2] / "docs" / "audit-questions.md"
 CHARGED = """
   SELECT paid.saga_id, s.status, s.started_at
   FROM saga_steps paid JOIN sagas s ON s.saga_id = paid.saga_id
@@ -131,3 +140,24 @@ def test_a_moment_of_a_view_needs_its_projection(audited_url: str) -> None:
         assert _now(ledger.context, statement) == [{"number": 12}]
         with pytest.raises(AppPartMissing):
             _at(ledger.context, statement, 10)
+
+
+def test_the_page_finds_what_the_shop_owes_at_a_moment(url: str) -> None:
+    """The order is cancelled before its payment is refunded; in between, the money is owed."""
+    (asked,) = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    order = OrderCreated(OPENING, "1", "c1", "France", 1, 250, "GBP", OPENING)
+    paid = PaymentSucceeded(OPENING, "1", "1", "c1", 250, "GBP")
+    refunded = PaymentRefunded(OPENING, "1", "1", "c1", 250, "GBP")
+    with Ledger.open(url, SHOP, create=True) as ledger:
+        shop = Shop(ledger.backend)
+        for stream, event in (
+            ("order-1", order),
+            ("payment-1", paid),
+            ("order-1", OrderCancelled(OPENING, "1", "no stock")),
+            ("payment-1", refunded),
+        ):
+            shop.write([(stream, "fulfil_order-1", event)])
+
+        owed = [_at(ledger.context, asked, position) for position in range(5)]
+
+    assert owed == [[], [], [], [{"payment_id": "1", "owed_minor": 250}], []]
