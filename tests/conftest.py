@@ -108,16 +108,25 @@ def pooler(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def pooled_url(postgres_server: str, pooler: str) -> str:
-    """The URL, behind PgBouncer, of an empty schema, to which the role in it leads."""
+    """The URL, behind PgBouncer, of an empty schema that it names; the role in it has the same name."""
     role = f"pooled_{next(_SCHEMA_NUMBERS)}"
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         for statement in (
             "CREATE ROLE {} LOGIN",
             "CREATE SCHEMA {0} AUTHORIZATION {0}",
-            "ALTER ROLE {0} SET search_path = {0}",
         ):
             connection.execute(psycopg.sql.SQL(statement).format(psycopg.sql.Identifier(role)))
-    return pooler.replace("postgres@", f"{role}@")
+    return f"{pooler.replace('postgres@', f'{role}@')}?schema={role}"
+
+
+@pytest.fixture
+def database_url(postgres_server: str) -> Iterator[str]:
+    """The URL of an empty database of its own in the server."""
+    name = f"database_{next(_SCHEMA_NUMBERS)}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
+        yield postgres_server.replace("/postgres?", f"/{name}?")
+        connection.execute(psycopg.sql.SQL("DROP DATABASE {} WITH (FORCE)").format(psycopg.sql.Identifier(name)))
 
 
 @pytest.fixture(scope="session")

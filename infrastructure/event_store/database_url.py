@@ -21,7 +21,13 @@ _POSTGRES: Final = ("postgresql", "postgres", "postgresql+psycopg", "postgresql+
 _OTHER_DATABASES: Final = (
     "mysql", "mariadb", "oracle", "mssql", "mongodb", "mongodb+srv", "redis", "cockroachdb", "duckdb", "snowflake"
 )  # fmt: skip
+DEFAULT_SCHEMA: Final = "sagaledger"
+"""The schema of a new ledger in PostgreSQL, unless its URL names another."""
+
+_SCHEMA_BYTES_MAX: Final = 63
+"""PostgreSQL cuts off what a longer name has more."""
 _DSN: Final = re.compile(r"\s*[a-z_]+\s*=")
+_DSN_PART: Final = re.compile(r"\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s\\]|\\.)*)", re.DOTALL)
 _WINDOWS_PATH: Final = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _NO_PATH: Final = re.compile(r"/\?\w+=")
 _PORT: Final = re.compile(r"\d*")
@@ -70,6 +76,49 @@ def postgres_url(url: str) -> str | None:
     if scheme not in _POSTGRES:
         return None
     return url if "+" not in scheme else f"postgresql://{_of_sqlalchemy(rest)}"
+
+
+def without_schema(url: str) -> tuple[str, str | None]:
+    """Return a URL or connection string of PostgreSQL without the parameter `schema`, and the schema that it names.
+
+    That parameter is not libpq's. Of several the last one counts. Raises `Unavailable` for what cannot be a schema.
+    """
+    found: list[str] = []
+    base, mark, query = url.partition("?")
+    if "://" in url.partition("=")[0]:
+        parts = query.split("&") if mark else []
+        found = [unquote(part.partition("=")[2]) for part in parts if part.startswith("schema=")]
+        others = "&".join(part for part in parts if not part.startswith("schema="))
+        rest = f"{base}?{others}" if others else base
+    else:
+        rest, end = "", 0
+        for part in _DSN_PART.finditer(url):
+            if part.start() != end:
+                return url, None  # libpq says what is wrong with it
+            end = part.end()
+            if part[1] == "schema":
+                found.append(re.sub(r"\\(.)", r"\1", part[2].strip("'")))
+            else:
+                rest += part[0]
+        rest += url[end:]
+    if not found:
+        return url, None
+    schema = found[-1]
+    if not schema or schema == "$user" or not schema.isprintable() or len(schema.encode()) > _SCHEMA_BYTES_MAX:
+        raise Unavailable(
+            f"the PostgreSQL URL names the schema {schema[:80]!r}: a schema has a name of 1 to {_SCHEMA_BYTES_MAX} bytes, "
+            f"such as ?schema={DEFAULT_SCHEMA}, which is also the default"
+        )
+    return rest, schema
+
+
+def with_schema(url: str, schema: str) -> str:
+    """Return a URL or connection string of PostgreSQL that names a schema."""
+    rest, _ = without_schema(url)
+    if "://" not in rest.partition("=")[0]:
+        escaped = re.sub(r"(['\\])", r"\\\1", schema)
+        return f"{rest} schema='{escaped}'"
+    return f"{rest}{'&' if '?' in rest else '?'}schema={quote(schema, safe='')}"
 
 
 def has_password_in_wrong_place(url: str) -> bool:

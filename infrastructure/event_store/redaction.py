@@ -6,7 +6,8 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-from .database_url import has_password_in_wrong_place, postgres_url
+from ..errors import Unavailable
+from .database_url import has_password_in_wrong_place, postgres_url, without_schema
 
 HIDDEN: Final = "***"
 
@@ -45,16 +46,18 @@ def has_secret(url: str) -> bool:
 
 
 def _parse(url: str) -> tuple[dict[str, str], set[str]] | None:
-    """Return the parameters that the driver reads, and the names of the secret ones; None if it cannot read the URL."""
+    """Return the parameters that are read, and the names of the secret ones; None if the URL cannot be read."""
     from psycopg import OperationalError  # noqa: PLC0415  # a command on a SQLite file does not load the driver
     from psycopg.pq import Conninfo  # noqa: PLC0415  # as above
 
     try:
-        options = [option for option in Conninfo.parse(url.encode()) if option.val is not None]
-    except (OperationalError, UnicodeError):
+        for_the_driver, schema = without_schema(url)
+        options = [option for option in Conninfo.parse(for_the_driver.encode()) if option.val is not None]
+    except (OperationalError, Unavailable, UnicodeError):
         return None
     secret = {o.keyword.decode() for o in options if o.dispchar == b"*" or o.keyword in _ALSO_SECRET}
-    return {o.keyword.decode(): (o.val or b"").decode("utf-8", "replace") for o in options}, secret
+    found = {o.keyword.decode(): (o.val or b"").decode("utf-8", "replace") for o in options}
+    return found | ({} if schema is None else {"schema": schema}), secret
 
 
 def _as_url(parameters: dict[str, str]) -> str:

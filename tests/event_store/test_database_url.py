@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sagaledger.infrastructure.cli.options import Options
 from sagaledger.infrastructure.errors import NotSupported, Unavailable
 from sagaledger.infrastructure.event_store.connect import files_of, open_backend
-from sagaledger.infrastructure.event_store.database_url import postgres_url, sqlite_url
+from sagaledger.infrastructure.event_store.database_url import postgres_url, sqlite_url, with_schema, without_schema
 from sagaledger.infrastructure.event_store.redaction import redacted
 
 FORMS = "or postgresql://user@host/database"
@@ -48,6 +48,33 @@ def test_a_url_of_postgresql_is_read_as_its_driver_reads_it(url: str, read: str)
     assert conninfo_to_dict(postgres_url(url) or "") == conninfo_to_dict(read)
     if "password" not in read:
         assert redacted(url) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "rest", "schema"),
+    [
+        ("postgresql://ann@host/db", "postgresql://ann@host/db", None),
+        ("postgresql://ann@host/db?schema=shop", "postgresql://ann@host/db", "shop"),
+        ("postgresql://host/db?sslmode=require&schema=my%20shop&options=-cx%3Dy",
+         "postgresql://host/db?sslmode=require&options=-cx%3Dy", "my shop"),
+        ("postgresql:///?service=ledger&schema=Shop", "postgresql:///?service=ledger", "Shop"),
+        ("service=ledger schema=shop", "service=ledger", "shop"),
+        (r"schema='my \' shop' host=one password='a schema=b'", "host=one password='a schema=b'", "my ' shop"),
+    ],
+)  # fmt: skip
+def test_a_url_may_name_the_schema(url: str, rest: str, schema: str | None) -> None:
+    """The driver does not know that parameter; what is shown of the URL has it."""
+    assert (without_schema(url)[0].strip(), without_schema(url)[1]) == (rest, schema)
+    assert ("schema=" in redacted(url)) == ("schema=" in url)
+    assert "schema=b" not in redacted(url)
+    assert without_schema(with_schema(url, "an'other\\ one"))[1] == "an'other\\ one"
+
+
+@pytest.mark.parametrize("name", ["", "$user", "x" * 64, "a%00b"])
+def test_what_cannot_be_a_schema_is_refused(name: str) -> None:
+    """PostgreSQL would cut a long name off, and take `$user` for the role's name."""
+    with pytest.raises(Unavailable, match=r"schema .*1 to 63 bytes"):
+        open_backend(f"postgresql://ann@127.0.0.1:1/db?schema={name}")
 
 
 @pytest.mark.parametrize(

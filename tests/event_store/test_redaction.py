@@ -37,6 +37,8 @@ WITH_SECRETS = [
     "mysql://host/db?password=geheim",
     "nats://host/?token=geheim",
     "postgresql://ann:geheim@127.0.0.1/d\udcffb",
+    "postgresql://ann:geheim@host/db?schema=shop",
+    "postgresql://ann:geheim@host/db?schema=",
 ]
 
 

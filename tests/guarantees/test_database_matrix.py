@@ -192,18 +192,20 @@ def test_a_variable_of_the_environment_changes_nothing(
 def test_a_ledger_stays_in_the_schema_that_it_was_opened_in(postgres_server: str, postgres_url: str) -> None:
     """A search path that the role is given later leads no connection elsewhere."""
     schema = postgres_url.rpartition("%3D")[2]
-    with (
-        role_with(postgres_server, schema, "search_path", schema) as role,
-        Ledger.open(postgres_server.replace("postgres:@", f"{role}:@"), APP, create=True) as ledger,
-    ):
+    Ledger.open(postgres_url, APP, create=True).close()
+    with role_with(postgres_server, schema, "search_path", schema) as role:
         with psycopg.connect(postgres_server, autocommit=True) as connection:
-            connection.execute(sql.SQL("ALTER ROLE {} SET search_path = elsewhere").format(sql.Identifier(role)))
-        saga_id = ledger.start(trip, Trip("Oslo", 1)).saga_id
-        projector = ledger.projector()
-        projector.catch_up()
-        projector.stop()
-        assert len(ledger.query("sagas").rows) == 1
-        assert ledger.state(saga_id).version == 1
+            every = sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA {} TO {}")
+            connection.execute(every.format(sql.Identifier(schema), sql.Identifier(role)))
+        with Ledger.open(postgres_server.replace("postgres:@", f"{role}:@"), APP) as ledger:
+            with psycopg.connect(postgres_server, autocommit=True) as connection:
+                connection.execute(sql.SQL("ALTER ROLE {} SET search_path = elsewhere").format(sql.Identifier(role)))
+            saga_id = ledger.start(trip, Trip("Oslo", 1)).saga_id
+            projector = ledger.projector()
+            projector.catch_up()
+            projector.stop()
+            assert len(ledger.query("sagas").rows) == 1
+            assert ledger.state(saga_id).version == 1
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])

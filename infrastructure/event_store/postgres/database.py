@@ -1,7 +1,7 @@
 """One PostgreSQL schema: its connections, its transactions, its version, and the meaning of its errors.
 
-A ledger is in the current schema of its connections, so that a tenant can have a schema of its own:
-`?options=-csearch_path%3Dname`.
+A ledger is in the schema that its URL names (`?schema=name`), or else in the one that `prepare_session` finds. Every
+connection has that schema alone in its search path, so that statements need not name it.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import Connection
+from psycopg.errors import InsufficientPrivilege
 from psycopg.pq import Conninfo
+from psycopg.sql import Identifier
+from psycopg.sql import SQL as Composable
 
 from ....domain.errors import SagaledgerError
 from ...errors import DamagedLedger, NotALedger, PermanentlyUnavailable
-from ..database_url import has_password_in_wrong_place
+from ..database_url import has_password_in_wrong_place, without_schema
 from ..redaction import redacted
 from ..schema_version import check_version
 from ..sql_files import migrations, queries, schema_version
 from ..stream_id import not_unicode
 from .connection import PostgresConnection, connect
 from .pool import Pool
-from .server_errors import explain, lost
+from .server_errors import explain, first_line, lost
 from .session import connection_parameters, prepare_session
 from .wire_format import texts
 
@@ -39,6 +42,8 @@ _UNREADABLE: Final = (
     "password too early as their codes (@ is %40, : is %3A, / is %2F, ? is %3F, # is %23, % is %25)"
 )
 _UNKNOWN_PARAMETER: Final = re.compile(r'(?:query parameter|connection option)(?::)? "(\w{1,40})"')
+
+_CREATE_SCHEMA: Final = Composable("CREATE SCHEMA {}")
 
 FetchedRow = tuple[Any, ...]
 
@@ -57,15 +62,14 @@ class PostgresDatabase:
         try:
             if has_password_in_wrong_place(url):
                 raise PermanentlyUnavailable(_UNREADABLE)
-            self._conninfo = connection_parameters(url)
+            for_the_driver, self._schema = without_schema(url)
+            self._conninfo = connection_parameters(for_the_driver)
         except (psycopg.Error, UnicodeError) as error:  # its message repeats the URL, and with it the password
             raise PermanentlyUnavailable(_unreadable(url, error)) from None
         self.description = _description(self._conninfo)
         self.name = redacted(url)
         self.schema_version = 0
         """The version of the schema when it was opened."""
-        self._schema: str | None = None
-        """The schema to which the first connection led: no later one is to be led elsewhere by its role's settings."""
         self._pool = Pool(self.connect, connections_max=connections)
         self._pool_ahead = Pool(self.connect, connections_max=connections)
         """For `fetch_ahead`, which keeps its connection while the caller works on a part."""
@@ -76,6 +80,16 @@ class PostgresDatabase:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def schema(self) -> str:
+        """The ledger's schema, to which the URL or the first connection led: no later one is led elsewhere."""
+        if self._schema is None:
+            raise NotALedger(
+                f"{self.description}: the schema in the URL's search_path does not exist, or may not be used: "
+                "create it, or name one with ?schema=NAME"
+            )
+        return self._schema
 
     def close(self) -> None:
         """Close every connection. The object cannot be used afterwards."""
@@ -186,26 +200,31 @@ class PostgresDatabase:
     def _check(self) -> None:
         newest = schema_version("postgres")
         self.schema_version = self._stored_version()
-        check_version(self.schema_version, newest, oldest=OLDEST_SCHEMA, database=self.description, url=self.name)
+        place = f"schema {self._schema!r} of {self.description}" if self._schema else self.description
+        check_version(self.schema_version, newest, oldest=OLDEST_SCHEMA, database=place, url=self.name)
 
     def _stored_version(self) -> int:
-        if not self.fetch("has_schema_version"):
+        with self._borrowed():
+            pass  # the first connection finds the schema
+        if not self.fetch("has_schema_version", (self._schema,)):
             return 0
+        if self.fetch("may_use_schema", (self._schema,)) == [(False,)]:
+            raise PermanentlyUnavailable(
+                f"{self.description} refuses: the role of the URL may not use schema {self._schema!r}, which has a ledger: "
+                "let it be a member of a role that may (`sagaledger init --roles`)"
+            )
         ((version,),) = self.fetch("schema_version")
         return int(version)
 
     def _migrate(self) -> None:
         with self.transaction() as connection:
-            schema = self._schema
-            if schema is None:
-                raise NotALedger(f"{self.description}: the schema in the URL's search_path does not exist: create it")
-            connection.execute(SQL["lock_migrations"])
+            connection.execute(SQL["lock_migrations"], (self.schema,))
+            self._create_schema(connection)
             tables = [name for (name,) in connection.execute(SQL["table_names"])]
             if tables and "sagaledger_schema" not in tables:
                 raise NotALedger(
-                    f"schema {schema!r} of {self.description} holds tables of another program "
-                    f"({', '.join(tables[:3])}): give the ledger a schema of its own (CREATE SCHEMA ledger) and add "
-                    "?options=-csearch_path%3Dledger"
+                    f"schema {self.schema!r} of {self.description} holds tables of another program "
+                    f"({', '.join(tables[:3])}): give the ledger a schema of its own, ?schema=NAME in its URL"
                 )
             connection.execute(SQL["create_schema_version"])
             ((stored,),) = connection.execute(SQL["schema_version"]).fetchall()
@@ -213,6 +232,19 @@ class PostgresDatabase:
                 if migration.version > stored:
                     connection.execute(migration.sql)
                     connection.execute(SQL["insert_schema_version"], (migration.version,))
+
+    def _create_schema(self, connection: Connection[FetchedRow]) -> None:
+        """Create the schema unless it exists. Raises `PermanentlyUnavailable` for a role that may not."""
+        if connection.execute(SQL["may_use_schema"], (self.schema,)).fetchone() is not None:
+            return
+        try:
+            connection.execute(_CREATE_SCHEMA.format(Identifier(self.schema)))
+        except InsufficientPrivilege as error:
+            raise PermanentlyUnavailable(
+                f"{self.description} refuses to create schema {self.schema!r} for the ledger ({first_line(error)}): let "
+                f'an administrator run CREATE SCHEMA "{self.schema}" AUTHORIZATION {connection.info.user}, or name a '
+                "schema that exists, ?schema=NAME in the URL"
+            ) from error
 
     def explain(self, error: psycopg.Error) -> SagaledgerError:
         """Return the error of ours that an error of PostgreSQL means."""

@@ -24,8 +24,8 @@ _REFUSED_LOGIN: Final = re.compile(
 """A refused login has no SQLSTATE on the client's side. In another language it counts as an outage, and is retried."""
 
 _REFUSED_BY_POOLER: Final = {
-    "unsupported startup parameter": "a pooler does not pass on the URL's options: leave them out, and let the "
-    "role have them (ALTER ROLE … SET search_path = …)",
+    "unsupported startup parameter": "a pooler does not pass on the URL's options: leave them out, and name the "
+    "ledger's schema with ?schema=NAME",
     "statement pooling mode": "the ledger needs transactions: let the pooler have pool_mode = transaction, or session",
 }
 """The remedy for what PgBouncer refuses, by what it says: its errors have no SQLSTATE that tells them apart."""

@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.datetime import TimestamptzBinaryLoader
 
 from ...errors import PermanentlyUnavailable
+from ..database_url import DEFAULT_SCHEMA
 from ..sql_files import queries
 from ..start_requests import UNBOUNDED
 from .connection import PostgresConnection
@@ -100,7 +101,8 @@ def connection_parameters(url: str) -> str:
 def prepare_session(connection: PostgresConnection, *, schema: str | None, place: str) -> str | None:
     """Set what the ledger relies on, and lead the session to the ledger's schema, which is returned.
 
-    Without a `schema` it is the one that the URL or the role leads to; None if that does not exist.
+    Without a `schema` it is the one to which a search path in the URL leads, or None if that does not exist; otherwise
+    the one to which the role's search path leads, if it has a ledger, and `DEFAULT_SCHEMA` if it has none.
     Raises `PermanentlyUnavailable` if the database cannot hold every character, or a pooler leads to another schema
     than the URL, and `psycopg.Error`.
     """
@@ -116,7 +118,13 @@ def prepare_session(connection: PostgresConnection, *, schema: str | None, place
     with connection.transaction():
         connection.execute(_AS_THE_ROLE_HAS_IT)
         server = _Server(*connection.execute(SQL["about_the_session"]).fetchall()[0])
-    schema = schema or server.schema
+        wanted = _SEARCH_PATH_OPTION.findall(connection.info.options)
+        if schema is None and wanted:
+            _refuse_another_schema(wanted[-1], server, place)
+            schema = server.schema
+        elif schema is None:
+            has_ledger = connection.execute(SQL["has_schema_version"], (server.schema,)).fetchone()
+            schema = server.schema if has_ledger else DEFAULT_SCHEMA
     settings = _settings(connection.info.server_version, server)
     search_path = (
         "search_path TO DEFAULT"
@@ -128,7 +136,6 @@ def prepare_session(connection: PostgresConnection, *, schema: str | None, place
         writable = _WRITABLE if server.is_read_only_for_people else ""
         connection.execute(_SETTINGS_OF_A_SESSION + writable + settings + "SET " + search_path)
     else:
-        _refuse_another_schema(connection.info.options, server, place)
         if server.is_read_only_for_people and not server.is_standby:
             connection.read_only = False
         connection.share_sessions(settings.replace("SET ", "SET LOCAL ") + "SET LOCAL " + search_path)
@@ -144,11 +151,10 @@ def _settings(server_version: int, server: _Server) -> str:
     return settings
 
 
-def _refuse_another_schema(options: str, server: _Server, place: str) -> None:
+def _refuse_another_schema(wanted: str, server: _Server, place: str) -> None:
     """Raise `PermanentlyUnavailable` if a pooler left out the search path in the URL or in PGOPTIONS."""
-    wanted = _SEARCH_PATH_OPTION.findall(options)
-    if wanted and re.sub(r"\\(.)", r"\1", wanted[-1]) != server.search_path:
+    if re.sub(r"\\(.)", r"\1", wanted) != server.search_path:
         raise PermanentlyUnavailable(
-            f"the pooler of {place} leaves out the search_path in the URL's options: let the role have it "
-            "(ALTER ROLE … SET search_path = …), and leave the options out"
+            f"the pooler of {place} leaves out the search_path in the URL's options: name the ledger's schema with "
+            "?schema=NAME instead"
         )

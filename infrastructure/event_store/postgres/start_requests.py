@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,7 +30,6 @@ class PostgresStartRequests:
 
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
-        self._schema: str | None = None
 
     def put(self, connection: Any, request: NewStartRequest) -> None:
         match connection:
@@ -53,7 +51,7 @@ class PostgresStartRequests:
                 )
 
     async def put_async(self, connection: Any, request: NewStartRequest) -> None:
-        schema = await asyncio.to_thread(self._ledger_schema) if self._schema is None else self._schema
+        schema = self._database.schema
         if isinstance(connection, psycopg.AsyncConnection):
             with self._of_this_ledger():
                 await connection.execute(_insert(schema), request)
@@ -96,12 +94,12 @@ class PostgresStartRequests:
         return [StartRequest(*row) for row in self._database.fetch("start_requests", (limit,))]
 
     def _put_with_psycopg(self, connection: psycopg.Connection[Any], request: NewStartRequest) -> None:
-        insert = _insert(self._ledger_schema())
+        insert = _insert(self._database.schema)
         with self._of_this_ledger():
             connection.execute(insert, request)
 
     def _put_with_sqlalchemy(self, connection: SqlalchemyConnection, request: NewStartRequest) -> None:
-        insert = _table(self._ledger_schema()).insert()
+        insert = _table(self._database.schema).insert()
         with self._of_this_ledger():
             connection.execute(insert, request._asdict())
 
@@ -119,17 +117,10 @@ class PostgresStartRequests:
                 raise
             raise self._other_database() from error
 
-    def _ledger_schema(self) -> str:
-        """Return the schema of the ledger, which the caller's connection need not have in its search path."""
-        if self._schema is None:
-            ((schema,),) = self._database.fetch("current_schema")
-            self._schema = str(schema)
-        return self._schema
-
     def _other_database(self) -> NotALedger:
         return NotALedger(
             "the connection leads to a database without this ledger (there is no table "
-            f"{self._ledger_schema()}.requests): pass one to {self._database.description}, so that the saga commits "
+            f"{self._database.schema}.requests): pass one to {self._database.description}, so that the saga commits "
             "with your own rows"
         )
 

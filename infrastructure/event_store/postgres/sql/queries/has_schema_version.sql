@@ -1,2 +1,2 @@
--- Returns one row if the database has the table of schema versions.
-SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = 'sagaledger_schema'
+-- Returns one row if a schema has the table of schema versions, and so a ledger.
+SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = %s::text AND tablename = 'sagaledger_schema'
