@@ -13,6 +13,9 @@ from typing import Final, NamedTuple
 
 from .sql_files import migrations, schema_version
 
+VERSIONS: Final = "sagaledger_schema"
+"""The table that records the versions of a schema: where it is, there is a ledger."""
+
 _TABLE: Final = re.compile(r"^CREATE TABLE (\w+) \((.*?)^\)", re.MULTILINE | re.DOTALL)
 _PRIMARY_KEY: Final = re.compile(r"\bPRIMARY KEY\b")
 _KEY: Final = re.compile(r"^ +UNIQUE \(([\w, ]+)\)|^ +(\w+) .*\bUNIQUE\b", re.MULTILINE)
@@ -44,6 +47,12 @@ def declared(dialect: str, version: int) -> SchemaObjects:
     texts = {found[1]: _collapsed(found[0]) for found in _TRIGGER.finditer(script)}
     texts |= {found[1]: _collapsed(found[2]) for found in _FUNCTION.finditer(script)}
     return SchemaObjects(frozenset(names), texts)
+
+
+def declared_tables(dialect: str) -> frozenset[str]:
+    """Return the tables of a ledger without its views, by the name that SQLAlchemy gives to the dialect."""
+    script = "\n".join(migration.sql for migration in migrations(dialect.replace("postgresql", "postgres")))
+    return frozenset({VERSIONS, *(found[1] for found in _TABLE.finditer(script))})
 
 
 def _constraints(table: str, columns: str) -> Iterator[str]:

@@ -123,6 +123,11 @@ def name_beside(view: str, version: int) -> str:
     return f"{view}__h{-version}" if is_of_declaration(version) else f"{view}__v{version}"
 
 
+def name_of_rebuild(view: str) -> str:
+    """Return the name of the table that a rebuild of a view fills."""
+    return f"{view}__rebuild"
+
+
 def of_version(recorded: Mapping[str, Checkpoint], view: str, version: int) -> Checkpoint | None:
     """Return the generation, by name, that programs of a version read and fold; None if there is none."""
     public = recorded.get(view)

@@ -79,7 +79,7 @@ def generation_table(projection: Projection, generation: int | str, *, name: str
 
 def rebuild_table(projection: Projection, generation: int) -> Table:
     """Return the table that a rebuild fills."""
-    return generation_table(projection, generation, name=f"{projection.name}__rebuild")
+    return generation_table(projection, generation, name=checkpoints.name_of_rebuild(projection.name))
 
 
 def table_beside(projection: Projection) -> Table:

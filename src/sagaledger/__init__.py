@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .infrastructure.ledger.saga_start import Started
     from .infrastructure.ledger.schedule import Schedule, Tick
     from .infrastructure.ledger.schedules import ScheduleInfo
+    from .infrastructure.read_models.ledger_tables import outside_ledger
     from .infrastructure.read_models.queries import QueryResult
     from .infrastructure.testing.crash_points import CrashTest
     from .infrastructure.testing.frozen_clock import FrozenClock
@@ -159,6 +160,7 @@ _HOMES = {
         "Tick",
     ),
     ".infrastructure.ledger.schedules": ("ScheduleInfo",),
+    ".infrastructure.read_models.ledger_tables": ("outside_ledger",),
     ".infrastructure.read_models.queries": ("QueryResult",),
     ".infrastructure.testing.crash_points": ("CrashTest",),
     ".infrastructure.testing.frozen_clock": ("FrozenClock",),
@@ -269,6 +271,7 @@ __all__ = [
     "assert_replays",
     "event",
     "load_histories",
+    "outside_ledger",
     "rehearse",
     "rehearse_each_failure",
     "save_histories",

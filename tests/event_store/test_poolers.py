@@ -75,7 +75,7 @@ def test_other_programs_keep_the_settings_of_their_sessions(pooled_url: str) -> 
 
     def shown() -> list[set[str]]:
         values: list[set[str]] = [set() for _ in SHOWN]
-        connections = [psycopg.connect(pooled_url) for _ in range(SESSIONS)]
+        connections = [psycopg.connect(pooled_url.partition("?")[0]) for _ in range(SESSIONS)]
         for connection in connections:  # each holds a session until its transaction ends
             for index, name in enumerate(SHOWN):
                 value = connection.execute(sql.SQL("SHOW {}").format(sql.Identifier(name))).fetchone()
@@ -93,7 +93,7 @@ def test_other_programs_keep_the_settings_of_their_sessions(pooled_url: str) -> 
 def test_a_search_path_that_another_program_left_does_not_lead_elsewhere(pooled_url: str, postgres_server: str) -> None:
     """The ledger is in the schema of its role, whatever is set in the session that it comes upon."""
     role = role_of(pooled_url)
-    connections = [psycopg.connect(pooled_url) for _ in range(SESSIONS)]
+    connections = [psycopg.connect(pooled_url.partition("?")[0]) for _ in range(SESSIONS)]
     for connection in connections:
         connection.execute("SET search_path = public")
     for connection in connections:
