@@ -106,8 +106,8 @@ def without_schema(url: str) -> tuple[str, str | None]:
     schema = found[-1]
     if not schema or schema == "$user" or not schema.isprintable() or len(schema.encode()) > _SCHEMA_BYTES_MAX:
         raise Unavailable(
-            f"the PostgreSQL URL names the schema {schema[:80]!r}: a schema has a name of 1 to {_SCHEMA_BYTES_MAX} bytes, "
-            f"such as ?schema={DEFAULT_SCHEMA}, which is also the default"
+            f"the PostgreSQL URL names the schema {schema[:80]!r}: a schema has a name of 1 to {_SCHEMA_BYTES_MAX} "
+            f"bytes, such as ?schema={DEFAULT_SCHEMA}, which is also the default"
         )
     return rest, schema
 

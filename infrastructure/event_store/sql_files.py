@@ -1,7 +1,8 @@
 """The SQL of a backend, read from its folder `sql/`.
 
 `queries/<name>.sql` is one statement, below a comment that says what it returns. `migrations/NNNN_<what>/` is the step
-to version NNNN of the schema: its files, one for each object, are executed in the order of their numbers.
+to version NNNN of the schema: its files, one for each object, are executed in the order of their numbers. `roles/` has
+what gives PostgreSQL's roles their rights.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ def migrations(dialect: str) -> tuple[Migration, ...]:
     """Return the migrations of a dialect, oldest first."""
     folders = sorted((_sql(dialect) / "migrations").iterdir(), key=lambda folder: folder.name)
     return tuple(Migration(int(folder.name[:4]), "\n".join(text for _, text in _texts(folder))) for folder in folders)
+
+
+def role_files() -> list[str]:
+    """Return the files of the roles in PostgreSQL, in the order in which they are executed."""
+    return [text for _, text in _texts(_sql("postgres") / "roles")]
 
 
 def schema_version(dialect: str) -> int:

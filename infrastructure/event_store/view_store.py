@@ -48,7 +48,10 @@ class ViewStore(Protocol):
         ...
 
     def lock_installation(self, connection: Connection) -> None:
-        """Keep other processes from creating tables until this write transaction ends."""
+        """Keep other processes from creating tables until this write transaction ends.
+
+        What is created in it belongs to the role that has the other views, if the database has roles.
+        """
         ...
 
     def hold(self, connection: Connection, table: Table) -> None:

@@ -84,7 +84,8 @@ def catch_up_if_unattended(
         reason = f"the views of sagas stay behind: {undeclared} needs its choreography, which the app in use lacks"
     if not followed:
         return reason
-    projector = Projector(context.backend, context.codec, [p for p in context.app.projections if p.name in followed])
+    projections = [projection for projection in context.app.projections if projection.name in followed]
+    projector = Projector(context.backend, context.codec, projections, creates=False)
     try:
         with working("bringing the views up"):
             projector.catch_up(head)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, MetaData, Table, inspect, select
+from sqlalchemy import Connection, MetaData, inspect, select
 
 from ..event_store.schema_objects import VERSIONS, declared_tables
 from . import checkpoints, declarations, following

@@ -18,6 +18,7 @@ from . import checkpoints
 from .apply_batch import View
 from .batch_folder import BatchFolder
 from .checkpoints import LIVE, STOPPED, Checkpoint, absent
+from .declarations import compare_declarations
 from .event_batch import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, EventBatchReader
 from .follower import IDLE_SECONDS, Follower, Pass, seconds_apart
 from .following import Following
@@ -46,7 +47,9 @@ class Projector:
         batch_events_max: int = BATCH_EVENTS_MAX,
         batch_bytes_max: int = BATCH_BYTES_MAX,
         outage: OutageLog | None = None,
+        creates: bool = True,
     ) -> None:
+        """`creates`: whether the first step creates tables; otherwise it folds into those that there are."""
         self._backend = backend
         self._store = backend.views
         self._projections = {projection.name: projection for projection in projections}
@@ -59,6 +62,7 @@ class Projector:
         self._following = Following(self._store, projections)
         self._follower = Follower(backend, self, self._standby, self._following, outage)
         self._succession = Succession(backend, codec)
+        self._creates = creates
         self._installed = False
         self._unfollowed: set[str] = set()
         """The views of other versions that were warned of."""
@@ -194,8 +198,11 @@ class Projector:
     def _install(self) -> None:
         if not self._installed:
             projections = list(self._projections.values())
-            install(self._store, projections)
-            self._succession.begin(projections)
+            if self._creates:
+                install(self._store, projections)
+                self._succession.begin(projections)
+            else:
+                compare_declarations(self._store, projections)
             self._installed = True
 
 

@@ -102,6 +102,7 @@ class _Rebuild:
     def _begin(self, connection: Connection) -> Checkpoint:
         """Return the generation to fill: the one that an earlier rebuild left, or a new one."""
         name = self._projection.name
+        self._views.lock_installation(connection)
         checkpoints.lock(connection, [name])  # look only after that: another rebuild may just have begun
         begun, live = checkpoints.building(connection, name), checkpoints.current(connection, name)
         if live is None:

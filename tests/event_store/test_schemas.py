@@ -1,4 +1,4 @@
-"""The schema of a ledger in PostgreSQL: its own by default, another by name, and the one that an earlier ledger is in."""
+"""The schema of a ledger in PostgreSQL: its own by default, another by name, or where an earlier one is."""
 
 from __future__ import annotations
 

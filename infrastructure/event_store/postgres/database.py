@@ -13,21 +13,19 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import Connection
-from psycopg.errors import InsufficientPrivilege
 from psycopg.pq import Conninfo
-from psycopg.sql import Identifier
-from psycopg.sql import SQL as Composable
 
 from ....domain.errors import SagaledgerError
 from ...errors import DamagedLedger, NotALedger, PermanentlyUnavailable
 from ..database_url import has_password_in_wrong_place, without_schema
 from ..redaction import redacted
 from ..schema_version import check_version
-from ..sql_files import migrations, queries, schema_version
+from ..sql_files import queries, schema_version
 from ..stream_id import not_unicode
 from .connection import PostgresConnection, connect
+from .migration import migrate
 from .pool import Pool
-from .server_errors import explain, first_line, lost
+from .server_errors import explain, lost
 from .session import connection_parameters, prepare_session
 from .wire_format import texts
 
@@ -43,7 +41,6 @@ _UNREADABLE: Final = (
 )
 _UNKNOWN_PARAMETER: Final = re.compile(r'(?:query parameter|connection option)(?::)? "(\w{1,40})"')
 
-_CREATE_SCHEMA: Final = Composable("CREATE SCHEMA {}")
 
 FetchedRow = tuple[Any, ...]
 
@@ -210,41 +207,15 @@ class PostgresDatabase:
             return 0
         if self.fetch("may_use_schema", (self._schema,)) == [(False,)]:
             raise PermanentlyUnavailable(
-                f"{self.description} refuses: the role of the URL may not use schema {self._schema!r}, which has a ledger: "
-                "let it be a member of a role that may (`sagaledger init --roles`)"
+                f"{self.description} refuses: the role of the URL may not use schema {self._schema!r}, which has a "
+                "ledger: let it be a member of a role that may (`sagaledger init --roles`)"
             )
         ((version,),) = self.fetch("schema_version")
         return int(version)
 
     def _migrate(self) -> None:
         with self.transaction() as connection:
-            connection.execute(SQL["lock_migrations"], (self.schema,))
-            self._create_schema(connection)
-            tables = [name for (name,) in connection.execute(SQL["table_names"])]
-            if tables and "sagaledger_schema" not in tables:
-                raise NotALedger(
-                    f"schema {self.schema!r} of {self.description} holds tables of another program "
-                    f"({', '.join(tables[:3])}): give the ledger a schema of its own, ?schema=NAME in its URL"
-                )
-            connection.execute(SQL["create_schema_version"])
-            ((stored,),) = connection.execute(SQL["schema_version"]).fetchall()
-            for migration in migrations("postgres"):
-                if migration.version > stored:
-                    connection.execute(migration.sql)
-                    connection.execute(SQL["insert_schema_version"], (migration.version,))
-
-    def _create_schema(self, connection: Connection[FetchedRow]) -> None:
-        """Create the schema unless it exists. Raises `PermanentlyUnavailable` for a role that may not."""
-        if connection.execute(SQL["may_use_schema"], (self.schema,)).fetchone() is not None:
-            return
-        try:
-            connection.execute(_CREATE_SCHEMA.format(Identifier(self.schema)))
-        except InsufficientPrivilege as error:
-            raise PermanentlyUnavailable(
-                f"{self.description} refuses to create schema {self.schema!r} for the ledger ({first_line(error)}): let "
-                f'an administrator run CREATE SCHEMA "{self.schema}" AUTHORIZATION {connection.info.user}, or name a '
-                "schema that exists, ?schema=NAME in the URL"
-            ) from error
+            migrate(connection, self.schema, self.description)
 
     def explain(self, error: psycopg.Error) -> SagaledgerError:
         """Return the error of ours that an error of PostgreSQL means."""

@@ -12,6 +12,7 @@ from sqlalchemy.exc import NoSuchTableError, ProgrammingError
 from sqlalchemy.schema import DDL
 
 from ..forking import leave_to_parent, on_fork
+from ..sql_files import queries
 from ..view_store import (
     CONNECTION_WAIT_SECONDS,
     CONNECTIONS_KEPT,
@@ -24,6 +25,10 @@ from .connection import PostgresConnection
 
 _INSTALLING: Final = 0x5A6A_1ED6
 """The advisory lock of every process that creates tables of views; the number means nothing."""
+
+
+_CHECKPOINTS: Final = "projections"
+"""The table whose owner has the tables of views, too."""
 
 
 class PostgresViewStore:
@@ -67,6 +72,7 @@ class PostgresViewStore:
 
     def lock_installation(self, connection: Connection) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(_INSTALLING)))
+        connection.exec_driver_sql(queries("postgres")["as_owner_of"], (_CHECKPOINTS,))
 
     def hold(self, connection: Connection, table: Table) -> None:
         # PostgreSQL takes the snapshot with the statement after this one, and so of the table that is held.
