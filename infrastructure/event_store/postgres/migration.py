@@ -28,8 +28,8 @@ def migrate(connection: Connection[Any], schema: str, place: str) -> None:
     tables = [name for (name,) in connection.execute(_SQL["table_names"])]
     if tables and VERSIONS not in tables:
         raise NotALedger(
-            f"schema {schema!r} of {place} holds tables of another program ({', '.join(tables[:3])}): give the ledger a "
-            "schema of its own, ?schema=NAME in its URL"
+            f"schema {schema!r} of {place} holds tables of another program ({', '.join(tables[:3])}): give the ledger "
+            "a schema of its own, ?schema=NAME in its URL"
         )
     connection.execute(_SQL["create_schema_version"])
     ((stored,),) = connection.execute(_SQL["schema_version"]).fetchall()
