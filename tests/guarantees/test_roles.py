@@ -260,9 +260,10 @@ def test_the_owner_upgrades_the_ledger_and_gives_the_rights_again(
     execute(ledger_url, "DELETE FROM sagaledger.sagaledger_schema WHERE version > 6")
     url = member(ledger_url, NAMES.owner)
 
-    assert run(["init", "--roles", "--role-prefix", "of_the_tests", "--db", url]) is ExitCode.OK, capsys.readouterr()
-
+    open_backend(url, create=True).close()
     assert owners_of(ledger_url) == {NAMES.owner, NAMES.app}
+
+    assert run(["init", "--roles", "--role-prefix", "of_the_tests", "--db", url]) is ExitCode.OK, capsys.readouterr()
     with Ledger.open(member(ledger_url, NAMES.app), APP) as ledger:
         assert work(ledger, ledger.start(counting, 1, key="1").saga_id) == [Status.COMPLETED]
         assert verify(ledger.backend).ok
