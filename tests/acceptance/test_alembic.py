@@ -75,9 +75,7 @@ class Project:
 
 def documented() -> str:
     """Return the `env.py` of the page."""
-    return (
-        PAGE.read_text(encoding="utf-8").partition("<!-- env.py -->")[2].partition("```python\n")[2].partition("```")[0]
-    )
+    return PAGE.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
 
 
 @pytest.fixture(params=["sagaledger", "public", "sqlite"])

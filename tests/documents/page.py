@@ -122,7 +122,7 @@ class Page:
             "postgresql",
             "terminal",
         }
-        if unknown and "roles" not in unknown:
+        if unknown:
             raise ValueError(f"{block.place}: no comment above a block is called {sorted(unknown)}")
         if "not run" in markers and markers["not run"].partition(":")[0] not in NOT_RUN:
             raise ValueError(f"{block.place}: 'not run' needs one of {sorted(NOT_RUN)}, a colon and the reason")

@@ -23,7 +23,8 @@ NOT_RUN_HERE = {
 """How many blocks of a page are not run, by the kind of reason. A block that can be run is: a number only falls."""
 RUN_ELSEWHERE = {
     "docs/audit-questions.md": {"tests/audit/test_sql_questions.py": 1},
-    "docs/operating.md": {"tests/guarantees/test_roles.py": 1},
+    "docs/how-to/alembic.md": {"tests/acceptance/test_alembic.py": 1},
+    "docs/how-to/roles.md": {"tests/guarantees/test_roles.py": 1},
 }
 
 pytestmark = pytest.mark.xdist_group("documents")

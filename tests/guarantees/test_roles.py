@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -29,6 +30,7 @@ from sagaledger.infrastructure.event_store.sql_files import role_files
 from sagaledger.infrastructure.event_store.verify import verify
 from sagaledger.infrastructure.ledger.view_operations import prune_views, rebuild_view
 
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "roles.md"
 SECONDS_MAX = 30.0
 NAMES = RoleNames.of("of_the_tests", {})
 SAGA = "counting-1"
@@ -404,6 +406,27 @@ def test_only_postgresql_has_roles(sqlite_url: str) -> None:
     assert run(["init", "--print", "--db", sqlite_url]) is ExitCode.USAGE
     with pytest.raises(Unavailable, match="there is no ledger"):
         open_backend(sqlite_url, must_exist=True)
+
+
+def test_the_logins_of_the_page_are_members(database_url: str) -> None:
+    """As its SQL makes them; the auditor reads views without naming the schema."""
+    with Ledger.open(database_url, APP, create=True) as ledger:
+        ledger.projector().catch_up()
+    names = RoleNames.of("sagaledger", {})
+    create_roles(database_url, names)
+    logins = re.findall(r"^CREATE ROLE (\w+) LOGIN IN ROLE (\w+);$", documented(), re.MULTILINE)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(documented().encode())
+
+    assert [role for _, role in logins] == list(names)
+    with psycopg.connect(database_url.replace("postgres:@", "auditor:@")) as connection:
+        assert connection.execute("SELECT * FROM sagas").fetchall() == []
+    dropped(database_url, *(login for login, _ in logins))
+
+
+def documented() -> str:
+    """Return the SQL of the page."""
+    return PAGE.read_text(encoding="utf-8").partition("```sql\n")[2].partition("```")[0]
 
 
 def test_the_files_name_every_object_of_the_log() -> None:
