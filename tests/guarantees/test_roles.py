@@ -24,7 +24,8 @@ from sagaledger.infrastructure.cli.exit_codes import ExitCode
 from sagaledger.infrastructure.cli.main import run
 from sagaledger.infrastructure.errors import NotSupported, PermanentlyUnavailable, Unavailable
 from sagaledger.infrastructure.event_store.connect import open_backend
-from sagaledger.infrastructure.event_store.roles import RoleNames, create_roles, printed_roles
+from sagaledger.infrastructure.event_store.role_names import RoleNames
+from sagaledger.infrastructure.event_store.roles import create_roles, printed_roles
 from sagaledger.infrastructure.event_store.schema_objects import declared, declared_tables
 from sagaledger.infrastructure.event_store.sql_files import role_files
 from sagaledger.infrastructure.event_store.verify import verify

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from ...event_store.roles import DEFAULT_PREFIX, RoleNames, create_roles, printed_roles, server_of
+from ...event_store.role_names import DEFAULT_PREFIX, RoleNames
+from ...event_store.roles import create_roles, printed_roles, server_of
 from ...ledger.freshness import head_position
 from ...ledger.view_operations import upgrade_views
 from ..exit_codes import ExitCode

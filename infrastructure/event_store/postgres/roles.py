@@ -7,7 +7,7 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from ....domain.errors import InvalidInput
 from ...errors import PermanentlyUnavailable
-from ..roles import RoleNames
+from ..role_names import RoleNames
 from ..sql_files import role_files
 from .database import PostgresDatabase
 from .server_errors import first_line
