@@ -103,7 +103,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     folder.mkdir()
     if request.param == "empty file":
         (folder / "ledger.db").touch()
-    return Place(f"sqlite:///{folder / 'ledger.db'}" + ("?mode=ro" if "mode" in request.param else ""), folder)
+    return Place(f"sqlite:///{folder / 'ledger.db'}", folder)
 
 
 def test_no_command_creates_a_ledger_by_reading(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

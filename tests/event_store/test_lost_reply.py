@@ -142,10 +142,12 @@ def test_a_lost_reply_is_learned(through: PostgresStore, proxy: Proxy, pen: Pen)
 
 def test_a_lost_commit_is_learned_through_a_pooler(pooled_url: str, pen: Pen) -> None:
     """There the call is a transaction of several exchanges, and its commit is the one that counts."""
-    parameters = conninfo_to_dict(pooled_url)
+    parameters = conninfo_to_dict(pooled_url.partition("?")[0])
     address = (str(parameters["host"]), int(str(parameters["port"])))
     with proxy_of(lambda: socket.create_connection(address)) as proxy:
-        url = f"postgresql://{parameters['user']}@/{parameters['dbname']}?host={proxy.folder}"
+        url = (
+            f"postgresql://{parameters['user']}@/{parameters['dbname']}?host={proxy.folder}&schema={parameters['user']}"
+        )
         through = PostgresStore(url, create=True)
         through.append(pen.call(pen.append("a", 1)))
         proxy.reply, proxy.replies_to_lose = b"COMMIT\0", 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -49,6 +50,15 @@ def test_a_new_ledger_has_a_schema_of_its_own(database_url: str) -> None:
     found = schemas_of(database_url)
     assert found.keys() == {"public", "sagaledger"}
     assert found["public"] == 1
+
+
+def test_programs_that_create_it_at_once_wait_for_each_other(database_url: str) -> None:
+    """The schema, too: none of them fails because another one was first."""
+    with ThreadPoolExecutor(4) as pool:
+        for backend in pool.map(lambda _: open_backend(database_url, create=True), range(4)):
+            backend.close()
+
+    assert schemas_of(database_url).keys() == {"sagaledger"}
 
 
 def test_the_url_may_name_another_schema(database_url: str) -> None:
