@@ -201,8 +201,10 @@ async def _work(ledger: Ledger) -> None:
     for value, saga in enumerate((saving, patient, parked), 3):
         ledger.start(saga, value, key="1")
     ledger.start(saving, 4, key="2")
+    ledger.start(patient, 4, key="2")
     async with asyncio.timeout(PATIENCE_SECONDS), Worker(ledger) as worker:
         await worker.idle()
+    ledger.cancel("patient-2", actor="walker", reason="it rests for too long")
 
 
 def columns_of(written: Written) -> dict[str, dict[str, str]]:
