@@ -14,21 +14,18 @@ from ...domain.saga.duration import instant_after
 from ...domain.saga.events import (
     SAGA_EVENTS,
     Action,
-    CompensationFailed,
     CompensationStarted,
-    InterventionRequired,
     InterventionResolved,
     SagaCompensated,
     SagaCompleted,
     SagaStarted,
-    StepFailed,
-    StepOutcomeUnknown,
     StepStarted,
 )
 from ...domain.saga.evolve import evolve
 from ...domain.saga.state import SagaState, Status
 from ..column_types import EVERY_ROW, INTERNAL, UtcDateTime
 from ..projection import Projection, Row, existing
+from .standing_failure import NO_FAILURES, Failures, decode_failures, encode_failures, failures_after
 from .stored_state import decode_state, encode_state
 
 ENDED = frozenset({Status.COMPLETED.value, Status.COMPENSATED.value, Status.ABANDONED.value})
@@ -38,11 +35,12 @@ _MAY_STALL = text("stalls_at IS NOT NULL")
 
 
 def _with_status(row: Row) -> Row:
-    """Returns the row with the columns that follow from the saga's state, and with the state encoded.
+    """Returns the row with the columns that follow from the saga's state, and with the state and failures encoded.
 
-    A saga that has ended stores no state: `_state_of` makes what a late event needs from the other columns.
+    A saga that has ended stores neither: `_state_of` makes what a late event needs from the other columns.
     """
     state: SagaState = row["state"]
+    failures: Failures = row["failures"]
     is_open = state.end is None
     may_stall = is_open and not state.interventions and row["silence_seconds"] is not None
     return {
@@ -51,12 +49,13 @@ def _with_status(row: Row) -> Row:
         "ended_at": state.ended_at,
         "stalls_at": instant_after(row["updated_at"], row["silence_seconds"]) if may_stall else None,
         "state": encode_state(state) if is_open else None,
+        "failures": encode_failures(failures) if is_open else None,
     }
 
 
 sagas = Projection(
     "sagas",
-    version=8,
+    version=9,
     finish=_with_status,
     table=Table(
         "sagas",
@@ -80,6 +79,7 @@ sagas = Projection(
         Column("findings", Integer, nullable=False),
         Column("silence_seconds", Float, info=INTERNAL),
         Column("state", Text, info=INTERNAL),
+        Column("failures", Text, info=INTERNAL),
         Index("sagas_started_at", "started_at", postgresql_where=_EVERY_SAGA, sqlite_where=_EVERY_SAGA),
         Index("sagas_status", "status", "started_at"),
         Index("sagas_definition", "definition", "started_at"),
@@ -100,11 +100,16 @@ def evolved(row: Row | None, event: Event, recorded: RecordedEvent) -> Row:
     """The saga's state evolves, and the row shows what the event says of itself."""
     if row is None and isinstance(event, SagaStarted):
         after = _unstarted(recorded)
-        state = SagaState(recorded.stream_id)
+        state, failures = SagaState(recorded.stream_id), NO_FAILURES
     else:
         after = existing(row)
-        state = _state_of(after)
-    after["state"] = evolve(state, event)
+        state, failures = _state_of(after), _failures_of(after)
+    had_ended = state.end is not None
+    after["state"] = state = evolve(state, event)
+    if not had_ended:
+        failures = failures_after(failures, event, state)
+        after["failed_step"], _, after["error"] = failures.shown
+    after["failures"] = failures
     after["events"] += 1
     after["updated_at"] = event.at
     shown = _SHOWN.get(type(event))
@@ -127,6 +132,12 @@ def _state_of(row: Row) -> SagaState:
     return decode_state(state, row["saga_id"], row["begins_at"])
 
 
+def _failures_of(row: Row) -> Failures:
+    """Returns the failures that the latest event left, as `_state_of` does the state."""
+    failures = row["failures"]
+    return failures if isinstance(failures, Failures) else decode_failures(failures)
+
+
 # The columns that events of one type change, beside those that follow from the state
 
 
@@ -146,20 +157,8 @@ def _attempt_started(_: Row, event: StepStarted | CompensationStarted) -> Row:
     return {"current_step": event.step}
 
 
-def _attempt_failed(_: Row, event: StepFailed | CompensationFailed) -> Row:
-    return {"failed_step": event.step, "error": f"{event.error.type}: {event.error.message}"}
-
-
-def _outcome_unknown(_: Row, event: StepOutcomeUnknown) -> Row:
-    return {"failed_step": event.step, "error": f"outcome unknown: the worker of attempt {event.attempt} died"}
-
-
-def _intervention_required(_: Row, event: InterventionRequired) -> Row:
-    return {"failed_step": event.step, "error": event.cause}
-
-
 def _intervention_resolved(_: Row, event: InterventionResolved) -> Row:
-    return {"current_step": None, "error": event.reason} if event.action is Action.ABANDON else {}
+    return {"current_step": None} if event.action is Action.ABANDON else {}
 
 
 def _ended(_: Row, __: SagaCompleted | SagaCompensated) -> Row:
@@ -174,10 +173,6 @@ _SHOWN: Mapping[type[Event], Callable[[Row, Any], Row]] = {
     SagaStarted: _started,
     StepStarted: _attempt_started,
     CompensationStarted: _attempt_started,
-    StepFailed: _attempt_failed,
-    CompensationFailed: _attempt_failed,
-    StepOutcomeUnknown: _outcome_unknown,
-    InterventionRequired: _intervention_required,
     InterventionResolved: _intervention_resolved,
     SagaCompleted: _ended,
     SagaCompensated: _ended,

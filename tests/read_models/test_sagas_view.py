@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
+from msgspec.structs import replace
 
 from sagaledger.domain.choreography.derived_saga import ConformanceViolation
 from sagaledger.domain.event import Event
@@ -21,18 +22,24 @@ from sagaledger.domain.saga.events import (
     CancelRequested,
     CompensationFailed,
     CompensationStarted,
+    ConditionNotMet,
+    DeadlineExceeded,
     Direction,
     Effect,
     InterventionRequired,
     InterventionResolved,
+    SagaCompensated,
     SagaCompleted,
     SagaStarted,
+    StepCompensated,
     StepFailed,
     StepOutcomeUnknown,
     StepStarted,
+    StepSucceeded,
 )
 from sagaledger.domain.saga.evolve import rebuild
-from sagaledger.domain.saga.state import SagaState
+from sagaledger.domain.saga.state import SagaState, Status
+from sagaledger.domain.saga.step_state import Progress
 from sagaledger.projections.poison_event import PoisonEvent
 from sagaledger.projections.projection import Row
 from sagaledger.projections.saga import sagas
@@ -107,7 +114,7 @@ def test_what_a_user_put_in_is_never_in_the_stored_state(history: list[RecordedE
         row, history = _fold(history[:size], row), history[size:]
 
         assert row["state"] is None or SECRET not in row["state"]
-        assert SECRET not in repr({**row, "error": None})
+        assert SECRET not in repr({**row, "error": None, "failures": None})
 
 
 def test_events_of_every_type_are_folded_in_these_tests() -> None:
@@ -115,40 +122,98 @@ def test_events_of_every_type_are_folded_in_these_tests() -> None:
     assert set(BY_TYPE) == {*SAGA_EVENTS, ConformanceViolation} == set(sagas.events)
 
 
-@pytest.mark.parametrize(
-    ("event", "step", "error"),
-    [
-        (FAILED, "pay", "TimeoutError: no answer"),
-        (
-            CompensationFailed(OPENING, "reserve", 1, Failure("OSError", "no disk"), Effect.UNKNOWN, True, None),
-            "reserve",
-            "OSError: no disk",
-        ),
-        (
-            StepOutcomeUnknown(OPENING, "ship", 2, Direction.FORWARD),
-            "ship",
-            "outcome unknown: the worker of attempt 2 died",
-        ),
-        (InterventionRequired(OPENING, "ship", Direction.COMPENSATION, "stuck"), "ship", "stuck"),
-        (
-            InterventionResolved(OPENING, "ship", Direction.FORWARD, Action.ABANDON, "ann", "written off"),
-            "pay",
-            "written off",
-        ),
-        (
-            InterventionResolved(OPENING, "pay", Direction.FORWARD, Action.RETRY, "ann", "again"),
-            "pay",
-            "TimeoutError: no answer",
-        ),
-        (CancelRequested(OPENING, "ann", "changed her mind"), "pay", "TimeoutError: no answer"),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Event) else "",
-)
-def test_failed_step_and_error_show_the_latest_failure(event: Event, step: str, error: str) -> None:
-    """An abandoned saga shows the reason why; no other event changes either column."""
-    row = _fold(recorded([STARTED, FAILED, event]))
+def _failed(step: str, attempt: int, retry_at: datetime | None, error: str = "no answer") -> StepFailed:
+    return StepFailed(OPENING, step, attempt, Failure("TimeoutError", error), Effect.NONE, True, retry_at)
 
-    assert (row["failed_step"], row["error"]) == (step, error)
+
+LATER = OPENING + timedelta(minutes=1)
+UNDOING = CompensationStarted(OPENING, "reserve", 1, "key")
+UNDONE = StepCompensated(OPENING, "reserve", 1, NULL)
+NOT_UNDONE = CompensationFailed(OPENING, "reserve", 1, Failure("OSError", "no disk"), Effect.UNKNOWN, True, None)
+PARKED = InterventionRequired(OPENING, "reserve", Direction.COMPENSATION, "stuck")
+CANCELLED = CancelRequested(OPENING, "ann", "changed her mind")
+
+
+def _resolved(step: str, direction: Direction, action: Action) -> InterventionResolved:
+    return InterventionResolved(OPENING, step, direction, action, "ann", "written off")
+
+
+@pytest.mark.parametrize(
+    ("events", "failed"),
+    [
+        ([_failed("pay", 1, LATER)], ("pay", "TimeoutError: no answer")),
+        ([_failed("pay", 1, LATER), StepStarted(OPENING, "pay", 2, "key")], ("pay", "TimeoutError: no answer")),
+        ([_failed("pay", 1, LATER), StepSucceeded(OPENING, "pay", 2, NULL)], None),
+        ([_failed("pay", 1, LATER), StepSucceeded(OPENING, "book", 1, NULL)], ("pay", "TimeoutError: no answer")),
+        ([_failed("pay", 1, LATER), ConditionNotMet(OPENING, "pay")], None),
+        ([FAILED, UNDOING, UNDONE], ("pay", "TimeoutError: no answer")),
+        ([FAILED, UNDOING, UNDONE, SagaCompensated(OPENING, "pay failed")], ("pay", "TimeoutError: no answer")),
+        ([FAILED, _failed("book", 1, None, "later")], ("pay", "TimeoutError: no answer")),
+        ([FAILED, UNDOING, replace(NOT_UNDONE, retry_at=LATER)], ("pay", "TimeoutError: no answer")),
+        ([FAILED, UNDOING, NOT_UNDONE, PARKED], ("reserve", "stuck")),
+        (
+            [FAILED, NOT_UNDONE, PARKED, _resolved("reserve", Direction.COMPENSATION, Action.SKIP)],
+            ("pay", "TimeoutError: no answer"),
+        ),
+        (
+            [FAILED, NOT_UNDONE, PARKED, _resolved("reserve", Direction.COMPENSATION, Action.ABANDON)],
+            ("reserve", "stuck"),
+        ),
+        (
+            [PARKED, InterventionRequired(OPENING, "ship", Direction.FORWARD, "lost")],
+            ("ship", "lost"),
+        ),
+        (
+            [
+                PARKED,
+                InterventionRequired(OPENING, "ship", Direction.FORWARD, "lost"),
+                _resolved("ship", Direction.FORWARD, Action.RETRY),
+            ],
+            ("reserve", "stuck"),
+        ),
+        ([FAILED, _resolved("pay", Direction.FORWARD, Action.RETRY)], None),
+        ([FAILED, _resolved("pay", Direction.FORWARD, Action.RESOLVE)], None),
+        (
+            [StepOutcomeUnknown(OPENING, "ship", 2, Direction.FORWARD)],
+            ("ship", "outcome unknown: the worker of attempt 2 died"),
+        ),
+        ([DeadlineExceeded(OPENING, OPENING)], (None, "deadline exceeded")),
+        ([CANCELLED], None),
+        ([_failed("pay", 1, LATER), CANCELLED], None),
+        ([CANCELLED, UNDOING, replace(NOT_UNDONE, retry_at=LATER)], ("reserve", "OSError: no disk")),
+        ([CANCELLED, UNDOING, replace(NOT_UNDONE, retry_at=LATER), UNDONE], None),
+        ([FAILED, SagaCompleted(OPENING, NULL)], None),
+        ([SagaCompleted(OPENING, NULL), FAILED], None),
+    ],
+)
+@pytest.mark.parametrize("each_alone", [False, True], ids=["one batch", "a batch each"])
+def test_failed_step_and_error_say_what_failed_the_saga_now(
+    events: list[Event], failed: tuple[str | None, str] | None, each_alone: bool
+) -> None:
+    """Not a failure that a retry or a person has overcome, and nothing once the saga has completed."""
+    history, row = recorded([STARTED, *events]), None
+    for size in [1] * len(history) if each_alone else [len(history)]:
+        row, history = _fold(history[:size], row), history[size:]
+
+    assert row is not None
+    assert (row["failed_step"], row["error"]) == (failed or (None, None))
+
+
+@settings(max_examples=150, deadline=None)
+@given(HISTORIES)
+def test_failed_step_and_error_agree_with_the_status_of_the_saga(history: list[RecordedEvent]) -> None:
+    """A saga that needs a person shows the step that does; one that goes forward at most a retry; a completed none."""
+    ends = (at for at, each in enumerate(history, start=1) if rebuild(SAGA_ID, (each.event,)).end is not None)
+    history = history[: next(ends, None)]
+    state, row = rebuild(SAGA_ID, (each.event for each in history)), _fold(history)
+
+    if state.end is Status.COMPLETED:
+        assert (row["failed_step"], row["error"]) == (None, None)
+    elif state.end is None and state.interventions:
+        assert row["failed_step"] == state.interventions[-1].step
+    elif state.end is None and not state.compensating and row["failed_step"] is not None:
+        progress = state.step(row["failed_step"])
+        assert Progress.RETRYING in (progress.forward.progress, progress.compensation.progress)
 
 
 def test_current_step_shows_the_latest_attempt_until_the_saga_ends() -> None:
