@@ -7,12 +7,22 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Group, Parameter
 
 from ..event_store.redaction import has_secret
 from .output.text import shell_word
+
+if TYPE_CHECKING:
+    from ..ledger.moment import Moment
+
+_OF_THE_LOG = "a position of the log (@1897), a time (2026-03-01T02:17:05Z), or so long ago (7d, 36h, 90m)"
+_OF_A_SAGA = f"a version of the saga (v14), {_OF_THE_LOG}"
+SagaMomentText: TypeAlias = Annotated[str, Parameter(help=f"A moment: {_OF_A_SAGA}.")]
+LogMomentText: TypeAlias = Annotated[str, Parameter(help=f"A moment: {_OF_THE_LOG}.")]
+AtSagaMoment: TypeAlias = Annotated[str | None, Parameter(help=f"As it was then: {_OF_A_SAGA}.")]
+AtLogMoment: TypeAlias = Annotated[str | None, Parameter(help=f"As it was then: {_OF_THE_LOG}. Needs the view's app.")]
 
 EVERYWHERE = Group("Options of every command", sort_key=100)
 
@@ -45,6 +55,14 @@ class Options:
 
 
 DEFAULTS = Options()
+
+
+def read_moment(text: str) -> Moment:
+    """Read the text of a moment, as every command that looks into the past takes it. Raises `InvalidInput`."""
+    from ..ledger.moment import Moment
+    from ..read_models.relative_time import utc_now
+
+    return Moment.read(text, utc_now())
 
 
 def _program() -> str:

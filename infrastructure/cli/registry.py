@@ -20,8 +20,8 @@ COMMANDS: tuple[tuple[str, Group, str, str], ...] = (
     ("list", AUDIT, "list:list_sagas", "Sagas, newest first, by status, definition and time."),
     ("show", AUDIT, "show:show", "One saga on one screen: its steps, its cause, and what to do next."),
     ("history", AUDIT, "history:history", "Everything that was recorded of a saga."),
-    ("state", AUDIT, "state:state", "A saga's state, rebuilt from its events: now, or at a version or a time."),
-    ("diff", AUDIT, "diff:diff", "What changed in a saga between two versions or times."),
+    ("state", AUDIT, "state:state", "A saga's state, rebuilt from its events: now, or at a moment."),
+    ("diff", AUDIT, "diff:diff", "What changed in a saga between two moments."),
     ("decisions", AUDIT, "decisions:decisions", "Who decided what, why, and what there was to decide on."),
     ("stats", AUDIT, "stats:stats", "How sagas and their steps went, and the time lost to retries."),
     (

@@ -33,6 +33,7 @@ from .app import App
 from .blocking_calls import BlockingCalls, closed_error
 from .context import LedgerContext
 from .ledger import Ledger
+from .moment import AnyMoment
 from .pending_waits import PendingWaits
 from .saga_start import SagaStart, Started, definition_of, new_request, shared_requests
 
@@ -165,16 +166,14 @@ class AsyncLedger:
     # Auditing
 
     async def history(
-        self, saga_id: str, *, participants: bool = True, timeout: float = TIMEOUT_SECONDS
+        self, saga_id: str, *, participants: bool = True, at: AnyMoment | None = None, timeout: float = TIMEOUT_SECONDS
     ) -> list[RecordedEvent]:
         """Everything that was recorded of a saga, in order. See `Ledger.history`."""
-        read = partial(self._ledger.history, saga_id, participants=participants)
+        read = partial(self._ledger.history, saga_id, participants=participants, at=at)
         return await self._calls.call(read, f"the history of saga {saga_id!r} was not read", timeout)
 
-    async def state(
-        self, saga_id: str, at: int | datetime | None = None, *, timeout: float = TIMEOUT_SECONDS
-    ) -> SagaState:
-        """A saga's state, rebuilt from its events: now, or at a version, or as recorded at a time."""
+    async def state(self, saga_id: str, at: AnyMoment | None = None, *, timeout: float = TIMEOUT_SECONDS) -> SagaState:
+        """A saga's state, rebuilt from its events: now, or at a moment. See `Ledger.state`."""
         return await self._calls.call(
             partial(self._ledger.state, saga_id, at), f"the state of saga {saga_id!r} was not read", timeout
         )
@@ -260,6 +259,7 @@ class AsyncLedger:
         limit: int = 100,
         after: Row | None = None,
         wait_for: int | None = None,
+        at: AnyMoment | None = None,
         timeout: float = TIMEOUT_SECONDS,
     ) -> QueryResult:
         """Rows of a view, with the position that they stand at: see `Ledger.query`.
@@ -270,7 +270,7 @@ class AsyncLedger:
         began = monotonic()
         seconds = checked_timeout(timeout, "timeout")
         read = partial(
-            self._ledger.query, view, where=where, attributes=attributes, order=order, limit=limit, after=after
+            self._ledger.query, view, where=where, attributes=attributes, order=order, limit=limit, after=after, at=at
         )
         if wait_for is not None:
             await self._waits.view(view, wait_for, seconds)

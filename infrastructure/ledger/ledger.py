@@ -25,6 +25,8 @@ from ..runtime.clock import SYSTEM_CLOCK, Clock
 from . import operations, state_reader
 from .app import App
 from .context import LedgerContext
+from .moment import AnyMoment
+from .past_views import query_at
 from .saga_start import SagaStart, Started, definition_of, request_start, start
 from .schedules import Schedules
 
@@ -136,20 +138,20 @@ class Ledger:
 
     # Auditing
 
-    def history(self, saga_id: str, *, participants: bool = True) -> list[RecordedEvent]:
-        """Everything that was recorded of a saga, in order.
+    def history(self, saga_id: str, *, participants: bool = True, at: AnyMoment | None = None) -> list[RecordedEvent]:
+        """Everything that was recorded of a saga, now or up to a moment (see `Moment`), in order.
 
         Unless told otherwise, this includes the events of its participants and of the sagas that are steps of it. The
         events of a choreographed saga are derived: each follows the event that means it, at that event's position.
 
-        Raises `SagaNotFound`.
+        Raises `SagaNotFound`, also for a moment before the saga began, and `InvalidInput` for what is no moment of it.
         """
-        return state_reader.history(self._context, saga_id, participants=participants)
+        return state_reader.history(self._context, saga_id, participants=participants, at=at)
 
-    def state(self, saga_id: str, at: int | datetime | None = None) -> SagaState:
-        """A saga's state, rebuilt from its events: now, or at a version, or as recorded at a time.
+    def state(self, saga_id: str, at: AnyMoment | None = None) -> SagaState:
+        """A saga's state, rebuilt from its events: now, or at a moment (see `Moment`), such as `"v4"` or `"@1897"`.
 
-        Raises `SagaNotFound`, also when the saga had not begun at that time.
+        Raises `SagaNotFound`, also for a moment before the saga began, and `InvalidInput` for what is no moment of it.
         """
         if at is None:
             return state_reader.state_now(self._context, saga_id)
@@ -249,7 +251,7 @@ class Ledger:
 
     # Querying
 
-    def query(self, view: str, **asked: Unpack[Asked]) -> QueryResult:
+    def query(self, view: str, *, at: AnyMoment | None = None, **asked: Unpack[Asked]) -> QueryResult:
         """Rows of a view, with the position that they stand at and how far that is behind.
 
         - `where`: conditions on columns: `{"status": "completed"}`, or `["total_minor>100", ("status", "in", [...])]`;
@@ -257,13 +259,17 @@ class Ledger:
         - `order`: names of columns, each with `-` before it for the reverse; `limit`: how many rows, 100 by default;
         - `after`: the last row of the page before, in the same order;
         - `wait_for`: a position that the rows must include, such as that of the caller's own append;
-        - `timeout_seconds`: how long to wait for that, 10 by default.
+        - `timeout_seconds`: how long to wait for that, 10 by default;
+        - `at`: a moment of the past (see `Moment`), which takes as long as to fold the log up to there. For a position,
+          the rows that the events up to it make; for a time, the rows that the view showed then.
 
         Raises `InvalidInput` for a view, a column or a value that does not exist, `TimedOut` when the view does not
         reach the position in time, `WrongState` when it must be rebuilt first, `ProjectionChanged` when the app
         declares other columns than its table has, and `Unavailable`.
         """
-        return self._context.queries.query(view, **asked)
+        if at is None:
+            return self._context.queries.query(view, **asked)
+        return query_at(self._context, view, at, **asked)
 
     def projector(self) -> Projector:
         """A projector that keeps this ledger's views up with its log."""

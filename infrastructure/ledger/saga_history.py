@@ -17,11 +17,12 @@ from ...domain.saga.events import SagaStarted, StepStarted
 from ...domain.saga.evolve import rebuild
 from ...domain.saga.state import SagaState
 from ...projections.projection import Row
-from ..errors import SagaNotFound
+from ..errors import AppPartMissing, SagaNotFound
 from ..event_store.codec import UnreadableEvent
 from ..event_store.event_row import StoredRow
 from . import state_reader
 from .context import LedgerContext
+from .moment import Moment, SagaMoment, saga_moment
 
 
 class HistoryEntry(NamedTuple):
@@ -51,6 +52,8 @@ class SagaHistory(NamedTuple):
     entries: list[HistoryEntry]
     state: SagaState | None
     """The state that its events give; None for a choreographed saga whose choreography the app does not declare."""
+    then: SagaMoment | None = None
+    """The moment up to which this is; None if it is all."""
 
     @property
     def own_events(self) -> list[RecordedEvent]:
@@ -71,19 +74,30 @@ class SagaHistory(NamedTuple):
         ]
 
 
-def read_history(context: LedgerContext, saga_id: str, *, participants: bool = True) -> SagaHistory:
-    """Return everything that was recorded of a saga, in order, with its present state.
+def read_history(
+    context: LedgerContext, saga_id: str, *, participants: bool = True, at: Moment | None = None
+) -> SagaHistory:
+    """Return everything that was recorded of a saga, now or up to a moment, in order, with its state then.
 
-    Unless told otherwise, this includes the events of its participants and of its sub-sagas. Raises `SagaNotFound`.
+    Unless told otherwise, this includes the events of its participants and of its sub-sagas.
+    Raises `SagaNotFound`, also for a moment before the saga began; `InvalidInput` for what is no moment of it; and
+    `AppPartMissing` for a moment of a choreographed saga whose choreography the app does not declare.
     """
     if context.app.choreography_of(saga_id) is not None:
         recorded = state_reader.history(context, saga_id, participants=participants)
         entries = [_entry(each) for each in recorded]
     else:
         entries = _stored_history(context, saga_id, participants=participants)
+    then = None
+    if at is not None:
+        own_entries = [entry for entry in entries if entry.stream_id == saga_id]
+        if not own_entries:
+            raise AppPartMissing(f"the past of saga {saga_id!r}, which has no coordinator,", "its choreography")
+        then = saga_moment(context, saga_id, own_entries, at)
+        entries = [entry for entry in entries if then.includes(saga_id, entry)]
     own = [entry.event for entry in entries if entry.stream_id == saga_id and entry.event is not None]
     state = rebuild(saga_id, own) if own and isinstance(own[0], SagaStarted) else None
-    return SagaHistory(saga_id, entries, state)
+    return SagaHistory(saga_id, entries, state, then)
 
 
 def saga_row(context: LedgerContext, saga_id: str) -> Row | None:

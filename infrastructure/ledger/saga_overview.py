@@ -11,9 +11,11 @@ from ...domain.recorded_event import RecordedEvent
 from ...domain.saga.state import SagaState
 from ...projections.projection import Row
 from ...projections.saga.saga_steps import saga_steps
+from ...projections.saga.sagas import sagas
 from ..errors import SagaNotFound
 from .context import LedgerContext
 from .freshness import is_unattended
+from .moment import Moment, SagaMoment, recorded_at
 from .possible_actions import PossibleAction, SagaWait, actions_on_process, actions_on_saga, waits_of
 from .process_report import ProcessReport
 from .put_back_sagas import put_back_until
@@ -39,6 +41,12 @@ class SagaOverview(NamedTuple):
     """The saga could go on, and a worker that could not read it left it to others; from then on it may try again."""
     attributes: Mapping[str, Sequence[str]] = MappingProxyType({})
     """The values by which the saga is found, as far as the view of them has come."""
+    failed_step: str | None = None
+    """The step that failed the saga, as the view `sagas` shows it."""
+    error: str | None = None
+    """What failed it."""
+    then: SagaMoment | None = None
+    """The moment of the past that this is of; None if it is the present. Nothing can be done about the past."""
 
 
 class UnderivedProcess(NamedTuple):
@@ -51,24 +59,46 @@ class UnderivedProcess(NamedTuple):
     """Its row in the view `sagas`, if that has one."""
 
 
-def saga_overview(context: LedgerContext, saga_id: str) -> SagaOverview | UnderivedProcess:
-    """Return the overview of a saga, as far as the app can derive it. Raises `SagaNotFound`."""
+def saga_overview(context: LedgerContext, saga_id: str, at: Moment | None = None) -> SagaOverview | UnderivedProcess:
+    """Return the overview of a saga, now or at a moment, as far as the app can derive it. Raises as `read_history`."""
     choreography = context.app.choreography_of(saga_id)
-    history = read_history(context, saga_id, participants=choreography is not None)
-    state, own = history.state, history.own_events
+    history = read_history(context, saga_id, participants=choreography is not None, at=at)
+    state, own, then = history.state, history.own_events, history.then
     if state is None:
         if any(entry.stream_id == saga_id for entry in history.entries):  # a participant's stream, not a saga's
             raise SagaNotFound(saga_id)
         return UnderivedProcess(saga_id, history.entries, saga_row(context, saga_id))
+    failed_step, error = failure_of(own)
+    report = None
+    if choreography is not None:
+        events = [entry.event for entry in history.entries if entry.event is not None]
+        report = ProcessReport.of(choreography, state, events, _time_of(context, at, then))
+    found = SagaOverview(
+        state, own, attempts_of(own), report, [], [], unattended=False, failed_step=failed_step, error=error, then=then
+    )
     if choreography is None:
-        idle = state.end is None and not state.interventions and is_unattended(context)
-        actions = list(actions_on_saga(state))
-        waits, put_back = list(waits_of(state)), put_back_until(context, state)
-        attributes = attributes_of(context, saga_id)
-        return SagaOverview(state, own, attempts_of(own), None, waits, actions, idle, put_back, attributes)
-    events = [entry.event for entry in history.entries if entry.event is not None]
-    report = ProcessReport.of(choreography, state, events, context.clock.now())
-    return SagaOverview(state, own, attempts_of(own), report, [], list(actions_on_process(report)), unattended=False)
+        found = found._replace(waits=list(waits_of(state)), attributes=attributes_of(context, saga_id))
+    if then is not None:
+        return found
+    if report is not None:
+        return found._replace(actions=list(actions_on_process(report)))
+    idle = state.end is None and not state.interventions and is_unattended(context)
+    return found._replace(
+        actions=list(actions_on_saga(state)), unattended=idle, put_back_until=put_back_until(context, state)
+    )
+
+
+def _time_of(context: LedgerContext, at: Moment | None, then: SagaMoment | None) -> datetime:
+    """Return the time of a moment: of one that is no time, when the event at its position was recorded."""
+    if at is None or then is None:
+        return context.clock.now()
+    return at.time or recorded_at(context, then.position) or context.clock.now()
+
+
+def failure_of(events: Sequence[RecordedEvent]) -> tuple[str | None, str | None]:
+    """Return the step that failed a saga and the error, by its own events, as the view `sagas` shows them."""
+    [row] = sagas.fold(sagas.touches(events), {}).written
+    return row["failed_step"], row["error"]
 
 
 def attempts_of(events: Sequence[RecordedEvent]) -> list[Row]:

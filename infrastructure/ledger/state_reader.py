@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
@@ -17,10 +16,11 @@ from ...domain.saga.state import SagaState
 from ...domain.saga.step_kind import is_sub_saga
 from ..errors import AppPartMissing, SagaNotFound, TimedOut
 from ..event_store.event_row import EventPayload
-from ..event_store.instants import checked_in_utc, checked_timeout
+from ..event_store.instants import checked_timeout
 from ..event_store.stream_id import check_stream_id
 from ..read_models.saga_deriver import process_history
 from .context import LedgerContext
+from .moment import AnyMoment, Moment, SagaMoment, moment_of, saga_moment
 
 SAGAS_PER_READ = 100
 WAIT_SECONDS_MAX = 1.0
@@ -37,14 +37,26 @@ def check_saga_id(saga_id: str) -> None:
         raise SagaNotFound(saga_id) from error
 
 
-def history(context: LedgerContext, saga_id: str, *, participants: bool = True) -> list[RecordedEvent]:
-    """Everything that was recorded of a saga, in order.
+def history(
+    context: LedgerContext, saga_id: str, *, participants: bool = True, at: AnyMoment | None = None
+) -> list[RecordedEvent]:
+    """Everything that was recorded of a saga, now or up to a moment, in order.
 
     Unless told otherwise, this includes the events of its participants and of the sagas that are steps of it. The
     events of a choreographed saga are derived: each follows the event that means it, at that event's position.
 
-    Raises `SagaNotFound`.
+    Raises `SagaNotFound`, also for a moment before the saga began, and `InvalidInput` for what is no moment of it.
     """
+    if at is None:
+        return _history(context, saga_id, participants=participants)
+    moment = moment_of(context, at)
+    found = _history(context, saga_id, participants=participants)
+    own = [recorded for recorded in found if recorded.stream_id == saga_id]
+    then = saga_moment(context, saga_id, own, moment)
+    return [recorded for recorded in found if then.includes(saga_id, recorded)]
+
+
+def _history(context: LedgerContext, saga_id: str, *, participants: bool) -> list[RecordedEvent]:
     if not participants:
         return saga_events(context, saga_id)
     check_saga_id(saga_id)
@@ -79,20 +91,18 @@ def state_now(context: LedgerContext, saga_id: str) -> SagaState:
     return rebuild(saga_id, (recorded.event for recorded in saga_events(context, saga_id)))
 
 
-def state_at(context: LedgerContext, saga_id: str, at: int | datetime) -> SagaState:
-    """A saga's state at a version of its own, or as recorded at a time (in UTC if it has no time zone).
+def state_at(context: LedgerContext, saga_id: str, at: AnyMoment) -> SagaState:
+    """A saga's state at a moment. Raises as `history` does."""
+    return state_then(context, saga_id, moment_of(context, at))[0]
 
-    Raises `SagaNotFound`, also when the saga had not begun then.
-    """
+
+def state_then(context: LedgerContext, saga_id: str, at: Moment | None) -> tuple[SagaState, SagaMoment | None]:
+    """A saga's state at a moment, with what that moment is for the saga; its present state for None."""
+    if at is None:
+        return state_now(context, saga_id), None
     recorded = saga_events(context, saga_id)
-    if isinstance(at, datetime):
-        instant = checked_in_utc(at, "at")
-        seen = [each for each in recorded if each.recorded_at <= instant]
-    else:
-        seen = [each for each in recorded if each.version <= at]
-    if not seen:
-        raise SagaNotFound(saga_id, f"it began at {recorded[0].recorded_at.isoformat()} with version 1")
-    return rebuild(saga_id, (each.event for each in seen))
+    then = saga_moment(context, saga_id, recorded, at)
+    return rebuild(saga_id, (each.event for each in recorded[: then.version])), then
 
 
 def states(context: LedgerContext, saga_ids: Iterable[str]) -> Iterator[SagaState]:

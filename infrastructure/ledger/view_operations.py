@@ -1,28 +1,23 @@
-"""Operating views: creating, rebuilding and comparing them, and querying one as it was."""
+"""Operating views: creating, rebuilding and comparing them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import datetime
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from ...domain.errors import InvalidInput
-from ...projections.projection import Projection, Row
+from ...projections.projection import Projection
 from ...projections.view_version import is_to_be_upgraded
 from ..errors import AppPartMissing
 from ..read_models import drift as drift_of_views
 from ..read_models import rebuild as rebuild_of_views
 from ..read_models.checkpoints import Checkpoint
 from ..read_models.drift import Drift
-from ..read_models.filter import Filter
 from ..read_models.following import read_followers
 from ..read_models.generations import Pruned, prune
 from ..read_models.process_coverage import folds_sagas
 from ..read_models.projector import Projector
 from ..read_models.tables import install
-from ..read_models.time_travel import PastQueryResult, past_rows
-from ..read_models.time_travel import view_at as past_view
 from ..runtime.progress import ReportProgress
 from .context import LedgerContext
 from .undeclared_process import find_undeclared_process
@@ -109,30 +104,6 @@ def compare_view(context: LedgerContext, view: str, report: ReportProgress | Non
     """Compare a view, row by row, with what its events make of it. Raises as `rebuild_view` does."""
     declared_projection(context, view)
     return drift_of_views.drift(context.queries, context.backend, context.codec, view, progress=report)
-
-
-def query_at(
-    context: LedgerContext, view: str, at: int | datetime, *, report: ReportProgress | None = None, **asked: Any
-) -> PastQueryResult:
-    """Query a view as it was at a time, or at a position of the log. Raises as `rebuild_view` does."""
-    declared_projection(context, view)
-    return past_view(context.queries, context.backend, context.codec, view, at, **asked, progress=report)
-
-
-@contextmanager
-def each_past_row(
-    context: LedgerContext,
-    view: str,
-    at: int | datetime,
-    filter_: Filter,
-    *,
-    report: ReportProgress | None = None,
-) -> Iterator[tuple[int, Iterator[Row]]]:
-    """Open a view as it was; yields its position, and its rows one after another. Raises as `rebuild_view` does."""
-    declared_projection(context, view)
-    past = past_rows(context.queries, context.backend, context.codec, view, at, filter_, progress=report)
-    with past as found:
-        yield found
 
 
 def declared_projection(context: LedgerContext, view: str) -> Projection:

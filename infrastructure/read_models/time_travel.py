@@ -2,76 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
-
-from msgspec import Struct
 
 from ...domain.errors import InvalidInput
-from ...projections.projection import Row
-from ..event_store.backend import Backend
+from ...projections.projection import Projection, Row
 from ..event_store.codec import Codec
+from ..event_store.event_log import EventLog
 from ..runtime.progress import ReportProgress
-from .condition import Where
 from .filter import Filter, select_rows
-from .queries import Queries
 from .readable import each_row
 from .scratch_view import ScratchView
 
 
-class PastQueryResult(Struct, frozen=True):
-    """Rows of a view as they were when it had folded the log up to `as_of_position`."""
-
-    view: str
-    as_of_position: int
-    rows: list[Row]
-
-
-def view_at(
-    queries: Queries,
-    backend: Backend,
-    codec: Codec,
-    view: str,
-    at: int | datetime,
-    *,
-    where: Where | None = None,
-    order: Sequence[str] = (),
-    limit: int = 100,
-    after: Row | None = None,
-    progress: ReportProgress | None = None,
-) -> PastQueryResult:
-    """Query a view as it was at an instant, by the journal of its positions, or as it is at a position.
-
-    The handlers of today fold it: a mistake in their code of that time does not come back.
-    Raises `InvalidInput` for a view, a column or a position that does not exist, and `PoisonEvent` for an event that
-    cannot be folded.
-    """
-    filter_ = Filter(where, order, limit, after)
-    with past_rows(queries, backend, codec, view, at, filter_, progress=progress) as (position, rows):
-        return PastQueryResult(view, position, list(rows))
-
-
 @contextmanager
 def past_rows(
-    queries: Queries,
-    backend: Backend,
+    log: EventLog,
     codec: Codec,
-    view: str,
-    at: int | datetime,
+    projection: Projection,
+    position: int,
     filter_: Filter,
     *,
     progress: ReportProgress | None = None,
-) -> Iterator[tuple[int, Iterator[Row]]]:
-    """Fold a view as `view_at` does; yields its position, and any number of rows one after another."""
-    projection = queries.projection(view)
-    position = queries.position_at(view, at) if isinstance(at, datetime) else at
-    head = backend.head().position
+) -> Iterator[Iterator[Row]]:
+    """Fold a view up to a position of the log, and read any number of its rows one after another.
+
+    The handlers of today fold it: a mistake in their code of that time does not come back.
+    Raises `InvalidInput` for a column or a position that does not exist, and `PoisonEvent` for an event that cannot be
+    folded.
+    """
+    head = log.head().position
     if not 0 <= position <= head:
         raise InvalidInput(f"the log has the positions 1 to {head}, and {position} is not one of them")
     if filter_.attributes:
         raise InvalidInput("search attributes are recorded as they are now: a view of the past cannot be asked by them")
-    with ScratchView(backend, codec, projection) as scratch:
+    with ScratchView(log, codec, projection) as scratch:
         scratch.fold_to(position, progress)
         with scratch.reading() as connection:
-            yield position, each_row(connection, select_rows(scratch.table.table, filter_), view)
+            yield each_row(connection, select_rows(scratch.table.table, filter_), projection.name)

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from .infrastructure.ledger.app import App
     from .infrastructure.ledger.async_ledger import AsyncLedger
     from .infrastructure.ledger.ledger import Ledger
+    from .infrastructure.ledger.moment import Moment
     from .infrastructure.ledger.saga_start import Started
     from .infrastructure.ledger.schedule import Schedule, Tick
     from .infrastructure.ledger.schedules import ScheduleInfo
@@ -154,6 +155,7 @@ _HOMES = {
         "WrongState",
     ),
     ".infrastructure.ledger.ledger": ("Ledger",),
+    ".infrastructure.ledger.moment": ("Moment",),
     ".infrastructure.ledger.saga_start": ("Started",),
     ".infrastructure.ledger.schedule": (
         "Schedule",
@@ -218,6 +220,7 @@ __all__ = [
     "Ledger",
     "LocalResult",
     "Meta",
+    "Moment",
     "NotALedger",
     "NotSerialisable",
     "NotSupported",

@@ -6,30 +6,29 @@ from collections.abc import Iterable
 
 from ...ledger.saga_history import read_history
 from ..exit_codes import ExitCode
-from ..options import DEFAULTS, Options
+from ..options import DEFAULTS, Options, SagaMomentText, read_moment
 from ..output.answer import Block, answer
 from ..output.documents import event_document, state_document
 from ..output.state_fields import changed_fields
 from ..output.table import Table
 from ..output.text import counted
 from ..output.timeline import timeline
-from ..output.timestamps import read_moment
 from ..session import open_ledger
 
 
-def diff(saga_id: str, a: str, b: str, /, *, options: Options = DEFAULTS) -> ExitCode:
+def diff(
+    saga_id: str, a: SagaMomentText, b: SagaMomentText | None = None, /, *, options: Options = DEFAULTS
+) -> ExitCode:
     """What changed in a saga between two moments: the events in between, and each field that they changed.
+
+    The second moment is now, unless it is given.
 
     Parameters
     ----------
     saga_id
         The saga's id, such as fulfil_order-536365.
-    a
-        The earlier moment: a version such as 4, or a time such as 2026-03-01T02:17:05Z.
-    b
-        The later moment.
     """
-    moments = read_moment(a), read_moment(b)
+    moments = read_moment(a), None if b is None else read_moment(b)
     with open_ledger(options) as ledger:
         before, after = (ledger.state(saga_id, moment) for moment in moments)
         recorded = read_history(ledger.context, saga_id, participants=False)

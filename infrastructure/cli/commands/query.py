@@ -10,19 +10,20 @@ from cyclopts import Parameter
 from ....projections.projection import Row
 from ...ledger.freshness import freshness, head_position
 from ...ledger.ledger import Ledger
-from ...ledger.view_operations import each_past_row, query_at, view_columns
+from ...ledger.moment import Moment
+from ...ledger.past_views import each_past_row, query_at
+from ...ledger.view_operations import view_columns
 from ...read_models.condition import RowCondition, read_condition
 from ...read_models.filter import STREAMED_ROWS_MAX, Filter
 from ..arguments import POSITION, WAIT_SECONDS
 from ..exit_codes import ExitCode
-from ..options import DEFAULTS, Options
+from ..options import DEFAULTS, AtLogMoment, Options, read_moment
 from ..output.answer import answer, jsonable_row, say
 from ..output.progress import progress
 from ..output.remarks import freshness_remark
 from ..output.row_files import RowFile, RowFormat, chosen_format
 from ..output.table import Table
 from ..output.text import counted
-from ..output.timestamps import read_moment
 from ..session import bring_views_up, open_ledger
 from ..usage import UsageError
 
@@ -38,7 +39,7 @@ class _Asked(NamedTuple):
     attributes: list[RowCondition] | None
     order: list[str]
     limit: int | None
-    at: str | None
+    at: Moment | None
     wait_for: int | None
     timeout_seconds: float
 
@@ -71,12 +72,7 @@ def query(
         int | None, Parameter(help="Answer only when the view has reached this position.", validator=POSITION)
     ] = None,
     timeout: Annotated[float, Parameter(help="How many seconds to wait for it.", validator=WAIT_SECONDS)] = 10.0,
-    at: Annotated[
-        str | None,
-        Parameter(
-            help="As the view was at this time, such as 2026-03-01T02:17:05Z, or at this position. Needs its app."
-        ),
-    ] = None,
+    at: AtLogMoment = None,
     format: Annotated[  # noqa: A002 -- it is the option's name
         RowFormat | None, Parameter(help="A table, one JSON object, or a file of CSV or of a JSON object a line.")
     ] = None,
@@ -103,7 +99,7 @@ def query(
         [read_condition(text) for text in attr] if attr else None,
         order or [],
         limit if limit is not None or chosen in ("csv", "ndjson") else ROWS_SHOWN,
-        at,
+        None if at is None else read_moment(at),
         wait_for,
         timeout,
     )
@@ -112,7 +108,7 @@ def query(
         if chosen in ("csv", "ndjson"):
             remark, count = _write_file(ledger, asked, names, chosen, options)
         else:
-            document, remark = _present(ledger, asked, options) if at is None else _past(ledger, asked, at)
+            document, remark = _present(ledger, asked, options) if asked.at is None else _past(ledger, asked, asked.at)
             rows: list[Row] = document["rows"]
             count = len(rows)
             as_json = replace(options, json=chosen == "json")
@@ -132,13 +128,10 @@ def _write_file(
         if asked.at is not None:
             with (
                 progress(f"folding {asked.view}") as report,
-                each_past_row(ledger.context, asked.view, read_moment(asked.at), asked.filter, report=report) as (
-                    position,
-                    rows,
-                ),
+                each_past_row(ledger.context, asked.view, asked.at, asked.filter, report=report) as (then, rows),
             ):
                 count = file.fill(rows)
-            remark = _remark_on_past(asked, position, head_position(ledger.context))
+            remark = _remark_on_past(asked, then.position, then.head_position)
         else:
             bring_views_up(ledger)
             found = ledger.context.queries.rows(
@@ -171,29 +164,25 @@ def _present(ledger: Ledger, asked: _Asked, options: Options) -> tuple[Row, str]
     return {**document, "rows": [jsonable_row(row) for row in found.rows]}, freshness_remark(as_of, options)
 
 
-def _past(ledger: Ledger, asked: _Asked, at: str) -> tuple[Row, str]:
+def _past(ledger: Ledger, asked: _Asked, at: Moment) -> tuple[Row, str]:
     """Return the rows of the view as it was: folded again from the events that it had folded by then."""
     with progress(f"folding {asked.view}") as report:
         found = query_at(
             ledger.context,
             asked.view,
-            read_moment(at),
+            at,
             report=report,
             where=asked.where,
             order=asked.order,
-            limit=asked.limit,
+            limit=ROWS_SHOWN if asked.limit is None else asked.limit,
         )
-    head = head_position(ledger.context)
-    document = {
-        "view": asked.view,
-        "at": at,
-        "as_of_position": found.as_of_position,
-        "head_position": head,
-        "lag_events": head - found.as_of_position,
-        "rows": [jsonable_row(row) for row in found.rows],
-    }
-    return document, _remark_on_past(asked, found.as_of_position, head)
+    document = {name: getattr(found, name) for name in found.__struct_fields__}
+    document |= {"at": str(at), "rows": [jsonable_row(row) for row in found.rows]}
+    return document, _remark_on_past(asked, found.as_of_position, found.head_position)
 
 
 def _remark_on_past(asked: _Asked, position: int, head: int) -> str:
-    return f"{asked.view}: as it was at {asked.at}, position {position}; head {head}"
+    remark = f"{asked.view}: as it was at {asked.at}, as of position {position}"
+    if position == head:
+        return remark
+    return f"{remark}, {counted(head - position, 'event')} behind the log, which --at @{head} shows"

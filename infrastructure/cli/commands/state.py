@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import Parameter
-
+from ...ledger.state_reader import state_then
 from ..exit_codes import ExitCode
-from ..options import DEFAULTS, Options
+from ..options import DEFAULTS, AtSagaMoment, Options, read_moment
 from ..output.answer import answer
-from ..output.documents import state_document
+from ..output.documents import state_document, then_document
+from ..output.remarks import then_remark
 from ..output.state_fields import touched_fields
 from ..output.table import Table
-from ..output.timestamps import read_moment, show_instant
+from ..output.timestamps import show_instant
 from ..session import open_ledger
 
 
@@ -20,10 +18,10 @@ def state(
     saga_id: str,
     /,
     *,
-    at: Annotated[str | None, Parameter(help="A version such as 4, or a time such as 2026-03-01T02:17:05Z.")] = None,
+    at: AtSagaMoment = None,
     options: Options = DEFAULTS,
 ) -> ExitCode:
-    """A saga's state, rebuilt from its events: now, or as it was at a version or at a time.
+    """A saga's state, rebuilt from its events: now, or as it was at a moment.
 
     Parameters
     ----------
@@ -32,9 +30,10 @@ def state(
     """
     moment = None if at is None else read_moment(at)
     with open_ledger(options) as ledger:
-        found = ledger.state(saga_id, moment)
-    document = state_document(found)
+        found, then = state_then(ledger.context, saga_id, moment)
+    document = state_document(found) | then_document(moment, then)
     changed = show_instant(found.updated_at)
     headline = f"{found.saga_id}: {found.status} at version {found.version}, last changed {changed}"
-    answer(options, document, lambda: [headline, Table(("FIELD", "VALUE"), touched_fields(document))])
+    fields = Table(("FIELD", "VALUE"), touched_fields(state_document(found)))
+    answer(options, document, lambda: [*then_remark(moment, then), headline, fields])
     return ExitCode.OK

@@ -8,6 +8,7 @@ import msgspec
 
 from ....domain.saga.items import Items
 from ....domain.saga.state import SagaState
+from ...ledger.moment import Moment, SagaMoment
 from ...ledger.process_report import ProcessReport
 from ...ledger.saga_history import HistoryEntry
 from .timestamps import json_instant
@@ -34,6 +35,13 @@ def state_document(state: SagaState) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(msgspec.structs.replace(state, items={})))
     fields["items"] = {name: _items_document(items) for name, items in state.items.items()}
     return {"saga_id": fields.pop("saga_id"), "status": state.status.value, **fields}
+
+
+def then_document(at: Moment | None, then: SagaMoment | None) -> dict[str, Any]:
+    """Return which moment of the past a saga is shown at; nothing for the present."""
+    if at is None or then is None:
+        return {}
+    return {"at": str(at), "as_of_position": then.position, "as_of_version": then.version}
 
 
 def _items_document(items: Items) -> dict[str, Any]:

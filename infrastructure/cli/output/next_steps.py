@@ -20,6 +20,8 @@ WHY = ("--reason", "WHY")
 def next_steps(overview: SagaOverview, options: Options) -> list[str]:
     """Return the lines that tell a person what the saga waits for and what can be done."""
     saga_id = overview.state.saga_id
+    if overview.then is not None:
+        return [f"this is the past; as it is now: {options.again('show', saga_id)}"]
     lines = list(_choreographed(overview, options) if overview.process else _orchestrated(overview, options))
     if any(action.name is ActionName.CANCEL for action in overview.actions):
         lines.append(f"to cancel it: {options.again('cancel', saga_id, *WHY)}")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ...ledger.freshness import Freshness, is_unattended
 from ...ledger.ledger import Ledger
+from ...ledger.moment import Moment, SagaMoment
 from ..options import Options
 from .text import counted
 
@@ -29,3 +32,9 @@ def no_worker(options: Options) -> str:
 def worker_remark(ledger: Ledger, options: Options) -> str | None:
     """Say so if no worker is running; None if one is."""
     return no_worker(options) if is_unattended(ledger.context) else None
+
+
+def then_remark(at: Moment | None, then: SagaMoment | None) -> Iterator[str]:
+    """Say which moment of the past a saga is shown at; nothing for the present."""
+    if at is not None and then is not None:
+        yield f"as it was at {at}: version {then.version} of {then.versions}, position {then.position} of the log"

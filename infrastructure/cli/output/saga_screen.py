@@ -87,6 +87,7 @@ def _properties(overview: SagaOverview) -> Iterable[tuple[str, str]]:
     yield "begins", show_instant(state.begins_at)
     yield "deadline", show_instant(state.deadline)
     yield "cause", one_line(state.cause or "")
+    yield "failed", one_line(": ".join(filter(None, (overview.failed_step, overview.error))))
     for each in events:
         if isinstance(each.event, CancelRequested | InterventionResolved | SignalReceived | SignalRejected):
             text = describe(each.event)

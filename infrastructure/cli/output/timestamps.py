@@ -47,18 +47,6 @@ def read_past(text: str) -> datetime:
         raise UsageError(f"{error}, or as 7d for seven days ago (s, m, h, d, w)") from error
 
 
-def read_moment(text: str) -> int | datetime:
-    """Read a version or position (a whole number), or an instant as `read_past` does. Raises `UsageError`."""
-    if text.isascii() and text.isdigit():
-        if len(text) > DIGITS_MAX or int(text) > INTEGER_MAX:
-            raise UsageError(f"{text[:40]} is beyond every version and position: give one of up to {INTEGER_MAX}")
-        return int(text)
-    try:
-        return read_past(text)
-    except UsageError as error:
-        raise UsageError(f"{text!r} is neither a version such as 4 nor a time such as 2026-03-01T02:17:05Z") from error
-
-
 def _iso(instant: datetime, timespec: str) -> str:
     try:
         return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=timespec)}Z"
