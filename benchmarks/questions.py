@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from sagaledger import Ledger
+from sagaledger import Ledger, Moment
 from sagaledger.infrastructure.audit.decisions import read_decisions
 from sagaledger.infrastructure.audit.sql_questions import ask_sql, ask_sql_at
 from sagaledger.infrastructure.audit.statistics import StatisticsFilter, read_statistics
@@ -83,7 +83,9 @@ def _contenders(ledger: Ledger) -> dict[str, Callable[[], float]]:
         "question_latest_decisions": lambda: read_decisions(context, [], limit=ROWS),
         "question_statistics": lambda: read_statistics(context, StatisticsFilter()),
         "question_sql_join": lambda: _answered(ask_sql(context, OWED, limit=ROWS)),
-        "question_sql_join_at_the_middle": lambda: _answered(ask_sql_at(context, OWED, head // 2, limit=ROWS)),
+        "question_sql_join_at_the_middle": lambda: _answered(
+            ask_sql_at(context, OWED, Moment(position=head // 2), limit=ROWS)
+        ),
         "reading_the_log": lambda: [context.codec.decode(row) for row in recorded(context.backend)],
     }
     return {name: partial(seconds_of, ask) for name, ask in asked.items()}

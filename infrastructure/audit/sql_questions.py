@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -14,8 +14,9 @@ from sqlalchemy import CursorResult
 from ...domain.errors import InvalidInput
 from ...projections.projection import Row
 from ..ledger.context import LedgerContext
+from ..ledger.moment import Moment, position_of
 from ..ledger.view_operations import declared_projection
-from ..read_models.scratch_view import ScratchView, private_store
+from ..read_models.scratch_view import ScratchViews
 from ..runtime.progress import ReportProgress
 
 _STORED_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\+00:00")
@@ -43,25 +44,21 @@ def ask_sql(context: LedgerContext, statement: str, *, limit: int) -> Iterator[S
 
 @contextmanager
 def ask_sql_at(
-    context: LedgerContext, statement: str, position: int, *, limit: int, report: ReportProgress | None = None
+    context: LedgerContext, statement: str, at: Moment, *, limit: int, report: ReportProgress | None = None
 ) -> Iterator[SqlAnswer]:
-    """Run one SELECT, in SQLite's dialect, on the views that it names, folded from the events up to a position.
+    """Run one SELECT, in SQLite's dialect, on the views that it names, folded from the events up to a moment.
 
-    Raises as `ask_sql` does, `AppPartMissing` for a view that the app in use does not declare, and `InvalidInput` for a
-    position that the log does not have.
+    Raises as `ask_sql` does, `AppPartMissing` for a view that the app in use does not declare, and `InvalidInput` for
+    what is no moment of the log.
     """
-    head = context.backend.head().position
-    if not 0 <= position <= head:
-        raise InvalidInput(f"the log has the positions 1 to {head}, and {position} is not one of them")
+    position = position_of(context, at)
     named = [each.view for each in context.queries.checkpoints() if _names(statement, each.view)]
     projections = [declared_projection(context, view) for view in dict.fromkeys(named)]
-    with ExitStack() as stack:
-        store = private_store()
-        stack.callback(store.close)
-        for projection in projections:
-            ScratchView(context.backend, context.codec, projection, store).fold_to(position, report)
-        found = stack.enter_context(store.asking(statement, limit))
-        yield SqlAnswer(_columns(found), dict.fromkeys(named, position), _rows(found))
+    with ScratchViews(context.backend, context.codec, projections) as views:
+        if projections:
+            views.fold_to(position, report)
+        with views.asking(statement, limit) as found:
+            yield SqlAnswer(_columns(found), dict.fromkeys(named, position), _rows(found))
 
 
 def _names(statement: str, view: str) -> bool:

@@ -24,6 +24,7 @@ COMMANDS: tuple[tuple[str, Group, str, str], ...] = (
     ("diff", AUDIT, "diff:diff", "What changed in a saga between two moments."),
     ("decisions", AUDIT, "decisions:decisions", "Who decided what, why, and what there was to decide on."),
     ("stats", AUDIT, "stats:stats", "How sagas and their steps went, and the time lost to retries."),
+    ("changes", AUDIT, "changes:changes", "What happened in the ledger between two moments."),
     (
         "verify",
         AUDIT,

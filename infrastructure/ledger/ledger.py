@@ -6,7 +6,7 @@ asyncio programs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -24,6 +24,7 @@ from ..read_models.tables import install
 from ..runtime.clock import SYSTEM_CLOCK, Clock
 from . import operations, state_reader
 from .app import App
+from .changes import ROWS_LISTED, LedgerChanges, changes
 from .context import LedgerContext
 from .moment import AnyMoment
 from .past_views import query_at
@@ -172,6 +173,24 @@ class Ledger:
         Raises `SagaNotFound`, and `TimedOut` with the saga's status at that moment.
         """
         return state_reader.wait(self._context, saga_id, timeout_seconds)
+
+    def changes(
+        self,
+        since: AnyMoment,
+        until: AnyMoment | None = None,
+        *,
+        views: Sequence[str] | None = None,
+        limit: int = ROWS_LISTED,
+    ) -> LedgerChanges:
+        """What happened between two moments of the log (see `Moment`); the second is now, unless it is given.
+
+        Events by type; the sagas that started, ended or changed their status; and of every view, or of `views`, the
+        rows that were added, changed or removed. All are counted, and the first `limit` of each are listed. It takes
+        as long as to fold the log up to the second moment.
+
+        Raises `InvalidInput` for what is no moment of the whole log, and if the first moment is after the second.
+        """
+        return changes(self._context, since, until, views=views, limit=limit)
 
     # Operating
 

@@ -21,7 +21,7 @@ from ..runtime.progress import ReportProgress
 from .queries import Queries
 from .readable import readable
 from .row_store import RowStore
-from .scratch_view import ScratchView
+from .scratch_view import ScratchViews
 
 CHUNK_ROWS = 1_000
 DIFFERENCES_MAX = 100
@@ -67,14 +67,14 @@ def drift(
     cannot be folded, and `Unavailable`.
     """
     projection = queries.projection(view)
-    with ScratchView(backend, codec, projection) as scratch:
+    with ScratchViews(backend, codec, [projection]) as scratch:
         scratch.fold_to(queries.checkpoint(view).position, progress)
         with queries.snapshot(projection) as (live, checkpoint):
             scratch.fold_to(checkpoint.position, progress)
             rows = count = 0
             listed: list[Difference] = []
             with scratch.reading() as rebuilt:
-                for difference in _compare(projection, live, rebuilt, scratch.table):
+                for difference in _compare(projection, live, rebuilt, scratch.table(view)):
                     rows += difference is None or difference.live is not None
                     if difference is not None:
                         count += 1

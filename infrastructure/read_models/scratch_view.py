@@ -7,12 +7,12 @@ ledger's database does not have yet finds an empty table there. The ledger's own
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, CursorResult, Table, insert, select
 from sqlalchemy.schema import CreateTable
 
 from ...projections.poison_event import PoisonEvent, describe
@@ -28,23 +28,17 @@ from .row_store import RowStore
 from .tables import create, generation_table
 
 
-class ScratchView:
-    """A view, folded privately from the first event on; a context manager.
+class ScratchViews:
+    """Some views, folded privately from the first event on, each batch of the log once; a context manager."""
 
-    `store`: a private database that other views are in, too; the caller closes it.
-    """
-
-    def __init__(
-        self, log: EventLog, codec: Codec, projection: Projection, store: SqliteViewStore | None = None
-    ) -> None:
-        self._reader = EventBatchReader(log, codec, projection.topics)
-        self._projection = projection
-        self._is_alone = store is None
-        self._store = private_store() if store is None else store
-        table = generation_table(projection, 1)
+    def __init__(self, log: EventLog, codec: Codec, projections: Sequence[Projection]) -> None:
+        topics = frozenset[str]().union(*(projection.topics for projection in projections))
+        self._reader = EventBatchReader(log, codec, topics)
+        self._store = _private_store()
+        self._views = {p.name: View(p, RowStore(generation_table(p, 1), self._store.dialect)) for p in projections}
         with self._store.writing() as connection:
-            create(connection, table)
-        self.table = RowStore(table, self._store.dialect)
+            for view in self._views.values():
+                create(connection, view.table.table)
         self.position = 0
 
     def __enter__(self) -> Self:
@@ -53,45 +47,63 @@ class ScratchView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._is_alone:
-            self._store.close()
+        self._store.close()
+
+    def table(self, view: str) -> RowStore:
+        """Return the table of a view."""
+        return self._views[view].table
 
     def fold_to(self, position: int, progress: ReportProgress | None = None) -> None:
         """Fold on, up to a position of the log. Raises `PoisonEvent` at an event that cannot be folded.
 
         Raises `DamagedLedger` if the log has not all of these events.
         """
-        view = View(self._projection, self.table)
         while self.position < position:
             batch = self._reader.read(self.position, position)
             with self._store.writing() as connection:
-                folded = fold(connection, view, batch)
-                if folded.poison is not None:
-                    raise folded.poison
-                self._write(connection, folded.change, batch)
+                for view in self._views.values():
+                    folded = fold(connection, view, batch)
+                    if folded.poison is not None:
+                        raise folded.poison
+                    _write(connection, view, folded.change, batch)
             self.position = batch.upto
             if progress is not None:
                 progress(self.position, position)
 
-    def _write(self, connection: Connection, change: Change, batch: EventBatch) -> None:
-        """Write the rows of a batch. Raises `PoisonEvent` if they cannot be written: the view is of no use then."""
-        try:
-            self.table.write(connection, change)
-        except Exception as error:
-            if is_unavailability(error):
-                raise
-            events = f"or one of the {batch.upto - batch.after:,} events up to it"
-            raise PoisonEvent(self._projection.name, batch.upto, events, describe(error)) from error
+    def keep_rows(self) -> dict[str, Table]:
+        """Copy each view as it is now, before it is folded on; returns the tables of the copies, by view."""
+        copies = {}
+        with self._store.writing() as connection:
+            for name, view in self._views.items():
+                copies[name] = generation_table(view.projection, 2, name=f"{name}__kept")
+                create(connection, copies[name])
+                connection.execute(insert(copies[name]).from_select(view.table.columns, select(view.table.table)))
+        return copies
 
     def reading(self) -> AbstractContextManager[Connection]:
-        """Open a snapshot of the view."""
+        """Open a snapshot of the views."""
         return self._store.reading()
+
+    def asking(self, statement: str, limit: int) -> AbstractContextManager[CursorResult[Any]]:
+        """Answer one SELECT on the views, in SQLite's dialect."""
+        return self._store.asking(statement, limit)
+
+
+def _write(connection: Connection, view: View, change: Change, batch: EventBatch) -> None:
+    """Write the rows of a batch. Raises `PoisonEvent` if they cannot be written: the view is of no use then."""
+    try:
+        view.table.write(connection, change)
+    except Exception as error:
+        if is_unavailability(error):
+            raise
+        events = f"or one of the {batch.upto - batch.after:,} events up to it"
+        raise PoisonEvent(view.projection.name, batch.upto, events, describe(error)) from error
 
 
 @contextmanager
 def empty_tables(tables: Iterable[Table]) -> Iterator[Connection]:
     """Open a private database in which these tables exist and are empty."""
-    store = private_store()
+    store = _private_store()
     try:
         with store.writing() as connection:
             for table in tables:
@@ -102,8 +114,7 @@ def empty_tables(tables: Iterable[Table]) -> Iterator[Connection]:
         store.close()
 
 
-def private_store() -> SqliteViewStore:
-    """Open a private database that vanishes when it is closed."""
+def _private_store() -> SqliteViewStore:
     return SqliteViewStore(_private_file, "a private database", connections_max=1)
 
 

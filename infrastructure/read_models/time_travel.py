@@ -12,7 +12,7 @@ from ..event_store.event_log import EventLog
 from ..runtime.progress import ReportProgress
 from .filter import Filter, select_rows
 from .readable import each_row
-from .scratch_view import ScratchView
+from .scratch_view import ScratchViews
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def past_rows(
         raise InvalidInput(f"the log has the positions 1 to {head}, and {position} is not one of them")
     if filter_.attributes:
         raise InvalidInput("search attributes are recorded as they are now: a view of the past cannot be asked by them")
-    with ScratchView(log, codec, projection) as scratch:
+    with ScratchViews(log, codec, [projection]) as scratch:
         scratch.fold_to(position, progress)
         with scratch.reading() as connection:
-            yield each_row(connection, select_rows(scratch.table.table, filter_), projection.name)
+            yield each_row(connection, select_rows(scratch.table(projection.name).table, filter_), projection.name)

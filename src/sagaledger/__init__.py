@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     )
     from .infrastructure.ledger.app import App
     from .infrastructure.ledger.async_ledger import AsyncLedger
+    from .infrastructure.ledger.changes import LedgerChanges
     from .infrastructure.ledger.ledger import Ledger
     from .infrastructure.ledger.moment import Moment
     from .infrastructure.ledger.saga_start import Started
@@ -154,6 +155,7 @@ _HOMES = {
         "WorkerRunning",
         "WrongState",
     ),
+    ".infrastructure.ledger.changes": ("LedgerChanges",),
     ".infrastructure.ledger.ledger": ("Ledger",),
     ".infrastructure.ledger.moment": ("Moment",),
     ".infrastructure.ledger.saga_start": ("Started",),
@@ -218,6 +220,7 @@ __all__ = [
     "InvalidInput",
     "ItemOutcome",
     "Ledger",
+    "LedgerChanges",
     "LocalResult",
     "Meta",
     "Moment",

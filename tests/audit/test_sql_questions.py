@@ -15,6 +15,7 @@ from sagaledger.infrastructure.errors import AppPartMissing
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.context import LedgerContext
 from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.ledger.moment import Moment
 from sagaledger.infrastructure.shop.app import APP as SHOP
 
 from ..read_models.shop import OPENING, Shop
@@ -34,7 +35,7 @@ def _now(context: LedgerContext, statement: str, limit: int = 100) -> list[dict[
 
 
 def _at(context: LedgerContext, statement: str, position: int) -> list[dict[str, object]]:
-    with ask_sql_at(context, statement, position, limit=100) as found:
+    with ask_sql_at(context, statement, Moment(position=position), limit=100) as found:
         return list(found.rows)
 
 
@@ -128,7 +129,7 @@ def test_two_columns_of_one_name_are_refused(context: LedgerContext) -> None:
 
 def test_a_position_that_the_log_does_not_have_is_refused(context: LedgerContext) -> None:
     """It names those that there are."""
-    with pytest.raises(InvalidInput, match="is not one of them"):
+    with pytest.raises(InvalidInput, match="beyond the end of the log"):
         _at(context, CHARGED, context.backend.head().position + 1)
 
 

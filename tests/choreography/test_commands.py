@@ -69,8 +69,8 @@ def test_every_question_about_a_saga_works_on_a_choreographed_one(sagaledger: Co
     listed = _json(sagaledger("list", "--definition", "order_flow", "--status", "compensated", "--json"))
     shown = _json(sagaledger("show", "order_flow-2", "--json"))
     history = _json(sagaledger("history", "order_flow-2", "--json"))
-    early = _json(sagaledger("state", "order_flow-2", "--at", "2", "--json"))
-    diff = _json(sagaledger("diff", "order_flow-2", "2", "8", "--json"))
+    early = _json(sagaledger("state", "order_flow-2", "--at", "v2", "--json"))
+    diff = _json(sagaledger("diff", "order_flow-2", "v2", "v8", "--json"))
     verified = _json(sagaledger("verify", "--json"))
 
     assert [row["saga_id"] for row in listed["sagas"]] == ["order_flow-2"]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from sagaledger.domain.saga.evolve import rebuild
 from sagaledger.domain.saga.state import Status
+from sagaledger.domain.shop.choreographies import order_choreography
 from sagaledger.infrastructure.choreography.in_process_bus import InProcessBus
 from sagaledger.infrastructure.errors import SagaConflict
 from sagaledger.infrastructure.read_models.drift import drift
 from sagaledger.infrastructure.read_models.projector import Projector
+from sagaledger.infrastructure.read_models.saga_deriver import process_history
 
 from .conftest import Shop, order, returned
 
@@ -140,15 +143,25 @@ def test_the_views_treat_a_choreographed_saga_like_any_other(shop: Shop) -> None
 
 
 def test_a_past_state_of_a_choreographed_saga_is_the_fold_of_its_first_events(shop: Shop) -> None:
-    """The state at a version is the fold of as many events."""
+    """At a version it is the fold of as many; at a position, of those that the events up to there mean."""
     shop.place(order("1", declined=True))
     shop.drain()
     events = shop.ledger.history("order_flow-1", participants=False)
+    rows = [shop.ledger.context.codec.decode(row) for row in shop.ledger.backend.correlated("order_flow-1")]
 
-    versions = [shop.ledger.state("order_flow-1", at).version for at in range(1, len(events) + 1)]
+    versions = [shop.ledger.state("order_flow-1", f"v{at}").version for at in range(1, len(events) + 1)]
 
     assert versions == [event.version for event in events] == list(range(1, len(events) + 1))
     assert shop.ledger.state("order_flow-1", events[0].recorded_at).status is Status.RUNNING
+    for position in range(rows[0].position, rows[-1].position + 1):
+        derived = process_history(order_choreography, "order_flow-1", [row for row in rows if row.position <= position])
+        own = [each.event for each in derived if each.stream_id == "order_flow-1"]
+        assert shop.ledger.history("order_flow-1", at=f"@{position}") == derived
+        assert shop.ledger.state("order_flow-1", at=f"@{position}") == rebuild("order_flow-1", own)
+    for event in events:
+        until = shop.ledger.history("order_flow-1", at=f"v{event.version}")
+        assert [each.version for each in until if each.stream_id == "order_flow-1"][-1] == event.version
+        assert until[-1].position == event.position
 
 
 def test_a_view_that_follows_one_event_at_a_time_is_the_same(shop: Shop) -> None:

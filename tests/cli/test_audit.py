@@ -87,7 +87,7 @@ def test_history_without_participants_is_the_sagas_own(shop: Shell) -> None:
 def test_state_at_a_version_and_at_a_time_are_the_same_state(shop: Shell) -> None:
     """A version, and the instant at which it was recorded, name the same moment."""
     events = shop.json("history", DECLINED, "--no-participants")["events"]
-    at_version = shop.json("state", DECLINED, "--at", "3")
+    at_version = shop.json("state", DECLINED, "--at", "v3")
 
     at_time = shop.json("state", DECLINED, "--at", events[2]["recorded_at"])
     assert at_version["version"] == 3
@@ -97,7 +97,7 @@ def test_state_at_a_version_and_at_a_time_are_the_same_state(shop: Shell) -> Non
 
 def test_diff_shows_the_events_and_the_fields_between_two_versions(shop: Shell) -> None:
     """What happened in between, and what it changed, field by field."""
-    document = shop.json("diff", DECLINED, "4", "5")
+    document = shop.json("diff", DECLINED, "v4", "v5")
 
     assert [event["event"] for event in document["events"]] == ["StepFailed"]
     changed = {change["field"]: (change["before"], change["after"]) for change in document["changes"]}
@@ -108,7 +108,7 @@ def test_diff_shows_the_events_and_the_fields_between_two_versions(shop: Shell) 
 @pytest.mark.parametrize("command", [["show"], ["history"], ["state"], ["diff"], ["cancel"]])
 def test_an_unknown_saga_is_not_found(shop: Shell, command: list[str]) -> None:
     """One line names the saga and how to find those there are; exit code 3."""
-    more = {"diff": ["1", "2"], "cancel": ["--reason", "wrong"]}.get(command[0], [])
+    more = {"diff": ["v1", "v2"], "cancel": ["--reason", "wrong"]}.get(command[0], [])
     done = shop(*command, "fulfil_order-nope", *more)
 
     assert done.returncode == 3

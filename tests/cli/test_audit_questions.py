@@ -27,7 +27,7 @@ def test_each_answer_has_a_document(audited: Shell) -> None:
     """With what the text leaves out: the state that the actor saw, the rates, the positions."""
     decided = audited.json("decisions", "--action", "approve")["decisions"]
     stats = audited.json("stats", "--step", "charge", "--attr", "customer=C-2")
-    asked = audited.json("sql", "SELECT count(*) AS number FROM sagas", "--at", "30")
+    asked = audited.json("sql", "SELECT count(*) AS number FROM sagas", "--at", "@30")
 
     assert [(each["actor"], each["saw"]["status"]) for each in decided] == [("head-of-sales", "waiting")]
     assert [(each["step"], each["attempts"], each["beyond_second"]) for each in stats["steps"]] == [("charge", 8, 4)]
@@ -53,7 +53,7 @@ def test_an_answer_in_sql_can_be_a_file(audited: Shell) -> None:
     [
         (("sql", "DELETE FROM sagas"), 2, "it must be one SELECT"),
         (("sql", "SELECT * FROM nothing"), 2, "nothing"),
-        (("sql", "SELECT 1", "--at", "9000000"), 2, "9000000"),
+        (("sql", "SELECT 1", "--at", "@9000000"), 2, "@9000000 is beyond the end of the log"),
         (("decisions", "--limit", "0"), 2, "1 to 10,000 rows"),
         (("decisions", "--since", "once"), 2, "'once'"),
         (("decisions", "--action", "guess"), 2, "guess"),

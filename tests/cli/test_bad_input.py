@@ -52,7 +52,7 @@ def refused(shell: Shell, *words: str) -> tuple[int, str]:
         (("list", "--since", "yesterday"), 2, "'yesterday' is not a time"),
         (("list", "--status", "lost"), 2, "--status"),
         (("list", "--after", "nonsense"), 2, "is no cursor"),
-        (("state", "x", "--at", "soon"), 2, "neither a version"),
+        (("state", "x", "--at", "soon"), 2, "'soon' is no moment"),
         (("verify", "--expect", "12"), 2, "POSITION:HASH"),
         (("projections", "rebuild", "nope"), 2, "there is no view 'nope'"),
         (("intervene", "skip", "x", "--reason", "y", "--result", "1"), 2, "--result belongs to"),

@@ -29,7 +29,7 @@ READING = [
     ("list",),
     ("query", "sagas"),
     ("query", "saga_steps"),
-    ("query", "sagas", "--at", "2"),
+    ("query", "sagas", "--at", "@2"),
     ("show", "s-1"),
     ("history", "s-1"),
     ("state", "s-1"),

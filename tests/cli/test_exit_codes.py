@@ -64,6 +64,18 @@ NUMBERS = (
     "0x1",
 )
 TIMES = ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01", "9999-12-31", "0000-01-01", *NUMBERS)
+MOMENTS = (
+    *TIMES,
+    *(f"@{n}" for n in NUMBERS),
+    *(f"v{n}" for n in NUMBERS),
+    "@",
+    "v",
+    "@@1",
+    "v1@2",
+    "1@",
+    "@v1",
+    "999999w",
+)
 FILES = (*ODD_FILES, ".", "no.csv", "", "x" * 5_000 + ".csv", "a\udcff.csv", "/dev/null", "secret.csv")
 REASON = ("--reason", "why")
 
@@ -91,12 +103,14 @@ MATRIX: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
         ((command,), TEXTS)
         for command in ("show", "history", "state", "query", "signal", "cancel", "intervene", "verify")
     ),
-    (("state", "s-1", "--at"), TIMES),
-    (("diff", "s-1", "1"), TIMES),
+    (("state", "s-1", "--at"), MOMENTS),
+    (("diff", "s-1", "v1"), MOMENTS),
     (("query", "sagas", "--limit"), NUMBERS),
     (("query", "sagas", "--where"), (*TEXTS, *(f"version={n}" for n in NUMBERS), *(f"started_at={t}" for t in TIMES))),
     (("query", "sagas", "--order"), TEXTS),
-    (("query", "sagas", "--at"), TIMES),
+    (("query", "sagas", "--at"), MOMENTS),
+    (("changes",), MOMENTS),
+    (("changes", "@0", "--limit"), NUMBERS),
     (("query", "sagas", "--wait-for", "1", "--timeout"), NUMBERS),
     (("query", "sagas", "--timeout", "0", "--wait-for"), NUMBERS),
     (("signal", "s-1", "word", "--payload"), JSONS),

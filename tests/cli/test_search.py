@@ -109,7 +109,7 @@ def test_query_takes_conditions_with_every_operator(shop: Shell) -> None:
         ),
         (("query", "orders", "total_minor like 1%"), "like compares text"),
         (("query", "orders", "--format", "csv", "--json"), "--json and --format csv ask for two formats"),
-        (("query", "orders", "--attr", "a=1", "--at", "5"), "give one of them"),
+        (("query", "orders", "--attr", "a=1", "--at", "@5"), "give one of them"),
         (("query", "orders", "--attr", "a=1"), "no saga of this ledger has search attributes"),
         (("list", "--since", "7y"), "'7y' is not a time .* or as 7d for seven days ago"),
         (("list", "--attr", "customer"), "is not of the form"),
@@ -182,12 +182,12 @@ def test_no_folder_for_temporary_files_is_told_with_the_remedy(monkeypatch: pyte
 
 def test_a_file_of_a_past_view_has_its_rows(shop: Shell) -> None:
     """Folded again, as the table of it is."""
-    words = ("query", "orders", "--at", "200", "--app", "shop")
+    words = ("query", "orders", "--at", "@200", "--app", "shop")
 
     done = shop(*words, "--format", "ndjson")
 
     assert [json.loads(line) for line in done.stdout.splitlines()] == shop.json(*words, "--limit", "1000")["rows"]
-    assert "as it was at 200, position 200" in done.stderr
+    assert "as it was at @200, as of position 200" in done.stderr
 
 
 def test_a_file_is_complete_and_may_be_left_early(shop: Shell) -> None:

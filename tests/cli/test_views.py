@@ -43,7 +43,7 @@ def test_a_view_is_answered_as_it_was(shop: Shell) -> None:
     """Where it had only begun, the order was still pending."""
     history = shop.json("history", "fulfil_order-536366")["events"]
     began = next(event["position"] for event in history if event["event"] == "OrderCreated")
-    then = shop.json("query", "orders", "--where", "order_id=536366", "--at", str(began), "--app", "shop")
+    then = shop.json("query", "orders", "--where", "order_id=536366", "--at", f"@{began}", "--app", "shop")
     now = shop.json("query", "orders", "--where", "order_id=536366")
 
     assert then["as_of_position"] == began

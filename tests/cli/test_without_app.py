@@ -27,7 +27,7 @@ READS = (
     ("show", "book_trip-ada"),
     ("history", "book_trip-ada"),
     ("state", "book_trip-ada"),
-    ("diff", "book_trip-ada", "2", "4"),
+    ("diff", "book_trip-ada", "v2", "v4"),
     ("query", "sagas"),
     ("projections",),
     ("definitions",),
@@ -175,7 +175,7 @@ def test_a_waiting_step_is_approved_from_its_recorded_wait(shell: Shell) -> None
         (("participants", "run"), "services"),
         (("projections", "rebuild", "orders"), "its projection"),
         (("projections", "drift", "orders"), "its projection"),
-        (("query", "orders", "--at", "100"), "its projection"),
+        (("query", "orders", "--at", "@100"), "its projection"),
         (("deadletters", "replay", "payment", "7", "--reason", "x"), "service 'payment'"),
     ],
 )

@@ -72,7 +72,7 @@ def test_a_saga_is_driven_and_audited_from_an_event_loop(url: str) -> None:
 
             assert (started.created, again.created) == (True, False)
             assert decode(state.result or b"") == "1 with a stamp"
-            assert (await ledger.state(started.saga_id, 1)).version == 1
+            assert (await ledger.state(started.saga_id, "v1")).version == 1
             assert [row["status"] for row in found.rows] == ["completed"]
             assert history[0].meta.actor == "ann"
             assert await ledger.run(lambda it: [s.status for s in it.states([started.saga_id])]) == [Status.COMPLETED]

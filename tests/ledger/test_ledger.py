@@ -125,7 +125,7 @@ def test_a_state_can_be_seen_as_it_was(ledger: Ledger) -> None:
     for recorded in own:
         until_then = rebuild(saga_id, (r.event for r in own if r.version <= recorded.version))
         at_that_time = rebuild(saga_id, (r.event for r in own if r.recorded_at <= recorded.recorded_at))
-        assert ledger.state(saga_id, recorded.version) == until_then
+        assert ledger.state(saga_id, f"v{recorded.version}") == until_then
         assert ledger.state(saga_id, recorded.recorded_at) == at_that_time
     assert ledger.state(saga_id).status is Status.COMPLETED
     with pytest.raises(SagaNotFound, match="it began at"):

@@ -26,7 +26,6 @@ from sagaledger.infrastructure.read_models.drift import drift
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
 from sagaledger.infrastructure.read_models.rebuild import rebuild
-from sagaledger.infrastructure.read_models.time_travel import view_at
 from sagaledger.infrastructure.shop.app import APP
 from sagaledger.projections.column_types import UtcDateTime
 from sagaledger.projections.poison_event import PoisonEvent
@@ -35,6 +34,7 @@ from sagaledger.projections.saga import SAGA_PROJECTIONS
 from sagaledger.projections.shop import inventory, orders
 
 from .conftest import MakeProjector
+from .past import rows_at
 from .shop import Shop
 
 GOOD = (*SAGA_PROJECTIONS, orders, inventory)
@@ -386,7 +386,7 @@ def test_a_rebuild_and_a_comparison_name_the_event_too(log: Backend, shop: Shop,
     with pytest.raises(PoisonEvent, match=f"cannot fold event {poison} .*'pieces' takes a whole number"):
         rebuild(log, codec, bad)
     with pytest.raises(PoisonEvent, match="'pieces' takes a whole number"):
-        view_at(Queries(log, [bad]), log, codec, bad.name, poison)
+        rows_at(Queries(log, [bad]), log, codec, bad.name, poison)
 
 
 class TestARowThatAHandlerChanges:

@@ -116,7 +116,7 @@ def test_a_handler_may_return_such_a_time(
         ("state", "far-1"),
         ("list",),
         ("query", "sagas"),
-        ("query", "saga_steps", "--at", "3"),
+        ("query", "saga_steps", "--at", "@3"),
         ("projections", "drift", "sagas"),
         ("verify",),
     ],

@@ -22,10 +22,10 @@ from sagaledger.infrastructure.read_models.drift import drift
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
 from sagaledger.infrastructure.read_models.rebuild import rebuild
-from sagaledger.infrastructure.read_models.time_travel import view_at
 from sagaledger.projections.projection import Projection, Row
 
 from .conftest import MakeProjector
+from .past import rows_at
 from .shop import Shop
 
 DOCUMENTS: list[tuple[Any, Any]] = [
@@ -84,7 +84,7 @@ def test_a_document_is_kept(
 
     assert [row["document"] for row in rows] == [document if shown is ... else shown] * 2
     assert drift(queries, log, codec, "kept").count == 0
-    assert view_at(queries, log, codec, "kept", head).rows == rows
+    assert rows_at(queries, log, codec, "kept", head) == rows
     rebuild(log, codec, kept)
     assert queries.query("kept").rows == rows
 

@@ -22,10 +22,10 @@ from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.read_models.drift import drift
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
-from sagaledger.infrastructure.read_models.time_travel import view_at
 from sagaledger.infrastructure.shop.app import APP
 from sagaledger.projections.saga import interventions, sagas
 
+from .past import rows_at
 from .shop import Shop
 
 
@@ -46,7 +46,7 @@ def test_asking_creates_nothing(shop: Shop, log: Backend, codec: Codec, projecto
     assert {(c.status, c.position, c.updated_at) for c in queries.checkpoints()} == {("absent", 0, None)}
     assert queries.checkpoints() == projector.checkpoints()
     assert queries.position_at("orders", log.read(0, limit=1)[0].recorded_at) == 0
-    assert len(view_at(queries, log, codec, "orders", head).rows) == 2
+    assert len(rows_at(queries, log, codec, "orders", head)) == 2
     assert (drift(queries, log, codec, "sagas").rows, drift(queries, log, codec, "sagas").count) == (0, 0)
     assert "order_id" in queries.columns("orders")
     assert _tables(log) == before
@@ -141,7 +141,7 @@ def test_a_role_that_may_only_select_can_ask_everything(empty_schema_url: str, r
     assert {checkpoint.position for checkpoint in queries.checkpoints()} == {head}
     assert len(Queries(reader, []).query("orders").rows) == 3
     assert [view for view in ("orders", "sagas") if drift(queries, reader, codec, view).count] == []
-    assert len(view_at(queries, reader, codec, "orders", reader.read(0, limit=1)[0].recorded_at).rows) == 0
+    assert queries.position_at("orders", reader.read(0, limit=1)[0].recorded_at) == 0
     shop.trade(1)
     with pytest.raises(Unavailable, match="permission denied"):
         projector.catch_up()

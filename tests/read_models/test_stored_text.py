@@ -30,7 +30,6 @@ from sagaledger.infrastructure.read_models import checkpoints
 from sagaledger.infrastructure.read_models.drift import drift
 from sagaledger.infrastructure.read_models.queries import Queries
 from sagaledger.infrastructure.read_models.rebuild import rebuild
-from sagaledger.infrastructure.read_models.time_travel import view_at
 from sagaledger.infrastructure.shop.app import APP
 from sagaledger.projections.choreography import dead_letters
 from sagaledger.projections.column_values import storable_text
@@ -39,6 +38,7 @@ from sagaledger.projections.saga import interventions, saga_steps, sagas
 from sagaledger.projections.shop import orders
 
 from .conftest import MakeProjector
+from .past import rows_at
 from .shop import OPENING, Entry, Shop
 
 AFFECTED = ("sagas", "saga_steps", "interventions", "dead_letters", "orders")
@@ -96,7 +96,7 @@ def test_every_view_goes_on_and_shows_the_escape(
     assert (letter["service"], letter["error"]) == ("ser␀vice", "ValueError: a␀b")
     for view in AFFECTED:
         assert drift(queries, log, codec, view).count == 0
-        assert len(view_at(queries, log, codec, view, head).rows) == len(queries.query(view).rows)
+        assert len(rows_at(queries, log, codec, view, head)) == len(queries.query(view).rows)
 
 
 @pytest.mark.parametrize("how", ["started", "rebuilt"])

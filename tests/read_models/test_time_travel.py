@@ -1,4 +1,4 @@
-"""A view can be queried as it was."""
+"""A view can be queried as it was: at a position, and at a time as it showed itself then."""
 
 from __future__ import annotations
 
@@ -9,14 +9,23 @@ import pytest
 from sagaledger.domain.errors import InvalidInput
 from sagaledger.infrastructure.event_store.backend import Backend
 from sagaledger.infrastructure.event_store.codec import Codec
+from sagaledger.infrastructure.ledger.ledger import Ledger
+from sagaledger.infrastructure.ledger.moment import Moment
 from sagaledger.infrastructure.read_models import checkpoints
 from sagaledger.infrastructure.read_models.projector import Projector
 from sagaledger.infrastructure.read_models.queries import Queries
 from sagaledger.infrastructure.read_models.rebuild import rebuild
-from sagaledger.infrastructure.read_models.time_travel import view_at
+from sagaledger.infrastructure.shop.app import APP
 from sagaledger.projections.shop import orders
 
+from .past import rows_at
 from .shop import Shop
+
+
+@pytest.fixture
+def ledger(log: Backend) -> Ledger:
+    """The shop's ledger; the fixture of the log closes it."""
+    return Ledger(log, APP)
 
 
 def _now(log: Backend) -> datetime:
@@ -25,24 +34,44 @@ def _now(log: Backend) -> datetime:
 
 
 def test_a_view_says_again_what_it_said_at_a_time(
-    shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
+    shop: Shop, log: Backend, codec: Codec, projector: Projector, ledger: Ledger
 ) -> None:
-    """That holds also if it was behind the log then, and has been rebuilt since."""
+    """With its lag of then: also if it was behind the log, and has been rebuilt since."""
     shop.trade(5)
     projector.catch_up()
     shop.trade(5)
-    answer = queries.query("orders", limit=100)
+    answer = ledger.query("orders", limit=100)
     then = _now(log)
     while _now(log) == then:  # SQLite's clock counts milliseconds
         pass
+    shop.trade(1)
     projector.catch_up()
     rebuild(log, codec, orders)
 
-    past = view_at(queries, log, codec, "orders", then, limit=100)
+    past = ledger.query("orders", at=then, limit=100)
 
     assert answer.lag_events > 0
     assert (past.as_of_position, past.rows) == (answer.as_of_position, answer.rows)
-    assert len(queries.query("orders", limit=100).rows) == 10
+    assert (past.head_position, past.lag_events) == (answer.head_position, answer.lag_events)
+    assert 0 <= past.lag_seconds < 60
+    assert len(ledger.query("orders", limit=100).rows) == 11
+
+
+def test_a_position_means_what_the_events_up_to_it_make(
+    shop: Shop, log: Backend, projector: Projector, ledger: Ledger
+) -> None:
+    """Also if the view had not folded them when the last of them was recorded: then a time tells less than it."""
+    shop.trade(3)
+    projector.catch_up()
+    head = shop.trade(2)
+    recorded_at = log.head().recorded_at
+    assert recorded_at is not None
+
+    at_position, at_time = ledger.query("orders", at=f"@{head}"), ledger.query("orders", at=recorded_at)
+
+    assert (len(at_position.rows), at_position.as_of_position, at_position.lag_events) == (5, head, 0)
+    assert (len(at_time.rows), at_time.head_position) == (3, head)
+    assert at_time.as_of_position + at_time.lag_events == head
 
 
 def test_a_view_can_be_seen_at_every_position(
@@ -53,7 +82,7 @@ def test_a_view_can_be_seen_at_every_position(
     projector.catch_up()
     first = next(row.position for row in log.read(0, limit=100) if row.topic == "SagaStarted")
 
-    said = [view_at(queries, log, codec, "sagas", position).rows for position in range(first - 1, head + 1)]
+    said = [rows_at(queries, log, codec, "sagas", position) for position in range(first - 1, head + 1)]
 
     assert said[0] == []
     assert [row["events"] for (row,) in said[1:]] == sorted(row["events"] for (row,) in said[1:])
@@ -61,23 +90,44 @@ def test_a_view_can_be_seen_at_every_position(
 
 
 def test_before_its_first_event_a_view_said_nothing(
-    shop: Shop, log: Backend, codec: Codec, projector: Projector, queries: Queries
+    shop: Shop, log: Backend, projector: Projector, ledger: Ledger
 ) -> None:
     """An instant before the ledger is not an error."""
     shop.trade(1)
     projector.catch_up()
     long_ago = log.read(0, limit=1)[0].recorded_at - timedelta(days=1)
 
-    past = view_at(queries, log, codec, "orders", long_ago)
+    for at in (long_ago, "@0", timedelta(days=36_500)):
+        past = ledger.query("orders", at=at)
+        assert (past.as_of_position, past.head_position, past.rows) == (0, 0, [])
 
-    assert (past.as_of_position, past.rows) == (0, [])
+
+@pytest.mark.parametrize(
+    ("at", "problem"),
+    [
+        ("@1000000", "beyond the end of the log: its last position is @"),
+        (Moment(position=2**70), "beyond the end of the log"),
+        ("2999-01-01", "is in the future"),
+        (timedelta(hours=-1), "is in the future"),
+        ("v3", "v3 is a version of one saga, and this is about the whole log"),
+        ("3", "write @3 for a position of the log, v3 for a version"),
+        (3, "3 is no moment"),
+        ("yesterday", "'yesterday' is no moment: write it as"),
+    ],
+)
+def test_what_is_no_moment_of_the_log_is_refused(shop: Shop, ledger: Ledger, at: object, problem: str) -> None:
+    """The error says why, and how to write one."""
+    shop.trade(1)
+
+    with pytest.raises(InvalidInput, match=problem):
+        ledger.query("orders", at=at)  # type: ignore[arg-type]
 
 
-def test_a_position_that_the_log_does_not_have_is_refused(
-    shop: Shop, log: Backend, codec: Codec, queries: Queries
-) -> None:
-    """The error says which it has."""
-    head = shop.trade(1)
+def test_the_past_is_asked_neither_to_wait_nor_for_search_attributes(shop: Shop, ledger: Ledger) -> None:
+    """Both are about the present."""
+    shop.trade(1)
 
-    with pytest.raises(InvalidInput, match=f"the positions 1 to {head}"):
-        view_at(queries, log, codec, "orders", head + 1)
+    with pytest.raises(InvalidInput, match="give one of them"):
+        ledger.query("orders", at="@1", wait_for=1)
+    with pytest.raises(InvalidInput, match="search attributes are recorded as they are now"):
+        ledger.query("orders", at="@1", attributes={"customer": "1"})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -13,15 +12,15 @@ from cyclopts import Parameter
 from ...audit.sql_questions import SqlAnswer, ask_sql, ask_sql_at
 from ...ledger.freshness import head_position
 from ...ledger.ledger import Ledger
+from ...ledger.moment import Moment
 from ...read_models.filter import STREAMED_ROWS_MAX
 from ..exit_codes import ExitCode
-from ..options import DEFAULTS, Options
+from ..options import DEFAULTS, AtLogMoment, Options, read_moment
 from ..output.answer import answer, jsonable_row, say
 from ..output.progress import progress
 from ..output.row_files import RowFile, RowFormat, chosen_format
 from ..output.table import Table
 from ..output.text import counted
-from ..output.timestamps import read_moment
 from ..session import bring_views_up, open_ledger
 
 ROWS_SHOWN = 100
@@ -31,9 +30,7 @@ def sql(
     statement: str,
     /,
     *,
-    at: Annotated[
-        str | None, Parameter(help="As the events up to this moment make the views that it names. Needs their app.")
-    ] = None,
+    at: AtLogMoment = None,
     limit: Annotated[
         int | None, Parameter(help=f"The most rows [default: {ROWS_SHOWN}; every row of csv and ndjson].")
     ] = None,
@@ -55,8 +52,9 @@ def sql(
     chosen = chosen_format(options, format)
     is_file = chosen in ("csv", "ndjson")
     rows_max = limit if limit is not None else STREAMED_ROWS_MAX if is_file else ROWS_SHOWN
+    moment = None if at is None else read_moment(at)
     with open_ledger(options) as ledger:
-        with _answered(ledger, statement, at, rows_max) as found:
+        with _answered(ledger, statement, moment, rows_max) as found:
             columns, positions = found.columns, found.positions
             if is_file:
                 with RowFile(columns, chosen) as file:
@@ -76,29 +74,27 @@ def sql(
         as_json = replace(options, json=chosen == "json")
         answer(as_json, document, lambda: [Table(columns, [list(row.values()) for row in rows])])
     if chosen != "json":
-        say(_remark(positions, head, at))
+        say(_remark(positions, head, moment))
         if count == rows_max:
             say(f"only the first {counted(count, 'row')}: --limit asks for more")
     return ExitCode.OK
 
 
 @contextmanager
-def _answered(ledger: Ledger, statement: str, at: str | None, limit: int) -> Iterator[SqlAnswer]:
+def _answered(ledger: Ledger, statement: str, at: Moment | None, limit: int) -> Iterator[SqlAnswer]:
     if at is None:
         bring_views_up(ledger)
         with ask_sql(ledger.context, statement, limit=limit) as found:
             yield found
         return
-    moment = read_moment(at)
-    position = ledger.context.backend.position_at(moment) if isinstance(moment, datetime) else moment
     with (
         progress("folding the views") as report,
-        ask_sql_at(ledger.context, statement, position, limit=limit, report=report) as found,
+        ask_sql_at(ledger.context, statement, at, limit=limit, report=report) as found,
     ):
         yield found
 
 
-def _remark(positions: dict[str, int], head: int, at: str | None) -> str:
+def _remark(positions: dict[str, int], head: int, at: Moment | None) -> str:
     """Say how far the views had come that were asked."""
     come = ", ".join(f"{view} at position {position}" for view, position in sorted(positions.items()))
     when = "now" if at is None else f"as it was at {at}"
