@@ -91,8 +91,75 @@ def test_state_at_a_version_and_at_a_time_are_the_same_state(shop: Shell) -> Non
 
     at_time = shop.json("state", DECLINED, "--at", events[2]["recorded_at"])
     assert at_version["version"] == 3
-    assert at_time == at_version
+    assert {**at_time, "at": at_version["at"], "as_of_position": events[2]["position"]} == at_version
+    assert (at_time["at"], at_version["at"]) == (events[2]["recorded_at"], "v3")
     assert shop.json("state", DECLINED)["status"] == "compensated"
+
+
+def test_each_command_shows_a_saga_as_it_was_at_a_position(shop: Shell) -> None:
+    """With a line, and keys, that say which moment it is; the next command leads back to the present."""
+    events = shop.json("history", DECLINED)["events"]
+    failed = next(event for event in events if event["event"] == "StepFailed")
+    at = f"@{failed['position']}"
+    said = f"as it was at {at}: version {failed['version']} of 8, position {failed['position']} of the log"
+
+    for command in ("show", "history", "state"):
+        document = shop.json(command, DECLINED, "--at", at)
+        asked = (document["at"], document["as_of_position"], document["as_of_version"], document["status"])
+        assert asked == (at, failed["position"], failed["version"], "compensating"), command
+        assert shop(command, DECLINED, "--at", at).stdout.splitlines()[0] == said
+    then = shop.json("show", DECLINED, "--at", at)
+    assert (then["failed_step"], then["error"]) == ("process_payment", "StepRejected: payment declined")
+    assert [attempt["status"] for attempt in then["attempts"]] == ["succeeded", "failed"]
+    assert then["next"] == [f"this is the past; as it is now: sagaledger show {DECLINED}"]
+    history = shop.json("history", DECLINED, "--at", at)["events"]
+    assert history == [event for event in events if event["position"] <= failed["position"]]
+
+
+def test_what_failed_a_saga_is_the_same_in_every_answer(shop: Shell) -> None:
+    """In the view, in a list, and of the one saga; nothing of one that completed."""
+    [row] = shop.json("query", "sagas", f"saga_id={DECLINED}")["rows"]
+    [listed] = [saga for saga in shop.json("list", "--limit", "200")["sagas"] if saga["saga_id"] == DECLINED]
+    shown = shop.json("show", DECLINED)
+
+    for document in (row, listed, shown):
+        assert (document["failed_step"], document["error"]) == ("process_payment", "StepRejected: payment declined")
+    assert shop.json("query", "sagas", "status=completed", "failed_step is not null")["rows"] == []
+
+
+def test_the_second_moment_of_a_diff_is_now_unless_it_is_given(shop: Shell) -> None:
+    """Up to the last version."""
+    last = shop.json("state", DECLINED)["version"]
+    assert shop.json("diff", DECLINED, "v4") == shop.json("diff", DECLINED, "v4", f"v{last}")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "problem"),
+    [
+        (("state", DECLINED, "--at", "4"), 2, "4 alone is no moment: write @4 for a position of the log, v4 for a"),
+        (("history", DECLINED, "--at", "v9"), 2, f"v9 is beyond the end of saga '{DECLINED}': its last version is v8"),
+        (("show", DECLINED, "--at", "@1000000"), 2, "@1000000 is beyond the end of the log: its last position is @"),
+        (("diff", DECLINED, "v1", "2999-01-01"), 2, "2999-01-01T00:00:00.000000Z is in the future: now it is 2"),
+        (("show", DECLINED, "--at", "@1"), 3, "at @1 it had not begun; it began at 2"),
+        (("history", DECLINED, "--at", "520w"), 3, "it had not begun; it began at 2"),
+        (
+            ("query", "sagas", "--at", "v4"),
+            2,
+            "v4 is a version of one saga, and this is about the whole log: give @1897",
+        ),
+        (
+            ("changes", "@9", "@5"),
+            2,
+            "the first moment is @9, after the second, which is @5: give the earlier one first",
+        ),
+    ],
+)
+def test_a_moment_that_was_not_is_refused(shop: Shell, words: tuple[str, ...], code: int, problem: str) -> None:
+    """One line says why, and what there is."""
+    done = shop(*words)
+
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (code, "", 1)
+    assert problem in done.stderr
 
 
 def test_diff_shows_the_events_and_the_fields_between_two_versions(shop: Shell) -> None:
@@ -123,3 +190,60 @@ def test_a_saga_before_it_began_is_not_found(shop: Shell) -> None:
     done = shop("state", DECLINED, "--at", "2011-01-01")
     assert done.returncode == 3
     assert "it began at" in done.stderr
+
+
+def test_changes_tells_events_sagas_and_rows(shop: Shell) -> None:
+    """From the start of an order's saga to its end: the text and the document say the same."""
+    history = shop.json("history", DECLINED)["events"]
+    words = ("changes", f"@{history[0]['position'] - 1}", f"@{history[-1]['position']}", "--limit", "1000")
+
+    document = shop.json(*words, "--app", "shop")
+    done = shop(*words, "--app", "shop")
+
+    lines = done.stdout.splitlines()
+    views = {view["view"]: view for view in document["views"]}
+    assert document["since"]["position"] == history[0]["position"] - 1
+    assert sum(document["events"].values()) == history[-1]["position"] - history[0]["position"] + 1
+    assert lines[0].endswith(f": {sum(document['events'].values()):,} events")
+    assert {"saga_id": DECLINED, "definition": "fulfil_order", "before": None, "after": "compensated"} in document[
+        "sagas"
+    ]["listed"]
+    assert any(line.split() == [DECLINED, "compensated"] for line in lines)
+    [order] = [row for row in views["orders"]["rows"] if row["key"] == {"order_id": "536366"}]
+    assert (order["before"], order["after"]["status"]) == (None, "cancelled")
+    assert any(line.startswith("+  536366  ") and "status cancelled" in line for line in lines)
+    assert f"orders: {views['orders']['added']} added, {views['orders']['changed']} changed, 0 removed" in lines
+    assert document["not_compared"] == {}
+
+
+def test_changes_of_one_step_shows_what_a_row_was(shop: Shell) -> None:
+    """Only the columns that changed, and no view in which nothing did."""
+    history = shop.json("history", DECLINED)["events"]
+    failed = next(event for event in history if event["event"] == "StepFailed")["position"]
+
+    done = shop("changes", f"@{failed - 1}", f"@{failed}", "--view", "saga_steps", "--view", "interventions")
+
+    assert [line.split() for line in done.stdout.splitlines()[2:4]] == [["EVENT", "COUNT"], ["StepFailed", "1"]]
+    [row] = [line for line in done.stdout.splitlines() if line.startswith("~")]
+    assert row.startswith(f"~  {DECLINED} process_payment forward 1  status started → failed, ended_at none → ")
+    assert "error none → StepRejected: payment declined" in row
+    assert "nothing changed in interventions" in done.stderr
+
+
+def test_changes_says_what_it_left_out(shop: Shell) -> None:
+    """Rows beyond the limit, and views whose app is not named."""
+    done = shop("changes", "@0", "--limit", "2")
+
+    assert "only the first 2 of 100 sagas: --limit asks for more" in done.stderr
+    assert "sagas: only the first 2 of 100 rows: --limit asks for more" in done.stderr
+    assert "shipments: --app names the app that declares it; the one in use does not" in done.stderr
+    assert done.returncode == 0
+
+
+def test_changes_of_a_time_begins_where_the_log_was_then(shop: Shell) -> None:
+    """So long ago that there was nothing, everything has happened since."""
+    document = shop.json("changes", "2w", "--limit", "1")
+
+    assert document["since"] == {"position": 0, "recorded_at": None}
+    assert document["sagas"]["started"] == 100
+    assert document["until"]["position"] == shop.json("verify")["head_position"]
