@@ -34,6 +34,7 @@ from .blocking_calls import BlockingCalls, closed_error
 from .context import LedgerContext
 from .ledger import Ledger
 from .moment import AnyMoment
+from .past_views import check_one_time
 from .pending_waits import PendingWaits
 from .saga_start import SagaStart, Started, definition_of, new_request, shared_requests
 
@@ -267,6 +268,7 @@ class AsyncLedger:
         `wait_for`: a position that the rows must include; `TimedOut` says where the view stands instead.
         """
         self._calls.check_usable()
+        check_one_time(at, wait_for)
         began = monotonic()
         seconds = checked_timeout(timeout, "timeout")
         read = partial(

@@ -32,6 +32,12 @@ class PastCheckpoint(NamedTuple):
     """How long the first event that the view had not folded had been in the log then; 0 if there was none."""
 
 
+def check_one_time(at: AnyMoment | None, wait_for: int | None) -> None:
+    """Raise `InvalidInput` for a query that asks for the past and for what is to come."""
+    if at is not None and wait_for is not None:
+        raise InvalidInput("wait_for asks for what is to come, and at for the past: give one of them")
+
+
 def query_at(
     context: LedgerContext, view: str, at: AnyMoment, *, report: ReportProgress | None = None, **asked: Unpack[Asked]
 ) -> QueryResult:
@@ -42,8 +48,7 @@ def query_at(
     Raises `InvalidInput` for what is no moment of the whole log, and for what asks for another time than that; and what
     `rebuild_view` raises.
     """
-    if asked.get("wait_for") is not None:
-        raise InvalidInput("wait_for asks for what is to come, and at for the past: give one of them")
+    check_one_time(at, asked.get("wait_for"))
     filter_ = Filter(asked.get("where"), asked.get("order", ()), asked.get("limit", 100), asked.get("after"))
     filter_ = filter_._replace(attributes=asked.get("attributes"))
     with each_past_row(context, view, at, filter_, report=report) as (checkpoint, rows):

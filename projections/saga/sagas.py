@@ -25,7 +25,7 @@ from ...domain.saga.evolve import evolve
 from ...domain.saga.state import SagaState, Status
 from ..column_types import EVERY_ROW, INTERNAL, UtcDateTime
 from ..projection import Projection, Row, existing
-from .standing_failure import NO_FAILURES, Failures, decode_failures, encode_failures, failures_after
+from .saga_failures import NO_FAILURES, SagaFailures, decode_failures, encode_failures, failures_after
 from .stored_state import decode_state, encode_state
 
 ENDED = frozenset({Status.COMPLETED.value, Status.COMPENSATED.value, Status.ABANDONED.value})
@@ -40,7 +40,7 @@ def _with_status(row: Row) -> Row:
     A saga that has ended stores neither: `_state_of` makes what a late event needs from the other columns.
     """
     state: SagaState = row["state"]
-    failures: Failures = row["failures"]
+    failures: SagaFailures = row["failures"]
     is_open = state.end is None
     may_stall = is_open and not state.interventions and row["silence_seconds"] is not None
     return {
@@ -132,10 +132,10 @@ def _state_of(row: Row) -> SagaState:
     return decode_state(state, row["saga_id"], row["begins_at"])
 
 
-def _failures_of(row: Row) -> Failures:
+def _failures_of(row: Row) -> SagaFailures:
     """Returns the failures that the latest event left, as `_state_of` does the state."""
     failures = row["failures"]
-    return failures if isinstance(failures, Failures) else decode_failures(failures)
+    return failures if isinstance(failures, SagaFailures) else decode_failures(failures)
 
 
 # The columns that events of one type change, beside those that follow from the state

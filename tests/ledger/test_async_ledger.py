@@ -69,11 +69,15 @@ def test_a_saga_is_driven_and_audited_from_an_event_loop(url: str) -> None:
             await asyncio.to_thread(projector.catch_up)
             found = await ledger.query("sagas", where={"saga_id": started.saga_id}, wait_for=started.position)
             history = await ledger.history(started.saga_id)
+            past = await ledger.query("sagas", where={"saga_id": started.saga_id}, at=f"@{started.position}")
+            begun = await ledger.history(started.saga_id, at="v1")
 
             assert (started.created, again.created) == (True, False)
             assert decode(state.result or b"") == "1 with a stamp"
             assert (await ledger.state(started.saga_id, "v1")).version == 1
             assert [row["status"] for row in found.rows] == ["completed"]
+            assert [row["status"] for row in past.rows] == ["running"]
+            assert begun == history[:1]
             assert history[0].meta.actor == "ann"
             assert await ledger.run(lambda it: [s.status for s in it.states([started.saga_id])]) == [Status.COMPLETED]
 
@@ -114,7 +118,7 @@ def test_the_client_takes_what_the_ledger_takes() -> None:
         ours = list(inspect.signature(getattr(AsyncLedger, name)).parameters)
         if ours != [*theirs, "timeout"]:
             differing[name] = (theirs, ours)
-    asked = {"self", "view", *Asked.__annotations__, "timeout"} - {"timeout_seconds"}
+    asked = {"self", "view", *Asked.__annotations__, "at", "timeout"} - {"timeout_seconds"}
 
     assert differing == {}
     assert set(inspect.signature(AsyncLedger.query).parameters) == asked

@@ -41,7 +41,7 @@ class FailedStep(NamedTuple):
     error: str | None
 
 
-class Failures(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+class SagaFailures(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What has failed an open saga, under the names in which its view stores it."""
 
     parked: tuple[FailedStep, ...] = ()
@@ -62,7 +62,7 @@ class Failures(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 NOTHING = FailedStep(None, FORWARD, None)
-NO_FAILURES = Failures()
+NO_FAILURES = SagaFailures()
 _FIRST_FAILURES = frozenset(
     {
         StepFailed,
@@ -79,20 +79,20 @@ _FIRST_FAILURES = frozenset(
 """The events after which a saga may have failed that had not before."""
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Failures).decode
+_decode = msgspec.json.Decoder(SagaFailures).decode
 
 
-def encode_failures(failures: Failures) -> str | None:
+def encode_failures(failures: SagaFailures) -> str | None:
     """Returns the text that the view stores; None if nothing has failed."""
     return None if failures == NO_FAILURES else _encode(failures).decode()
 
 
-def decode_failures(text: str | None) -> Failures:
+def decode_failures(text: str | None) -> SagaFailures:
     """Returns what `encode_failures` was given. Raises `msgspec.DecodeError` for any other text."""
     return NO_FAILURES if text is None else _decode(text)
 
 
-def failures_after(failures: Failures, event: Event, state: SagaState) -> Failures:
+def failures_after(failures: SagaFailures, event: Event, state: SagaState) -> SagaFailures:
     """Returns what has failed a saga after one more event, which led to this state."""
     if failures == NO_FAILURES and type(event) not in _FIRST_FAILURES:
         return failures
