@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ...domain.event import Event
+from ...domain.saga.event_parts import Failure
 from ...domain.saga.events import (
     COMPENSATION,
     FORWARD,
@@ -30,6 +31,7 @@ from ...domain.saga.events import (
     StepSucceeded,
 )
 from ...domain.saga.state import SagaState
+from ..column_values import storable_text
 
 
 class FailedStep(NamedTuple):
@@ -62,8 +64,8 @@ class SagaFailures(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 NOTHING = FailedStep(None, FORWARD, None)
-NO_FAILURES = SagaFailures()
-_FIRST_FAILURES = frozenset(
+_NONE = SagaFailures()
+FIRST_FAILURES = frozenset(
     {
         StepFailed,
         CompensationFailed,
@@ -82,24 +84,30 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(SagaFailures).decode
 
 
-def encode_failures(failures: SagaFailures) -> str | None:
-    """Returns the text that the view stores; None if nothing has failed."""
-    return None if failures == NO_FAILURES else _encode(failures).decode()
+def encode_failures(failures: SagaFailures) -> str:
+    """Returns the text that the view stores."""
+    return _encode(failures).decode()
 
 
-def decode_failures(text: str | None) -> SagaFailures:
+def decode_failures(text: str) -> SagaFailures:
     """Returns what `encode_failures` was given. Raises `msgspec.DecodeError` for any other text."""
-    return NO_FAILURES if text is None else _decode(text)
+    return _decode(text)
 
 
-def failures_after(failures: SagaFailures, event: Event, state: SagaState) -> SagaFailures:
-    """Returns what has failed a saga after one more event, which led to this state."""
-    if failures == NO_FAILURES and type(event) not in _FIRST_FAILURES:
-        return failures
+def failures_after(failures: SagaFailures | None, event: Event, state: SagaState) -> SagaFailures | None:
+    """Returns what has failed a saga after one more event, which led to this state; None if nothing has.
+
+    If nothing has failed it, only `FIRST_FAILURES` change that.
+    """
     if isinstance(event, SagaCompleted):
-        return NO_FAILURES
+        return None
     if isinstance(event, InterventionResolved) and event.action is Action.ABANDON:
         return failures
+    after = _after(failures or _NONE, event, state)
+    return None if after == _NONE else after
+
+
+def _after(failures: SagaFailures, event: Event, state: SagaState) -> SagaFailures:
     failed = _failed_attempt(event)
     ended = _ended_attempt(event) if failed is None else failed[:2]
     if failures.retrying is not None and failures.retrying[:2] == ended:
@@ -107,7 +115,7 @@ def failures_after(failures: SagaFailures, event: Event, state: SagaState) -> Sa
     if failed is not None and event.retry_at is not None:  # type: ignore[attr-defined]
         failures = replace(failures, retrying=failed)
     if isinstance(event, InterventionRequired):
-        parked = FailedStep(event.step, event.direction, event.cause)
+        parked = FailedStep(event.step, event.direction, storable_text(event.cause))
         failures = replace(failures, parked=(*failures.parked, parked))
     elif isinstance(event, InterventionResolved):
         failures = replace(failures, parked=tuple(each for each in failures.parked if each[:2] != ended))
@@ -121,13 +129,17 @@ def failures_after(failures: SagaFailures, event: Event, state: SagaState) -> Sa
 def _failed_attempt(event: Event) -> FailedStep | None:
     match event:
         case StepFailed():
-            return FailedStep(event.step, FORWARD, f"{event.error.type}: {event.error.message}")
+            return FailedStep(event.step, FORWARD, _text(event.error))
         case CompensationFailed():
-            return FailedStep(event.step, COMPENSATION, f"{event.error.type}: {event.error.message}")
+            return FailedStep(event.step, COMPENSATION, _text(event.error))
         case StepOutcomeUnknown():
             error = f"outcome unknown: the worker of attempt {event.attempt} died"
             return FailedStep(event.step, event.direction, error)
     return None
+
+
+def _text(error: Failure) -> str:
+    return storable_text(f"{error.type}: {error.message}")
 
 
 def _ended_attempt(event: Event) -> tuple[str, Direction] | None:

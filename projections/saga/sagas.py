@@ -25,7 +25,7 @@ from ...domain.saga.evolve import evolve
 from ...domain.saga.state import SagaState, Status
 from ..column_types import EVERY_ROW, INTERNAL, UtcDateTime
 from ..projection import Projection, Row, existing
-from .saga_failures import NO_FAILURES, SagaFailures, decode_failures, encode_failures, failures_after
+from .saga_failures import FIRST_FAILURES, NOTHING, SagaFailures, decode_failures, encode_failures, failures_after
 from .stored_state import decode_state, encode_state
 
 ENDED = frozenset({Status.COMPLETED.value, Status.COMPENSATED.value, Status.ABANDONED.value})
@@ -40,7 +40,7 @@ def _with_status(row: Row) -> Row:
     A saga that has ended stores neither: `_state_of` makes what a late event needs from the other columns.
     """
     state: SagaState = row["state"]
-    failures: SagaFailures = row["failures"]
+    failures: SagaFailures | None = row["failures"]
     is_open = state.end is None
     may_stall = is_open and not state.interventions and row["silence_seconds"] is not None
     return {
@@ -49,7 +49,7 @@ def _with_status(row: Row) -> Row:
         "ended_at": state.ended_at,
         "stalls_at": instant_after(row["updated_at"], row["silence_seconds"]) if may_stall else None,
         "state": encode_state(state) if is_open else None,
-        "failures": encode_failures(failures) if is_open else None,
+        "failures": encode_failures(failures) if failures is not None and is_open else None,
     }
 
 
@@ -100,16 +100,14 @@ def evolved(row: Row | None, event: Event, recorded: RecordedEvent) -> Row:
     """The saga's state evolves, and the row shows what the event says of itself."""
     if row is None and isinstance(event, SagaStarted):
         after = _unstarted(recorded)
-        state, failures = SagaState(recorded.stream_id), NO_FAILURES
+        state = SagaState(recorded.stream_id)
     else:
         after = existing(row)
-        state, failures = _state_of(after), _failures_of(after)
+        state = _state_of(after)
     had_ended = state.end is not None
     after["state"] = state = evolve(state, event)
-    if not had_ended:
-        failures = failures_after(failures, event, state)
-        after["failed_step"], _, after["error"] = failures.shown
-    after["failures"] = failures
+    if (after["failures"] is not None or type(event) in FIRST_FAILURES) and not had_ended:
+        after.update(_failed(after, event, state))
     after["events"] += 1
     after["updated_at"] = event.at
     shown = _SHOWN.get(type(event))
@@ -119,7 +117,13 @@ def evolved(row: Row | None, event: Event, recorded: RecordedEvent) -> Row:
 
 
 def _unstarted(recorded: RecordedEvent) -> Row:
-    return {"saga_id": recorded.stream_id, "correlation_id": recorded.correlation_id, "events": 0, "findings": 0}
+    return {
+        "saga_id": recorded.stream_id,
+        "correlation_id": recorded.correlation_id,
+        "events": 0,
+        "findings": 0,
+        "failures": None,
+    }
 
 
 def _state_of(row: Row) -> SagaState:
@@ -132,10 +136,12 @@ def _state_of(row: Row) -> SagaState:
     return decode_state(state, row["saga_id"], row["begins_at"])
 
 
-def _failures_of(row: Row) -> SagaFailures:
-    """Returns the failures that the latest event left, as `_state_of` does the state."""
-    failures = row["failures"]
-    return failures if isinstance(failures, SagaFailures) else decode_failures(failures)
+def _failed(row: Row, event: Event, state: SagaState) -> Row:
+    """Returns what has failed the saga after an event that led to this state."""
+    before = row["failures"]
+    failures = failures_after(decode_failures(before) if isinstance(before, str) else before, event, state)
+    step, _, error = NOTHING if failures is None else failures.shown
+    return {"failures": failures, "failed_step": step, "error": error}
 
 
 # The columns that events of one type change, beside those that follow from the state
