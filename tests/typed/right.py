@@ -261,6 +261,11 @@ async def program(ledger: Ledger, connection: Any) -> None:
     assert_type(ledger.start_in(connection, book_trip, trip), str)
     assert_type(ledger.state("book_trip-1"), SagaState)
     assert_type(ledger.state("book_trip-1").status, Status)
+    assert_type(ledger.state("book_trip-1", at="v4"), SagaState)
+    assert_type(ledger.state("book_trip-1", timedelta(days=7)), SagaState)
+    assert_type(ledger.history("book_trip-1", at=datetime.now(UTC)), list[RecordedEvent])
+    assert_type(ledger.query("sagas", at=Moment(position=1_897), limit=10), QueryResult)
+    assert_type(ledger.changes("@1800", "@1900", views=["sagas"]), LedgerChanges)
     assert_type(ledger.query("sagas", where={"status": "running"}, order=["-started_at"], limit=10), QueryResult)
     async with AsyncLedger.open("sqlite:///trips.db") as client:
         assert_type(client, AsyncLedger)

@@ -102,4 +102,5 @@ async def uses(trip: Trip, ctx: StepContext, ledger: Ledger, worker: Worker, con
     rehearse_each_failure(book_trip, 1, ValueError())  # misc
     rehearse_each_failure(book_trip, trip, ValueError(), signal=[])  # call-arg
     ledger.query("sagas", were={})  # call-arg
+    ledger.state("book_trip-1", 4)  # arg-type
     print(number, other, guides, badge)
