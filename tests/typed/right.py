@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypedDict, assert_type
 
@@ -20,8 +20,11 @@ from sagaledger import (
     Fail,
     ItemOutcome,
     Ledger,
+    LedgerChanges,
     LocalResult,
+    Moment,
     QueryResult,
+    RecordedEvent,
     Rehearsal,
     Retry,
     RetryAfter,
