@@ -212,7 +212,7 @@ def test_changes_tells_events_sagas_and_rows(shop: Shell) -> None:
     [order] = [row for row in views["orders"]["rows"] if row["key"] == {"order_id": "536366"}]
     assert (order["before"], order["after"]["status"]) == (None, "cancelled")
     assert any(line.startswith("+  536366  ") and "status cancelled" in line for line in lines)
-    assert f"orders: {views['orders']['added']} added, {views['orders']['changed']} changed, 0 removed" in lines
+    assert f"view orders: {views['orders']['added']} added, {views['orders']['changed']} changed, 0 removed" in lines
     assert document["not_compared"] == {}
 
 

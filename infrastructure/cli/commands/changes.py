@@ -88,18 +88,15 @@ def _screen(found: LedgerChanges) -> Iterable[Block]:
         yield Table(("EVENT", "COUNT"), list(found.events.items()))
     if sagas.listed or sagas.ended:
         yield ""
-        yield (
-            f"{counted(sagas.started, 'saga')} started, {sagas.ended:,} ended, {sagas.status_changed:,} from before "
-            "changed status"
-        )
+        yield f"sagas: {sagas.started:,} started, {sagas.ended:,} ended, {sagas.status_changed:,} changed status"
     if sagas.listed:
         yield Table(("SAGA", "BEFORE", "AFTER"), [(saga.saga_id, saga.before, saga.after) for saga in sagas.listed])
     for view in found.views:
         if view.count:
             yield ""
-            yield f"{view.view}: {view.added:,} added, {view.changed:,} changed, {view.removed:,} removed"
+            yield f"view {view.view}: {view.added:,} added, {view.changed:,} changed, {view.removed:,} removed"
             rows = [(_kind(row), " ".join(map(cell, row.key.values())), _what(row)) for row in view.rows]
-            yield Table(("", "KEY", "WHAT"), rows, flexible=("WHAT",))
+            yield Table(("", "KEY", "WHAT"), rows, flexible=("WHAT",), in_full=frozenset(range(len(rows))))
 
 
 def _moment(moment: LogMoment) -> str:

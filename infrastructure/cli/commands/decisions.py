@@ -70,7 +70,7 @@ def decisions(
         say(freshness_remark(found, options))
         if page.decisions:
             latest = page.decisions[0].row
-            look = options.again("state", latest["saga_id"], "--at", str(latest["version"] - 1))
+            look = options.again("state", latest["saga_id"], "--at", f"v{latest['version'] - 1}")
             say(f"what the actor of the first one saw: {look}")
         if len(page.decisions) == limit:
             say(f"only the latest {counted(limit, 'decision')}: --limit asks for more, another option for fewer")
