@@ -16,10 +16,12 @@ INVOICE_ERRORS: Final = (SagaConflict, Refused, InvalidInput, PayloadTooLarge, N
 
 
 class InvoiceInConflict(NamedTuple):
-    """An invoice that contradicts what the ledger has under its number, or that no saga can be started with."""
+    """An invoice that contradicts itself or what the ledger has, or that no saga can be started with."""
 
     saga_id: str
     reason: str
+    lines: tuple[int, ...] = ()
+    """The numbers of its lines in the file."""
 
 
 def start_each(

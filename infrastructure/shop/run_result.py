@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from ...domain.saga.state import Status
 from ...domain.shop import IMPORT_JOB, Order, Return, fulfil_order, import_key, return_goods
-from ...domain.shop.services import place
+from ...domain.shop.choreographies import order_choreography, return_choreography
 from ..ledger.ledger import Ledger
 from ..read_models.readable import readable
 from .invoices_in_conflict import InvoiceInConflict
@@ -37,6 +37,8 @@ class RunResult(NamedTuple):
     seconds: float
     conflicts: Sequence[InvoiceInConflict] = ()
     """The invoices whose sagas could not be started."""
+    contradicted: Sequence[InvoiceInConflict] = ()
+    """The invoices whose lines contradict each other: no saga was to be started for them."""
 
     @property
     def quiescent(self) -> int:
@@ -66,17 +68,47 @@ def run_result(
     begun_at = ledger.backend.stream(f"{IMPORT_JOB.category}-{import_key(orders.sha256)}")[0].position
     events = checkpoint.position - begun_at + 1
     return RunResult(
-        dict(sorted(statuses.items())), ended_since, events, checkpoint.position, seconds, tuple(conflicts)
+        dict(sorted(statuses.items())),
+        ended_since,
+        events,
+        checkpoint.position,
+        seconds,
+        _with_lines(orders, style, conflicts),
+        _contradicted(orders, style),
     )
 
 
 def saga_id_of(invoice: Order | Return, style: Style) -> str:
     """Return the id of the saga of an order or a return."""
+    return _saga_id(_number_of(invoice), style, is_return=isinstance(invoice, Return))
+
+
+def _saga_id(number: str, style: Style, *, is_return: bool) -> str:
     if style == "choreographed":
-        return place(invoice)[0]
-    if isinstance(invoice, Return):
-        return return_goods.definition.saga_id(invoice.return_id)
-    return fulfil_order.definition.saga_id(invoice.order_id)
+        return (return_choreography if is_return else order_choreography).process_id(number)
+    return (return_goods if is_return else fulfil_order).definition.saga_id(number)
+
+
+def _with_lines(
+    orders: OrderFile, style: Style, conflicts: Sequence[InvoiceInConflict]
+) -> tuple[InvoiceInConflict, ...]:
+    if not conflicts:
+        return ()
+    invoice_of = {saga_id_of(each, style): _number_of(each) for each in orders.invoices}
+    return tuple(
+        each._replace(lines=tuple(orders.invoice_lines.get(invoice_of[each.saga_id], ()))) for each in conflicts
+    )
+
+
+def _contradicted(orders: OrderFile, style: Style) -> tuple[InvoiceInConflict, ...]:
+    return tuple(
+        InvoiceInConflict(_saga_id(each.invoice, style, is_return=each.is_return), each.reason, each.lines)
+        for each in orders.contradicted
+    )
+
+
+def _number_of(invoice: Order | Return) -> str:
+    return invoice.return_id if isinstance(invoice, Return) else invoice.order_id
 
 
 def _rows(connection: Any, table: Any, saga_ids: list[str]) -> Iterator[tuple[str, datetime | None]]:

@@ -55,3 +55,25 @@ def test_an_order_of_the_other_style_is_in_conflict(sqlite_shell: Shell) -> None
     assert len(report["invoices_in_conflict"]) == 1  # type: ignore[arg-type]
     shown = sqlite_shell("run", "day.csv", "--style", "choreography")
     assert "invoice in conflict" in shown.stdout
+
+
+def test_an_invoice_that_contradicts_itself_stops_no_other(sqlite_shell: Shell) -> None:
+    """Two customers on one invoice of another edition's file: it is listed with its lines, the others are done."""
+    header = "Invoice;StockCode;Description;Quantity;InvoiceDate;Price;Customer ID;Country\n"
+    rows = [("1", "17850"), ("2", "17850"), ("1", "13047"), ("3", "17850")]
+    lines = [f"{invoice};A;HEART;1;13/12/2010 08:00;2,55;{customer}.0;UK\n" for invoice, customer in rows]
+    (sqlite_shell.folder / "ii.csv").write_text(header + "".join(lines))
+    words = ("run", "ii.csv", "--columns", "online-retail-ii")
+
+    done = sqlite_shell(*words, "--json")
+
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["sagas"]) == (4, {"completed": 2}), done.stderr
+    assert "1 invoice whose lines contradict each other" in done.stderr
+    (conflict,) = report["invoices_in_conflict"]
+    assert (conflict["saga_id"], conflict["lines"]) == ("fulfil_order-1", [2, 4])
+    assert "17850 on line 2, and 13047 on line 4" in conflict["reason"]
+    assert report["lines_in"] == report["lines_in_orders"] + report["lines_rejected"] == 4
+    rejects = (sqlite_shell.folder / "ii.rejects.csv").read_text().splitlines()
+    assert [each.partition(",")[0] for each in rejects] == ["line", "2", "4"]
+    assert "fulfil_order-1" in sqlite_shell(*words).stdout

@@ -10,10 +10,20 @@ from typing import Annotated, Literal, TypeAlias
 from cyclopts import Parameter
 
 from ....domain.saga.state import Status
-from ...shop.order_import import SEPARATORS, check_rejects_file, read_file, write_rejects
+from ...shop.order_import import (
+    SEPARATORS,
+    DateNotation,
+    DecimalMark,
+    FileFormat,
+    check_rejects_file,
+    column_map,
+    read_file,
+    write_rejects,
+)
 from ...shop.order_import import decline_rate as read_decline_rate
 from ...shop.run_options import BrokerOptions, RunOptions, Style
 from ...shop.run_orders import run_orders
+from ...shop.run_result import RunResult
 from .. import settings
 from ..app_loader import SHOP
 from ..arguments import INTEGER_MAX
@@ -50,9 +60,23 @@ def run(
         Path | None, Parameter(help="Where to report rejected lines [default: FILE.rejects.csv, in this folder].")
     ] = None,
     separator: Annotated[
-        SeparatorName,
-        Parameter(help="What separates the fields of a CSV file; with semicolon, prices may have a decimal comma."),
-    ] = "comma",
+        SeparatorName | None,
+        Parameter(help="What separates the fields of a CSV file [default: as its header shows]."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        Parameter(
+            help="The file's own names: online-retail-ii, or InvoiceNo=Invoice,UnitPrice=Price,…; further columns are "
+            "ignored, and Country= says that there is none."
+        ),
+    ] = None,
+    dates: Annotated[
+        DateNotation | None, Parameter(help="The order of day, month and year [default: as the file's dates show].")
+    ] = None,
+    decimal: Annotated[
+        DecimalMark | None,
+        Parameter(help="What stands before the pence [default: a point; either, where no comma separates the fields]."),
+    ] = None,
     style: Annotated[
         StyleName, Parameter(help="With a coordinator, or by services that react to each other's events.")
     ] = "orchestration",
@@ -72,7 +96,7 @@ def run(
     Parameters
     ----------
     file
-        Invoice lines in the columns of UCI "Online Retail": .csv or .jsonl, each also .gz.
+        Invoice lines: .csv or .jsonl, each also .gz. Without --columns, in the columns of UCI "Online Retail".
     """
     logs.apply("warning")
     _check(opening_stock, seed, concurrency, style, broker)
@@ -81,10 +105,14 @@ def run(
     services = None if url is None else _broker_options(url, logs, options)
     how = RunOptions(seed, rate, opening_stock, concurrency, actor_or_user(actor), STYLES[style], services)
     rejects_file = rejects or Path(f"{_stem(file)}.rejects.csv")
+    given = None if separator is None else SEPARATORS[separator]
+    file_format = FileFormat(given, column_map(columns), dates, decimal)
     used = [file, *database_files(options)]
     check_rejects_file(rejects_file, used=used)
     with progress(f"reading {file.name}"):
-        orders = read_file(file, SEPARATORS[separator])
+        orders = read_file(file, file_format)
+    for note in orders.notes:
+        say(note)
     write_rejects(rejects_file, orders.rejects, unlisted=orders.rejects_unlisted, used=used)
     with open_or_create(options, default_app=SHOP) as ledger:
         try:
@@ -101,13 +129,18 @@ def run(
         return ExitCode.FAILED
     if parked := result.statuses.get(Status.NEEDS_INTERVENTION):
         say(f"{counted(parked, 'saga')} for a person: {options.again('list', '--status', 'needs_intervention')}")
-    if result.conflicts:
-        say(
-            f"{counted(len(result.conflicts), 'invoice')} in conflict with what the ledger has, and left out: "
-            "all others are done"
-        )
-        return ExitCode.CONFLICT
-    return ExitCode.OK
+    return _conflicts_said(result)
+
+
+def _conflicts_said(result: RunResult) -> ExitCode:
+    """Say how many invoices were left out, and why; return the exit code."""
+    for conflicts, why in (
+        (result.contradicted, "whose lines contradict each other, left out"),
+        (result.conflicts, "in conflict with what the ledger has, and left out"),
+    ):
+        if conflicts:
+            say(f"{counted(len(conflicts), 'invoice')} {why}: all others are done")
+    return ExitCode.CONFLICT if result.contradicted or result.conflicts else ExitCode.OK
 
 
 def _check(stock: int | None, seed: int, concurrency: int, style: StyleName, broker: str | None) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .columns import column_map
 from .declines import as_placed, decline_rate, is_declined, shortest, with_payment_method
 from .errors import OrderFileError
+from .file_format import SEPARATORS, DateNotation, DecimalMark, FileFormat
+from .invoice import RejectedInvoice
 from .opening_stock import opening_stock
 from .order_file import OrderFile, RejectedLine, read_file
-from .records import SEPARATORS
 from .rejects import check_rejects_file, write_rejects
 
 SLICE = Path(__file__).parent / "data" / "online_retail_slice.csv"
@@ -17,11 +19,16 @@ SLICE = Path(__file__).parent / "data" / "online_retail_slice.csv"
 __all__ = [
     "SEPARATORS",
     "SLICE",
+    "DateNotation",
+    "DecimalMark",
+    "FileFormat",
     "OrderFile",
     "OrderFileError",
+    "RejectedInvoice",
     "RejectedLine",
     "as_placed",
     "check_rejects_file",
+    "column_map",
     "decline_rate",
     "is_declined",
     "opening_stock",

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
-from ....domain.shop import Order, OrderLine, Return, ReturnLine
+from ....domain.shop import Order, Return
+from .dates import DateOrder, FoundOrder, find_order
 from .errors import LineRejected, OrderFileError
+from .file_format import FileFormat
+from .header import option_of, read_header
+from .invoice import Invoice, RejectedInvoice
 from .lines import LineSource
-from .notation import DateOrder, Notation, date_order
+from .notation import Notation
 from .records import Record, csv_records, jsonl_records
 from .sale_line import SaleLine, sale_line
 
-INVOICE_BYTES_MAX = 240 * 1024
-"""The most bytes that an invoice's lines may take in a saga's input; an event of the log may have 256 KiB in all."""
 INVOICES_BYTES_MAX = 1024**3
 """The most memory that the invoices of a file may take, estimated."""
-INVOICE_OVERHEAD_BYTES, LINE_OVERHEAD_BYTES = 1_000, 300
 REJECTS_MAX, REJECTS_CHARS_MAX = 100_000, 16 * 1024**2
 """How many rejected lines are listed, and how many characters in all; more are only counted."""
 REJECT_CHARS_MAX = 1_000
 """How many characters of a rejected line the report shows."""
-_encoded = msgspec.json.Encoder().encode
 
 
 class RejectedLine(Struct, frozen=True):
@@ -50,6 +50,12 @@ class OrderFile(Struct, frozen=True):
     rejects: tuple[RejectedLine, ...]
     rejects_unlisted: int = 0
     """How many further lines were rejected: a report lists so many only."""
+    contradicted: tuple[RejectedInvoice, ...] = ()
+    """The invoices that are left out because their lines contradict each other; their lines are rejected."""
+    invoice_lines: Mapping[str, array[int]] = {}
+    """The numbers of the lines of each invoice."""
+    notes: tuple[str, ...] = ()
+    """What was assumed about the file that it does not show."""
 
     @property
     def orders(self) -> tuple[Order, ...]:
@@ -86,57 +92,123 @@ class OrderFile(Struct, frozen=True):
         return dict(wanted)
 
 
-def read_file(path: Path, separator: str = ",") -> OrderFile:
+def read_file(path: Path, format_: FileFormat = FileFormat()) -> OrderFile:  # noqa: B008  # it is immutable
     """Read a file of invoice lines: `.csv` or `.jsonl`, each also `.gz`.
 
-    `separator` is what separates the fields of a CSV file; with a semicolon, prices may have a decimal comma.
-    A line that cannot be used is rejected with its reason; an invoice whose lines are all rejected is left out.
-    Raises `OrderFileError` when the file as a whole cannot be read.
+    A line that cannot be used is rejected with its reason; an invoice whose lines are all rejected is left out, and
+    so is one whose lines contradict each other. Raises `OrderFileError` when the file as a whole cannot be read.
     """
-    source = LineSource(path)
-    notation = Notation(lambda: _date_order(path, separator), decimal_comma=separator == ";")
-    invoices: dict[str, _Invoice] = {}
-    rejects = _Rejects()
-    lines_in = size_bytes = 0
-    for record in _records(source, path, separator):
-        lines_in += 1
-        try:
-            line = _sale_line(record, notation)
-            size_bytes += invoices.setdefault(line.invoice, _Invoice(line)).add(line)
-        except LineRejected as rejected:
-            rejects.add(record, str(rejected))
-        if size_bytes > INVOICES_BYTES_MAX:
+    return _Reader(path, format_).read()
+
+
+class _Reader:
+    """Reads one file."""
+
+    def __init__(self, path: Path, format_: FileFormat) -> None:
+        self._path = path
+        self._format = format_
+        self._source = LineSource(path)
+        self._invoices: dict[str, Invoice] = {}
+        self._rejects = _Rejects()
+        self._notes: list[str] = []
+
+    def read(self) -> OrderFile:
+        """Return the content of the file."""
+        records, separator = self._records(self._source)
+        format_ = self._format
+        notation = Notation(
+            self._date_order,
+            dates=None if format_.dates is None else DateOrder(format_.dates),
+            decimal=format_.decimal or ("point" if separator == "," else None),
+            grouped=format_.decimal is not None,
+        )
+        lines_in = self._take_in(records, notation)
+        if not lines_in and separator not in (",", format_.separator):
             raise OrderFileError(
-                f"{path}, line {record.line}: the invoices up to here take {INVOICES_BYTES_MAX:,} bytes of memory: "
-                "split it into several files"
+                f"{self._path}: the header is separated by {separator!r}, and no line below it confirms that: add "
+                f"lines, or run it with {option_of(separator)}"
             )
-    in_date_order = sorted(invoices.values(), key=lambda invoice: invoice.first.placed_at)
-    return OrderFile(
-        file=path.name,
-        sha256=source.sha256,
-        lines_in=lines_in,
-        invoices=tuple(invoice.build() for invoice in in_date_order),
-        rejects=tuple(rejects.listed),
-        rejects_unlisted=rejects.unlisted,
-    )
+        in_date_order = sorted(self._invoices.values(), key=lambda invoice: invoice.first.placed_at)
+        contradicted = tuple(rejected for each in in_date_order if (rejected := each.rejected()) is not None)
+        self._reject_whole(contradicted)
+        return OrderFile(
+            file=self._path.name,
+            sha256=self._source.sha256,
+            lines_in=lines_in,
+            invoices=tuple(invoice.build() for invoice in in_date_order if invoice.contradiction is None),
+            rejects=tuple(sorted(self._rejects.listed, key=lambda rejected: rejected.line)),
+            rejects_unlisted=self._rejects.unlisted,
+            contradicted=contradicted,
+            invoice_lines={invoice.first.invoice: invoice.lines for invoice in in_date_order},
+            notes=tuple(self._notes),
+        )
 
+    def _take_in(self, records: Iterator[Record], notation: Notation) -> int:
+        """Read every record into its invoice or the rejects, and return how many there are."""
+        lines_in = size_bytes = 0
+        for record in records:
+            lines_in += 1
+            try:
+                line = _sale_line(record, notation)
+                invoice = self._invoices.get(line.invoice) or Invoice(line)
+                size_bytes += invoice.add(record.line, line)
+                self._invoices[line.invoice] = invoice
+            except LineRejected as rejected:
+                self._rejects.add(record, str(rejected))
+            if size_bytes > INVOICES_BYTES_MAX:
+                raise OrderFileError(
+                    f"{self._path}, line {record.line}: the invoices up to here take {INVOICES_BYTES_MAX:,} bytes of "
+                    "memory: split it into several files"
+                )
+        return lines_in
 
-def _date_order(path: Path, separator: str) -> DateOrder:
-    """Read the whole file for the order of its dates."""
-    if not path.is_file():
-        raise OrderFileError(f"{path} has dates with slashes, so it is read twice, and it is no file: save it as one")
-    records = _records(LineSource(path), path, separator)
-    return date_order(record.fields["InvoiceDate"] for record in records if record.fields is not None)
+    def _reject_whole(self, invoices: Collection[RejectedInvoice]) -> None:
+        """Reject every line of these invoices. Their contents were not kept: the file is read for them once more."""
+        if not invoices:
+            return
+        reasons = {number: each.reason for each in invoices for number in each.lines}
+        if not self._path.is_file():
+            for number in sorted(reasons):
+                self._rejects.add(Record(number, "", None), reasons[number])
+            return
+        for record in self._records(LineSource(self._path))[0]:
+            if (reason := reasons.get(record.line)) is not None:
+                self._rejects.add(record, reason)
 
+    def _date_order(self) -> DateOrder:
+        """Read the whole file for the order of its dates. Raises `OrderFileError` if it is not to be known."""
+        path = self._path
+        if not path.is_file():
+            raise OrderFileError(
+                f"{path} has dates that need to be compared, so it is read twice, and it is no file: save it as one, "
+                "or say with --dates dmy, mdy or ymd what comes first"
+            )
+        records, _ = self._records(LineSource(path))
+        found = find_order(
+            (record.line, record.fields["InvoiceDate"]) for record in records if record.fields is not None
+        )
+        return self._assumed(found) if found.order is DateOrder.UNSHOWN else found.order
 
-def _records(source: LineSource, path: Path, separator: str) -> Iterator[Record]:
-    """Return the file's records, in the format that its name has."""
-    name = path.name.lower().removesuffix(".gz")
-    if name.endswith(".csv"):
-        return csv_records(iter(source), path, separator)
-    if name.endswith(".jsonl"):
-        return jsonl_records(iter(source))
-    raise OrderFileError(f"{path} is of no known format: name it .csv or .jsonl (or .csv.gz, .jsonl.gz)")
+    def _assumed(self, found: FoundOrder) -> DateOrder:
+        """Return the order of dates that do not show it, if the data set has one, and note that it was assumed."""
+        place = f"line {found.line}: {found.text!r}"
+        why = f"no date of {self._path} shows whether the day or the month comes first ({place})"
+        if not (self._format.columns.month_first and "/" in found.text):
+            raise OrderFileError(f"{why}: run it with --dates dmy or --dates mdy")
+        self._notes.append(f"{why}: read with the month first, as UCI Online Retail has it; --dates dmy reads the day")
+        return DateOrder.MONTH_FIRST
+
+    def _records(self, source: LineSource) -> tuple[Iterator[Record], str]:
+        """Return the file's records, in the format that its name has, and what separates their fields."""
+        path = self._path
+        name = path.name.lower().removesuffix(".gz")
+        if name.endswith(".csv"):
+            lines = iter(source)
+            header = read_header(lines, path, self._format)
+            return csv_records(lines, header, self._format.columns), header.separator
+        if name.endswith(".jsonl"):
+            return jsonl_records(source, self._format.columns), ","
+        raise OrderFileError(f"{path} is of no known format: name it .csv or .jsonl (or .csv.gz, .jsonl.gz)")
 
 
 class _Rejects:
@@ -160,55 +232,3 @@ def _sale_line(record: Record, notation: Notation) -> SaleLine:
     if record.fields is None:
         raise LineRejected(record.problem or "the line has no fields")
     return sale_line(record.fields, notation)
-
-
-class _Invoice:
-    """The lines of one invoice while the file is read; its time, customer and country are those of its first line."""
-
-    def __init__(self, first: SaleLine) -> None:
-        self.first = first
-        self._lines: list[OrderLine | ReturnLine] = []
-        self._bytes = 0
-
-    def add(self, line: SaleLine) -> int:
-        """Add a line, and return how many bytes of memory it takes.
-
-        Raises `LineRejected` if it contradicts the first line of the invoice, or the invoice would become larger than a
-        saga's input may be.
-        """
-        self._check_agreement(line)
-        type_ = ReturnLine if line.is_return else OrderLine
-        added = type_(line.sku, line.quantity, line.amount_minor, line.description)
-        size = len(_encoded(added)) + 1
-        if self._bytes + size > INVOICE_BYTES_MAX:
-            raise LineRejected(
-                f"invoice {line.invoice} is full: its lines fill the {INVOICE_BYTES_MAX:,} bytes it may have"
-            )
-        self._lines.append(added)
-        self._bytes += size
-        return size + LINE_OVERHEAD_BYTES + (INVOICE_OVERHEAD_BYTES if len(self._lines) == 1 else 0)
-
-    def _check_agreement(self, line: SaleLine) -> None:
-        """Raise `LineRejected` for a line of another order that has the same number. Times of one day may differ.
-
-        A line may omit what the first line says.
-        """
-        first = self.first
-        for what, one, other in (
-            ("customer", first.customer_id, line.customer_id),
-            ("country", first.country, line.country),
-            ("day", first.placed_at.date(), line.placed_at.date()),
-        ):
-            if other and one != other:
-                raise LineRejected(
-                    f"invoice {line.invoice} has another {what} on an earlier line: {one or 'none'}, and here {other}"
-                )
-
-    def build(self) -> Order | Return:
-        """Return the order or the return that the lines make."""
-        first = self.first
-        if first.is_return:
-            returned = tuple(line for line in self._lines if isinstance(line, ReturnLine))
-            return Return(first.invoice, first.placed_at, returned, first.customer_id, first.country)
-        ordered = tuple(line for line in self._lines if isinstance(line, OrderLine))
-        return Order(first.invoice, first.placed_at, ordered, first.customer_id, first.country)

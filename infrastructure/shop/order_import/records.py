@@ -5,36 +5,18 @@ Counts and reports call a record a line. Its number is that of its first physica
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections import deque
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from .errors import LineRejected, OrderFileError
+from .columns import COLUMNS, OPTIONAL, ColumnMap
+from .errors import LineRejected
+from .header import Header, UnclosedQuote, split
 from .lines import FileLine
 
-COLUMNS = (
-    "InvoiceNo",
-    "StockCode",
-    "Description",
-    "Quantity",
-    "InvoiceDate",
-    "UnitPrice",
-    "CustomerID",
-    "Country",
-)
-"""The columns of the UCI data set "Online Retail"."""
-SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
-"""What may separate the fields of a CSV file, by the name of the option."""
-OPTIONAL = ("Description", "CustomerID", "Country")
-"""The fields that a JSON object may omit, or have as null."""
-OTHER_NAMES = {"invoice": "InvoiceNo", "price": "UnitPrice"}
-"""What other editions of the data set call a column, in lower case without spaces."""
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;|\s]*', re.IGNORECASE)
-"""A line by which a spreadsheet tells itself the separator of the lines below."""
+_WITH_DECIMAL = re.compile(r"([1-9][0-9]*)\.0")
 RECORD_LINES_MAX = 8
 """How many physical lines a quoted CSV field may spread a record over."""
 
@@ -48,114 +30,67 @@ class Record(NamedTuple):
     problem: str | None = None
 
 
-class _UnclosedQuote(LineRejected):
-    """The record may continue on the next physical line."""
+class _FieldReader:
+    """Names the fields of one CSV record."""
+
+    def __init__(self, header: Header, columns: ColumnMap) -> None:
+        self._columns = header.columns
+        self._header = header.texts
+        self._absent = dict.fromkeys((ours for ours, theirs in columns.names.items() if not theirs), "")
+        self._separator = header.separator
+        self._decimal_customers = columns.decimal_customers
+
+    def fields(self, *lines: str) -> dict[str, str]:
+        """Return the fields of one record. Raises `LineRejected`, and `UnclosedQuote` if it may continue."""
+        values = split(*lines, separator=self._separator)
+        if values == self._header:
+            raise LineRejected("the header is repeated")
+        if values in ([""], []):
+            raise LineRejected("the line is empty")
+        if len(values) != len(self._columns):
+            raise LineRejected(f"{len(values)} columns instead of {len(self._columns)}")
+        named = {ours: value for ours, value in zip(self._columns, values, strict=True) if ours is not None}
+        return _as_meant(named | self._absent, decimal_customers=self._decimal_customers)
 
 
-def csv_records(lines: Iterator[FileLine], path: Path, separator: str = ",") -> Iterator[Record]:
-    """Yield the records of a CSV file with a header line.
+def csv_records(lines: Iterator[FileLine], header: Header, columns: ColumnMap) -> Iterator[Record]:
+    """Yield the records of a CSV file that stand below its header.
 
     A quote that is never closed spoils its own line only: the lines after it are read again by themselves.
-    Raises `OrderFileError` if the header is not the expected one.
     """
-    columns = _header(lines, path, separator)
+    reader = _FieldReader(header, columns)
     ahead: deque[FileLine] = deque()
     while line := ahead.popleft() if ahead else next(lines, None):
         if line.problem is not None:
             yield Record(line.number, line.text, None, line.problem)
             continue
         try:
-            yield Record(line.number, line.text, _named(_split(line.text, separator=separator), columns))
-        except _UnclosedQuote as unclosed:
-            yield _spread(line, ahead, lines, columns, separator) or Record(line.number, line.text, None, str(unclosed))
+            yield Record(line.number, line.text, reader.fields(line.text))
+        except UnclosedQuote as unclosed:
+            yield _spread(line, ahead, lines, reader) or Record(line.number, line.text, None, str(unclosed))
         except LineRejected as rejected:
             yield Record(line.number, line.text, None, str(rejected))
 
 
-def jsonl_records(lines: Iterator[FileLine]) -> Iterator[Record]:
+def jsonl_records(lines: Iterable[FileLine], columns: ColumnMap) -> Iterator[Record]:
     """Yield the records of a file with one JSON object on each line, whose names are those of the CSV columns."""
     for line in lines:
         if line.problem is not None:
             yield Record(line.number, line.text, None, line.problem)
             continue
         try:
-            yield Record(line.number, line.text, _object(line.text))
+            yield Record(line.number, line.text, _object(line.text, columns))
         except LineRejected as rejected:
             yield Record(line.number, line.text, None, str(rejected))
 
 
-def _header(lines: Iterator[FileLine], path: Path, separator: str) -> list[str]:
-    """Return the columns of a file, whose header may stand below a line that names the separator."""
-    line = next(lines)
-    if match := _SEPARATOR_LINE.fullmatch(line.text if line.problem is None else ""):
-        if match[1] != separator:
-            raise OrderFileError(f"{path}, line 1: {_other_separator(match[1], separator)}")
-        line = next(lines, FileLine(line.number + 1, ""))
-    place = f"{path}, line {line.number}"
-    if line.problem is not None:
-        raise OrderFileError(f"{place}: {line.problem}")
-    if separator not in line.text:
-        for other in SEPARATORS.values():
-            if line.text.count(other) >= len(COLUMNS) - 1:
-                raise OrderFileError(f"{place}: {_other_separator(other, separator)}")
-    try:
-        columns = [column.strip() for column in _split(line.text, separator=separator)]
-    except LineRejected as rejected:
-        raise OrderFileError(f"{place}: the header cannot be read: {rejected}") from rejected
-    if sorted(columns) == sorted(COLUMNS):
-        return columns
-    raise OrderFileError(f"{place}: {_wrong_columns(columns)}: it must name exactly {','.join(COLUMNS)}")
+def _as_meant(fields: dict[str, str], *, decimal_customers: bool) -> dict[str, str]:
+    if decimal_customers and (match := _WITH_DECIMAL.fullmatch(fields["CustomerID"].strip())):
+        fields["CustomerID"] = match[1]
+    return fields
 
 
-def _other_separator(found: str, expected: str) -> str:
-    option = next((name for name, separator in SEPARATORS.items() if separator == found), None)
-    remedy = f"run it with --separator {option}" if option else f"write it with one of {', '.join(SEPARATORS)}"
-    return f"the fields are separated by {found!r}, not by {expected!r}: {remedy}"
-
-
-def _wrong_columns(columns: list[str]) -> str:
-    wrong = {
-        "lacks": [column for column in COLUMNS if column not in columns],
-        "does not know": [repr(column) for column in columns if column not in COLUMNS],
-        "repeats": sorted({column for column in columns if columns.count(column) > 1}),
-    }
-    found = "; ".join(f"{verb} {', '.join(names)}"[:200] for verb, names in wrong.items() if names)
-    known = {column.lower(): column for column in COLUMNS} | OTHER_NAMES
-    renamed = [
-        f"{column!r} to {meant}"
-        for column in columns
-        if (meant := known.get(re.sub(r"[\s_.-]", "", column.lower()))) is not None and meant not in columns
-    ]
-    return f"the header {found}" + (f"; rename {', '.join(renamed)}" if renamed else "")
-
-
-def _split(*lines: str, separator: str) -> list[str]:
-    """Return the fields of one CSV record. Raises `LineRejected`, and `_UnclosedQuote` if it may continue."""
-    if len(lines) == 1 and '"' not in lines[0]:
-        return lines[0].split(separator)
-    source = [f"{line}\n" for line in lines[:-1]] + [lines[-1]]
-    try:
-        rows = list(csv.reader(source, strict=True, delimiter=separator))
-    except csv.Error as error:
-        if "unexpected end of data" in str(error):
-            raise _UnclosedQuote("a quote is never closed") from error
-        raise LineRejected(f"the line is not CSV: {error}") from error
-    return rows[0] if len(rows) == 1 else []
-
-
-def _named(values: list[str], columns: list[str]) -> dict[str, str]:
-    if values == columns:
-        raise LineRejected("the header is repeated")
-    if values in ([""], []):
-        raise LineRejected("the line is empty")
-    if len(values) != len(columns):
-        raise LineRejected(f"{len(values)} columns instead of {len(columns)}")
-    return dict(zip(columns, values, strict=True))
-
-
-def _spread(
-    first: FileLine, ahead: deque[FileLine], lines: Iterator[FileLine], columns: list[str], separator: str
-) -> Record | None:
+def _spread(first: FileLine, ahead: deque[FileLine], lines: Iterator[FileLine], reader: _FieldReader) -> Record | None:
     """Return the record that begins in one line and ends in a later one. Without one, the lines stay ahead."""
     taken = [first]
     while len(taken) < RECORD_LINES_MAX:
@@ -170,8 +105,8 @@ def _spread(
         taken.append(line)
         texts = [line.text for line in taken]
         try:
-            fields = _named(_split(*texts, separator=separator), columns)
-        except _UnclosedQuote:
+            fields = reader.fields(*texts)
+        except UnclosedQuote:
             continue
         except LineRejected:
             return None
@@ -191,7 +126,7 @@ def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return fields
 
 
-def _object(text: str) -> dict[str, str]:
+def _object(text: str, columns: ColumnMap) -> dict[str, str]:
     """Return the fields of a JSON object as texts; a number keeps its digits as they are in the file."""
     if not text.strip():
         raise LineRejected("the line is empty")
@@ -201,15 +136,17 @@ def _object(text: str) -> dict[str, str]:
         raise LineRejected(f"the line is not JSON: {error}") from error
     if not isinstance(given, dict):
         raise LineRejected("the line is not a JSON object")
-    unknown = [name for name in given if name not in COLUMNS]
+    names = columns.names
+    unknown = [] if columns.ignores_others else [name for name in given if name not in names.values()]
     if unknown:
-        raise LineRejected(f"field {unknown[0][:100]!r} is not one of {', '.join(COLUMNS)}")
+        raise LineRejected(f"field {unknown[0][:100]!r} is not one of {', '.join(filter(None, names.values()))}")
     fields: dict[str, str] = {}
     for column in COLUMNS:
-        value = given.get(column)
+        value = given.get(names[column]) if names[column] else None
         if value is None and column in OPTIONAL:
             value = ""
         if not isinstance(value, str):
-            raise LineRejected(f"{column} is missing" if value is None else f"{column} is not a text or a number")
+            problem = "is missing" if value is None else "is not a text or a number"
+            raise LineRejected(f"{names[column]} {problem}")
         fields[column] = value
-    return fields
+    return _as_meant(fields, decimal_customers=columns.decimal_customers)

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from sagaledger.infrastructure.shop.order_import import OrderFile, OrderFileError, read_file
+from sagaledger.infrastructure.shop.order_import import DecimalMark, FileFormat, OrderFile, OrderFileError, read_file
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 GOOD = "536365,85123A,LANTERN,6,2010-12-01 08:26:00,2.55,17850,United Kingdom"
 
 
-def read(folder: Path, *lines: str, name: str = "orders.csv", separator: str = ",") -> OrderFile:
+def read(folder: Path, *lines: str, name: str = "orders.csv", separator: str | None = None) -> OrderFile:
     """Read a file of these lines."""
     (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return read_file(folder / name, separator)
+    return read_file(folder / name, FileFormat(separator))
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,27 @@ def test_a_name_with_an_odd_character_is_rejected(tmp_path: Path, odd: str, colu
         (GOOD.replace("12-01", "12-05"), "another day"),
     ],
 )
-def test_a_line_that_contradicts_its_invoice_is_rejected(tmp_path: Path, line: str, what: str) -> None:
-    """The orders of two customers never become one; the minute may differ, and later lines may be less explicit."""
-    intake = read(tmp_path, HEADER, GOOD, line, GOOD.replace("08:26", "08:27"), GOOD.replace("17850", ""))
-    (reject,) = intake.rejects
-    assert (reject.line, what in reject.reason, intake.lines_in_orders) == (3, True, 3)
+def test_an_invoice_whose_lines_contradict_each_other_is_left_out(tmp_path: Path, line: str, what: str) -> None:
+    """The orders of two customers never become one, whichever line stands first; another invoice goes on."""
+    other = GOOD.replace("536365", "536366")
+    for lines in ((GOOD, line, GOOD.replace("17850", ""), other), (line, GOOD.replace("17850", ""), other, GOOD)):
+        intake = read(tmp_path, HEADER, *lines)
+        (contradicted,) = intake.contradicted
+        assert [order.order_id for order in intake.orders] == ["536366"]
+        assert (contradicted.invoice, what in contradicted.reason) == ("536365", True)
+        assert contradicted.lines == tuple(2 + lines.index(each) for each in lines if each is not other)
+        assert [(each.line, each.content) for each in intake.rejects] == [
+            (number, lines[number - 2]) for number in contradicted.lines
+        ]
+        assert intake.lines_in == intake.lines_in_orders + intake.lines_rejected
+
+
+def test_lines_of_one_invoice_may_be_less_explicit(tmp_path: Path) -> None:
+    """The minute may differ, and a line may omit the customer or the country that another line says."""
+    bare = GOOD.replace("17850", "").replace("United Kingdom", "")
+    intake = read(tmp_path, HEADER, bare, GOOD.replace("08:26", "08:27"), bare)
+    (order,) = intake.orders
+    assert (order.customer_id, order.country, intake.lines_rejected) == ("17850", "United Kingdom", 0)
 
 
 @pytest.mark.parametrize(
@@ -87,18 +103,19 @@ def test_the_dates_of_a_file_are_read_in_one_order(tmp_path: Path, dates: tuple[
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
 @pytest.mark.parametrize("hint", ["", "sep={}\n", '"sep={}"\n'])
 @pytest.mark.parametrize("quote", ["", '"'])
-def test_another_separator_is_named_and_can_be_given(tmp_path: Path, separator: str, hint: str, quote: str) -> None:
-    """The file is not read with a separator that nobody gave; with a semicolon, prices have a decimal comma."""
-    price = "2,55" if separator == ";" else "2.55"
+def test_the_separator_is_found_or_given(tmp_path: Path, separator: str, hint: str, quote: str) -> None:
+    """The header shows it; one that is given counts; where no comma separates, prices may have a decimal comma."""
     lines = (
         f"{hint.format(separator)}{quote}{HEADER.replace(',', f'{quote}{separator}{quote}')}{quote}",
-        GOOD.replace(",", separator).replace("2.55", price),
+        GOOD.replace(",", separator).replace("2.55", "2,55"),
     )
+    for given in (None, separator):
+        (order,) = read(tmp_path, *lines, separator=given).orders
+        assert [line.amount_minor for line in order.lines] == [1530]
     with pytest.raises(OrderFileError, match=r"are separated by .*--separator"):
-        read(tmp_path, *lines)
-
-    (order,) = read(tmp_path, *lines, separator=separator).orders
-    assert [line.amount_minor for line in order.lines] == [1530]
+        read(tmp_path, *lines, separator=",")
+    with pytest.raises(OrderFileError, match="no line below it confirms that: add lines, or run it with --separator"):
+        read(tmp_path, lines[0])
 
 
 @pytest.mark.parametrize("price", ["1.234", "1,234", "12.345.678"])
@@ -107,6 +124,27 @@ def test_a_price_with_a_thousands_separator_is_rejected(tmp_path: Path, price: s
     header, line = HEADER.replace(",", ";"), GOOD.replace(",", ";")
     intake = read(tmp_path, header, line.replace("2.55", price), line.replace("2.55", "0,125"), separator=";")
     assert [(reject.line, "thousands" in reject.reason) for reject in intake.rejects] == [(2, True)]
+
+
+@pytest.mark.parametrize(
+    ("decimal", "price", "amount"),
+    [
+        ("comma", "1.234,5", 123_450 * 6),
+        ("comma", "1,234", 740),
+        ("comma", "12.345.678", 1_234_567_800 * 6),
+        ("point", "1,234.5", 123_450 * 6),
+        ("point", "1.234", 740),
+        ("point", "1,23", None),
+        ("comma", "1.23", None),
+    ],
+)
+def test_a_decimal_mark_that_is_given_tells_thousands_from_pence(
+    tmp_path: Path, decimal: DecimalMark, price: str, amount: int | None
+) -> None:
+    """With `--decimal` no price is ambiguous; one that is written otherwise is rejected."""
+    (tmp_path / "orders.csv").write_text(f"{HEADER}\n{GOOD}".replace(",", "\t").replace("2.55", price))
+    intake = read_file(tmp_path / "orders.csv", FileFormat(decimal=decimal))
+    assert [order.total_minor for order in intake.orders] == ([] if amount is None else [amount])
 
 
 def test_the_columns_of_the_second_edition_are_named_with_their_new_names(tmp_path: Path) -> None:
