@@ -9,6 +9,17 @@ from msgspec import Struct
 from .event import Event
 
 
+class ImportedFrom(Struct, frozen=True, omit_defaults=True):
+    """Where an event stood before it was taken over into the ledger."""
+
+    source: str
+    """What the import called the store."""
+    notification_id: int | None = None
+    """Its number there; None if that store has none."""
+    timestamp: str | None = None
+    """The time in its payload, in ISO 8601; None if that cannot be read without the application's key."""
+
+
 class Meta(Struct, frozen=True, omit_defaults=True):
     """Who and what wrote an event; stored as one JSON object beside the event."""
 
@@ -22,6 +33,8 @@ class Meta(Struct, frozen=True, omit_defaults=True):
     """The W3C trace context of the work that wrote the event."""
     key_id: str | None = None
     """Which key encrypts the user's values, if any."""
+    imported: ImportedFrom | None = None
+    """Where the event stood before, if it was taken over from another store."""
 
 
 class RecordedEvent(Struct, frozen=True, gc=False):

@@ -48,6 +48,7 @@ COMMANDS: tuple[tuple[str, Group, str, str], ...] = (
     ),
     ("workers", OPERATE, "workers:workers", "The workers of this ledger, and how many sagas each holds."),
     ("requests", OPERATE, "requests:requests", "Sagas asked for in other programs' transactions, open or refused."),
+    ("import", OPERATE, "import_events:app", "Events of other stores, taken over into the ledger."),
     ("check", OPERATE, "check:check", "Compare an app with what the ledger recorded, before it is deployed."),
     ("definitions", ABOUT, "definitions:definitions", "The versions of definitions; how many sagas each holds."),
     ("completion", ABOUT, "completion:completion", "Completion of this command line by bash, zsh or fish."),

@@ -35,6 +35,7 @@ WITH_FAILPOINT = {
     "infrastructure/event_store/sqlite/worker_lock.py": {"os.open", "fcntl.flock", "socket.socket"},
     "infrastructure/event_store/sqlite/view_store.py": {"sqlalchemy.create_engine"},  # with connections from beside it
     "infrastructure/event_store/postgres/view_store.py": {"sqlalchemy.create_engine"},  # as above
+    "infrastructure/eventsourcing/source.py": {"sqlalchemy.create_engine"},  # as above
     "infrastructure/choreography/nats/connection.py": {"nats.aio.client.Client"},  # not connected yet; see BROKER_CALLS
 }
 """Modules whose calls have a failpoint, or make connections that have."""
