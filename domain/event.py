@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 
@@ -26,12 +26,26 @@ Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 E = TypeVar("E", bound="type[Event]")
 
 
+class StoredForm(Protocol):
+    """Writes and reads the events of a type that is not stored as the JSON of its own fields."""
+
+    def encode(self, event: Any, /) -> bytes:
+        """Return the stored bytes of an event. Raises `TypeError` or `ValueError` for what cannot be written."""
+        ...
+
+    def decode(self, state: bytes, /) -> Event:
+        """Return the event in stored bytes. Raises `KeyError`, `TypeError` or `ValueError` for bytes that are none."""
+        ...
+
+
 class Schema(msgspec.Struct, frozen=True):
     """How an event type is stored: its name, its schema version, and the upcasters of older versions."""
 
     name: str
     version: int
     upcasters: Mapping[int, Upcaster]
+    form: StoredForm | None = None
+    """None: the JSON of its fields."""
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -100,6 +114,21 @@ class _Codec:
         return event
 
 
+class _FormCodec(_Codec):
+    """Reads an event type that has a stored form of its own."""
+
+    __slots__ = ("_decode",)
+
+    def __init__(self, type_: type[Event], form: StoredForm) -> None:
+        super().__init__(type_)
+        self._decode = form.decode
+
+    def decode(self, state: bytes) -> Event:
+        """Returns the event in these bytes."""
+        read: Event = within_calendar(self._decode(state))
+        return read
+
+
 class Registry:
     """The closed set of event types that a ledger reads and writes."""
 
@@ -124,7 +153,8 @@ class Registry:
                 f"the stored name {name!r} belongs to {known.type.__module__}.{known.type.__qualname__}: "
                 f"give {type_.__module__}.{type_.__qualname__} another one"
             )
-        self._codecs[name] = _Codec(type_)
+        form = type_.schema.form
+        self._codecs[name] = _Codec(type_) if form is None else _FormCodec(type_, form)
         self._types.add(type_)
 
     def __contains__(self, name: str) -> bool:
@@ -146,6 +176,9 @@ class Registry:
                 event.schema.name, event.schema.version, "register its type with the ledger before using it"
             )
         try:
+            form = event.schema.form
+            if form is not None:
+                return form.encode(event)
             written = self._encode(event)
             lost = json_numbers.may_stand_for_one(written) and self._lost_a_number(event, written)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:

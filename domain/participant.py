@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from msgspec import Struct
 
@@ -16,6 +16,9 @@ from .errors import StepRejected
 from .event import Event
 from .names import check_prefix, check_version
 from .own_copy import own_copy
+
+UUID_CATEGORY: Final = "uuid"
+"""The category of the participant whose streams are named by a UUID alone, and have no prefix."""
 
 S = TypeVar("S")
 
@@ -44,6 +47,9 @@ class Participant(Generic[S]):
     - `state_type`: the type of a state, which msgspec must be able to decode: snapshots are stored;
     - `version`: raise it when `evolve` makes another state of the same events, so that no older snapshot counts.
     """
+
+    keeps_snapshots = True
+    """Whether states are stored, so that a long stream need not be read from its start."""
 
     def __init__(
         self,

@@ -1,8 +1,9 @@
 """The ledger as recorders of the `eventsourcing` library, so that its applications can live in one.
 
-Their events stand beside those of sagas, with the same positions and the same hash chain. They carry no meta and no
-correlation, and `state` is what the library's own mapper wrote: compressed or encrypted, if the application asks
-for it. `insert_events` is as strict as the library's: a conflict raises `IntegrityError`, and nothing is written.
+Their events stand beside those of sagas, with the same positions and the same hash chain. What a step of a saga saves
+carries the saga's id (see `current_saga`). They carry no meta, and `state` is what the library's own mapper wrote:
+compressed or encrypted, if the application asks for it. `insert_events` is as strict as the library's: a conflict
+raises `IntegrityError`, and nothing is written.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from ..errors import OutcomeUnknown, PositionConflict, Unavailable
 from ..event_store.append_call import Append, AppendCall, Appended, CheckpointUpdate, Conflict
 from ..event_store.event_log import EventLog
 from ..event_store.event_row import NewEvent, StoredRow
+from ..runtime.current_saga import current_saga
 
 _SCHEMA_VERSION: Final = 1  # the library keeps the versions of its events in their state
 _BEFORE_FIRST_VERSION: Final = -1  # an application of the library may count its versions from 0
@@ -200,8 +202,14 @@ def _consumer_of(application_name: str) -> str:
 
 
 def _to_new_event(stored: StoredEvent) -> NewEvent:
+    stream_id, saga_id = str(stored.originator_id), current_saga.get()
     return NewEvent.with_digest(
-        str(stored.originator_id), stored.originator_version, stored.topic, _SCHEMA_VERSION, stored.state
+        stream_id,
+        stored.originator_version,
+        stored.topic,
+        _SCHEMA_VERSION,
+        stored.state,
+        None if saga_id == stream_id else saga_id,
     )
 
 

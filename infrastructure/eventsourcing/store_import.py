@@ -194,7 +194,7 @@ def _known_rows(log: EventLog, groups: Sequence[Sequence[SourceEvent]]) -> dict[
     Of the first and the last group, which a page may cut off, no more is read than the page has.
     """
     rows: list[StoredRow] = []
-    for group in groups[:1] + groups[1:][-1:]:
+    for group in (*groups[:1], *groups[1:][-1:]):
         rows += log.stream(group[0].stream_id, after=group[0].version - 1, upto=group[-1].version)
     whole = [(group[0].stream_id, group[0].version - 1) for group in groups[1:-1]]
     if whole:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from ...domain.choreography.choreography import Choreography, process_name
 from ...domain.choreography.dead_letter import DEAD_LETTERS
@@ -11,7 +12,7 @@ from ...domain.choreography.derived_saga import ConformanceViolation
 from ...domain.choreography.service import SKIPPED_STEPS, Service
 from ...domain.errors import DefinitionError
 from ...domain.event import Event, Registry
-from ...domain.participant import Command, Participant
+from ...domain.participant import UUID_CATEGORY, Command, Participant
 from ...domain.saga.definition import Definition
 from ...domain.saga.events import SAGA_EVENTS
 from ...domain.saga.saga import Saga
@@ -24,6 +25,8 @@ from ...projections.saga.saga_attributes import search_projection
 from ...projections.schedule import SCHEDULE_PROJECTIONS
 from ..errors import UnknownDefinition
 from .schedule import Schedule
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class App:
@@ -138,7 +141,8 @@ class App:
 
     def participant_of(self, stream_id: str) -> Participant[Any] | None:
         """The participant whose stream this is, if any."""
-        return self._participants.get(stream_id.partition("-")[0])
+        found = self._participants.get(stream_id.partition("-")[0])
+        return found or (self._participants.get(UUID_CATEGORY) if _UUID.fullmatch(stream_id) else None)
 
     def _add_saga(self, definition: Definition) -> None:
         key = (definition.name, definition.version)

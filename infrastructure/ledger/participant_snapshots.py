@@ -58,7 +58,8 @@ class ParticipantSnapshots:
     def load(self, stream_ids: Sequence[str]) -> dict[str, CachedState]:
         """Return the states of these streams at their snapshots, for those that have one that counts."""
         snapshots = self._store.snapshots(stream_ids) if stream_ids else []
-        candidates = [each for each in snapshots if meaning_in(each) == self._meaning(each.stream_id)]
+        kept = [each for each in snapshots if participant_of(self._app, each.stream_id).keeps_snapshots]
+        candidates = [each for each in kept if meaning_in(each) == self._meaning(each.stream_id)]
         if not candidates:
             return {}
         digests = self._store.digests([(each.stream_id, each.version) for each in candidates])
@@ -86,7 +87,8 @@ class ParticipantSnapshots:
         Raises `NotSerialisable` for a state with a number that JSON lacks, and what msgspec does for one that is no
         JSON.
         """
-        digests = self._store.digests([(stream_id, cached.version) for stream_id, cached in states.items()])
+        kept = [stream_id for stream_id in states if participant_of(self._app, stream_id).keeps_snapshots]
+        digests = self._store.digests([(stream_id, states[stream_id].version) for stream_id in kept])
         self._store.put_snapshots(
             [
                 sealed(stream_id, states[stream_id].version, self._meaning(stream_id), encoded, event_digest)

@@ -48,7 +48,7 @@ def _problems(context: LedgerContext) -> Iterator[Problem]:
 def _problem_of(context: LedgerContext, snapshot: Snapshot) -> tuple[int, str] | None:
     participant = context.app.participant_of(snapshot.stream_id)
     if not _SEALED.fullmatch(snapshot.schema):
-        if participant is None or _OF_0_1_0.fullmatch(snapshot.schema):
+        if participant is None or not participant.keeps_snapshots or _OF_0_1_0.fullmatch(snapshot.schema):
             return None
         return 0, f"has a schema that sagaledger does not write: {snapshot.schema!r}"
     found = context.backend.stream(snapshot.stream_id, after=snapshot.version - 1, upto=snapshot.version)

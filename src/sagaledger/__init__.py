@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         WorkerRunning,
         WrongState,
     )
+    from .infrastructure.eventsourcing.aggregate_participant import AggregateParticipant
     from .infrastructure.ledger.app import App
     from .infrastructure.ledger.async_ledger import AsyncLedger
     from .infrastructure.ledger.changes import LedgerChanges
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from .infrastructure.ledger.schedules import ScheduleInfo
     from .infrastructure.read_models.ledger_tables import outside_ledger
     from .infrastructure.read_models.queries import QueryResult
+    from .infrastructure.runtime.current_saga import correlated_with
     from .infrastructure.testing.crash_points import CrashTest
     from .infrastructure.testing.frozen_clock import FrozenClock
     from .infrastructure.testing.plan import PlannedIntervention, PlannedSignal
@@ -137,6 +139,7 @@ _HOMES = {
         "StepContext",
     ),
     ".domain.saga.step_kind": ("LocalResult",),
+    ".infrastructure.eventsourcing.aggregate_participant": ("AggregateParticipant",),
     ".infrastructure.ledger.app": ("App",),
     ".infrastructure.ledger.async_ledger": ("AsyncLedger",),
     ".infrastructure.choreography.in_process_bus": ("InProcessBus",),
@@ -166,6 +169,7 @@ _HOMES = {
     ".infrastructure.ledger.schedules": ("ScheduleInfo",),
     ".infrastructure.read_models.ledger_tables": ("outside_ledger",),
     ".infrastructure.read_models.queries": ("QueryResult",),
+    ".infrastructure.runtime.current_saga": ("correlated_with",),
     ".infrastructure.testing.crash_points": ("CrashTest",),
     ".infrastructure.testing.frozen_clock": ("FrozenClock",),
     ".infrastructure.testing.worker_thread": ("WorkerThread",),
@@ -200,6 +204,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "SKIPPED",
     "Action",
+    "AggregateParticipant",
     "App",
     "Approval",
     "AsyncLedger",
@@ -275,6 +280,7 @@ __all__ = [
     "WorkerThread",
     "WrongState",
     "assert_replays",
+    "correlated_with",
     "event",
     "load_histories",
     "outside_ledger",

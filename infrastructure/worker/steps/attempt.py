@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from ....domain.saga.outcome import AttemptOutcome, Failed, Success, failure_of
 from ....domain.saga.step import AnyStep
 from ....domain.saga.step_context import StepContext
+from ...runtime.current_saga import current_saga
 from ...runtime.failpoints import failpoint
 from ..saga_log import log_failed_attempt
 from .running_attempt import RunningAttempt
@@ -28,6 +29,7 @@ async def attempt(running: RunningAttempt, threads: ThreadRunner) -> AttemptOutc
     dispatch = running.dispatch
     saga, step = dispatch.saga, dispatch.step
     context = replace(dispatch.context, listener=running)
+    current_saga.set(dispatch.saga.saga_id)  # this task has a context of its own
     called = False
     try:
         value = saga.definition.read_argument(saga.state, dispatch.attempt.step)
