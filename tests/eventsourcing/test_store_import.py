@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ from sagaledger.infrastructure.runtime import failpoints
 
 from .stores import Dog, environment_of, file_url, kennel, many_events, recorder
 
+PAGE = Path(__file__).parents[2] / "docs" / "eventsourcing.md"
 FACTORY = "sagaledger.infrastructure.eventsourcing.factory"
 
 
@@ -103,6 +105,7 @@ def test_an_application_goes_on_in_the_ledger(store_url: str, url: str) -> None:
         assert [each.timestamp for each in imported[:1]] == [dogs[0].created_on.isoformat()]
         assert {(each.source, meta.actor) for each, meta in zip(imported, metas, strict=True)} == {("kennel", "ann")}
         assert taken_over(store_url, log).imported == 0
+        assert found_by_page(url, notification_id=7) == [(7, str(dogs[2].id), 2)]
 
     with kennel({"PERSISTENCE_MODULE": FACTORY, "SAGALEDGER_DB": url, "IS_SNAPSHOTTING_ENABLED": "y"}) as after:
         assert {id_: vars(after.repository.get(id_)) for id_ in expected} == {
@@ -117,6 +120,16 @@ def test_an_application_goes_on_in_the_ledger(store_url: str, url: str) -> None:
 
     with closing(open_backend(url)) as log:
         assert taken_over(store_url, log).after.missing == 0  # the ledger may be ahead of the source
+
+
+def found_by_page(url: str, *, notification_id: int) -> list[tuple[object, ...]]:
+    """Look for an old number with the SQL of the page."""
+    sqlite, postgres = re.findall(r"```sql\n(.*?);", PAGE.read_text(), re.DOTALL)
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
+            return file.execute(sqlite.replace("42", str(notification_id))).fetchall()
+    with psycopg.connect(url) as server:
+        return server.execute(postgres.replace("42", str(notification_id))).fetchall()
 
 
 @pytest.mark.parametrize("crossing", [2, 3, 6])
