@@ -105,7 +105,7 @@ def test_an_application_goes_on_in_the_ledger(store_url: str, url: str) -> None:
         assert [each.timestamp for each in imported[:1]] == [dogs[0].created_on.isoformat()]
         assert {(each.source, meta.actor) for each, meta in zip(imported, metas, strict=True)} == {("kennel", "ann")}
         assert taken_over(store_url, log).imported == 0
-        assert found_by_page(url, notification_id=7) == [(7, str(dogs[2].id), 2)]
+        assert found_by_page(url, notification_id=7) == [(7, str(dogs[0].id), 3)]
 
     with kennel({"PERSISTENCE_MODULE": FACTORY, "SAGALEDGER_DB": url, "IS_SNAPSHOTTING_ENABLED": "y"}) as after:
         assert {id_: vars(after.repository.get(id_)) for id_ in expected} == {
