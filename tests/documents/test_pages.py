@@ -25,6 +25,10 @@ RUN_ELSEWHERE = {
     "docs/audit-questions.md": {"tests/audit/test_sql_questions.py": 1},
     "docs/how-to/alembic.md": {"tests/acceptance/test_alembic.py": 1},
     "docs/how-to/roles.md": {"tests/guarantees/test_roles.py": 1},
+    "docs/eventsourcing.md": {
+        "tests/acceptance/test_eventsourcing_page.py": 6,
+        "tests/eventsourcing/test_store_import.py": 2,
+    },
 }
 
 pytestmark = pytest.mark.xdist_group("documents")

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from threading import Thread
 from types import ModuleType
@@ -15,7 +16,7 @@ from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 import pytest
 from eventsourcing.application import Application
 from eventsourcing.cipher import AESCipher
-from eventsourcing.domain import Aggregate, event
+from eventsourcing.domain import Aggregate, BaseAggregate, CanInitAggregate, CanMutateAggregate, MetaDomainEvent, event
 
 from sagaledger import (
     AggregateParticipant,
@@ -246,3 +247,64 @@ def test_an_aggregate_with_another_id_is_refused() -> None:
     dogs = AggregateParticipant(Dog, commands={Teach: lambda c: c.dog}, decide=teach)
     rehearsed = rehearse(school, {"dog": str(uuid4()), "trick": "roll"}, participants=[dogs])
     assert "make it with this id (create_id)" in str(rehearsed.saga_events)
+
+
+class TextAggregate(BaseAggregate[str]):
+    """An aggregate whose id is a text, as the library lets one define it."""
+
+    class Event(CanMutateAggregate[str], metaclass=MetaDomainEvent):
+        originator_id: str
+        originator_version: int
+        timestamp: datetime
+
+    class Created(Event, CanInitAggregate[str]):
+        originator_topic: str
+
+
+class Purse(TextAggregate):
+    @event("Made")
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+        self.coins = 0
+
+    @staticmethod
+    def create_id(owner: str) -> str:
+        return f"purse-{owner}"
+
+    @event("Filled")
+    def fill(self, coins: int) -> None:
+        self.coins += coins
+
+
+class Fill(Command):
+    owner: str
+    coins: int
+
+
+def fill(purse: Purse | None, command: Fill) -> Purse:
+    purse = purse or Purse(command.owner)
+    purse.fill(command.coins)
+    return purse
+
+
+pay_day = Saga("pay_day", version=1, input=dict, key=lambda day: day["day"])
+
+
+@pay_day.local_step(compensable=False)
+def fill_purse(day: dict[str, Any], _: StepContext) -> list[Command]:
+    return [Fill("ann", day["coins"])]
+
+
+def test_aggregates_with_text_ids_have_a_category(sqlite_url: str) -> None:
+    """A step makes the aggregate and goes on with it; so does the application."""
+    purses = AggregateParticipant(Purse, category="purse", commands={Fill: lambda c: c.owner}, decide=fill)
+    with Ledger.open(sqlite_url, App(sagas=[pay_day], participants=[purses]), create=True) as ledger:
+        days = [{"day": str(day), "coins": 5} for day in range(3)]
+        assert asyncio.run(run(ledger, pay_day, *days)) == ["completed"] * 3
+        with Application[str](environment_of(sqlite_url, ORIGINATOR_ID_TYPE="text")) as application:
+            purse: Purse = application.repository.get("purse-ann")
+            assert (purse.version, purse.coins) == (4, 15)
+            purse.fill(1)
+            application.save(purse)
+        assert asyncio.run(run(ledger, pay_day, {"day": "4", "coins": 4})) == ["completed"]
+        assert [row.version for row in ledger.backend.stream("purse-ann")] == [1, 2, 3, 4, 5, 6]
