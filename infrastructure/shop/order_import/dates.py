@@ -75,12 +75,23 @@ def needs_order(text: str) -> bool:
     return match is not None and len(match[1]) != _YEAR_DIGITS
 
 
+def read_iso(text: str) -> datetime | None:
+    """Read a time in ISO 8601, which is UTC without an offset; None for a text that is none."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
 def read_date(text: str, order: DateOrder) -> datetime:
     """Read a time of this order, or one that begins with its year. Raises `LineRejected`, and `ValueError` for none."""
     match = _DATE.fullmatch(text)
     if match is None:
-        time = datetime.fromisoformat(text)
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        time = read_iso(text)
+        if time is None:
+            raise ValueError(text)
+        return time
     first, second, third = match[1], match[3], match[4]
     if len(first) == _YEAR_DIGITS or order is DateOrder.YEAR_FIRST:
         year, month, day = first, second, third

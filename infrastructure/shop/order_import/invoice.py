@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from datetime import date
 from typing import NamedTuple
 
 import msgspec
@@ -51,6 +51,7 @@ class Invoice:
         self._added: list[OrderLine | ReturnLine] = []
         self._bytes = 0
         self._said: dict[str, Said] = {}
+        self._day: date = first.placed_at.date()
 
     def add(self, number: int, line: SaleLine) -> int:
         """Add a line, and return how many bytes of memory it takes.
@@ -77,14 +78,23 @@ class Invoice:
         return size + LINE_OVERHEAD_BYTES + (INVOICE_OVERHEAD_BYTES if len(self._added) == 1 else 0)
 
     def _contradiction(self, number: int, line: SaleLine) -> str | None:
-        for what, value in _said_by(line):
-            said = self._said.setdefault(what, Said(value, number))
-            if said.value != value:
-                return (
-                    f"invoice {line.invoice} has another {what} on another line: {said.value} on line {said.line}, "
-                    f"and {value} on line {number}"
-                )
+        for what, value in (("customer", line.customer_id), ("country", line.country)):
+            if value:
+                said = self._said.get(what)
+                if said is None:
+                    self._said[what] = Said(value, number)
+                elif said.value != value:
+                    return self._differs(what, said, Said(value, number))
+        day = line.placed_at.date()
+        if day != self._day:
+            return self._differs("day", Said(f"{self._day}", self.lines[0]), Said(f"{day}", number))
         return None
+
+    def _differs(self, what: str, one: Said, other: Said) -> str:
+        return (
+            f"invoice {self.first.invoice} has another {what} on another line: {one.value} on line {one.line}, "
+            f"and {other.value} on line {other.line}"
+        )
 
     def rejected(self) -> RejectedInvoice | None:
         """Return the invoice as one that is left out; None if its lines agree."""
@@ -104,12 +114,3 @@ class Invoice:
             return Return(first.invoice, first.placed_at, returned, who, where)
         ordered = tuple(line for line in self._added if isinstance(line, OrderLine))
         return Order(first.invoice, first.placed_at, ordered, who, where)
-
-
-def _said_by(line: SaleLine) -> Iterator[tuple[str, str]]:
-    """Yield what a line says of its invoice, as far as it says it."""
-    if line.customer_id:
-        yield "customer", line.customer_id
-    if line.country:
-        yield "country", line.country
-    yield "day", line.placed_at.date().isoformat()

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 
-from .dates import DateOrder, needs_order, order_of, read_date
+from .dates import DateOrder, needs_order, order_of, read_date, read_iso
 from .errors import LineRejected
 from .file_format import DecimalMark
 
@@ -42,6 +42,8 @@ class Notation:
     def time(self, text: str) -> datetime:
         """Read a time in ISO 8601 or in the order of the file; without an offset it is UTC. Raises `LineRejected`."""
         try:
+            if text[4:5] == "-" and (time := read_iso(text)) is not None:
+                return time
             return read_date(text, self._order_for(text) if needs_order(text) else DateOrder.YEAR_FIRST)
         except (ValueError, OverflowError) as error:
             raise LineRejected(f"InvoiceDate {text[:40]!r} is not a time: write 2010-12-01 08:26:00") from error

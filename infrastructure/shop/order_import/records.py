@@ -9,7 +9,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .columns import COLUMNS, OPTIONAL, ColumnMap
 from .errors import LineRejected
@@ -37,6 +37,7 @@ class _FieldReader:
         self._columns = header.columns
         self._header = header.texts
         self._absent = dict.fromkeys((ours for ours, theirs in columns.names.items() if not theirs), "")
+        self._is_exact = None not in header.columns and not self._absent
         self._separator = header.separator
         self._decimal_customers = columns.decimal_customers
 
@@ -49,8 +50,11 @@ class _FieldReader:
             raise LineRejected("the line is empty")
         if len(values) != len(self._columns):
             raise LineRejected(f"{len(values)} columns instead of {len(self._columns)}")
-        named = {ours: value for ours, value in zip(self._columns, values, strict=True) if ours is not None}
-        return _as_meant(named | self._absent, decimal_customers=self._decimal_customers)
+        named: dict[Any, str] = dict(zip(self._columns, values, strict=True))
+        if not self._is_exact:
+            named.pop(None, None)
+            named |= self._absent
+        return _as_meant(named, decimal_customers=self._decimal_customers)
 
 
 def csv_records(lines: Iterator[FileLine], header: Header, columns: ColumnMap) -> Iterator[Record]:
