@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, Engine, LargeBinary, QueuePool, Select, Text, column, create_engine, inspect, select
+from sqlalchemy import Connection, Engine, QueuePool, Select, Text, column, create_engine, inspect, select
 from sqlalchemy import table as table_of
 from sqlalchemy import tuple_ as row_of
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -123,7 +123,6 @@ class EventSource:
             raise self._not_one(wanted, sorted(events))
         (self.table_name, columns), *_ = events.items()
         self._columns: dict[str, ColumnClause[Any]] = {each: column(each) for each in sorted(_COLUMNS)}
-        self._columns["state"] = column("state", LargeBinary)
         self._table = table_of(self.table_name, *self._columns.values(), schema=schema or None)
         self._notification = self._notification_column(connection, columns)
         self._is_uuid_column = not self._is_sqlite and not isinstance(columns["originator_id"], Text)
@@ -157,10 +156,18 @@ class EventSource:
     def _fetch(self, query: Select[Any]) -> list[SourceEvent]:
         with self._connected() as connection:
             rows: Sequence[Any] = connection.execute(query).all()
-        return [
-            SourceEvent(notification_id, self._stream_id(id_), version, topic, bytes(state))
-            for notification_id, id_, version, topic, state in rows
-        ]
+        return [self._event(*row) for row in rows]
+
+    def _event(self, notification_id: int | None, id_: Any, version: Any, topic: Any, state: Any) -> SourceEvent:
+        """Return a row as an event. Raises `InvalidInput` for one that the library's recorders do not write."""
+        event = SourceEvent(notification_id, self._stream_id(id_), version, topic, state)
+        for name, value, type_ in (("version", version, int), ("topic", topic, str), ("state", state, bytes)):
+            if not isinstance(value, type_):
+                raise InvalidInput(
+                    f"{self.shown_url}, {event.place}: its {name} is of type {type(value).__name__}, not "
+                    f"{type_.__name__}, as the library's own recorders write it: such a table cannot be imported"
+                )
+        return event
 
     def _stream_id(self, id_: Any) -> str:
         try:

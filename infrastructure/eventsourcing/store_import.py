@@ -249,5 +249,5 @@ def _timestamp(state: bytes) -> str | None:
         text = value if isinstance(value, str) else value["_data_"]
         time = datetime.fromisoformat(text)
         return (time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)).isoformat()
-    except (ValueError, TypeError, KeyError, OverflowError):  # msgspec's errors are of the first kind
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):  # msgspec's errors are of the first kind
         return None

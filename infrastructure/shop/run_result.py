@@ -96,7 +96,7 @@ def _with_lines(
         return ()
     invoice_of = {saga_id_of(each, style): _number_of(each) for each in orders.invoices}
     return tuple(
-        each._replace(lines=tuple(orders.invoice_lines.get(invoice_of[each.saga_id], ()))) for each in conflicts
+        each._replace(lines=tuple(orders.invoice_lines.get(invoice_of.get(each.saga_id, ""), ()))) for each in conflicts
     )
 
 

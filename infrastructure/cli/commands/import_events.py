@@ -56,7 +56,7 @@ def import_eventsourcing(
     if name is not None and not (name.isprintable() and 0 < len(name) <= NAME_CHARACTERS_MAX):
         raise UsageError(f"--name needs 1 to {NAME_CHARACTERS_MAX} printable characters")
     with closing(EventSource(url, table, ids)) as source:
-        called = name or f"{source.database_name}.{source.table_name}"[:NAME_CHARACTERS_MAX]
+        called = name or _printable(f"{source.database_name}.{source.table_name}"[:NAME_CHARACTERS_MAX])
         if dry_run:
             with open_ledger(options) as ledger:
                 found = compare_store(source, ledger.backend)
@@ -71,6 +71,11 @@ def import_eventsourcing(
     elif not dry_run and not options.json:
         say(f"every aggregate of {source.shown_url} is complete and equal in {shown_database(options)}")
     return ExitCode.OK
+
+
+def _printable(name: str) -> str:
+    """Return a name of a file or a database as one that can be recorded."""
+    return "".join(character if character.isprintable() else "?" for character in name)
 
 
 def _document(

@@ -78,7 +78,7 @@ def written(lines: list[Line], *, dates: DateNotation, decimal: DecimalMark) -> 
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     lines=lines_of_a_file,
     order=st.permutations(COLUMNS),
