@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from threading import Thread
 from types import ModuleType
@@ -34,6 +37,7 @@ from sagaledger.infrastructure.cli.output.progress import progress
 from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.ledger import stream_cache
 from sagaledger.infrastructure.ledger.verification import verify_ledger
+from sagaledger.infrastructure.runtime import failpoints
 
 from .stores import Dog
 
@@ -113,6 +117,53 @@ def _assert_one_append(ledger: Ledger, saga_id: str) -> None:
         if each.first_position <= rows[begin].position <= each.last_position
     ]
     assert append.last_position >= rows[begin + 2].position
+
+
+@pytest.mark.parametrize("crossing", [4, 5, 8])
+def test_a_worker_that_is_killed_moves_the_money_once(sqlite_url: str, transfers: ModuleType, crossing: int) -> None:
+    """Before and after commits of its appends: another worker goes on, and the balances are those of one transfer."""
+    given = transfers.Transfer("1", "ann", "ben", 10)
+    with Ledger.open(sqlite_url, transfers.app, create=True) as ledger:
+        with transfers.Bank(transfers.environment_of(sqlite_url)) as bank:
+            bank.pay_in("ann", 100)
+            bank.pay_in("ben", 100)
+        ledger.start(transfers.transfer, given)
+
+    pid = os.fork()
+    if not pid:
+        _work_until_killed(sqlite_url, transfers, given, crossing)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+
+    with (
+        Ledger.open(sqlite_url, transfers.app) as ledger,
+        transfers.Bank(transfers.environment_of(sqlite_url)) as transfers.bank,
+    ):
+        assert asyncio.run(run(ledger, transfers.transfer, given)) == ["completed"]
+        balances = [
+            transfers.bank.repository.get(transfers.Account.create_id(owner)).balance_minor for owner in ("ann", "ben")
+        ]
+        assert balances == [90, 110]
+        topics = [row.topic for row in ledger.backend.correlated("transfer-1") if row.topic.startswith("bank:")]
+        assert topics == ["bank:Account.Withdrawn", "bank:Account.Deposited", "bank:Letter.Sent"]
+
+
+def _work_until_killed(url: str, transfers: ModuleType, given: Any, crossing: int) -> None:
+    """Run the saga in this process, which kills itself at so many crossings of a commit."""
+    try:
+        with (
+            Ledger.open(url, transfers.app) as ledger,
+            transfers.Bank(transfers.environment_of(url)) as transfers.bank,
+        ):
+            crossings = count(1)
+
+            def listen(name: str, _after: bool) -> None:
+                if name == "sqlite COMMIT" and next(crossings) == crossing:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            failpoints.set_listener(listen)
+            asyncio.run(run(ledger, transfers.transfer, given))
+    finally:
+        os._exit(1)
 
 
 def test_a_refusal_records_nothing(sqlite_url: str, transfers: ModuleType) -> None:
