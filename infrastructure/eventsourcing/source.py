@@ -22,7 +22,7 @@ from sqlalchemy.sql.expression import ColumnClause
 
 from ...domain.errors import InvalidInput
 from ..errors import Unavailable
-from ..event_store.database_url import postgres_url, sqlite_url, unknown
+from ..event_store.database_url import postgres_url, sqlite_url, unknown, without_schema
 from ..event_store.postgres import connection as postgres
 from ..event_store.postgres.connection import PostgresConnection
 from ..event_store.redaction import redacted
@@ -64,7 +64,7 @@ class EventSource:
 
     def __init__(self, url: str, table_name: str | None = None, ids: OriginatorIds | None = None) -> None:
         self.shown_url = redacted(url)
-        self._engine, file_name = _engine_of(url)
+        self._engine, file_name, self._schema = _engine_of(url)
         try:
             with self._connected() as connection:
                 self.database_name: str = file_name or connection.execute(select(func.current_database())).scalar_one()
@@ -109,13 +109,14 @@ class EventSource:
     def _find_table(self, connection: Connection, wanted: str | None) -> None:
         """Find the table and what its rows have."""
         inspector = inspect(connection)
-        schema, _, name = (wanted or "").rpartition(".")
-        names = inspector.get_table_names(schema or None)
+        named, _, name = (wanted or "").rpartition(".")
+        schema = named or self._schema
+        names = inspector.get_table_names(schema)
         found = {
             each: columns
             for each in names
             if (not name or each == name)
-            and (columns := {one["name"]: one["type"] for one in inspector.get_columns(each, schema or None)}).keys()
+            and (columns := {one["name"]: one["type"] for one in inspector.get_columns(each, schema)}).keys()
             >= _COLUMNS
         }
         events = found if name else {each: columns for each, columns in found.items() if not _SNAPSHOTS.search(each)}
@@ -123,7 +124,7 @@ class EventSource:
             raise self._not_one(wanted, sorted(events))
         (self.table_name, columns), *_ = events.items()
         self._columns: dict[str, ColumnClause[Any]] = {each: column(each) for each in sorted(_COLUMNS)}
-        self._table = table_of(self.table_name, *self._columns.values(), schema=schema or None)
+        self._table = table_of(self.table_name, *self._columns.values(), schema=schema)
         self._notification = self._notification_column(connection, columns)
         self._is_uuid_column = not self._is_sqlite and not isinstance(columns["originator_id"], Text)
         notification = literal_column("NULL") if self._notification is None else self._notification
@@ -198,8 +199,11 @@ class EventSource:
         )
 
 
-def _engine_of(url: str) -> tuple[Engine, str]:
-    """Return an engine whose connections only read and keep no transaction open, and the name of a SQLite file."""
+def _engine_of(url: str) -> tuple[Engine, str, str | None]:
+    """Return an engine whose connections only read and keep no transaction open.
+
+    And the name of a SQLite file, and the schema that a URL of PostgreSQL names (`?schema=`).
+    """
     if (path_url := sqlite_url(url)) is not None:
         path = LedgerFile.of_url(path_url).path
         if not path.is_file():
@@ -208,14 +212,15 @@ def _engine_of(url: str) -> tuple[Engine, str]:
         def open_file() -> sqlite3.Connection:
             return sqlite.connect(f"{path.as_uri()}?mode=ro", uri=True)
 
-        return create_engine("sqlite://", creator=open_file, poolclass=QueuePool, pool_size=1), path.stem
+        return create_engine("sqlite://", creator=open_file, poolclass=QueuePool, pool_size=1), path.stem, None
     server_url = postgres_url(url)
     if server_url is None:
         raise unknown(url)
+    server_url, schema = without_schema(server_url)
 
     def connect() -> PostgresConnection:
         connection = postgres.connect(server_url, autocommit=True)
         connection.read_only = True
         return connection
 
-    return create_engine("postgresql+psycopg://", creator=connect, poolclass=QueuePool, pool_size=1), ""
+    return create_engine("postgresql+psycopg://", creator=connect, poolclass=QueuePool, pool_size=1), "", schema

@@ -351,6 +351,15 @@ def test_a_table_is_found_or_named(store_url: str, ledger: Backend) -> None:
     assert taken_over(store_url, ledger, "other_events").imported == 1
 
 
+def test_a_schema_is_named_as_that_of_a_ledger_is(empty_schema_url: str, ledger: Backend) -> None:
+    """By the URL or before the table's name."""
+    write(empty_schema_url, many_events(dogs=1, tricks=0))
+    server, _, schema = empty_schema_url.partition("&options=-csearch_path%3D")
+
+    assert taken_over(f"{server}&schema={schema}", ledger).imported == 1
+    assert taken_over(server, ledger, f"{schema}.kennel_events").after.already_there == 1
+
+
 def test_a_table_of_aggregates_has_no_notifications(tmp_path: Path, ledger: Backend) -> None:
     """What an aggregate recorder alone wrote is taken over by aggregate and version."""
     from eventsourcing.sqlite import SQLiteAggregateRecorder, SQLiteDatastore  # noqa: PLC0415  # this test's alone
