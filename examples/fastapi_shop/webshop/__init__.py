@@ -1,0 +1,1 @@
+"""A web shop with tables of its own, whose orders are fulfilled by a saga."""

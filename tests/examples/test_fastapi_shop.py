@@ -1,0 +1,165 @@
+"""The FastAPI shop: its two commands, run for real; it is stopped in the middle of a saga, and its own tests pass."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from sagaledger import Ledger, Status
+
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+
+SHOP = Path(__file__).parents[2] / "examples" / "fastapi_shop"
+CREATE, SERVE = re.findall(r"```sh\n(.*?)```", (SHOP / "README.md").read_text(), re.DOTALL)[0].splitlines()
+PROGRAMS = Path(sys.executable).parent
+PATIENCE_SECONDS = 60.0
+
+
+class RunningShop:
+    """The shop in a process, as a browser sees it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+        self.process = process
+        self._url = f"http://127.0.0.1:{port}"
+
+    def ask(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """The JSON of an answer."""
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(self._url + path, data, {"Content-Type": "application/json"})  # noqa: S310 -- it is http
+        with urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310
+            return json.load(answer)
+
+
+def test_it_is_stopped_in_the_middle_of_a_saga_and_goes_on(url: str, tmp_path: Path) -> None:
+    """The step that runs ends and is recorded, no other begins, and the next process does the rest, each thing once."""
+    environment = environment_of(url, tmp_path)
+    subprocess.run(command(CREATE), cwd=tmp_path, env=environment, check=True, stdout=subprocess.DEVNULL)
+    order = {"customer": "ann", "lines": [{"sku": "TEAPOT", "quantity": 2, "price_minor": 1500}]}
+
+    with serving(tmp_path, {**environment, "SHOP_SERVICE_SECONDS": "0.6"}) as shop:
+        placed = shop.ask("/orders", order)
+        until(lambda: effects(tmp_path))
+        shop.process.send_signal(signal.SIGTERM)
+        shop.process.wait(PATIENCE_SECONDS)
+    with Ledger.open(environment["SHOP_LEDGER"]) as ledger:
+        stopped = ledger.state(placed["saga_id"])
+    charged = effects(tmp_path)
+    with serving(tmp_path, environment) as shop:
+        until(lambda: shop.ask(f"/orders/{placed['order_id']}")["status"] == Status.COMPLETED)
+        last = shop.ask(f"/orders/{placed['order_id']}/history")[-1]["position"]
+        stock = shop.ask(f"/stock?wait_for={last}")["articles"]
+
+    payment, parcel = (("PUT", f"/{kind}/{placed['order_id']}", 1) for kind in ("payments", "parcels"))
+    assert stopped.status is Status.RUNNING
+    assert stopped.step("charge").forward.progress == "done"
+    assert "send_parcel" not in stopped.steps
+    assert charged == [payment]
+    assert effects(tmp_path) == [payment, parcel]
+    assert {row["sku"]: (row["on_hand"], row["reserved"], row["sold"]) for row in stock} == {
+        "LAMP": (5, 0, 0),
+        "TEAPOT": (48, 0, 2),
+    }
+
+
+def test_its_own_tests_pass(tmp_path: Path) -> None:
+    """As a user of the example would run them."""
+    ran = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:xdist",
+            f"--basetemp={tmp_path}",
+            SHOP,
+        ],
+        cwd=SHOP,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stdout[-4000:]
+
+
+def environment_of(url: str, folder: Path) -> dict[str, str]:
+    """The variables of the shop, with both databases where the test wants them."""
+    if url.startswith("postgresql"):
+        database = f"{url}_webshop"  # another schema of the same database
+        with psycopg.connect(database, autocommit=True) as connection:
+            [path] = connection.execute("SHOW search_path").fetchone() or [""]
+            connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(path)))
+    else:
+        database = f"sqlite:///{folder / 'webshop.db'}"
+    return {**os.environ, "PYTHONPATH": str(SHOP), "SHOP_DB": database, "SHOP_LEDGER": url}
+
+
+def command(line: str) -> list[str]:
+    """A line of the README, with the programs of this environment."""
+    program, *arguments = shlex.split(line)
+    return [str(PROGRAMS / program), *arguments]
+
+
+@contextmanager
+def serving(folder: Path, environment: dict[str, str]) -> Iterator[RunningShop]:
+    """The second command of the README, on a free port, from when it answers."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with (folder / "shop.log").open("ab") as log:
+        process = subprocess.Popen(
+            command(SERVE), cwd=folder, env={**environment, "UVICORN_PORT": str(port)}, stdout=log, stderr=log
+        )
+    try:
+        shop = RunningShop(process, port)
+        until(lambda: answers(shop))
+        yield shop
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(shop: RunningShop) -> bool:
+    """Whether the shop is up."""
+    if shop.process.poll() is not None:
+        pytest.fail("the shop ended")
+    try:
+        return bool(shop.ask("/health")["ready"])
+    except OSError:
+        return False
+
+
+def effects(folder: Path) -> list[tuple[str, str, int]]:
+    """What the simulated services did, and how often each was asked for."""
+    with sqlite3.connect(folder / "webshop-services.db") as services:
+        found = services.execute("SELECT method, path, requests FROM effects ORDER BY number").fetchall()
+    services.close()
+    return found
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.02)
