@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,6 @@ import pytest
 from sagaledger import App, Ledger, Saga, SagaNotFound
 from sagaledger.infrastructure.event_store.verify import verify
 
-from ..documents.page import Page
 from .guide import blocks_run_by, only_with_make_guides, postgresql_programs
 
 order = Saga("order", input=str, key=str)
@@ -74,10 +73,11 @@ def test_a_server_is_restored_as_it_was_at_a_time(programs: Path, folder: Path) 
         ledger.start(order, "before")
         chosen = now(first)
         ledger.start(order, "after")
-        switch_log(first)
+        switch_log(first, folder / "wal")
     recovery = re.sub(r"recovery_target_time = .*", f"recovery_target_time = '{chosen.isoformat()}'", recovery)
     (folder / "recovery.conf").write_text(recovery)
-    commands = [line for line in restore.splitlines() if not line.startswith(("pg_ctl", "sagaledger"))]
+    *commands, start, check = restore.splitlines()
+    assert (start.split()[0], check.split()[0]) == ("pg_ctl", "sagaledger")  # done below, with a socket of its own
     as_owner(programs, "\n".join(commands), folder)
 
     with running(programs, restored), Ledger.open(url(restored), SAGAS) as ledger:
@@ -89,23 +89,19 @@ def test_a_server_is_restored_as_it_was_at_a_time(programs: Path, folder: Path) 
         ledger.start(order, "again")
 
 
-def test_the_page_starts_the_restored_server_and_verifies() -> None:
-    """The two commands that the test above does in other words, because of its sockets."""
-    page: Page = blocks_run_by("test_point_in_time.py", "backup.md")
-
-    last = page.blocks[-1].content.splitlines()[-2:]
-
-    assert [line.split(" ")[0] for line in last] == ["pg_ctl", "sagaledger"]
-
-
 def nobody() -> str:
     """A user that is not root."""
     return pwd.getpwnam("nobody").pw_name
 
 
 def url(data: Path) -> str:
-    """The URL of the server with a data folder: its socket is in that folder."""
-    return f"postgresql://postgres@/postgres?host={data}"
+    """The URL of the server with a data folder."""
+    return f"postgresql://postgres@/postgres?host={socket_of(data)}"
+
+
+def socket_of(data: Path) -> Path:
+    """The folder of a server's socket, which is beside its data, since a copy of the data must not have it."""
+    return data.with_name(f"{data.name}-socket")
 
 
 def as_owner(programs: Path, script: str, folder: Path) -> None:
@@ -115,18 +111,20 @@ def as_owner(programs: Path, script: str, folder: Path) -> None:
     done = subprocess.run(
         ["bash", "-euc", script], cwd=folder, env=environment, user=user, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+    logs = "".join(log.read_text() for log in folder.rglob("log") if done.returncode)
+    assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}{logs}"
 
 
 @contextmanager
 def running(programs: Path, data: Path) -> Iterator[None]:
     """Run the server of a data folder, which listens on no port."""
-    options = f"-c listen_addresses= -c unix_socket_directories={data}"
+    options = f"-c listen_addresses= -c unix_socket_directories={socket_of(data)}"
+    as_owner(programs, f"mkdir -p {socket_of(data)}", data.parents[1])
     as_owner(programs, f"pg_ctl --pgdata={data} --wait --log={data}/log -o '{options}' start", data)
     try:
         yield
     finally:
-        as_owner(programs, f"pg_ctl --pgdata={data} --wait --mode=fast stop", data)
+        as_owner(programs, f"pg_ctl --pgdata={data} --wait --mode=fast stop", data.parents[1])
 
 
 def now(data: Path) -> datetime:
@@ -139,14 +137,20 @@ def now(data: Path) -> datetime:
 
 def until_promoted(data: Path) -> None:
     """Wait until the server takes writes: before, it answers reads only."""
-    deadline = time.monotonic() + 60
     with psycopg.connect(url(data), autocommit=True) as connection:
-        while connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,))
 
 
-def switch_log(data: Path) -> None:
+def switch_log(data: Path, archive: Path) -> None:
     """Have the last segment archived, as `archive_timeout` would."""
     with psycopg.connect(url(data), autocommit=True) as connection:
-        connection.execute("SELECT pg_switch_wal()")
+        [segment] = connection.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone() or []
+    until(lambda: (archive / segment).exists())
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.02)
