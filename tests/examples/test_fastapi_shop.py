@@ -18,9 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-import psycopg
 import pytest
-from psycopg.sql import SQL, Identifier
 
 from sagaledger import Ledger, Status
 
@@ -105,13 +103,7 @@ def test_its_own_tests_pass(tmp_path: Path) -> None:
 
 def environment_of(url: str, folder: Path) -> dict[str, str]:
     """The variables of the shop, with both databases where the test wants them."""
-    if url.startswith("postgresql"):
-        database = f"{url}_webshop"  # another schema of the same database
-        with psycopg.connect(database, autocommit=True) as connection:
-            [path] = connection.execute("SHOW search_path").fetchone() or [""]
-            connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(path)))
-    else:
-        database = f"sqlite:///{folder / 'webshop.db'}"
+    database = url if url.startswith("postgresql") else f"sqlite:///{folder / 'webshop.db'}"
     return {**os.environ, "PYTHONPATH": str(SHOP), "SHOP_DB": database, "SHOP_LEDGER": url}
 
 

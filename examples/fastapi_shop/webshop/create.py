@@ -16,12 +16,12 @@ SHELVES = {"TEAPOT": 50, "LAMP": 5}
 def main() -> None:
     """Create what is absent. To run it again changes nothing: each delivery has a key."""
     chosen = settings()
-    engine = create_engine(chosen.database_url)
-    Base.metadata.create_all(engine)
-    engine.dispose()
     with Ledger.open(chosen.ledger_url, app, create=True) as ledger:
         for sku, quantity in SHELVES.items():
             ledger.start(receive_delivery, Delivery(f"first-{sku}", sku, quantity), actor="create")
+    engine = create_engine(chosen.database_url)
+    Base.metadata.create_all(engine)
+    engine.dispose()
     print(f"created the shop, with {len(SHELVES)} articles")
 
 

@@ -1,10 +1,12 @@
 """A real HTTP server that stands for the other companies: payments and parcels, each effect once for each key.
 
-It keeps its effects in a SQLite file of its own, so that it remembers them when the shop is started again.
+It keeps its effects in a SQLite file of its own, so that it remembers them when the shop is started again. The shop
+runs it in its own process, unless `SHOP_SERVICES` says where it is: `python -m webshop.simulated_services --port 8099`.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sqlite3
@@ -31,8 +33,8 @@ class SimulatedServices(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, path: Path, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(self, path: Path, host: str = "127.0.0.1", port: int = 0) -> None:
+        super().__init__((host, port), _Handler)
         self._effects = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._effects.execute(_SCHEMA)
         self._lock = Lock()
@@ -97,3 +99,18 @@ def simulated_services(path: Path) -> Iterator[str]:
             yield server.url
         finally:
             server.shutdown()
+
+
+def main() -> None:
+    """Serve until stopped."""
+    parser = argparse.ArgumentParser(description="Simulated services for payments and parcels.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8099)
+    parser.add_argument("--db", type=Path, default=Path("webshop-services.db"))
+    given = parser.parse_args()
+    with SimulatedServices(given.db, given.host, given.port) as server:
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
