@@ -12,7 +12,7 @@ CHAOS_ARGS ?=
 # The tests start hundreds of commands: without its bytecode each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lowest poolers check docs tutorial bench chaos soak format clean
+.PHONY: demo test guides lowest poolers check docs tutorial bench chaos soak format clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed  ## Real orders through their sagas, on a fresh SQLite file
@@ -20,6 +20,9 @@ demo: $(VENV)/.installed  ## Real orders through their sagas, on a fresh SQLite 
 
 test: $(VENV)/.test  ## Every test, on SQLite and on a PostgreSQL of its own
 	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+guides: $(VENV)/.guides  ## The how-tos and the examples in full: with Celery, pandas, DuckDB, litestream, and Docker if it runs
+	SAGALEDGER_GUIDES=1 $(BIN)/pytest -rs tests/guides tests/examples $(PYTEST_ARGS)
 
 lowest:  ## The wheel in an empty environment with the lowest versions that pyproject.toml declares: the demo, and some tests
 	$(PYTHON) -m venv $(LOWEST)
@@ -72,6 +75,10 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+$(VENV)/.guides: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,guides]'
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.installed

@@ -76,7 +76,7 @@ def test_the_source_archive_has_documentation_examples_and_tests(sdist: Path) ->
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
 
-    expected = {*files_below("docs", "examples", "tests", "benchmarks", *PACKAGES)}
+    expected = {*files_below("deploy", "docs", "examples", "tests", "benchmarks", *PACKAGES)}
     expected |= {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "pyproject.toml"}
     assert expected - names == set()
 

@@ -15,20 +15,30 @@ READ = {page.name: page for page in map(Page.of, PAGES)}
 FOLLOWED_ELSEWHERE = {"README.md"}
 """See `test_readme.py`: there each command is a process that nothing prepared, as in `make tutorial`."""
 NOT_RUN_HERE = {
+    "docs/how-to/docker-and-systemd.md": {"machine": 1, "server": 1},
+    "docs/how-to/flask.md": {"server": 1},
+    "docs/how-to/reading-views.md": {"server": 2},
     "docs/operating.md": {"fragment": 3},
     "docs/performance.md": {"slow": 2},
     "docs/sagas.md": {"fragment": 2},
     "docs/tutorial.md": {"machine": 1},
+    "examples/fastapi_shop/README.md": {"server": 2},
 }
 """How many blocks of a page are not run, by the kind of reason. A block that can be run is: a number only falls."""
 RUN_ELSEWHERE = {
     "docs/audit-questions.md": {"tests/audit/test_sql_questions.py": 1},
     "docs/how-to/alembic.md": {"tests/acceptance/test_alembic.py": 1},
+    "docs/how-to/backup.md": {"tests/guides/test_backup.py": 3, "tests/guides/test_point_in_time.py": 4},
+    "docs/how-to/celery.md": {"tests/guides/test_celery.py": 2},
+    "docs/how-to/pgbouncer.md": {"tests/guides/test_pgbouncer.py": 2},
+    "docs/how-to/reading-views.md": {"tests/guides/test_reading_views.py": 5},
     "docs/how-to/roles.md": {"tests/guarantees/test_roles.py": 1},
     "docs/eventsourcing.md": {
         "tests/acceptance/test_eventsourcing_page.py": 6,
         "tests/eventsourcing/test_store_import.py": 2,
     },
+    "docs/how-to/upgrades.md": {"tests/guides/test_upgrades.py": 1},
+    "examples/fastapi_shop/README.md": {"tests/examples/test_fastapi_shop.py": 1},
 }
 
 pytestmark = pytest.mark.xdist_group("documents")

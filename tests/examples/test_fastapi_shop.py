@@ -15,12 +15,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 
 from sagaledger import Ledger, Status
+
+from ..cli.fork_server import fork_server
+from ..documents.run_page import IN_A_FORK
+from ..guides.guide import only_with_make_guides
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
@@ -77,28 +82,26 @@ def test_it_is_stopped_in_the_middle_of_a_saga_and_goes_on(url: str, tmp_path: P
     }
 
 
-def test_its_own_tests_pass(tmp_path: Path) -> None:
-    """As a user of the example would run them."""
-    ran = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:xdist",
-            f"--basetemp={tmp_path}",
-            SHOP,
-        ],
-        cwd=SHOP,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.mark.parametrize("file", ["test_fulfilment.py", pytest.param("test_web.py", marks=only_with_make_guides)])
+def test_its_own_tests_pass(file: str, tmp_path: Path) -> None:
+    """As a user of the example would run them; those of the web application say what the test above shows, too."""
+    words = [
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        f"--basetemp={tmp_path}",
+        f"tests/{file}",
+    ]
+    with TemporaryFile("w+") as given, TemporaryFile("w+") as printed:
+        files = [given, printed, printed]
+        code = fork_server().run(words, SHOP, dict(os.environ), files, PATIENCE_SECONDS, program="python")
+        printed.seek(0)
 
-    assert ran.returncode == 0, ran.stdout[-4000:]
+        assert code == 0, printed.read()[-4000:]
 
 
 def environment_of(url: str, folder: Path) -> dict[str, str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from ..documents.page import ROOT, Page
+from ..documents.page import ROOT, Block, Page
 
 EVERYTHING = bool(os.environ.get("SAGALEDGER_GUIDES"))
 """Whether `make guides` runs the tests."""
@@ -26,10 +26,11 @@ def blocks_run_by(test: str, how_to: str, *, before: str = "", replaced: Mapping
     path = ROOT / "docs" / "how-to" / how_to
     page = Page.of(path)
     files, own = [], []
-    for block in page.blocks:
-        text = f"```{block.language}\n{block.content}```\n"
+    for number, block in enumerate(page.blocks):
+        text = f"```{block.language}\n{block.content}```\n{printed_by(block, page.blocks[number + 1 :])}"
         if block.markers.get("run by") == f"tests/guides/{test}":
-            own.append((f"<!-- file: {block.file} -->\n\n" if block.file else "") + text)
+            name, value = ("file", block.file) if block.file else ("sql", block.markers.get("sql"))
+            own.append((f"<!-- {name}: {value} -->\n\n" if value else "") + text)
         elif block.file is not None and "run by" not in block.markers:
             files.append(f"<!-- file: {block.file} -->\n\n{text}")
     assert own, f"{how_to} has no block that says <!-- run by: tests/guides/{test} -->"
@@ -38,6 +39,14 @@ def blocks_run_by(test: str, how_to: str, *, before: str = "", replaced: Mapping
         assert text in content, f"{how_to} no longer says {text!r}"
         content = content.replace(text, instead)
     return Page.parse(how_to, content)
+
+
+def printed_by(block: Block, after: Sequence[Block]) -> str:
+    """The block directly below a program that has what it prints, if there is one."""
+    ends = block.line + block.content.count("\n")
+    if not after or block.language != "python" or after[0].language != "text" or after[0].line > ends + 3:
+        return ""
+    return f"\n```text\n{after[0].content}```\n"
 
 
 def postgresql_programs(server: str) -> Path:
