@@ -51,9 +51,12 @@ class RunningShop:
             return json.load(answer)
 
 
-def test_it_is_stopped_in_the_middle_of_a_saga_and_goes_on(url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("database", ["postgres_url", pytest.param("sqlite_url", marks=only_with_make_guides)])
+def test_it_is_stopped_in_the_middle_of_a_saga_and_goes_on(
+    database: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """The step that runs ends and is recorded, no other begins, and the next process does the rest, each thing once."""
-    environment = environment_of(url, tmp_path)
+    environment = environment_of(request.getfixturevalue(database), tmp_path)
     subprocess.run(command(CREATE), cwd=tmp_path, env=environment, check=True, stdout=subprocess.DEVNULL)
     order = {"customer": "ann", "lines": [{"sku": "TEAPOT", "quantity": 2, "price_minor": 1500}]}
 
@@ -85,17 +88,7 @@ def test_it_is_stopped_in_the_middle_of_a_saga_and_goes_on(url: str, tmp_path: P
 @pytest.mark.parametrize("file", ["test_fulfilment.py", pytest.param("test_web.py", marks=only_with_make_guides)])
 def test_its_own_tests_pass(file: str, tmp_path: Path) -> None:
     """As a user of the example would run them; those of the web application say what the test above shows, too."""
-    words = [
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-        f"--basetemp={tmp_path}",
-        f"tests/{file}",
-    ]
+    words = ["-m", "pytest", "-q", *IN_A_FORK.split(), "-p", "no:xdist", f"--basetemp={tmp_path}", f"tests/{file}"]
     with TemporaryFile("w+") as given, TemporaryFile("w+") as printed:
         files = [given, printed, printed]
         code = fork_server().run(words, SHOP, dict(os.environ), files, PATIENCE_SECONDS, program="python")
