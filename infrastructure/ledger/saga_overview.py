@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple
 
 from ...domain.recorded_event import RecordedEvent
+from ...domain.saga.decide import awaited_sagas
 from ...domain.saga.state import SagaState
 from ...projections.projection import Row
 from ...projections.saga.saga_steps import saga_steps
@@ -21,6 +22,17 @@ from .process_report import ProcessReport
 from .put_back_sagas import put_back_until
 from .saga_history import HistoryEntry, read_history, saga_row
 from .search_attributes import attributes_of
+from .state_reader import state_now
+
+SUB_SAGA_DEPTH_MAX = 8
+"""How deep sub-sagas of sub-sagas are looked at."""
+
+
+class SubSagaInNeed(NamedTuple):
+    """A sub-saga that needs a person, and what that person can decide."""
+
+    saga_id: str
+    actions: list[PossibleAction]
 
 
 class SagaOverview(NamedTuple):
@@ -47,6 +59,8 @@ class SagaOverview(NamedTuple):
     """What failed it."""
     then: SagaMoment | None = None
     """The moment of the past that this is of; None if it is the present. Nothing can be done about the past."""
+    sub_sagas_in_need: Sequence[SubSagaInNeed] = ()
+    """Sagas that are steps of it, or of such a one, and that need a person before it can go on."""
 
 
 class UnderivedProcess(NamedTuple):
@@ -84,7 +98,10 @@ def saga_overview(context: LedgerContext, saga_id: str, at: Moment | None = None
         return found._replace(actions=list(actions_on_process(report)))
     idle = state.end is None and not state.interventions and is_unattended(context)
     return found._replace(
-        actions=list(actions_on_saga(state)), unattended=idle, put_back_until=put_back_until(context, state)
+        actions=list(actions_on_saga(state)),
+        unattended=idle,
+        put_back_until=put_back_until(context, state),
+        sub_sagas_in_need=list(_in_need(context, state)),
     )
 
 
@@ -99,6 +116,18 @@ def failure_of(events: Sequence[RecordedEvent]) -> tuple[str | None, str | None]
     """Return the step that failed a saga and the error, by its own events, as the view `sagas` shows them."""
     [row] = sagas.fold(sagas.touches(events), {}).written
     return row["failed_step"], row["error"]
+
+
+def _in_need(context: LedgerContext, state: SagaState, depth: int = 0) -> Iterator[SubSagaInNeed]:
+    """Yield the sub-sagas for which a saga waits, directly or not, and that need a person."""
+    for saga_id in awaited_sagas(state) if depth < SUB_SAGA_DEPTH_MAX else ():
+        try:
+            awaited = state_now(context, saga_id)
+        except SagaNotFound:  # it is yet to begin
+            continue
+        if awaited.interventions:
+            yield SubSagaInNeed(saga_id, list(actions_on_saga(awaited)))
+        yield from _in_need(context, awaited, depth + 1)
 
 
 def attempts_of(events: Sequence[RecordedEvent]) -> list[Row]:
