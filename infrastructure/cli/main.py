@@ -56,9 +56,9 @@ def _command_first(words: list[str]) -> list[str]:
     """Move the options of every command from before its name to the end: `sagaledger --db URL list` is valid too."""
     moved: list[str] = []
     rest = list(words)
-    while rest and (rest[0] == "--json" or rest[0].startswith(("--db", "--app"))):
+    while rest and (rest[0] == "--json" or rest[0].startswith(("--db", "--app", "--width"))):
         moved.append(rest.pop(0))
-        if moved[-1] in ("--db", "--app") and rest:
+        if moved[-1] in ("--db", "--app", "--width") and rest:
             moved.append(rest.pop(0))
     return [*rest, *moved] if rest else words
 

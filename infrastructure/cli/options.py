@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 from cyclopts import Group, Parameter
 
 from ..event_store.redaction import has_secret
+from .arguments import between
 from .output.text import shell_word
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ LogMomentText: TypeAlias = Annotated[str, Parameter(help=f"A moment: {_OF_THE_LO
 AtSagaMoment: TypeAlias = Annotated[str | None, Parameter(help=f"As it was then: {_OF_A_SAGA}.")]
 AtLogMoment: TypeAlias = Annotated[str | None, Parameter(help=f"As it was then: {_OF_THE_LOG}. Needs the view's app.")]
 
+WIDTH_MIN = 40
+"""A terminal that is narrower gets lines for this width."""
+WIDTH_MAX = 1_000
 EVERYWHERE = Group("Options of every command", sort_key=100)
 
 
@@ -43,6 +47,13 @@ class Options:
         Parameter(help="Your sagas: module:object, file.py:object, or shop [default: $SAGALEDGER_APP or none]"),
     ] = None
     json: Annotated[bool, Parameter(negative="", help="Answer with one JSON object.")] = False
+    width: Annotated[
+        int | None,
+        Parameter(
+            help="Answer with a screen of this width [default: that of the terminal; in a pipe, nothing is cut].",
+            validator=between(WIDTH_MIN, WIDTH_MAX),
+        ),
+    ] = None
 
     def again(self, *words: str) -> str:
         """Return a command line to copy, for the same ledger and app. It never contains a password."""

@@ -54,6 +54,15 @@ def test_history_indents_participants_and_marks_what_undoes(shop: Shell) -> None
     assert not any("↩ StepSucceeded" in line for line in lines)
 
 
+def test_history_has_both_numbers_of_each_event(shop: Shell) -> None:
+    """Its position in the log, and its version in its stream, by either of which a moment can be named."""
+    events = shop.json("history", DECLINED)["events"]
+    _, *lines = shop("history", DECLINED).stdout.splitlines()
+    assert [(int(line.split()[1]), int(line.split()[-1])) for line in lines] == [
+        (event["position"], event["version"]) for event in events
+    ]
+
+
 def test_history_in_json_has_everything_that_the_log_has(shop: Shell) -> None:
     """Positions grow, versions of the saga's own stream are contiguous, and each event carries its data."""
     events = shop.json("history", DECLINED)["events"]

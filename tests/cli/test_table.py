@@ -1,87 +1,107 @@
-"""Tables fit a terminal, and are never cut in a pipe."""
+"""Tables are never cut: in a pipe each row is one line, and on a screen they keep to its width."""
 
 from __future__ import annotations
 
-import os
-import pty
-import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from rich.cells import cell_len
 
+from sagaledger.infrastructure.cli.output.screen_table import table_lines
 from sagaledger.infrastructure.cli.output.table import Table, lines
 
-from .shell import PROGRAM, Shell
-
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TABLE = Table(
     ("saga_id", "events", "error"),
     [
-        ("fulfil_order-1", 12, "the airline does not answer, and nobody knows when it will"),
+        ("fulfil_order-1", 12, "the airline does not answer, and does not say when it will"),
         ("fulfil_order-2", None, "先方が応答しません"),
         ("fulfil_order-3", 7, "a line\nand \x1b[2J another"),
     ],
-    flexible=("error",),
 )
 
 
-def test_a_table_without_a_width_has_all_of_its_text() -> None:
+def _shown(table: Table, width: int) -> list[str]:
+    shown = [line.text for line in table_lines(table, width)]
+    assert all(cell_len(line) <= width for line in shown), shown
+    return shown
+
+
+def test_a_table_in_a_pipe_has_all_of_its_text() -> None:
     """Numbers stand on the right, control characters are shown, and nothing is lost."""
-    texts = [line.text for line in lines(TABLE)]
+    texts = list(lines(TABLE))
 
     assert texts[1].startswith("fulfil_order-1      12  the airline")
     assert texts[1].endswith("when it will")
     assert texts[3].endswith("a line ⏎ and \\x1b[2J another")
 
 
-def test_a_table_with_a_width_keeps_to_it() -> None:
-    """The flexible column gives way; wide characters count double."""
-    for line in lines(TABLE, 40):
-        assert cell_len(line.text) <= 40
-    assert [line.text for line in lines(TABLE, 40)][1].startswith("fulfil_order-1")
+def test_cells_of_words_go_on_in_further_lines() -> None:
+    """A column of words gives way, and no word of it is broken."""
+    assert _shown(TABLE, 60)[:4] == [
+        "saga_id         events  error",
+        "fulfil_order-1      12  the airline does not answer, and",
+        "                        does not say when it will",
+        "fulfil_order-2          先方が応答しません",
+    ]
 
 
-def test_a_row_in_full_goes_on_in_a_second_line() -> None:
-    """What failed is told completely, however narrow the terminal."""
-    shown = list(lines(TABLE._replace(in_full=frozenset({0})), 40))
+def test_a_first_cell_that_is_too_long_has_a_line_of_its_own() -> None:
+    """The others keep their lines."""
+    table = Table(("saga", "status"), [("trip-1", "completed"), ("trip-" + "long-" * 6, "completed")])
+    assert _shown(table, 40) == [
+        "saga              status",
+        "trip-1            completed",
+        "trip-long-long-long-long-long-long-",
+        "                  completed",
+    ]
 
-    told = "".join(line.text[24:] for line in shown if line.row == 0)
-    assert told.replace(" ", "") == TABLE.rows[0][2].replace(" ", "")
+
+def test_the_date_stands_once_above_the_table() -> None:
+    """Where all times are of one day; to the second where there is no room for more."""
+    table = Table(("at", "until", "what"), [(NOON, NOON + timedelta(seconds=1.5), "x" * 20)])
+    assert _shown(table, 60)[0] == "times: 2026-03-01, UTC"
+    assert _shown(table, 60)[2].startswith("12:00:00.000  12:00:01.500")
+    assert _shown(table, 40)[2].startswith("12:00:00  12:00:01")
 
 
-def test_times_are_utc_to_the_millisecond() -> None:
+def test_times_of_several_days_have_their_dates() -> None:
+    """No row needs the one above it."""
+    shown = _shown(Table(("at",), [(NOON,), (NOON + timedelta(days=1),)]), 40)
+    assert shown == ["times: UTC", "at", "2026-03-01 12:00:00.000", "2026-03-02 12:00:00.000"]
+
+
+def test_what_every_row_has_and_what_none_has_stands_above() -> None:
+    """Only if the table would be too wide."""
+    table = Table(("id", "country", "none", "n"), [(f"order-{n}", "United Kingdom", None, n) for n in range(3)])
+    assert _shown(table, 80)[0].split() == ["id", "country", "none", "n"]
+    wide = table._replace(columns=("id", "country", "nothing_here", "n" * 16))
+    assert _shown(wide, 40)[:2] == ["in every row: country United Kingdom", "without a value: nothing_here"]
+
+
+def test_columns_that_do_not_fit_stand_below_each_row() -> None:
+    """With their names; the columns that fit stay columns."""
+    names = ("id", "first", "second", "third", "fourth")
+    table = Table(names, [(f"order-{n}", *(f"value-{n}{n}{n}" for _ in names[1:])) for n in (1, 2)])
+    assert _shown(table, 40) == [
+        "id       first      second     third",
+        "order-1  value-111  value-111  value-111",
+        "    fourth=value-111",
+        "order-2  value-222  value-222  value-222",
+        "    fourth=value-222",
+    ]
+
+
+def test_one_wide_row_is_a_list() -> None:
+    """Of its values with their names, without those that are empty."""
+    table = Table(("name", "a_long_name", "empty"), [("x" * 27, "one two three four five six seven eight", None)])
+    assert _shown(table, 40) == [
+        f"name         {'x' * 27}",
+        "a_long_name  one two three four five six",
+        "             seven eight",
+    ]
+
+
+def test_times_in_a_pipe_are_utc_to_the_millisecond() -> None:
     """Every time in a table looks the same."""
     moment = datetime(2026, 3, 1, 2, 17, 5, 120_000, tzinfo=UTC)
-    assert list(lines(Table(("at",), [(moment,)])))[1].text == "2026-03-01T02:17:05.120Z"
-
-
-def test_a_terminal_has_colours_unless_they_are_not_wanted(shop: Shell) -> None:
-    """`NO_COLOR` is obeyed."""
-    colour = "\x1b[33m"
-    assert colour in _on_terminal(shop)
-    assert colour not in _on_terminal(shop, NO_COLOR="1")
-
-
-def _on_terminal(shell: Shell, **environment: str) -> str:
-    ours, theirs = pty.openpty()
-    done = subprocess.run(
-        [PROGRAM, "list", "--status", "compensated", "--limit", "3"],
-        cwd=shell.folder,
-        env={**shell.environment, "TERM": "xterm-256color", "COLUMNS": "110", **environment},
-        stdout=theirs,
-        stderr=subprocess.DEVNULL,
-        check=True,
-    )
-    os.close(theirs)
-    assert done.returncode == 0
-    shown = b""
-    while chunk := _read(ours):
-        shown += chunk
-    os.close(ours)
-    return shown.decode()
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65_536)
-    except OSError:  # Linux: the other end is closed, and nothing is left
-        return b""
+    assert list(lines(Table(("at",), [(moment,)])))[1] == "2026-03-01T02:17:05.120Z"

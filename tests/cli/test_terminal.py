@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import pty
+import re
 import subprocess
 from pathlib import Path
 
@@ -86,11 +87,45 @@ def test_only_one_module_writes_to_stdout_and_stderr() -> None:
     assert writers == {"streams.py"}
 
 
-def _on_terminal(shell: Shell, *words: str) -> str:
+def test_a_terminal_has_the_screen_of_its_width(shop: Shell) -> None:
+    """In colours unless `NO_COLOR` is set. In a pipe `--width` gives the same lines, and without it none is wrapped."""
+    words = ("list", "--status", "compensated", "--limit", "3")
+    plain, coloured = (
+        _on_terminal(shop, *words, TERM="xterm-256color", COLUMNS="64", **more) for more in ({"NO_COLOR": "1"}, {})
+    )
+    piped = shop("--width", "64", *words)
+
+    assert "\x1b[3" not in plain
+    assert re.sub(r"\x1b\[[0-9;]*m|\r", "", plain) == piped.stdout + piped.stderr
+    assert "\x1b[33mcompensated\x1b[0m" in coloured
+    assert shop(*words).stdout.splitlines()[0].split() == [
+        "saga_id",
+        "status",
+        "started_at",
+        "seconds",
+        "events",
+        "step",
+        "error",
+    ]
+
+
+def test_a_width_that_no_screen_has_is_refused(shop: Shell) -> None:
+    """The message says which there are."""
+    refused = shop("list", "--width", "39")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "from 40 to 1,000" in refused.stderr
+
+
+def _on_terminal(shell: Shell, *words: str, **environment: str) -> str:
     """What a command writes on a terminal."""
     master, slave = pty.openpty()
     with subprocess.Popen(
-        [PROGRAM, *words], cwd=shell.folder, env=shell.environment, stdout=slave, stderr=slave, stdin=slave
+        [PROGRAM, *words],
+        cwd=shell.folder,
+        env={**shell.environment, **environment},
+        stdout=slave,
+        stderr=slave,
+        stdin=slave,
     ) as process:
         os.close(slave)
         content = b""

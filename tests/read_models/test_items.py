@@ -30,7 +30,7 @@ from sagaledger.domain.saga.events import (
 from sagaledger.domain.saga.evolve import fold_all, rebuild
 from sagaledger.infrastructure.cli.output.documents import state_document
 from sagaledger.infrastructure.cli.output.event_text import describe
-from sagaledger.infrastructure.cli.output.saga_screen import saga_screen
+from sagaledger.infrastructure.cli.output.saga_text import saga_text
 from sagaledger.infrastructure.cli.output.table import Table
 from sagaledger.infrastructure.ledger.possible_actions import waits_of
 from sagaledger.infrastructure.ledger.saga_overview import SagaOverview
@@ -203,7 +203,7 @@ def test_the_screen_of_a_saga_has_no_more_attempts_than_fit(size: int, shown: in
     rows = saga_steps.fold(saga_steps.touches(events), {}).written
     attempts = sorted(rows, key=lambda row: (row["started_at"], row["step"]))
 
-    blocks = [*saga_screen(SagaOverview(done.state, events, attempts, None, [], [], unattended=False), [])]
+    blocks = [*saga_text(SagaOverview(done.state, events, attempts, None, [], [], unattended=False), [])]
 
     [table] = [block for block in blocks if isinstance(block, Table)]
     assert len(table.rows) == shown

@@ -27,7 +27,7 @@ from sagaledger.domain.saga.saga import Saga
 from sagaledger.domain.saga.state import SagaState, Status
 from sagaledger.domain.saga.step import StepContext
 from sagaledger.infrastructure.cli.output.event_text import describe
-from sagaledger.infrastructure.cli.output.saga_screen import saga_screen
+from sagaledger.infrastructure.cli.output.saga_text import saga_text
 from sagaledger.infrastructure.ledger.app import App
 from sagaledger.infrastructure.ledger.ledger import Ledger
 from sagaledger.infrastructure.ledger.saga_overview import SagaOverview, saga_overview
@@ -120,7 +120,7 @@ def test_the_next_attempt_goes_on_where_the_last_one_was(url: str, style: str) -
     assert overview.state.status is Status.COMPLETED
     assert overview.attempts[0]["progress"] == '{"page":99}'
     assert describe(last).detail == 'progress {"page":99}'
-    assert any("progress" in block.columns for block in saga_screen(overview, []) if not isinstance(block, str))
+    assert any("progress" in block.columns for block in saga_text(overview, []) if not isinstance(block, str))
 
 
 @STYLES

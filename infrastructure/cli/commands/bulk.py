@@ -118,4 +118,4 @@ def _lines(results: Sequence[BulkResult]) -> Iterable[Block]:
         rows = [(r.target.saga_id, r.target.step, r.outcome, r.position, r.target.cause, r.error) for r in results]
         shown = [at for at in range(len(COLUMNS)) if any(row[at] is not None for row in rows)]
         columns = [COLUMNS[at] for at in shown]
-        yield Table(columns, [[row[at] for at in shown] for row in rows], flexible=("error", "cause"))
+        yield Table(columns, [[row[at] for at in shown] for row in rows])

@@ -96,7 +96,7 @@ def _screen(found: LedgerChanges) -> Iterable[Block]:
             yield ""
             yield f"view {view.view}: {view.added:,} added, {view.changed:,} changed, {view.removed:,} removed"
             rows = [(_kind(row), " ".join(map(cell, row.key.values())), _what(row)) for row in view.rows]
-            yield Table(("", "KEY", "WHAT"), rows, flexible=("WHAT",), in_full=frozenset(range(len(rows))))
+            yield Table(("", "KEY", "WHAT"), rows)
 
 
 def _moment(moment: LogMoment) -> str:

@@ -68,7 +68,6 @@ def _report(found: Compatibility, *, replayed: bool) -> Iterable[Block]:
             for each in found.versions
         ],
         _styles(each.verdict for each in found.versions),
-        flexible=(CHANGES,),
     )
     views = [each for each in found.views if each.verdict in STYLES]
     if views:

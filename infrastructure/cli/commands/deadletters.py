@@ -44,13 +44,21 @@ def list_(
         "as_of_position": found.as_of_position,
         "head_position": found.head_position,
     }
-    answer(options, document, lambda: [Table(COLUMNS, [_cells(row) for row in rows])])
+    answer(options, document, lambda: [Table(COLUMNS, [_cells(row) for row in rows])], lambda _: [_on_screen(rows)])
     if not options.json:
         for row in rows:
             if row["status"] == "parked":
                 words = ("deadletters", "replay", row["service"], str(row["position"]), "--reason", "WHY")
                 say(f"to try it again: {options.again(*words)}")
     return ExitCode.OK
+
+
+def _on_screen(rows: list[Row]) -> Table:
+    """The events, each with its error on lines of its own."""
+    red = {at: "red" for at, row in enumerate(rows) if row["status"] == "parked"}
+    notes = {at: [error] for at, row in enumerate(rows) if (error := _cells(row)[-1])}
+    cells = [[row["service"], f"@{row['position']}", *(row[name] for name in COLUMNS[2:-1])] for row in rows]
+    return Table(("SERVICE", "LOG", "PROCESS", "EVENT", "STATUS", "TRIES", "FAILED"), cells, red, notes=notes)
 
 
 def _cells(row: Row) -> list[Any]:

@@ -65,7 +65,7 @@ def decisions(
         "head_position": page.head_position,
         "lag_events": found.lag_events,
     }
-    answer(options, document, lambda: [_table(page.decisions)])
+    answer(options, document, lambda: [_table(page.decisions)], lambda _: [_on_screen(page.decisions)])
     if not options.json:
         say(freshness_remark(found, options))
         if page.decisions:
@@ -84,4 +84,13 @@ def _document(decision: RecordedDecision) -> dict[str, Any]:
 
 def _table(listed: list[RecordedDecision]) -> Table:
     rows = [{**each.row, "saw": f"v{each.row['version'] - 1}"} for each in listed]
-    return Table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows], flexible=("reason",))
+    return Table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows])
+
+
+def _on_screen(listed: list[RecordedDecision]) -> Table:
+    """The decisions, each with its reason on lines of its own."""
+    plain = _table(listed)
+    at = COLUMNS.index("reason")
+    notes = {index: [row[at]] for index, row in enumerate(plain.rows) if row[at]}
+    rows = [[*row[:at], *row[at + 1 :]] for row in plain.rows]
+    return Table([*COLUMNS[:at], *COLUMNS[at + 1 :]], rows, notes=notes)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from ....domain.saga.definition import Definition
-from ....domain.saga.step import AnyStep
 from ....domain.saga.step_kind import ForEach
 from ....domain.saga.stored_type import json_schema_of
 from ....domain.saga.structure_changes import breaking
@@ -14,6 +14,7 @@ from ...ledger.definition_usage import VersionStatus, VersionUsage, count_sagas
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.answer import Block, answer, say
+from ..output.definitions_screen import definitions_screen, marked
 from ..output.table import Table
 from ..session import bring_views_up, open_ledger
 
@@ -39,10 +40,11 @@ def definitions(*, options: Options = DEFAULTS) -> ExitCode:
 
     def text() -> Iterable[Block]:
         red = {at: "red" for at, version in enumerate(usage.versions) if version.status is not VersionStatus.REGISTERED}
-        yield Table(COLUMNS, [_cells(version) for version in usage.versions], red, flexible=(STEPS,))
+        yield Table(COLUMNS, [_cells(version) for version in usage.versions], red)
 
     documents = [_document(version) for version in usage.versions]
-    answer(options, {"definitions": documents, "as_of_position": usage.as_of_position}, text)
+    document = {"definitions": documents, "as_of_position": usage.as_of_position}
+    answer(options, document, text, partial(definitions_screen, usage.versions))
     for version in usage.versions if registered else ():
         if remark := _remark(version):
             say(remark)
@@ -80,12 +82,6 @@ def _cells(version: VersionUsage) -> tuple[Any, ...]:
         steps,
         deadline,
     )
-
-
-def marked(step: AnyStep) -> str:
-    """Return a step's name: `book[]` of a step over a list, `wrap?` of one with a condition, `pay*` of the pivot."""
-    is_list = isinstance(step.kind, ForEach)
-    return f"{step.name}{'[]' * is_list}{'?' * (step.condition is not None)}{'*' * step.pivot}"
 
 
 def _document(version: VersionUsage) -> dict[str, Any]:

@@ -21,8 +21,10 @@ from ..exit_codes import ExitCode
 from ..log_options import DEFAULT_LOGS, LogOptions
 from ..options import DEFAULTS, Options
 from ..output.answer import Block, answer, say
+from ..output.history_screen import HistoryPage, event_lines
 from ..output.progress import progress
 from ..output.run_report import report_document, report_text
+from ..output.screen import command_lines
 from ..output.table import Table
 from ..output.timeline import timeline
 from ..session import database_files
@@ -74,20 +76,26 @@ def demo(
         answer(
             options,
             {**document, "cancelled": saga_id, "commands": commands},
-            lambda: [*report_text(document), *_tour(ledger, saga_id, commands)],
+            lambda: [*report_text(document), *_tour(ledger, saga_id, commands, None)],
+            lambda width: [*report_text(document), *_tour(ledger, saga_id, commands, width)],
         )
     return ExitCode.OK
 
 
-def _tour(ledger: Ledger, saga_id: str, commands: list[str]) -> Iterable[Block]:
+def _tour(ledger: Ledger, saga_id: str, commands: list[str], width: int | None) -> Iterable[Block]:
     yield from ("", f"A declined order, undone: {saga_id}", "")
-    yield timeline(saga_id, read_history(ledger.context, saga_id).entries)
+    history = read_history(ledger.context, saga_id)
+    if width is None:
+        yield timeline(saga_id, history.entries)
+    else:
+        yield from event_lines(HistoryPage(saga_id, history.entries, history.entries, ""), width)
     for view, columns, order in VIEWS:
         found = ledger.query(view, order=order, limit=ROWS)
         yield from ("", f"The view {view}, as of position {found.as_of_position}", "")
         yield Table(columns, [[row[name] for name in columns] for row in found.rows])
     yield from ("", "Look closer", "")
-    yield from (f"  {command}" for command in commands)
+    for command in commands:
+        yield from [f"  {command}"] if width is None else command_lines(command, width, "  ")
 
 
 def _commands(saga_id: str, url: str, style: StyleName) -> list[str]:

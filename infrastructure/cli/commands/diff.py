@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from ...ledger.saga_history import read_history
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options, SagaMomentText, read_moment
 from ..output.answer import Block, answer
 from ..output.documents import event_document, state_document
-from ..output.state_fields import changed_fields
+from ..output.elapsed import Since
+from ..output.history_screen import HistoryPage, event_lines
+from ..output.screen import labelled
+from ..output.state_fields import changed_fields, is_seen, value
 from ..output.table import Table
 from ..output.text import counted
 from ..output.timeline import timeline
 from ..session import open_ledger
+
+GONE = "(none)"
 
 
 def diff(
@@ -43,17 +49,31 @@ def diff(
         "changes": changes,
     }
 
-    def text() -> Iterable[Block]:
-        yield (
-            f"{saga_id}: version {before.version} ({before.status}) → version {after.version} ({after.status}), "
-            f"{counted(len(between), 'event')}, {counted(len(changes), 'field')} changed"
-        )
-        if changes:
-            yield timeline(saga_id, between)
-            yield Table(
-                ("FIELD", "BEFORE", "AFTER"),
-                [(change["field"], change["before"], change["after"]) for change in changes],
-            )
+    seen = [(change["field"], change["before"], change["after"]) for change in changes if is_seen(change)]
+    headline = (
+        f"{saga_id}: version {before.version} ({before.status}) → version {after.version} ({after.status}), "
+        f"{counted(len(between), 'event')}, {counted(len(seen), 'field')} changed"
+    )
+    fields = Table(("FIELD", "BEFORE", "AFTER"), seen)
 
-    answer(options, document, text)
+    def text() -> Iterable[Block]:
+        yield headline
+        if seen:
+            yield timeline(saga_id, between)
+            yield fields
+
+    def screen(width: int) -> Iterable[Block]:
+        yield headline
+        if seen:
+            yield ""
+            yield from event_lines(HistoryPage(saga_id, recorded.entries, between, str(after.status)), width)
+            yield ""
+            since = Since(after.started_at or recorded.entries[0].recorded_at)
+            yield from labelled([(name, _change(old, new, since)) for name, old, new in seen], width)
+
+    answer(options, document, text, screen)
     return ExitCode.OK
+
+
+def _change(old: Any, new: Any, since: Since) -> str:
+    return f"{value(old, since)} → {value(new, since) or GONE}".lstrip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -9,9 +10,11 @@ from cyclopts import Parameter
 from ...ledger.saga_history import read_history, saga_row
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, AtSagaMoment, Options, read_moment
-from ..output.answer import answer, say
+from ..output.answer import Block, answer, say
 from ..output.documents import event_document, then_document
+from ..output.history_screen import HistoryPage, history_screen
 from ..output.remarks import then_remark
+from ..output.screen import screen_width
 from ..output.text import counted
 from ..output.timeline import timeline
 from ..session import open_ledger
@@ -49,13 +52,19 @@ def history(
         **then_document(moment, found.then),
         "events": [event_document(entry) for entry in page],
     }
-    answer(options, document, lambda: [*then_remark(moment, found.then), timeline(saga_id, page)])
+    standing = str(status or "of no known status")
+
+    def screen(width: int) -> Iterable[Block]:
+        yield from then_remark(moment, found.then)
+        yield from history_screen(HistoryPage(saga_id, found.entries, page, standing), width)
+
+    answer(options, document, lambda: [*then_remark(moment, found.then), timeline(saga_id, page)], screen)
     if not options.json:
         if len(page) < len(following):
             say(f"there are {len(following) - len(page):,} more: add --after {page[-1].position if page else after}")
         in_full = options.again("history", saga_id, *(() if at is None else ("--at", at)), "--json")
-        standing = f"{status or 'of no known status'}"
-        say(f"{saga_id}: {counted(len(found.entries), 'event')}, {standing}; in full: {in_full}")
+        said = "" if screen_width(options) else f"{saga_id}: {counted(len(found.entries), 'event')}, {standing}; "
+        say(f"{said}in full: {in_full}")
         if row is not None:
             say(f"{saga_id} has no coordinator: {UNDERIVED}")
     return ExitCode.OK

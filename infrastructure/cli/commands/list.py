@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -14,12 +13,14 @@ from ...ledger.ledger import Ledger
 from ...ledger.saga_listing import SagaCursor, SagaFilter, each_saga
 from ...ledger.saga_listing import list_sagas as page_of_sagas
 from ...ledger.view_operations import view_columns
+from ...read_models import relative_time
 from ...read_models.condition import read_condition
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.answer import answer, jsonable_row, say
 from ..output.remarks import freshness_remark
 from ..output.row_files import RowFile, RowFormat, chosen_format
+from ..output.saga_list import saga_list
 from ..output.table import Table
 from ..output.text import counted
 from ..output.timestamps import read_past
@@ -67,7 +68,7 @@ def list_sagas(
         definition,
         None if since is None else read_past(since),
         None if until is None else read_past(until),
-        datetime.now(UTC) if stalled else None,
+        relative_time.utc_now() if stalled else None,
         [read_condition(text) for text in attr] if attr else None,
     )
     cursor = None if after is None else SagaCursor.parse(after)
@@ -84,7 +85,13 @@ def list_sagas(
         "lag_events": found.lag_events,
         "next": None if page.next is None else str(page.next),
     }
-    answer(replace(options, json=chosen == "json"), document, lambda: [_table(page.rows)])
+    as_json = replace(options, json=chosen == "json")
+    answer(
+        as_json,
+        document,
+        lambda: [_table(page.rows)],
+        lambda width: saga_list(page.rows, relative_time.utc_now(), width),
+    )
     if chosen != "json":
         say(freshness_remark(found, options))
         if page.next is not None:
@@ -117,7 +124,7 @@ def _table(rows: list[Row]) -> Table:
     """The sagas; with the column `findings` only if one has events that its choreography does not allow."""
     shown = [_shown(row) for row in rows]
     columns = [name for name in COLUMNS if name != "findings" or any(row["findings"] for row in shown)]
-    return Table(columns, [[row[name] for name in columns] for row in shown], flexible=("error", "step"))
+    return Table(columns, [[row[name] for name in columns] for row in shown])
 
 
 def _shown(row: Row) -> Row:

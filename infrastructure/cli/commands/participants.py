@@ -43,7 +43,8 @@ def participants(*, options: Options = DEFAULTS) -> ExitCode:
         head = head_position(ledger.context)
         rows = [_row(status) for status in service_statuses(ledger)]
     document = {"head_position": head, "participants": rows}
-    answer(options, document, lambda: [Table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows])])
+    plain = Table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows])
+    answer(options, document, lambda: [plain], lambda _: [_on_screen(rows)])
     if not options.json and any(row["parked"] for row in rows):
         say(f"parked events wait for a person: `{options.again('deadletters', 'list')}`")
     return ExitCode.OK
@@ -146,6 +147,12 @@ def _service(ledger: Ledger, name: str) -> Service:
     except KeyError:
         known = ", ".join(ledger.app.services)
         raise UnknownDefinition(f"no service {name!r} is registered with the app in use: it has {known}") from None
+
+
+def _on_screen(rows: list[dict[str, Any]]) -> Table:
+    cells = [[row[name] for name in COLUMNS[:-1]] for row in rows]
+    red = {at: "red" for at, row in enumerate(rows) if row["parked"]}
+    return Table(COLUMNS[:-1], cells, red, notes={at: [f"reacts to {row['reacts_to']}"] for at, row in enumerate(rows)})
 
 
 def _row(status: ServiceStatus) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.answer import Block, answer, jsonable, jsonable_row, say
 from ..output.progress import progress
+from ..output.projections_screen import projections_screen
 from ..output.remarks import worker_remark
 from ..output.table import Table
 from ..output.text import counted
@@ -49,7 +50,8 @@ def checkpoints(*, options: Options = DEFAULTS) -> ExitCode:
         "head_position": head,
         "projections": [{name: jsonable(row[name]) for name in columns} for row in rows],
     }
-    answer(options, document, lambda: [Table(columns, [[row[name] for name in columns] for row in rows])])
+    plain = Table(columns, [[row[name] for name in columns] for row in rows])
+    answer(options, document, lambda: [plain], lambda width: projections_screen(rows, head, width))
     if not options.json:
         say(f"head {head}" + (f"; {remark}" if remark else ""))
     if unfollowed and not options.json:

@@ -22,6 +22,7 @@ from ..output.answer import answer, jsonable_row, say
 from ..output.progress import progress
 from ..output.remarks import freshness_remark
 from ..output.row_files import RowFile, RowFormat, chosen_format
+from ..output.row_screen import rows_on_screen
 from ..output.table import Table
 from ..output.text import counted
 from ..session import bring_views_up, open_ledger
@@ -112,7 +113,10 @@ def query(
             rows: list[Row] = document["rows"]
             count = len(rows)
             as_json = replace(options, json=chosen == "json")
-            answer(as_json, document, lambda: [Table(names, [[row[name] for name in names] for row in rows])])
+            table = Table(names, [[row[name] for name in names] for row in rows])
+            answer(
+                as_json, document, lambda: [table], lambda width: rows_on_screen(table, width) if rows else ["no row"]
+            )
     if chosen != "json":
         say(remark)
         if count == asked.limit:

@@ -33,7 +33,10 @@ def requests(
         remark = worker_remark(ledger, options) if any(request.reason is None for request in found) else None
     rows = [_row(request) for request in found]
     document = {"requests": [jsonable_row(row) for row in rows]}
-    answer(options, document, lambda: [Table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows])])
+    plain = Table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows])
+    notes = {at: [row["reason"]] for at, row in enumerate(rows) if row["reason"]}
+    shown = Table(COLUMNS[:-1], [row[:-1] for row in plain.rows], notes=notes)
+    answer(options, document, lambda: [plain], lambda _: [shown])
     if remark:
         say(remark)
     return ExitCode.OK

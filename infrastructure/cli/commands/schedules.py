@@ -182,7 +182,7 @@ def _events_table(events: Sequence[RecordedEvent]) -> Table:
     for recorded in events:
         text = describe(recorded.event)
         rows.append([recorded.recorded_at, recorded.position, text.event, text.detail, recorded.meta.actor])
-    return Table(EVENT_COLUMNS, rows, flexible=("detail",))
+    return Table(EVENT_COLUMNS, rows)
 
 
 def _event_document(recorded: RecordedEvent) -> dict[str, Any]:

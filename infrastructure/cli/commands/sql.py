@@ -19,6 +19,7 @@ from ..options import DEFAULTS, AtLogMoment, Options, read_moment
 from ..output.answer import answer, jsonable_row, say
 from ..output.progress import progress
 from ..output.row_files import RowFile, RowFormat, chosen_format
+from ..output.row_screen import rows_on_screen
 from ..output.table import Table
 from ..output.text import counted
 from ..session import bring_views_up, open_ledger
@@ -72,7 +73,8 @@ def sql(
             "head_position": head,
         }
         as_json = replace(options, json=chosen == "json")
-        answer(as_json, document, lambda: [Table(columns, [list(row.values()) for row in rows])])
+        table = Table(columns, [list(row.values()) for row in rows])
+        answer(as_json, document, lambda: [table], lambda width: rows_on_screen(table, width))
     if chosen != "json":
         say(_remark(positions, head, moment))
         if count == rows_max:

@@ -63,7 +63,6 @@ def _blocks(found: Statistics) -> Iterator[Block]:
             (each.definition, each.sagas, _counts(each.statuses), _share(each.compensation_rate), *_seconds(each))
             for each in found.definitions
         ],
-        flexible=("statuses",),
     )
     if found.steps:
         yield ""
@@ -88,7 +87,6 @@ def _blocks(found: Statistics) -> Iterator[Block]:
         yield Table(
             ("STEP", "error", "retries", "beyond_2nd", "sagas"),
             [(_step(each), each.error, each.retries, each.beyond_second, each.sagas) for each in found.retry_causes],
-            flexible=("error",),
         )
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from typing import Any
 
 from ...ledger.freshness import list_workers
 from ...ledger.put_back_sagas import put_back_sagas
+from ...read_models import relative_time
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.answer import answer, jsonable_row, say
 from ..output.remarks import no_worker
 from ..output.table import Table
 from ..output.text import counted
+from ..output.worker_names import short_names
 from ..session import open_ledger
 
 COLUMNS = ("worker", "host", "pid", "sagas", "started_at", "lease_until", "lease")
@@ -25,7 +28,7 @@ def workers(*, options: Options = DEFAULTS) -> ExitCode:
     with open_ledger(options) as ledger:
         found = list_workers(ledger.context)
         put_back = put_back_sagas(ledger.context)
-    now = datetime.now(UTC)
+    now = relative_time.utc_now()
     rows = [
         (w.worker_id, w.host, w.pid, w.sagas, w.started_at, w.lease_until, "held" if w.lease_until > now else "run out")
         for w in found
@@ -35,7 +38,12 @@ def workers(*, options: Options = DEFAULTS) -> ExitCode:
         "put_back": [jsonable_row(dict(zip(PUT_BACK_COLUMNS, each, strict=True))) for each in put_back],
     }
     tables = ((COLUMNS, rows), (PUT_BACK_COLUMNS, put_back))
-    answer(options, document, lambda: [Table(columns, lines) for columns, lines in tables if lines])
+    answer(
+        options,
+        document,
+        lambda: [Table(columns, lines) for columns, lines in tables if lines],
+        lambda _: [Table(columns, lines) for columns, lines in ((COLUMNS, _short(rows)), tables[1]) if lines],
+    )
     if not found:
         say(no_worker(options))
     if put_back:
@@ -44,3 +52,9 @@ def workers(*, options: Options = DEFAULTS) -> ExitCode:
             "needs: run one that knows every event type; the log of the first says which it lacks"
         )
     return ExitCode.OK
+
+
+def _short(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Return the workers with their short names, and their hosts without the namespaces of process ids."""
+    names = short_names(row[0] for row in rows)
+    return [[names[worker], host.partition(" pid:[")[0], *others] for worker, host, *others in rows]

@@ -1,6 +1,6 @@
 """Answers on stdout, as JSON or as text, and messages on stderr.
 
-On a terminal, tables fit its width and have colours; piped, nothing is cut, coloured or wrapped.
+On a screen, lines fit its width, and a terminal has colours; piped, nothing is cut, coloured or wrapped.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
 from ..options import Options
+from .screen import Line, screen_width, wrapped
+from .screen_table import table_lines
 from .streams import flush_answer, write_json, write_line, write_message
 from .table import Table, lines
 from .text import one_line, visible, visible_json
@@ -30,17 +32,40 @@ STATUS_STYLES = {
 }
 """The style of each status on a terminal that has colours."""
 
-Block = str | Table
+Block: TypeAlias = str | Table | Line
 """A part of an answer in text."""
+Screen: TypeAlias = Callable[[int], Iterable[Block]]
+"""Returns an answer as it is on a screen of a width."""
 
 
-def answer(options: Options, document: dict[str, Any], text: Callable[[], Iterable[Block]]) -> None:
-    """Write the answer of a command: the document with `--json`, otherwise its text."""
+def answer(
+    options: Options, document: dict[str, Any], text: Callable[[], Iterable[Block]], screen: Screen | None = None
+) -> None:
+    """Write the answer of a command: the document with `--json`, otherwise its text, which differs on a screen."""
+    width = screen_width(options)
     if options.json:
         write_json(visible_json(encoded(document)))
-        return
-    for block in text():
-        _write(block)
+    elif width is None:
+        for block in text():
+            for line in _plain_lines(block):
+                write_line(line)
+    else:
+        write = _write_in_colour() if sys.stdout.isatty() else _write_plain
+        for block in text() if screen is None else screen(width):
+            for each in screen_lines(block, width):
+                write(each)
+
+
+def screen_lines(block: Block, width: int) -> Iterable[Line]:
+    """Return the lines of a part of an answer on a screen."""
+    match block:
+        case Line():
+            return [block]
+        case Table():
+            return table_lines(block, width)
+        case _:
+            text = block.lstrip()
+            return wrapped(text, width, block[: len(block) - len(text)])
 
 
 def say(message: str) -> None:
@@ -59,16 +84,6 @@ def jsonable_row(row: dict[str, Any]) -> dict[str, Any]:
     return {name: jsonable(value) for name, value in row.items()}
 
 
-def _write(block: Block) -> None:
-    if isinstance(block, str):
-        write_line(block)
-    elif sys.stdout.isatty():
-        _write_on_terminal(block)
-    else:
-        for line in lines(block):
-            write_line(line.text)
-
-
 def encoded(document: Any) -> str:
     """Return a value as JSON."""
     try:
@@ -77,13 +92,30 @@ def encoded(document: Any) -> str:
         return json.dumps(msgspec.to_builtins(document, enc_hook=str), ensure_ascii=False, separators=(",", ":"))
 
 
-def _write_on_terminal(table: Table) -> None:
+def _plain_lines(block: Block) -> Iterable[str]:
+    match block:
+        case Table():
+            return lines(block)
+        case Line():
+            return [block.text]
+        case _:
+            return [block]
+
+
+def _write_plain(line: Line) -> None:
+    write_line(line.text)
+
+
+def _write_in_colour() -> Callable[[Line], None]:
     from rich.console import Console
     from rich.text import Text
 
     console = Console(file=sys.stdout, highlight=False)
-    for line in lines(table, console.width):
-        text = Text(visible(line.text), style="bold" if line.row is None else table.styles.get(line.row, ""))
-        for status, style in STATUS_STYLES.items() if line.row is not None else ():
+
+    def write(line: Line) -> None:
+        text = Text(visible(line.text), style=line.style)
+        for status, style in STATUS_STYLES.items():
             text.highlight_words([status], style)
         console.print(text, soft_wrap=True)
+
+    return write

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Raw
@@ -42,8 +44,12 @@ from ....domain.saga.events import (
 from .text import counted, one_line
 from .timestamps import show_instant
 
+ShowInstant: TypeAlias = Callable[[datetime | None], str]
+"""Puts a time into words."""
 VALUE_CHARACTERS_MAX = 160
 """How much of a value a line shows; `--json` has all of it."""
+_WHOLE_WORDS = re.compile(r".{100,}[\s,;]")
+"""The start of a value that is cut, up to the end of a word."""
 
 
 class EventText(NamedTuple):
@@ -57,11 +63,11 @@ class EventText(NamedTuple):
     """`bad` for a failure, `back` for what undoes, `good` for a completed saga."""
 
 
-def describe(event: Event) -> EventText:
+def describe(event: Event, when: ShowInstant = show_instant) -> EventText:
     """Put an event into words. The event of a participant is described by its fields."""
     step = getattr(event, "step", None)
     attempt = getattr(event, "attempt", None)
-    return EventText(type(event).schema.name, step, attempt, _detail(event), _tone(event))
+    return EventText(type(event).schema.name, step, attempt, _detail(event, when), _tone(event))
 
 
 def describe_unregistered(topic: str, data: Event | Raw) -> EventText:
@@ -83,15 +89,15 @@ def _tone(event: Event) -> str | None:
             return None
 
 
-def _detail(event: Event) -> str:  # a table in the shape of a match: one case for each type of event
+def _detail(event: Event, at: ShowInstant) -> str:  # a table in the shape of a match: one case for each type of event
     match event:
         case SagaStarted():
-            when = f", begins {show_instant(event.begins_at)}" if event.begins_at else ""
-            when += f", deadline {show_instant(event.deadline)}" if event.deadline else ""
+            when = f", begins {at(event.begins_at)}" if event.begins_at else ""
+            when += f", deadline {at(event.deadline)}" if event.deadline else ""
             parent = f", a step of {event.parent.saga_id}" if event.parent else ""
             return f"{event.definition} version {event.definition_version}{when}{parent}, input {shown(event.input)}"
         case StepStarted() if event.wait is not None:
-            return f"waits {wait_in_words(event.wait)}"
+            return f"waits {wait_in_words(event.wait, at)}"
         case ConditionNotMet():
             return "its condition is false: the saga goes on without it"
         case ItemsListed():
@@ -103,11 +109,11 @@ def _detail(event: Event) -> str:  # a table in the shape of a match: one case f
         case StepSucceeded() | StepCompensated():
             return f"result {shown(event.result)}"
         case StepFailed() | CompensationFailed():
-            again = f"; again at {show_instant(event.retry_at)}" if event.retry_at else "; given up"
+            again = f"; again at {at(event.retry_at)}" if event.retry_at else "; given up"
             final = "" if event.retryable else " (refused)" if event.effect is Effect.NONE else " (final)"
             return f"{event.error.type}: {cut(event.error.message)}{final}{again}"
         case StepOutcomeUnknown():
-            again = f"; again at {show_instant(event.retry_at)}" if event.retry_at else "; given up"
+            again = f"; again at {at(event.retry_at)}" if event.retry_at else "; given up"
             return f"its worker {event.worker or ''} died: it may have been executed{again}"
         case SignalReceived():
             what = f"refuses {event.name}" if event.refused else f"gives {event.name} {shown(event.payload)}"
@@ -118,9 +124,9 @@ def _detail(event: Event) -> str:  # a table in the shape of a match: one case f
             why = f"{event.error.type}: {cut(event.error.message)}"
             return f"signal {event.name} at version {event.signal} does not fit, and counts for no step: {why}"
         case TimerFired():
-            return f"due at {show_instant(event.due_at)}"
+            return f"due at {at(event.due_at)}"
         case DeadlineExceeded():
-            return f"deadline {show_instant(event.deadline)}: the saga is compensated"
+            return f"deadline {at(event.deadline)}: the saga is compensated"
         case CancelRequested():
             return f"by {event.actor}: {cut(event.reason)}"
         case InterventionRequired():
@@ -140,11 +146,11 @@ def _detail(event: Event) -> str:  # a table in the shape of a match: one case f
             return _fields(event)
 
 
-def wait_in_words(wait: Wait) -> str:
+def wait_in_words(wait: Wait, at: ShowInstant = show_instant) -> str:
     """Describe a wait, such as `for signal approval until 2026-03-01T02:17:05.120Z`."""
     if wait.kind is WaitKind.ITEMS:
         return "for its items"
-    until = f" until {show_instant(wait.due_at)}" if wait.due_at is not None else ""
+    until = f" until {at(wait.due_at)}" if wait.due_at is not None else ""
     if wait.kind is WaitKind.TIMER:
         return until.strip()
     number = "" if wait.approvals is None else f", {counted(wait.approvals, 'approval')}"
@@ -189,4 +195,7 @@ def _value(value: Any) -> str:
 def cut(text: str) -> str:
     """Return a text on one line, cut to what fits there."""
     line = one_line(text)
-    return line if len(line) <= VALUE_CHARACTERS_MAX else f"{line[:VALUE_CHARACTERS_MAX]}… ({len(line):,} characters)"
+    if len(line) <= VALUE_CHARACTERS_MAX:
+        return line
+    start = _WHOLE_WORDS.match(line, 0, VALUE_CHARACTERS_MAX)
+    return f"{line[: VALUE_CHARACTERS_MAX if start is None else start.end()]}… ({len(line):,} characters)"

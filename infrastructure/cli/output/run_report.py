@@ -47,7 +47,7 @@ def report_text(document: dict[str, Any]) -> Iterable[Block]:
     yield Table(("", "run"), [*rows[:at], ("invoices in conflict", len(conflicts)), *statuses, *rows[at:]])
     if conflicts:
         shown = [(each["saga_id"], _lines(each["lines"]), each["reason"]) for each in conflicts[:CONFLICTS_SHOWN_MAX]]
-        yield Table(("invoice in conflict", "lines", "reason"), shown, flexible=("reason",))
+        yield Table(("invoice in conflict", "lines", "reason"), shown)
     yield f"rejected lines, each with its reason: {document['rejects']}"
 
 

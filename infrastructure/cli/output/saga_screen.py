@@ -1,146 +1,134 @@
-"""One saga on one screen: its status, every attempt of every step, and what to do next."""
+"""One saga on one screen: what became of it and why, every attempt of every step, and what to do next."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from ....domain.saga.events import CancelRequested, Direction, InterventionResolved, SignalReceived, SignalRejected
-from ....domain.saga.state import SagaState
-from ....projections.projection import Row
+from ....domain.saga.events import CancelRequested, InterventionResolved, SignalReceived, SignalRejected
+from ....projections.saga.saga_steps import STARTED
+from ...ledger.possible_actions import progress_of
 from ...ledger.process_report import ProcessReport
 from ...ledger.saga_overview import SagaOverview
-from .answer import Block
-from .event_text import cut, describe, shown
-from .table import Table
+from .elapsed import Since, dated, elapsed
+from .event_text import describe, shown
+from .next_steps import NextStep, next_lines
+from .saga_text import ITEM_ATTEMPTS_SHOWN, ITEMS_SHOWN, notable_attempts
+from .screen import Line, labelled, wrapped
+from .step_chart import step_chart
+from .step_tree import step_tree
 from .text import counted, one_line
-from .timeline import BACK
-from .timestamps import show_instant
+from .worker_names import short_names
 
-ATTEMPTS = (
-    "step", "attempt", "status", "started_at", "seconds", "retry_at", "waits_for", "waits_until", "approvals",
-    "approved_by", "worker", "progress", "error",
-)  # fmt: skip
-TONES = {"failed": "red", "unknown": "red", "succeeded": None, "started": "bold"}
+ALARM = "bold red"
+ATTEMPTS_MAX = 5
+"""How many attempts and waits are told of at the top; the chart has every one."""
 
 
-def saga_screen(overview: SagaOverview, steps: list[str]) -> Iterable[Block]:
-    """Yield the blocks of the screen; `steps` are the lines under `next`."""
-    state, process = overview.state, overview.process
-    no_way_back = state.past_pivot and state.end is None
-    yield f"{state.saga_id}  {state.status.value}{', past its pivot' if no_way_back else ''}"
-    for name, value in (*_properties(overview), *(() if process is None else _process_lines(process))):
-        if value:
-            yield f"  {name:<11} {value}"
-    attempts = _notable_attempts(state, overview.attempts)
-    if attempts:
-        yield ""
-        yield _attempts_table(attempts)
-    yield from next_block(steps)
+def since_start(overview: SagaOverview) -> Since:
+    """Return the start of a saga, from which its screen counts."""
+    return Since(overview.state.started_at or overview.events[0].recorded_at)
 
 
-def next_block(steps: list[str]) -> Iterable[str]:
-    """Yield the lines under `next`."""
+def saga_screen(overview: SagaOverview, steps: Sequence[NextStep], now: datetime, width: int) -> Iterator[Line]:
+    """Yield the lines of the screen; `steps` are what is said under `next`."""
+    state, since = overview.state, since_start(overview)
+    past = ", past its pivot" if state.past_pivot and state.end is None else ""
+    yield from wrapped(f"{state.saga_id}  {state.status.value}{past}", width, style="bold")
+    for alarm in _alarms(overview, since):
+        yield from wrapped(alarm, width, "  ", style=ALARM)
+    for sentence in _standing(overview, now):
+        yield from wrapped(sentence, width, "  ")
+    yield Line("")
+    workers = {} if overview.process is not None else short_names(row["worker"] for row in overview.attempts)
+    yield from labelled(_properties(overview, since, now, list(workers.values())), width)
+    branches = list(step_tree(overview.events, notable_attempts(state, overview.attempts)))
+    if branches:
+        yield Line("")
+        yield from step_chart(branches, since, now, width, workers)
+    yield from next_block(steps, width)
+
+
+def next_block(steps: Sequence[NextStep], width: int) -> Iterator[Line]:
+    """Yield what is said under `next`."""
     if steps:
-        yield ""
-        yield "next"
-        yield from (f"  {line}" for line in steps)
+        yield Line("")
+        yield Line("next", "bold")
+        yield from next_lines(steps, width)
 
 
-def _attempts_table(attempts: list[Row]) -> Table:
-    """The attempts, without the columns that are empty."""
-    rows = [_shown_attempt(row) for row in attempts]
-    columns = [name for name in ATTEMPTS if any(row[name] is not None for row in rows)]
-    styles = {index: tone for index, row in enumerate(attempts) if (tone := TONES.get(row["status"]))}
-    cells = [[row[name] for name in columns] for row in rows]
-    return Table(columns, cells, styles, flexible=("error", "worker", "progress"), in_full=frozenset(range(len(cells))))
+def _alarms(overview: SagaOverview, since: Since) -> Iterator[str]:
+    """Yield what a person has to look at first."""
+    for intervention in overview.state.interventions:
+        yield f"a person must decide: {one_line(intervention.cause)}"
+    for each in overview.sub_sagas_in_need:
+        yield f"sub-saga {each.saga_id} needs a person: {one_line(each.actions[0].why)}"
+    if overview.unattended:
+        yield "no worker is running"
+    if overview.process is not None:
+        yield from _process_alarms(overview.process, since)
 
 
-def _shown_attempt(row: Row) -> Row:
-    progress = row["progress"]
-    return {
-        **row,
-        "step": _marked(row),
-        "seconds": _seconds(row["started_at"], row["ended_at"]),
-        "approvals": _approvals(row),
-        "progress": None if progress is None else cut(progress),
-    }
+def _standing(overview: SagaOverview, now: datetime) -> Iterator[str]:
+    """Yield why the saga is where it is: the cause of its end, or what is under way and what it waits for."""
+    if overview.state.cause:
+        yield f"cause: {overview.state.cause}"
+    if overview.error and not overview.state.interventions:
+        yield f"failed: {': '.join(filter(None, (overview.failed_step, overview.error)))}"
+    for row in overview.attempts[-ATTEMPTS_MAX:]:
+        if row["status"] == STARTED:
+            since = elapsed((now - row["started_at"]).total_seconds())
+            yield f"under way for {since}: step {row['step']}, attempt {row['attempt']}"
+    in_need = {each.saga_id for each in overview.sub_sagas_in_need}
+    for wait in overview.waits[:ATTEMPTS_MAX]:
+        if wait.wait is None:
+            begins = "it begins" if wait.step is None else f"step {wait.step} is tried again"
+            yield f"{begins} at {since_start(overview).moment(wait.until)}"
+        elif wait.wait.target not in in_need:
+            target = "" if wait.wait.target is None else f" {wait.wait.target}"
+            yield f"step {wait.step} waits for {wait.wait.kind.value}{target}{progress_of(wait)}"
 
 
-def _marked(row: Row) -> str:
-    return f"{BACK}{row['step']}" if row["direction"] == Direction.COMPENSATION else str(row["step"])
-
-
-def _approvals(row: Row) -> str | None:
-    return None if row["approvals_needed"] is None else f"{row['approvals']} of {row['approvals_needed']}"
-
-
-def _seconds(started_at: datetime, ended_at: datetime | None) -> float | None:
-    return None if ended_at is None else round((ended_at - started_at).total_seconds(), 3)
-
-
-def _properties(overview: SagaOverview) -> Iterable[tuple[str, str]]:
-    state, events = overview.state, overview.events
-    yield "definition", f"{state.definition} version {state.definition_version} ({state.fingerprint}), {state.style}"
-    yield "started", f"{show_instant(state.started_at)} by {events[0].meta.actor or 'an unnamed actor'}"
-    yield "ended", _ended(state)
-    yield "begins", show_instant(state.begins_at)
-    yield "deadline", show_instant(state.deadline)
-    yield "cause", one_line(state.cause or "")
-    yield "failed", one_line(": ".join(filter(None, (overview.failed_step, overview.error))))
-    for each in events:
-        if isinstance(each.event, CancelRequested | InterventionResolved | SignalReceived | SignalRejected):
-            text = describe(each.event)
-            yield "operated", f"{show_instant(each.recorded_at)} {text.event} {text.step or ''} {text.detail}"
-    yield "input", shown(state.input)
-    for name, values in overview.attributes.items():
-        yield "found by", one_line(f"{name}={', '.join(values)}")
-    for name, items in state.items.items():
-        yield "items", f"{name}: {items.ended:,} of {counted(items.total, 'item')} ended, {len(items.open):,} under way"
-        if items.total > ITEMS_SHOWN:
-            yield "", f"below are the latest attempts that did not succeed, at most {ITEM_ATTEMPTS_SHOWN}"
-    yield "result", "" if state.result is None else shown(state.result)
-    yield "events", f"{counted(len(events), 'event')}, positions {events[0].position} to {events[-1].position}"
-
-
-ITEMS_SHOWN = 20
-"""Of a for-each step with more items than this, only the attempts are shown that did not succeed."""
-
-
-ITEM_ATTEMPTS_SHOWN = 100
-"""The most attempts at items that are shown of such steps."""
-
-
-def _notable_attempts(state: SagaState, attempts: list[Row]) -> list[Row]:
-    """Return the attempts without those at items of long lists that succeeded, or were made before the latest ones."""
-    of_items = [row for row in attempts if _is_of_long_list(state, row)]
-    if not of_items:
-        return attempts
-    left_out = {id(row) for row in of_items if row["status"] == "succeeded"}
-    notable = [row for row in of_items if id(row) not in left_out]
-    left_out.update(id(row) for row in notable[:-ITEM_ATTEMPTS_SHOWN])
-    return [row for row in attempts if id(row) not in left_out]
-
-
-def _is_of_long_list(state: SagaState, row: Row) -> bool:
-    item = state.item(row["step"])
-    return item is not None and state.items[item[0]].total > ITEMS_SHOWN
-
-
-def _ended(state: SagaState) -> str:
-    if state.started_at is None or state.ended_at is None:
-        return ""
-    return f"{show_instant(state.ended_at)}, after {_seconds(state.started_at, state.ended_at)} seconds"
-
-
-def _process_lines(report: ProcessReport) -> Iterable[tuple[str, str]]:
-    if report.waits_for is not None:
-        yield "waits for", f"{report.waits_for}, which service {report.service} owes"
+def _process_alarms(report: ProcessReport, since: Since) -> Iterator[str]:
     if report.is_stalled and report.silent_since is not None and report.stalls_at is not None:
         allowed = (report.stalls_at - report.silent_since).total_seconds()
-        yield (
-            "STALLED",
-            f"no event since {show_instant(report.silent_since)}; {allowed:g} seconds are allowed",
-        )
+        yield f"STALLED: no event since {since.moment(report.silent_since)}; {elapsed(allowed)} are allowed"
     for finding in report.findings:
-        yield "FINDING", f"{finding.topic} at position {finding.position} {finding.problem}"
+        yield f"FINDING: {finding.topic} @{finding.position} {finding.problem}"
+
+
+def _properties(
+    overview: SagaOverview, since: Since, now: datetime, workers: Sequence[str]
+) -> Iterable[tuple[str, str]]:
+    state, events, process = overview.state, overview.events, overview.process
+    if process is not None and process.waits_for is not None:
+        yield "waits for", f"{process.waits_for}, which service {process.service} owes"
+    yield "started", f"{dated(since.origin)} UTC by {events[0].meta.actor or 'an unnamed actor'}"
+    if state.ended_at is None:
+        last = state.updated_at or since.origin
+        ago = elapsed((now - last).total_seconds())
+        yield "so far", f"{elapsed((now - since.origin).total_seconds())}, last event {ago} ago ({since.offset(last)})"
+        yield "begins", since.moment(state.begins_at)
+        passed = state.deadline is not None and state.deadline < now
+        yield "deadline", f"{since.moment(state.deadline)}{', which has passed' if passed else ''}"
+    else:
+        yield "took", elapsed((state.ended_at - since.origin).total_seconds())
+    yield "step of", "" if state.parent is None else state.parent.saga_id
+    for each in events:
+        if isinstance(each.event, CancelRequested | InterventionResolved | SignalReceived | SignalRejected):
+            text = describe(each.event, since.moment)
+            what = "" if isinstance(each.event, SignalReceived) else f"{text.event} {text.step or ''}".rstrip()
+            yield "operated", " ".join(filter(None, (since.offset(each.recorded_at), what, text.detail)))
+    yield "definition", f"{state.definition} version {state.definition_version} ({state.fingerprint}), {state.style}"
+    for name, values in overview.attributes.items():
+        yield "found by", f"{name}={', '.join(values)}"
+    yield "input", shown(state.input)
+    yield "result", "" if state.result is None or bytes(state.result) == b"null" else shown(state.result)
+    for name, items in state.items.items():
+        if items.open or items.total > ITEMS_SHOWN:
+            ended = f"{items.ended:,} of {counted(items.total, 'item')} ended, {len(items.open):,} under way"
+            yield "items", f"{name}: {ended}"
+        if items.total > ITEMS_SHOWN:
+            yield "", f"below are the latest attempts that did not succeed, at most {ITEM_ATTEMPTS_SHOWN}"
+    yield "events", f"{len(events):,}, @{events[0].position} to @{events[-1].position}"
+    yield "worker" if len(workers) == 1 else "workers", ", ".join(workers)

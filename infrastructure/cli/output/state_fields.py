@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from .elapsed import Since
+from .row_screen import read_recorded
+from .table import cell
+
 ABSENT = object()
 UNTOUCHED: tuple[Any, ...] = (None, False, 0, "pending", [], {})
 """The values of fields that nothing has changed yet."""
@@ -22,6 +26,18 @@ def changed_fields(before: dict[str, Any], after: dict[str, Any]) -> list[dict[s
         for field in {**old, **new}
         if old.get(field, ABSENT) != new.get(field, ABSENT)
     ]
+
+
+def is_seen(change: dict[str, Any]) -> bool:
+    """Whether a change can be seen: not from a field that is absent to one that nothing has touched yet."""
+    before, after = change["before"], change["after"]
+    return not (before in UNTOUCHED and after in UNTOUCHED) and cell(before) != cell(after)
+
+
+def value(field: Any, since: Since) -> str:
+    """Return the value of a field on a screen, with a time as what it is after the saga's start."""
+    instant = read_recorded(field)
+    return cell(field) if instant is None else since.moment(instant)
 
 
 def _leaves(value: Any, path: str = "") -> dict[str, Any]:

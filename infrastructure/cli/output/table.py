@@ -1,4 +1,4 @@
-"""Tables as lines of aligned text: piped, nothing is cut; on a terminal, they fit its width."""
+"""Tables as lines of aligned text for pipes: one row to a line, and nothing is cut."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
-from rich.cells import cell_len, chop_cells, set_cell_size
+from rich.cells import cell_len
 
 from .text import one_line
 from .timestamps import show_instant
 
 GAP = "  "
-COLUMN_CELLS_MIN = 8
-"""No column is cut below this, even if the table is then too wide."""
-INSTANT_CELLS = len("2026-03-01T02:17:05.120Z")
 
 
 class Table(NamedTuple):
@@ -27,17 +24,10 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[Any]]
     styles: Mapping[int, str] = MappingProxyType({})
     """Colours of whole rows, by their index."""
-    flexible: Sequence[str] = ()
-    """The columns that are narrowed first on a narrow terminal."""
-    in_full: frozenset[int] = frozenset()
-    """Rows that continue on further lines rather than being cut."""
-
-
-class TableLine(NamedTuple):
-    """One line of a table; `row` is its index, None for the header."""
-
-    row: int | None
-    text: str
+    notes: Mapping[int, Sequence[str]] = MappingProxyType({})
+    """On a screen: texts below a row, by its index, each on lines of its own, such as an error."""
+    breaks: Mapping[int, Sequence[str]] = MappingProxyType({})
+    """On a screen: lines above a row, by its index, such as a date."""
 
 
 def cell(value: Any) -> str:
@@ -57,56 +47,26 @@ def cell(value: Any) -> str:
             return one_line(str(value))
 
 
-def lines(table: Table, width: int | None = None) -> Iterator[TableLine]:
-    """Yield the lines of a table: in full, or cut to a width in terminal cells."""
+def lines(table: Table) -> Iterator[str]:
+    """Yield the lines of a table, with all of its text."""
     cells = [[cell(value) for value in row] for row in table.rows]
     widths = [max([cell_len(name), *(cell_len(row[at]) for row in cells)]) for at, name in enumerate(table.columns)]
-    right = [_is_numeric(table, at) for at in range(len(widths))]
-    if width is not None:
-        widths = _fitted(table, widths, width)
-    yield TableLine(None, _joined(table.columns, widths, right))
-    for index, row in enumerate(cells):
-        if index in table.in_full:
-            yield from (TableLine(index, text) for text in _spread(row, widths, right))
-        else:
-            yield TableLine(index, _joined(row, widths, right))
+    right = [is_numeric(table, at) for at in range(len(widths))]
+    yield joined(table.columns, widths, right)
+    yield from (joined(row, widths, right) for row in cells)
 
 
-def _fitted(table: Table, widths: list[int], width: int) -> list[int]:
-    """Return narrower widths: the flexible columns are narrowed first, then the others, each time the widest.
-
-    The first column, which identifies the row, and times keep their width.
-    """
-    fitted = list(widths)
-    flexible = {at for at, name in enumerate(table.columns) if name in table.flexible}
-    fixed = {0} | {at for at in range(len(widths)) if widths[at] == INSTANT_CELLS}
-    for giving in (flexible, set(range(len(widths))) - fixed - flexible):
-        while sum(fitted) + len(GAP) * (len(fitted) - 1) > width:
-            widest = max(giving, key=lambda at: fitted[at], default=None)
-            if widest is None or fitted[widest] <= COLUMN_CELLS_MIN:
-                break
-            fitted[widest] -= 1
-    return fitted
-
-
-def _joined(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+def joined(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    """Return a line of cells, each padded to its width: on the left if `right` says that it stands on the right."""
     return GAP.join(map(_padded, row, widths, right)).rstrip()
 
 
-def _padded(text: str, width: int, right: bool) -> str:
-    missing = width - cell_len(text)
-    if missing < 0:
-        return f"{set_cell_size(text, width - 1)}…"
-    return " " * missing + text if right else text + " " * missing
-
-
-def _spread(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> Iterator[str]:
-    """Yield a row on as many lines as its longest cell needs."""
-    parts = [chop_cells(text, width) if text else [""] for text, width in zip(row, widths, strict=True)]
-    for number in range(max(map(len, parts))):
-        yield _joined([part[number] if number < len(part) else "" for part in parts], widths, right)
-
-
-def _is_numeric(table: Table, at: int) -> bool:
+def is_numeric(table: Table, at: int) -> bool:
+    """Whether a column holds numbers, which stand on the right."""
     values = [row[at] for row in table.rows if row[at] is not None]
     return bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def _padded(text: str, width: int, right: bool) -> str:
+    blanks = " " * (width - cell_len(text))
+    return f"{blanks}{text}" if right else f"{text}{blanks}"
