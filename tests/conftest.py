@@ -28,6 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("sagaledger")
     group.addoption("--seeds", type=int, default=200, help="how many seeds are simulated (default: 200)")
     group.addoption("--seed", type=int, help="the one seed to simulate: a failing one is printed")
+    group.addoption("--update-golden", action="store_true", help="write the screens of tests/cli/golden anew")
     group.addoption("--all-crashes", action="store_true", help="crash at every crossing of the boundary, not at a few")
 
 

@@ -39,6 +39,7 @@ RUN_ELSEWHERE = {
     },
     "docs/how-to/upgrades.md": {"tests/guides/test_upgrades.py": 1},
     "examples/fastapi_shop/README.md": {"tests/examples/test_fastapi_shop.py": 1},
+    "docs/command-line.md": {"tests/cli/test_screens.py": 3},
 }
 
 pytestmark = pytest.mark.xdist_group("documents")

@@ -16,6 +16,7 @@ from ..exit_codes import ExitCode
 from ..options import DEFAULTS, LogMomentText, Options, read_moment
 from ..output.answer import Block, answer, jsonable_row, say
 from ..output.progress import progress
+from ..output.screen import wrapped
 from ..output.table import Table, cell
 from ..output.text import counted
 from ..output.timestamps import json_instant, show_instant
@@ -45,7 +46,7 @@ def changes(
     moments = read_moment(since), None if until is None else read_moment(until)
     with open_ledger(options) as ledger, progress("folding the views") as report:
         found = find_changes(ledger.context, *moments, views=view, limit=limit, report=report)
-    answer(options, _document(found), lambda: _screen(found))
+    answer(options, _document(found), lambda: _blocks(found), lambda width: _blocks(found, width))
     if not options.json:
         for remark in _remarks(found):
             say(remark)
@@ -79,7 +80,7 @@ def _view_document(view: ViewChanges) -> dict[str, Any]:
     return {"view": view.view, "added": view.added, "changed": view.changed, "removed": view.removed, "rows": rows}
 
 
-def _screen(found: LedgerChanges) -> Iterable[Block]:
+def _blocks(found: LedgerChanges, width: int | None = None) -> Iterable[Block]:
     sagas = found.sagas
     events = sum(found.events.values())
     yield f"{_moment(found.since)} to {_moment(found.until)}: {counted(events, 'event')}"
@@ -96,7 +97,13 @@ def _screen(found: LedgerChanges) -> Iterable[Block]:
             yield ""
             yield f"view {view.view}: {view.added:,} added, {view.changed:,} changed, {view.removed:,} removed"
             rows = [(_kind(row), " ".join(map(cell, row.key.values())), _what(row)) for row in view.rows]
-            yield Table(("", "KEY", "WHAT"), rows)
+            yield from [Table(("", "KEY", "WHAT"), rows)] if width is None else _rows(rows, width)
+
+
+def _rows(rows: Iterable[tuple[str, str, str]], width: int) -> Iterable[Block]:
+    for kind, key, what in rows:
+        yield from wrapped(key, width, f"{kind} ")
+        yield from wrapped(what, width, "    ")
 
 
 def _moment(moment: LogMoment) -> str:
