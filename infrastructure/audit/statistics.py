@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Select, and_, select
 
+from ...domain.saga.events import FORWARD
 from ...domain.saga.item_names import split_item_name
 from ...projections.projection import Row
 from ...projections.saga.saga_steps import FAILED, SKIPPED, SUCCEEDED, UNKNOWN, saga_steps
@@ -242,7 +243,7 @@ class _Tallies:
                 retry_seconds=round(tally.retry_seconds, 6),
                 seconds=Durations.of(tally.seconds),
             )
-            for key, tally in sorted(self._of.items())
+            for key, tally in sorted(self._of.items(), key=_forward_first)
         ]
 
     def causes(self) -> list[RetryCause]:
@@ -253,6 +254,11 @@ class _Tallies:
             for error, count in tally.retries_by_error.items()
         ]
         return sorted(found, key=lambda cause: (-cause.retries, cause.definition, cause.step, cause.error))
+
+
+def _forward_first(tallied: tuple[tuple[str, str, str], _Tally]) -> tuple[str, str, bool]:
+    definition, step, direction = tallied[0]
+    return definition, step, direction != FORWARD.value
 
 
 def _cause(row: Row) -> str:

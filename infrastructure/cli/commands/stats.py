@@ -8,7 +8,15 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
-from ...audit.statistics import Statistics, StatisticsFilter, read_statistics
+from ....domain.saga.events import FORWARD
+from ...audit.statistics import (
+    Durations,
+    RetryCause,
+    Statistics,
+    StatisticsFilter,
+    StepStatistics,
+    read_statistics,
+)
 from ...ledger.freshness import freshness, head_position
 from ...read_models.condition import read_condition
 from ..exit_codes import ExitCode
@@ -16,6 +24,7 @@ from ..options import DEFAULTS, Options
 from ..output.answer import Block, answer, say
 from ..output.remarks import freshness_remark
 from ..output.table import Table
+from ..output.text import counted
 from ..output.timestamps import read_past
 from ..session import bring_views_up, open_ledger
 
@@ -34,8 +43,9 @@ def stats(
 ) -> ExitCode:
     """How sagas and their steps went: outcomes, durations, attempts, and the time lost to retries.
 
-    Durations are percentiles in seconds. The time lost to retries is that from the begin of a step's first attempt to
-    the begin of its last one. `beyond_2nd` counts the attempts after the second one of a step.
+    Durations are percentiles in seconds. `failed` includes attempts whose worker died. `lost_s` is the time lost to
+    retries: from the begin of a step's first attempt to the begin of its last one. `beyond_2nd` counts the attempts
+    after the second one of a step. ↩ marks compensations.
     """
     wanted = StatisticsFilter(
         definition,
@@ -57,52 +67,50 @@ def stats(
 
 
 def _blocks(found: Statistics) -> Iterator[Block]:
-    yield Table(
-        ("DEFINITION", "sagas", "statuses", "compensated", "p50", "p95", "p99"),
-        [
-            (each.definition, each.sagas, _counts(each.statuses), _share(each.compensation_rate), *_seconds(each))
-            for each in found.definitions
-        ],
-    )
-    if found.steps:
-        yield ""
+    for number, each in enumerate(found.definitions):
+        if number:
+            yield ""
+        yield f"{each.definition}: {counted(each.sagas, 'saga')}, {_counts(each.statuses)}"
+        if each.compensation_rate is not None:
+            p50, p95, p99 = _percentiles(each.seconds)
+            yield f"  of those that ended, {each.compensation_rate:.1%} compensated; p50 {p50}, p95 {p95}, p99 {p99} s"
+        yield from _of_steps(found, each.definition)
+
+
+def _of_steps(found: Statistics, definition: str) -> Iterator[Block]:
+    """Yield the tables of a definition's steps: on a narrow screen, too, each step has one line."""
+    steps = [each for each in found.steps if each.definition == definition]
+    causes = [each for each in found.retry_causes if each.definition == definition]
+    if steps:
         yield Table(
-            ("STEP", "attempts", "failed", "unknown", "retries", "beyond_2nd", "lost_s", "p50", "p95", "p99"),
+            ("STEP", "tries", "failed", "retries", "lost_s", "p50", "p95", "p99"),
             [
                 (
-                    _step(each),
+                    _named(each),
                     each.attempts,
-                    each.failed,
-                    each.unknown,
+                    each.failed + each.unknown,
                     each.retries,
-                    each.beyond_second,
-                    round(each.retry_seconds, 3),
-                    *_seconds(each),
+                    f"{each.retry_seconds:.3f}",
+                    *_percentiles(each.seconds),
                 )
-                for each in found.steps
+                for each in steps
             ],
         )
-    if found.retry_causes:
+    if causes:
         yield ""
         yield Table(
-            ("STEP", "error", "retries", "beyond_2nd", "sagas"),
-            [(_step(each), each.error, each.retries, each.beyond_second, each.sagas) for each in found.retry_causes],
+            ("STEP", "retries", "beyond_2nd", "sagas", "because of"),
+            [(_named(each), each.retries, each.beyond_second, each.sagas, each.error) for each in causes],
         )
 
 
-def _step(of: Any) -> str:
-    name = f"{of.definition}.{of.step}"
-    return name if of.direction == "forward" else f"{name} (undo)"
+def _named(each: StepStatistics | RetryCause) -> str:
+    return each.step if each.direction == FORWARD.value else f"↩ {each.step}"
 
 
 def _counts(statuses: dict[str, int]) -> str:
     return ", ".join(f"{count} {status}" for status, count in statuses.items())
 
 
-def _share(rate: float | None) -> str:
-    return "" if rate is None else f"{rate:.1%}"
-
-
-def _seconds(of: Any) -> tuple[str, str, str]:
-    p50, p95, p99 = (getattr(of.seconds, name) for name in ("p50", "p95", "p99"))
-    return tuple("" if each is None else f"{each:.3f}" for each in (p50, p95, p99))  # type: ignore[return-value]
+def _percentiles(seconds: Durations) -> tuple[str, ...]:
+    return tuple("" if each is None else f"{each:.3f}" for each in (seconds.p50, seconds.p95, seconds.p99))
