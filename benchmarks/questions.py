@@ -8,7 +8,7 @@ import io
 import logging
 import runpy
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -50,12 +50,24 @@ def _history() -> list[StoredRow]:
     """Return the events of the example; the ids of its orders contain the mark."""
     example = _example()
     placed = [replace(order, order_id=order.order_id + MARK) for order in example["ORDERS"]]
-    logging.getLogger("sagaledger").setLevel(logging.CRITICAL)  # its steps fail on purpose
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         url = f"sqlite:///{Path(folder) / 'audited.db'}"
         asyncio.run(example["main"](url, placed))
         with Ledger.open(url) as ledger:
             return recorded(ledger.backend)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the example prints, and what is logged of its steps, which fail on purpose, off the screen."""
+    logger = logging.getLogger("sagaledger")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def questions(setting: Setting) -> Findings:
