@@ -90,6 +90,9 @@ class StepContext(Struct, frozen=True):
     """The recorded input of the saga."""
     listener: HeartbeatListener | None = None
     """Who hears the heartbeats of this attempt; None, as for a local step: no one."""
+    traceparent: str | None = None
+    """The W3C trace context of this attempt: pass it to the service you call, as the header `traceparent`. None if the
+    saga belongs to no trace, and for a local step."""
 
     @property
     def input(self) -> Any:

@@ -122,13 +122,15 @@ class AsyncLedger:
         version: int | None = None,
         actor: str | None = None,
         begins_at: datetime | None = None,
+        traceparent: str | None = None,
         timeout: float = TIMEOUT_SECONDS,
     ) -> Started:
         """Start a saga; returns when its start is durable. See `Ledger.start`.
 
         With a key, of its own or of its definition, it can be started again after `TimedOut`: it is one saga.
         """
-        start = partial(self._ledger.start, saga, value, key=key, version=version, actor=actor, begins_at=begins_at)
+        given = {"key": key, "version": version, "actor": actor, "begins_at": begins_at, "traceparent": traceparent}
+        start = partial(self._ledger.start, saga, value, **given)
         return await self._calls.call(start, f"{_name(saga)} was not started", timeout)
 
     async def start_in(

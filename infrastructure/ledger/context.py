@@ -9,6 +9,7 @@ from ..event_store.codec import Codec
 from ..read_models.projector import Projector
 from ..read_models.queries import Queries
 from ..runtime.clock import SYSTEM_CLOCK, Clock
+from ..runtime.observer import Observer
 from .app import App
 from .definition_versions import DefinitionVersions
 from .outage_logs import OutageLogs
@@ -17,10 +18,14 @@ from .outage_logs import OutageLogs
 class LedgerContext:
     """One open ledger, as the rooms below the facade see it. Safe to share between threads."""
 
-    def __init__(self, backend: Backend, app: App, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, backend: Backend, app: App, *, clock: Clock = SYSTEM_CLOCK, observer: Observer | None = None
+    ) -> None:
         self.backend = backend
         self.app = app
         self.clock = clock
+        self.observer = observer
+        """What is told of what happens; None: telemetry is off."""
         self.codec = Codec(app.registry, app.choreographies)
         self.queries = Queries(backend, app.projections)
         self.definition_versions = DefinitionVersions(backend)
@@ -33,7 +38,8 @@ class LedgerContext:
 
     def projector(self) -> Projector:
         """A projector that keeps this ledger's views up with its log."""
-        return Projector(self.backend, self.codec, self.app.projections, outage=self.outages.database)
+        outage, observer = self.outages.database, self.observer
+        return Projector(self.backend, self.codec, self.app.projections, outage=outage, observer=observer)
 
     def close(self) -> None:
         """Release the database."""

@@ -22,6 +22,7 @@ from ..read_models.projector import Projector
 from ..read_models.queries import Asked, QueryResult
 from ..read_models.tables import install
 from ..runtime.clock import SYSTEM_CLOCK, Clock
+from ..runtime.observer import Observer
 from . import operations, state_reader
 from .app import App
 from .changes import ROWS_LISTED, LedgerChanges, changes
@@ -37,18 +38,28 @@ I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls i
 class Ledger:
     """An open ledger. Use `Ledger.open`; close it, or use it as a context manager."""
 
-    def __init__(self, backend: Backend, app: App, *, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._context = LedgerContext(backend, app, clock=clock)
+    def __init__(
+        self, backend: Backend, app: App, *, clock: Clock = SYSTEM_CLOCK, observer: Observer | None = None
+    ) -> None:
+        self._context = LedgerContext(backend, app, clock=clock, observer=observer)
 
     @classmethod
-    def open(cls, url: str, app: App | None = None, *, create: bool = False, must_exist: bool = False) -> Self:
+    def open(
+        cls,
+        url: str,
+        app: App | None = None,
+        *,
+        create: bool = False,
+        must_exist: bool = False,
+        observer: Observer | None = None,
+    ) -> Self:
         """Open the ledger at a URL: `sqlite:///sagaledger.db`, or `postgresql://…`.
 
         A SQLite file is created when it is absent, unless it `must_exist`; on PostgreSQL `create` creates or upgrades
-        the schema.
+        the schema. `observer`: what learns of everything that is done, such as a `Telemetry`.
         Raises `Unavailable` when the database cannot be used now, `NotALedger` when it is not a ledger of this version.
         """
-        ledger = cls(open_backend(url, create=create, must_exist=must_exist), app or App())
+        ledger = cls(open_backend(url, create=create, must_exist=must_exist), app or App(), observer=observer)
         if create:
             try:
                 install(ledger.backend.views, ledger.app.projections)
@@ -100,16 +111,19 @@ class Ledger:
         version: int | None = None,
         actor: str | None = None,
         begins_at: datetime | None = None,
+        traceparent: str | None = None,
     ) -> Started:
         """Start a saga with an input; a worker takes it from there, at once or from `begins_at` on.
 
         Its id is `<saga>-<key>`; the key is that of the input, as its definition says, unless one is given, and a
-        random one without either. The same saga again is one saga.
+        random one without either. The same saga again is one saga. `traceparent` is the W3C trace context of its
+        steps; with a `Telemetry`, the current span unless one is given.
 
         Raises `UnknownDefinition`, `DefinitionChanged`, `InvalidInput`, `PayloadTooLarge`, and `SagaConflict` when
         the id belongs to a saga with another input.
         """
-        saga_start = SagaStart.of(self._definition(saga, version), value, key, begins_at=begins_at, actor=actor)
+        definition = self._definition(saga, version)
+        saga_start = SagaStart.of(definition, value, key, begins_at=begins_at, actor=actor, traceparent=traceparent)
         return start(self._context, saga_start)
 
     def start_in(

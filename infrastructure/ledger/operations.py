@@ -16,6 +16,7 @@ from ..errors import WrongState
 from ..event_store.append_call import Append, AppendCall
 from ..event_store.work_queue import QueueEntry
 from .context import LedgerContext
+from .observing import tell_of_event
 from .operation_rules import Rule, call_off_rule, cancel_rule, intervention_rule
 from .process_cancellation import cancel_process
 from .signal_rules import NewSignal
@@ -35,7 +36,7 @@ def cancel(context: LedgerContext, saga_id: str, *, actor: str, reason: str) -> 
     choreography = context.app.choreography_of(saga_id)
     if choreography is not None:
         return cancel_process(context, choreography, saga_id, actor=actor, reason=reason)
-    return _apply(context, saga_id, cancel_rule(actor, reason), actor)
+    return _apply(context, "cancel", saga_id, cancel_rule(actor, reason), actor)
 
 
 def cancel_sub_saga(context: LedgerContext, saga_id: str, *, parent_id: str) -> int:
@@ -44,7 +45,7 @@ def cancel_sub_saga(context: LedgerContext, saga_id: str, *, parent_id: str) -> 
     Raises what `cancel` raises, and `WrongState` for a saga that the parent did not start.
     """
     actor, rule = call_off_rule(parent_id)
-    return _apply(context, saga_id, rule, actor)
+    return _apply(context, "cancel", saga_id, rule, actor)
 
 
 def intervene(
@@ -62,7 +63,7 @@ def intervene(
     Raises `SagaNotFound`, and `WrongState` when no step needs a person, or not that one.
     """
     rule = intervention_rule(context.app, Action(action), step, result, actor, reason)
-    return _apply(context, saga_id, rule, actor)
+    return _apply(context, "intervene", saga_id, rule, actor)
 
 
 def signal(
@@ -99,14 +100,25 @@ def approve(
 
 def _send(context: LedgerContext, saga_id: str, new: NewSignal) -> int:
     earlier = None if new.key is None else partial(new.earlier, context.app)
-    return _apply(context, saga_id, partial(new.rule, context.app), new.actor, earlier)
+    name = "signal" if new.step is None else "approve"
+    return _apply(context, name, saga_id, partial(new.rule, context.app), new.actor, earlier)
 
 
-def _apply(context: LedgerContext, saga_id: str, rule: Rule, actor: str, earlier: Earlier | None = None) -> int:
+def _apply(
+    context: LedgerContext, name: str, saga_id: str, rule: Rule, actor: str, earlier: Earlier | None = None
+) -> int:
     """Append the event that a rule makes of the saga's state, and notify the worker that holds the saga.
 
-    Returns its position; or, with nothing to append, that of the event which `earlier` finds in the saga's history.
+    `name` is that of the operation, for its span. Returns the event's position; or, with nothing to append, that of the
+    event which `earlier` finds in the saga's history.
     """
+    if context.observer is None:
+        return _append(context, saga_id, rule, Meta(actor=actor), earlier)
+    with context.observer.span(name, "internal", {"saga.id": saga_id}) as traceparent:
+        return _append(context, saga_id, rule, Meta(actor=actor, traceparent=traceparent), earlier)
+
+
+def _append(context: LedgerContext, saga_id: str, rule: Rule, meta: Meta, earlier: Earlier | None) -> int:
     check_saga_id(saga_id)
     if context.app.choreography_of(saga_id) is not None:
         raise WrongState(
@@ -115,6 +127,7 @@ def _apply(context: LedgerContext, saga_id: str, rule: Rule, actor: str, earlier
         )
 
     found: list[int] = []
+    written: list[tuple[SagaState, Event]] = []
 
     def decide(_: int) -> AppendCall | None:
         recorded = saga_events(context, saga_id)
@@ -124,11 +137,16 @@ def _apply(context: LedgerContext, saga_id: str, rule: Rule, actor: str, earlier
             found.append(position)
             return None
         event = rule(state, now)
-        new = context.codec.encode(saga_id, state.version + 1, event, meta=Meta(actor=actor))
+        new = context.codec.encode(saga_id, state.version + 1, event, meta=meta)
+        written[:] = [(state, event)]
         return call_of([Append([new], None, _to_notify(state, event))])
 
     receipt = transact(context, decide, what=f"the operation on saga {saga_id!r}")
-    return found[0] if receipt is None else last_position(receipt)
+    if receipt is None:
+        return found[0]
+    if context.observer is not None:
+        tell_of_event(context.observer, *written[0])
+    return last_position(receipt)
 
 
 def _to_notify(state: SagaState, event: Event) -> tuple[QueueEntry, ...]:

@@ -25,6 +25,8 @@ from ..event_store.instants import checked_in_utc
 from ..event_store.start_requests import NewStartRequest, StartRequests
 from ..event_store.stream_id import check_stream_id
 from ..event_store.work_queue import QueueEntry
+from ..runtime.observer import NO_FACTS, SagaAppend
+from ..runtime.trace_context import check_traceparent
 from .context import LedgerContext
 from .state_reader import saga_events
 from .stream_cache import StreamCache
@@ -53,6 +55,8 @@ class SagaStart(NamedTuple):
     parent: Parent | None = None
     actor: str | None = None
     """Who starts it; of a sub-saga, who started the saga that it is a step of."""
+    traceparent: str | None = None
+    """The W3C trace context that it starts in."""
 
     @classmethod
     def of(
@@ -64,11 +68,12 @@ class SagaStart(NamedTuple):
         begins_at: datetime | None = None,
         parent: Parent | None = None,
         actor: str | None = None,
+        traceparent: str | None = None,
     ) -> SagaStart:
         """A saga start, checked.
 
         Raises `InvalidInput` when the input does not fit its type, the key cannot be part of an id, UTC cannot hold the
-        time to begin, or no actor is named and a step excludes the one who starts the saga.
+        time to begin, the trace context is none, or no actor is named and a step excludes the one who starts the saga.
         """
         if not actor and definition.needs_requester():
             raise InvalidInput(
@@ -82,7 +87,8 @@ class SagaStart(NamedTuple):
                 f"saga {definition.name!r}: the key {key!r} must be 1 to {KEY_CHARACTERS_MAX} printable characters"
             )
         check_stream_id(definition.saga_id(key), "the id of saga")
-        return cls(definition.saga_id(key), definition, raw, _checked(begins_at), parent, actor)
+        checked = _checked(begins_at)
+        return cls(definition.saga_id(key), definition, raw, checked, parent, actor, check_traceparent(traceparent))
 
     def draft(self, stream_cache: StreamCache, meta: Meta, at: datetime) -> Append:
         """The append that starts it, with what its participants record at that moment; no worker holds it yet."""
@@ -172,9 +178,22 @@ def start(context: LedgerContext, saga_start: SagaStart) -> Started:
     Raises `DefinitionChanged`, `SagaConflict` when the id belongs to a saga with another input, and `Refused` when a
     participant refuses to begin.
     """
+    if context.observer is None:
+        return _start(context, saga_start)
+    name, saga_id = saga_start.definition.name, saga_start.saga_id
+    with context.observer.starts(name, saga_id, saga_start.traceparent) as traceparent:
+        saga_start = saga_start._replace(traceparent=traceparent)
+        started = _start(context, saga_start)
+    if started.created:
+        fact = saga_start.fact(context.clock.now())
+        context.observer.appended([SagaAppend(saga_id, name, None, None, [fact])], NO_FACTS)
+    return started
+
+
+def _start(context: LedgerContext, saga_start: SagaStart) -> Started:
     context.definition_versions.pin_fingerprint(saga_start.definition)
     stream_cache = StreamCache(context.app, context.backend, context.codec)
-    meta = Meta(actor=saga_start.actor)
+    meta = Meta(actor=saga_start.actor, traceparent=saga_start.traceparent)
 
     def exists() -> bool:
         return bool(context.backend.stream(saga_start.saga_id, upto=1))

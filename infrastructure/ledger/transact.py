@@ -9,6 +9,7 @@ from uuid import uuid4
 from ..errors import TooContended
 from ..event_store.append_call import Append, AppendCall, Appended, CheckpointUpdate, Receipt
 from .context import LedgerContext
+from .observing import observed
 from .stream_cache import StreamCache
 
 TRIES_MAX = 100
@@ -39,7 +40,10 @@ def transact(
     Returns the receipt of the try of which every append was written; None when `decide` had nothing to append.
     Raises `TooContended` when others keep writing to the same streams, and whatever `decide` raises.
     """
-    append = append or context.backend.append
+    if append is None:
+        append = (
+            context.backend.append if context.observer is None else observed(context.observer, context.backend.append)
+        )
     for attempt in range(TRIES_MAX):
         call = decide(attempt)
         if call is None:

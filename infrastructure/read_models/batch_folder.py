@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ...projections.poison_event import PoisonEvent, describe
 from ..errors import Unavailable
 from ..event_store.view_store import ViewStore, first_line
+from ..runtime.observer import Observer
 from . import checkpoints
-from .apply_batch import RejectedWrite, View, commit, narrowed, prepare
+from .apply_batch import Prepared, RejectedWrite, View, commit, narrowed, prepare
 from .checkpoints import LIVE, Checkpoint
 from .event_batch import EventBatch
 
@@ -20,8 +22,9 @@ log = logging.getLogger(__name__)
 class BatchFolder:
     """Folds batches into views of one view store."""
 
-    def __init__(self, store: ViewStore) -> None:
+    def __init__(self, store: ViewStore, observer: Observer | None = None) -> None:
         self._store = store
+        self._observer = observer
 
     def fold(self, batch: EventBatch, views: list[View]) -> bool:
         """Fold a batch into the views that are at its beginning; a view that cannot take it is stopped.
@@ -45,7 +48,7 @@ class BatchFolder:
         with self._store.reading() as connection:
             recorded = checkpoints.read_current(connection)
             prepared = [
-                prepare(connection, view, recorded[view.table.name], batch)
+                self._prepare(connection, view, recorded[view.table.name], batch)
                 for view in views
                 if _takes(recorded.get(view.table.name), view, batch)
             ]
@@ -58,6 +61,14 @@ class BatchFolder:
         for rejection in rejected:
             self._bisect(batch, rejection)
         return bool(moved or rejected)
+
+    def _prepare(self, connection: Connection, view: View, checkpoint: Checkpoint, batch: EventBatch) -> Prepared:
+        if self._observer is None:
+            return prepare(connection, view, checkpoint, batch)
+        name = view.projection.name
+        attributes: dict[str, str | int] = {"saga.view": name, "saga.events": batch.upto - checkpoint.position}
+        with self._observer.span(f"fold {name}", "internal", attributes):
+            return prepare(connection, view, checkpoint, batch)
 
     def _bisect(self, batch: EventBatch, rejection: RejectedWrite) -> None:
         """Find the event whose rows the database rejects, and stop the view in front of it."""

@@ -13,6 +13,7 @@ from ...projections.projection import Projection
 from ..errors import TimedOut
 from ..event_store.backend import Backend
 from ..event_store.codec import Codec
+from ..runtime.observer import Observer
 from ..runtime.outage_log import OutageLog
 from . import checkpoints
 from .apply_batch import View
@@ -48,6 +49,7 @@ class Projector:
         batch_bytes_max: int = BATCH_BYTES_MAX,
         outage: OutageLog | None = None,
         creates: bool = True,
+        observer: Observer | None = None,
     ) -> None:
         """`creates`: whether the first step creates tables; otherwise it folds into those that there are."""
         self._backend = backend
@@ -57,7 +59,7 @@ class Projector:
         """By the name that the table of its generation has, which may change (see `generations`)."""
         topics = frozenset(topic for projection in projections for topic in projection.topics)
         self._reader = EventBatchReader(backend, codec, topics, events_max=batch_events_max, bytes_max=batch_bytes_max)
-        self._folder = BatchFolder(self._store)
+        self._folder = BatchFolder(self._store, observer)
         self._standby = Standby()
         self._following = Following(self._store, projections)
         self._follower = Follower(backend, self, self._standby, self._following, outage)

@@ -16,6 +16,7 @@ from ...domain.saga.state import SagaState
 from ..event_store.codec import UnreadableEvent
 from ..event_store.event_row import STATE_BYTES_MAX
 from ..ledger.saga_start import SagaStart
+from ..runtime.observer import SagaTrace
 from .timers import Timers
 
 HELD_BYTES_MAX = 128 * 1024 * 1024
@@ -40,6 +41,7 @@ class HeldSaga:
         "saga_start",
         "size_bytes",
         "state",
+        "trace",
         "unread",
     )
 
@@ -73,12 +75,16 @@ class HeldSaga:
         """How much memory the values of users took when this worker took the saga."""
         self.children: frozenset[str] = frozenset()
         """The sub-sagas that are known to exist."""
+        self.trace: SagaTrace | None = None
+        """The trace that it belongs to, or what an observer knows of it."""
 
     def fold(self, recorded: Sequence[RecordedEvent]) -> None:
         """Fold events that others recorded for this saga."""
         if recorded:
             self.state = fold_all(self.state, (one.event for one in recorded))
             self.position = recorded[-1].position
+            if self.trace is not None:
+                self.trace.read(recorded)
 
 
 class HeldSagas:

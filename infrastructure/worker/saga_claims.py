@@ -8,6 +8,7 @@ from ...domain.saga.evolve import rebuild
 from ..event_store.work_queue import Claim
 from ..ledger.context import LedgerContext
 from ..ledger.stream_reader import read_streams
+from ..runtime.observer import passed_on
 from .coordination.contention import Contention
 from .coordination.lease import Lease
 from .coordination.put_backs import PutBacks
@@ -106,5 +107,10 @@ class SagaClaims:
             state = rebuild(claim.saga_id, (recorded.event for recorded in history))
             previous = next((recorded.meta.worker for recorded in reversed(history) if recorded.meta.worker), None)
             saga = HeldSaga(claim.saga_id, definition, state, history[-1].position, previous)
+            observer = self._context.observer
+            if observer is None:
+                saga.trace = passed_on(history[0].meta.traceparent)
+            else:
+                saga.trace = observer.claimed(claim.saga_id, definition.name, history)
             log_claim(saga, self._lease.token.worker_id)
             self._refresher.adopt(saga)

@@ -18,6 +18,7 @@ from ..event_store.work_queue import FencingToken
 from ..ledger.context import LedgerContext
 from ..ledger.saga_start import SagaStart, Started
 from ..ledger.state_reader import saga_events
+from ..runtime.observer import SagaTrace, passed_on
 from .group_commit.batch import BATCH_SAGAS_MAX
 from .held_sagas import HeldSaga
 from .messages import Replies, StartSaga
@@ -51,7 +52,8 @@ class StartQueue:
     def add_sub_saga(self, saga_start: SagaStart) -> None:
         """Let the start of a sub-saga wait; its parent learns of the answer through `answered`."""
         parent = saga_start.parent
-        self._waiting.append(StartSaga(saga_start, Meta(actor=f"saga {parent.saga_id}" if parent else None), None))
+        actor = f"saga {parent.saga_id}" if parent else None
+        self._waiting.append(StartSaga(saga_start, Meta(actor=actor, traceparent=saga_start.traceparent), None))
 
     def take_requests(self, token: FencingToken, room: int) -> None:
         """Add starts that other programs requested in transactions of their own. Raises `Unavailable`."""
@@ -84,6 +86,7 @@ class StartQueue:
                 saga = HeldSaga(saga_id, start.saga_start.definition, SagaState(saga_id), None)
                 saga.saga_start = start.saga_start
                 saga.size_bytes = len(start.saga_start.input)
+                saga.trace = self._trace_of(start)
                 self._starting[saga_id] = start
                 admitted.append(saga)
         return admitted
@@ -138,6 +141,12 @@ class StartQueue:
             self._requests.answer(start.request_id, error)
         if start.reply is not None:
             self._replies.append(partial(start.reply.answer, answer))
+
+    def _trace_of(self, start: StartSaga) -> SagaTrace | None:
+        traceparent, observer = start.meta.traceparent, self._context.observer
+        if observer is None:
+            return passed_on(traceparent)
+        return observer.starting(start.saga_start.saga_id, start.saga_start.definition.name, traceparent)
 
     def _forget(self, start: StartSaga) -> None:
         saga_id = start.saga_start.saga_id

@@ -154,7 +154,8 @@ def start_of(held: HeldSaga, saga_id: str, attempt: Attempt) -> SagaStart:
     child = definition.sub_saga(attempt.step)
     parent = Parent(held.saga_id, definition.name, definition.version)
     key = saga_id.removeprefix(f"{child.name}-")
-    return SagaStart.of(child, value, key, parent=parent, actor=state.started_by)
+    traceparent = None if held.trace is None else held.trace.traceparent_of(attempt)
+    return SagaStart.of(child, value, key, parent=parent, actor=state.started_by, traceparent=traceparent)
 
 
 def outcome_of(state: SagaState) -> AttemptOutcome | None:

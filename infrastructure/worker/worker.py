@@ -15,10 +15,8 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from ...domain.errors import InvalidInput
 from ...domain.recorded_event import Meta
 from ...domain.saga.definition import Definition
-from ...domain.saga.duration import SECONDS_MAX
 from ...domain.saga.saga import Saga
 from ...domain.saga.state import SagaState
 from ...domain.user_code import contained
@@ -36,6 +34,7 @@ from .messages import AwaitIdle, AwaitOutcome, Drain, EngineMessage, Reply, Star
 from .steps.task_runner import TaskRunner
 from .steps.thread_runner import ThreadRunner
 from .worker_log import log_end, log_late, log_start
+from .worker_settings import check_settings
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +43,6 @@ LAG_SECONDS_MAX = 0.4
 """The engine writes no faster than the views that it keeps up follow: it waits while they lag by more than this."""
 LAG_WAIT_SECONDS = 0.1
 """The longest such wait before a turn, because turns also renew the lease."""
-
-LEASE_SECONDS_MIN = 0.01
-"""A shorter lease ends before it can be used."""
 
 I = TypeVar("I")  # noqa: E741 -- the saga's input, as the documentation calls it
 T = TypeVar("T")
@@ -76,7 +72,7 @@ class Worker:
         project: bool = True,
         drain_seconds: float = 10.0,
     ) -> None:
-        _check_settings(concurrency, threads, lease_seconds, drain_seconds)
+        check_settings(concurrency, threads, lease_seconds, drain_seconds)
         context = self._context = ledger.context
         self._concurrency = concurrency
         self._lease_seconds = lease_seconds
@@ -182,13 +178,23 @@ class Worker:
         version: int | None = None,
         actor: str | None = None,
         begins_at: datetime | None = None,
+        traceparent: str | None = None,
     ) -> Started:
         """Start a saga and hold it here at once; returns when its start is durable. See `Ledger.start`."""
-        saga_start = SagaStart.of(self._definition(saga, version), value, key, begins_at=begins_at, actor=actor)
+        definition = self._definition(saga, version)
+        saga_start = SagaStart.of(definition, value, key, begins_at=begins_at, actor=actor, traceparent=traceparent)
         if not self._context.definition_versions.is_pinned(saga_start.definition):
             await asyncio.to_thread(self._context.definition_versions.pin_fingerprint, saga_start.definition)
+        observer = self._context.observer
+        if observer is None:
+            return await self._start(saga_start)
+        with observer.starts(definition.name, saga_start.saga_id, traceparent) as context:
+            return await self._start(saga_start._replace(traceparent=context))
+
+    async def _start(self, saga_start: SagaStart) -> Started:
+        meta = Meta(actor=saga_start.actor, traceparent=saga_start.traceparent)
         async with self._starting:
-            return await self._ask(lambda reply: StartSaga(saga_start, Meta(actor=actor), reply))
+            return await self._ask(lambda reply: StartSaga(saga_start, meta, reply))
 
     def _definition(self, saga: Saga[Any] | str, version: int | None) -> Definition:
         return self._context.app.definition(saga if isinstance(saga, str) else saga.name, version)
@@ -285,16 +291,3 @@ class Worker:
             if closed:
                 return
             messages, closed = self._mailbox.take(wait_seconds, pending)
-
-
-def _check_settings(concurrency: Any, threads: Any, lease_seconds: Any, drain_seconds: Any) -> None:
-    """Raise `InvalidInput` for a number with which a worker could not work."""
-    for name, count in (("concurrency", concurrency), ("threads", threads)):
-        if not isinstance(count, int) or count < 1:
-            raise InvalidInput(f"Worker({name}={count!r}): use a whole number, 1 or more")
-    for name, seconds, least in (
-        ("lease_seconds", lease_seconds, LEASE_SECONDS_MIN),
-        ("drain_seconds", drain_seconds, 0),
-    ):
-        if not isinstance(seconds, (int, float)) or not least <= seconds <= SECONDS_MAX:  # NaN is not
-            raise InvalidInput(f"Worker({name}={seconds!r}): use a number of seconds from {least:g} to {SECONDS_MAX:,}")

@@ -32,6 +32,8 @@ class Drafter:
         stream_cache: StreamCache,
         pipeline: Pipeline,
         settler: Settler,
+        *,
+        is_observed: bool,
     ) -> None:
         self._lease = lease
         self._held = held
@@ -40,6 +42,7 @@ class Drafter:
         self._stream_cache = stream_cache
         self._pipeline = pipeline
         self._settler = settler
+        self._is_observed = is_observed
         self._undecided: set[str] = set()
         """Sagas that cannot be decided before the log has answered what is drafted or sent."""
 
@@ -91,8 +94,14 @@ class Drafter:
 
     def _transition(self, saga: HeldSaga, now: datetime) -> Transition:
         start = None if saga.saga_start is None else self._starts.starting(saga.saga_id)
-        meta = self._lease.meta if start is None else replace(self._lease.meta, actor=start.meta.actor)
+        meta = self._lease.meta
+        if start is not None:
+            traceparent = None if saga.trace is None else saga.trace.traceparent
+            meta = replace(meta, actor=start.meta.actor, traceparent=traceparent)
         draft = self._stream_cache.draft(saga.saga_id, meta, causation_position=saga.position)
         worker_id = self._lease.token.worker_id
         draining = self._held.draining or saga.unread is not None
-        return Transition(saga, saga.definition, saga.state, draft, worker_id, now, draining=draining)
+        transition = Transition(saga, saga.definition, saga.state, draft, worker_id, now, draining=draining)
+        if self._is_observed:
+            transition.recorded = []
+        return transition

@@ -21,6 +21,7 @@ from ..start_queue import StartQueue
 from ..sub_sagas import SubSagas
 from ..waiters import Waiters
 from .drafting import Drafter
+from .observing import tell_of_batch
 from .pipeline import Pipeline
 from .redrafting import Redrafting
 from .refreshing import Refresher
@@ -59,7 +60,9 @@ class GroupCommit:
         self._pipeline = pipeline
         self._redrafting = redrafting
         self._settler = settler
-        self._drafter = Drafter(lease, held, starts, sub_sagas, cache, pipeline, settler)
+        observed = context.observer is not None
+        self._drafter = Drafter(lease, held, starts, sub_sagas, cache, pipeline, settler, is_observed=observed)
+        self._observer = context.observer
         self.refresher = Refresher(context, lease, held, starts, redrafting, settler)
 
     # Committing
@@ -154,6 +157,8 @@ class GroupCommit:
         self._drafter.retry_undecided()
         if not answered:
             return []
+        if self._observer is not None:
+            tell_of_batch(self._observer, answered, self._pipeline.seconds)
         unwritten = self._settler.settle_batch(answered)
         if unwritten:
             self._redrafting.withdraw_with(unwritten)

@@ -57,6 +57,11 @@ class Pipeline:
         return None if self._sent is None else self._sent.pending
 
     @property
+    def seconds(self) -> float:
+        """How long ago the last batch was sent."""
+        return self._clock.monotonic() - self._sent_at
+
+    @property
     def stream_ids(self) -> set[str]:
         """The participants' streams that either batch writes to."""
         return self.drafted.stream_ids.union(() if self._sent is None else self._sent.stream_ids)

@@ -21,13 +21,7 @@ from ....domain.saga.decide import advance, awaited_sagas, started
 from ....domain.saga.decision import Attempt
 from ....domain.saga.definition import Definition
 from ....domain.saga.error_text import type_name
-from ....domain.saga.events import (
-    FORWARD,
-    InterventionRequired,
-    SagaCompensated,
-    SagaCompleted,
-    StepProgressed,
-)
+from ....domain.saga.events import FORWARD, InterventionRequired, SagaCompensated, SagaCompleted, StepProgressed
 from ....domain.saga.evolve import evolve
 from ....domain.saga.outcome import AttemptOutcome, Failed, Success, failure_of, orphaned, outcome_event
 from ....domain.saga.signal_check import rejected_signals
@@ -76,6 +70,8 @@ class Transition(Struct, eq=False):
     """What this transition has recorded of the progress of attempts, or found to be late."""
     failures: tuple[tuple[Attempt, Failed, BaseException], ...] = ()
     """Attempts at local steps that failed, for the log."""
+    recorded: list[Event] | None = None
+    """The drafted events of the saga itself; None, as mostly: nothing observes them."""
     dealt_with: int = 0
     """How many of the saga's outcomes this transition has recorded, or found to be late."""
 
@@ -169,6 +165,8 @@ class Transition(Struct, eq=False):
     def _record(self, event: Event) -> None:
         self.state = evolve(self.state, event)
         self.draft.record(self.state.version, event)
+        if self.recorded is not None:
+            self.recorded.append(event)
 
     def _record_reports(self, reports: Mapping[Attempt, Raw]) -> None:
         for made, progress in reports.items():

@@ -28,7 +28,11 @@ async def attempt(running: RunningAttempt, threads: ThreadRunner) -> AttemptOutc
     """
     dispatch = running.dispatch
     saga, step = dispatch.saga, dispatch.step
-    context = replace(dispatch.context, listener=running)
+    trace = saga.trace
+    if trace is None:
+        context = replace(dispatch.context, listener=running)
+    else:
+        context = replace(dispatch.context, listener=running, traceparent=trace.enter(dispatch.attempt))
     current_saga.set(dispatch.saga.saga_id)  # this task has a context of its own
     called = False
     try:
