@@ -6,7 +6,7 @@ that prove that an event was delivered once; they commit together with the servi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -16,6 +16,7 @@ from ..event_store.append_call import Append, AppendCall, Appended, CheckpointUp
 from ..event_store.event_row import StoredRow
 from ..ledger.append_builder import AppendBuilder
 from ..ledger.context import LedgerContext
+from ..ledger.observing import observed
 from ..ledger.stream_cache import StreamCache
 from ..ledger.transact import call_of, is_written
 from .dead_letter_queue import DEAD_LETTER_TOPICS, DeadLetterQueue
@@ -60,11 +61,18 @@ class Delivery:
 
     def __init__(self, context: LedgerContext, service: Service, process_logs: ProcessLogReader) -> None:
         self._log = context.backend
+        self._write = (
+            context.backend.append if context.observer is None else observed(context.observer, context.backend)
+        )
         self._codec = context.codec
         self._clock = context.clock
         self._dead_letters = DeadLetterQueue(service.name, context.backend, context.codec)
         self._stream_cache = StreamCache(context.app, context.backend, context.codec)
         self._handler = EventHandler(context, service, self._stream_cache, process_logs)
+
+    def announce(self, traceparents: Mapping[int, str]) -> None:
+        """Learn the trace contexts of the messages that announced events, by position; those before are forgotten."""
+        self._handler.announced = dict(traceparents)
 
     # From an event to an append
 
@@ -170,7 +178,7 @@ class Delivery:
         """Append; after a lost reply, ask again under the same append id."""
         for lost in range(1, REPLIES_LOST_MAX + 1):
             try:
-                return self._log.append(call)
+                return self._write(call)
             except PositionConflict:
                 self._stream_cache.evict_all()
                 raise

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from ...domain.choreography.choreography import Choreography
 from ...domain.choreography.dead_letter import DeferDelivery, FailDelivery, SettleDelivery
 from ...domain.choreography.service import NothingToDo, ProcessHistory, ReactionRule, Service
@@ -26,7 +28,7 @@ from ..ledger.append_builder import AppendBuilder, NotDecidableYet
 from ..ledger.context import LedgerContext
 from ..ledger.stream_cache import StreamCache
 from .delivery_log import log_failed_delivery
-from .process_log import ProcessLog, ProcessLogReader
+from .process_log import ProcessLog, ProcessLogReader, traceparent_of
 
 
 class WrongProcess(SagaledgerError):
@@ -45,6 +47,8 @@ class PlannedReaction(NamedTuple):
     """The position of an earlier event of the process, for which this one has to wait."""
     is_dead_letter: bool = False
     """Whether the event failed or waited before: handling it settles its dead letter."""
+    traceparent: str | None = None
+    """The trace context of what is recorded about it."""
 
 
 class EventHandler:
@@ -59,6 +63,9 @@ class EventHandler:
         self._stream_cache = stream_cache
         self._process_logs = process_logs
         self._meta = Meta(worker=service.name)
+        self._observer = context.observer
+        self.announced: dict[int, str] = {}
+        """The trace contexts of the messages that announced events, by the event's position."""
 
     def concerns(self, row: StoredRow) -> bool:
         """Whether the service reacts to an event.
@@ -84,6 +91,19 @@ class EventHandler:
         A reaction that raises is a plan to record its failure, except for `Unavailable` and `OutcomeUnknown`: these
         say nothing about the event, and are raised.
         """
+        traceparent = traceparent_of(row)
+        if self._observer is None:
+            planned = self._plan(row, process_log, is_dead_letter=is_dead_letter)
+        elif not self.concerns(row):
+            return None
+        else:
+            attributes = {"saga.service": self._service.name, "saga.process": _process_of(row), "saga.event": row.topic}
+            parent = self.announced.pop(row.position, traceparent)
+            with self._observer.span(f"process {row.topic}", "consumer", attributes, parent=parent) as traceparent:
+                planned = self._plan(row, process_log, is_dead_letter=is_dead_letter)
+        return planned if planned is None or traceparent is None else planned._replace(traceparent=traceparent)
+
+    def _plan(self, row: StoredRow, process_log: ProcessLog | None, *, is_dead_letter: bool) -> PlannedReaction | None:
         rule = self._rule_for(row)
         if rule is None:
             return None
@@ -112,10 +132,11 @@ class EventHandler:
         """
         row = planned.row
         if planned.blocker is not None:
-            return self._record(row, DeferDelivery(self._service.name, row.position, row.topic, planned.blocker), now)
+            deferred = DeferDelivery(self._service.name, row.position, row.topic, planned.blocker)
+            return self._record(planned, deferred, now)
         if planned.failure is not None:
-            return self._record_failure(row, planned.failure, planned.error, now)
-        draft = self._begin(row)
+            return self._record_failure(planned, planned.failure, planned.error, now)
+        draft = self._begin(planned)
         try:
             self._decide(draft, planned, now)
         except (NotDecidableYet, Unavailable, OutcomeUnknown):
@@ -123,7 +144,7 @@ class EventHandler:
         except BaseException as error:  # as in `plan`; what was drafted so far is dropped
             if is_interruption(error):
                 raise
-            return self._record_failure(row, _failure(error), error, now)
+            return self._record_failure(planned, _failure(error), error, now)
         return draft
 
     # The reaction
@@ -169,8 +190,9 @@ class EventHandler:
         )
 
     def _record_failure(
-        self, row: StoredRow, failure: Failed, error: BaseException | None, now: datetime
+        self, planned: PlannedReaction, failure: Failed, error: BaseException | None, now: datetime
     ) -> AppendBuilder:
+        row = planned.row
         name, position, retry = self._service.name, row.position, self._service.retry
         stream_id = self._stream_of(SettleDelivery(name, position))
         known = self._stream_cache.known(stream_id)
@@ -183,15 +205,18 @@ class EventHandler:
             delay = retry.delay_seconds(f"{name}.{position}", attempt) if seconds is None else seconds
             retry_at = now + timedelta(seconds=delay)
         log_failed_delivery(name, row, attempt, failure, error, parked=retry_at is None)
-        return self._record(row, FailDelivery(name, position, row.topic, failure.error, retry_at), now)
+        return self._record(planned, FailDelivery(name, position, row.topic, failure.error, retry_at), now)
 
-    def _record(self, row: StoredRow, command: Command, now: datetime) -> AppendBuilder:
-        draft = self._begin(row)
+    def _record(self, planned: PlannedReaction, command: Command, now: datetime) -> AppendBuilder:
+        draft = self._begin(planned)
         draft.handle([command], now)
         return draft
 
-    def _begin(self, row: StoredRow) -> AppendBuilder:
-        return self._stream_cache.draft(_process_of(row), self._meta, causation_position=row.position)
+    def _begin(self, planned: PlannedReaction) -> AppendBuilder:
+        row, meta = planned.row, self._meta
+        if planned.traceparent is not None:
+            meta = replace(meta, traceparent=planned.traceparent)
+        return self._stream_cache.draft(_process_of(row), meta, causation_position=row.position)
 
     # Look-ups
 

@@ -68,6 +68,11 @@ class ProcessLogReader:
         return ProcessLog(rows, service)
 
 
+def traceparent_of(row: StoredRow) -> str | None:
+    """Returns the trace context of what wrote an event; None if it belongs to no trace."""
+    return msgspec.json.decode(row.meta, type=Meta).traceparent if '"traceparent"' in row.meta else None
+
+
 @lru_cache(maxsize=4096)
 def _worker_of(meta: str) -> str | None:
     return msgspec.json.decode(meta, type=Meta).worker

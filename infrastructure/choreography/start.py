@@ -27,10 +27,15 @@ def start_processes(ledger: HasContext, starts: Sequence[tuple[str, Command]], *
     context = ledger.context
     for process_id, _ in starts:
         check_stream_id(process_id, "the id of process")
-    new = 0
-    for begin in range(0, len(starts), BATCH_PROCESSES_MAX):
-        new += _start_batch(context, starts[begin : begin + BATCH_PROCESSES_MAX], Meta(actor=actor))
-    return new
+    if context.observer is None:
+        return _start_all(context, starts, Meta(actor=actor))
+    with context.observer.span("start processes", "producer", {"saga.processes": len(starts)}) as traceparent:
+        return _start_all(context, starts, Meta(actor=actor, traceparent=traceparent))
+
+
+def _start_all(context: LedgerContext, starts: Sequence[tuple[str, Command]], meta: Meta) -> int:
+    batches = (starts[begin : begin + BATCH_PROCESSES_MAX] for begin in range(0, len(starts), BATCH_PROCESSES_MAX))
+    return sum(_start_batch(context, batch, meta) for batch in batches)
 
 
 def _start_batch(context: LedgerContext, starts: Sequence[tuple[str, Command]], meta: Meta) -> int:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from ...domain.errors import SagaledgerError
 from ...domain.user_code import shown, traced
+from ..runtime.observer import current_trace_id
 from .output.answer import encoded, say
 from .output.streams import messages_as_json, write_json_message, write_message
 from .output.text import one_line, visible_json
@@ -32,6 +33,7 @@ FIELDS: Final = (
     "schedule",
     "view",
     "error_type",
+    "trace_id",
 )
 """The attributes that records of sagaledger may have, as they are named in JSON."""
 OWN: Final = "sagaledger"
@@ -113,6 +115,9 @@ def document(record: logging.LogRecord) -> dict[str, Any]:
         "message": _message(record),
     }
     found |= {name: value for name in FIELDS if (value := getattr(record, name, None)) is not None}
+    trace_id = current_trace_id.get()
+    if trace_id is not None:  # what a step logs itself
+        found.setdefault("trace_id", trace_id)
     error = _error(record)
     if error is not None:
         found.setdefault("error_type", type(error).__name__)

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import Unavailable
 from ..event_store.redaction import redacted
 from ..ledger.ledger import Ledger
+from ..runtime.observer import Observer
 from . import settings
 from .app_loader import load_app
 from .logs import show_warnings
@@ -25,12 +26,13 @@ def open_ledger(options: Options) -> Ledger:
     return _open(options, must_exist=True)
 
 
-def open_or_create(options: Options, *, default_app: str | None = None) -> Ledger:
+def open_or_create(options: Options, *, default_app: str | None = None, observer: Observer | None = None) -> Ledger:
     """Open that ledger for a command that writes: a SQLite file that is absent is created.
 
-    `default_app`: the app to use when neither the options nor the environment name one. Raises as `open_ledger` does.
+    `default_app`: the app to use when neither the options nor the environment name one. `observer`: what learns of all
+    that is done. Raises as `open_ledger` does.
     """
-    return _open(options, default_app=default_app)
+    return _open(options, default_app=default_app, observer=observer)
 
 
 def create_or_upgrade(options: Options) -> Ledger:
@@ -80,12 +82,17 @@ def actor_or_user(actor: str | None) -> str:
 
 
 def _open(
-    options: Options, *, create: bool = False, must_exist: bool = False, default_app: str | None = None
+    options: Options,
+    *,
+    create: bool = False,
+    must_exist: bool = False,
+    default_app: str | None = None,
+    observer: Observer | None = None,
 ) -> Ledger:
     show_warnings()
     app = load_app(app_name(options) or default_app)
     try:
-        return Ledger.open(database_url(options), app, create=create, must_exist=must_exist)
+        return Ledger.open(database_url(options), app, create=create, must_exist=must_exist, observer=observer)
     except OSError as error:  # a name that is too long, or a current folder that was removed
         raise Unavailable(
             f"the ledger {shown_database(options)} cannot be opened: {error.strerror or error}; name its file by a "

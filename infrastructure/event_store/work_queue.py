@@ -52,6 +52,19 @@ class WorkerRow(NamedTuple):
     """How many sagas it holds."""
 
 
+class Overdue(NamedTuple):
+    """The sagas of one definition that are due and that no worker holds."""
+
+    definition: str
+    sagas: int
+    oldest_seconds: float
+    """How long the first of them has been due."""
+
+
+OVERDUE_MAX = 10_000
+"""How many such sagas are counted, of all definitions together."""
+
+
 class WorkQueue(Protocol):
     """Which sagas want a worker, and which worker holds each of them."""
 
@@ -106,6 +119,10 @@ class WorkQueue(Protocol):
 
     def entry(self, saga_id: str) -> QueueEntry | None:
         """Return a saga's entry, if it has one."""
+        ...
+
+    def overdue(self) -> list[Overdue]:
+        """Return how many sagas are due and held by no worker, by definition; counts `OVERDUE_MAX` of them at most."""
         ...
 
     def workers(self) -> list[WorkerRow]:

@@ -41,9 +41,7 @@ def transact(
     Raises `TooContended` when others keep writing to the same streams, and whatever `decide` raises.
     """
     if append is None:
-        append = (
-            context.backend.append if context.observer is None else observed(context.observer, context.backend.append)
-        )
+        append = context.backend.append if context.observer is None else observed(context.observer, context.backend)
     for attempt in range(TRIES_MAX):
         call = decide(attempt)
         if call is None:

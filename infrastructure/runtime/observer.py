@@ -67,6 +67,8 @@ class AppendFacts(NamedTuple):
     seconds: float
     conflicts: Sequence[str] = ()
     """The kind of each conflict."""
+    backend: str = ""
+    """The kind of database."""
 
 
 NO_FACTS: Final = AppendFacts(0, 0.0)
@@ -76,11 +78,11 @@ NO_FACTS: Final = AppendFacts(0, 0.0)
 class Observer(Protocol):
     """What is told of what happens. Every method may be called from any thread, returns at once, and never raises."""
 
-    def starting(self, saga_id: str, definition: str, traceparent: str | None) -> SagaTrace:
+    def starting(self, saga_id: str, traceparent: str | None) -> SagaTrace:
         """Return the trace of a saga that a worker is about to start."""
         ...
 
-    def claimed(self, saga_id: str, definition: str, history: Sequence[RecordedEvent]) -> SagaTrace:
+    def claimed(self, saga_id: str, history: Sequence[RecordedEvent]) -> SagaTrace:
         """Return the trace of a saga that a worker takes up, by what is on record of it."""
         ...
 

@@ -111,6 +111,6 @@ class SagaClaims:
             if observer is None:
                 saga.trace = passed_on(history[0].meta.traceparent)
             else:
-                saga.trace = observer.claimed(claim.saga_id, definition.name, history)
+                saga.trace = observer.claimed(claim.saga_id, history)
             log_claim(saga, self._lease.token.worker_id)
             self._refresher.adopt(saga)

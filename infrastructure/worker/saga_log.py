@@ -23,9 +23,7 @@ from .held_sagas import HeldSaga
 log = logging.getLogger(__name__)
 
 
-def log_failed_attempt(
-    saga_id: str, definition: Definition, attempt: Attempt, outcome: Failed, error: BaseException, worker: str
-) -> None:
+def log_failed_attempt(saga: HeldSaga, attempt: Attempt, outcome: Failed, error: BaseException, worker: str) -> None:
     """Log an attempt that failed, with its traceback. A refusal is an outcome like any other, and has none.
 
     Never raises, whatever the code of the exception does.
@@ -35,7 +33,8 @@ def log_failed_attempt(
     level = logging.INFO if is_expected else logging.WARNING
     if not log.isEnabledFor(level):
         return
-    extra = {**attempt_fields(saga_id, definition, attempt, worker), "error_type": type_name(error)}
+    saga_id = saga.saga_id
+    extra = {**attempt_fields(saga, attempt, worker), "error_type": type_name(error)}
     place = _place(attempt.step, attempt.direction)
     if is_refusal:
         log.info("%s of saga %s was refused", place, saga_id, extra=extra)
@@ -45,7 +44,7 @@ def log_failed_attempt(
         )
     else:
         what = "attempt %d at %s of saga %s failed (%s)"
-        words = (attempt.attempt, place, saga_id, _prospect(definition, attempt, outcome))
+        words = (attempt.attempt, place, saga_id, _prospect(saga.definition, attempt, outcome))
         log_traceback(log, logging.WARNING, what, words, error, extra)
 
 
@@ -53,9 +52,9 @@ def log_transition(transition: Transition, before: SagaState) -> None:
     """Log what is new in a transition that was acknowledged: `before` is the state of its saga until then."""
     saga, state, worker = transition.saga, transition.state, transition.worker_id
     for attempt, outcome, error in transition.failures:
-        log_failed_attempt(saga.saga_id, saga.definition, attempt, outcome, error, worker)
+        log_failed_attempt(saga, attempt, outcome, error, worker)
     if saga.saga_start is not None and log.isEnabledFor(logging.INFO):
-        log.info("saga %s started", saga.saga_id, extra=_fields(saga.saga_id, state.definition, worker))
+        log.info("saga %s started", saga.saga_id, extra=_fields(saga, worker))
     if saga.fault is None:  # otherwise the error was logged
         for intervention in state.interventions:
             if intervention not in before.interventions:
@@ -66,7 +65,7 @@ def log_transition(transition: Transition, before: SagaState) -> None:
                     place,
                     intervention.cause,
                     extra={
-                        **_fields(saga.saga_id, state.definition, worker),
+                        **_fields(saga, worker),
                         "step": intervention.step,
                         "direction": str(intervention.direction),
                     },
@@ -75,7 +74,7 @@ def log_transition(transition: Transition, before: SagaState) -> None:
         begun = state.begins_at or state.started_at
         seconds = 0.0 if begun is None or state.ended_at is None else (state.ended_at - begun).total_seconds()
         extra = {
-            **_fields(saga.saga_id, state.definition, worker),
+            **_fields(saga, worker),
             "status": str(state.end),
             "duration_seconds": seconds,
         }
@@ -86,7 +85,7 @@ def log_claim(saga: HeldSaga, worker: str) -> None:
     """Log that a worker took a saga from the work queue: a new one, or one that a worker released or lost."""
     if not log.isEnabledFor(logging.INFO):
         return
-    extra = _fields(saga.saga_id, saga.definition.name, worker)
+    extra = _fields(saga, worker)
     if saga.lost:
         lost = len(saga.state.in_flight)
         was = saga.previous_worker
@@ -106,14 +105,14 @@ def log_claim(saga: HeldSaga, worker: str) -> None:
 def log_fault(saga: HeldSaga, error: Exception, worker: str) -> None:
     """Log that a saga needs a person because it cannot be decided on or written. Never raises."""
     what = "saga %s needs a person: it cannot be decided on or written"
-    extra = {**_fields(saga.saga_id, saga.definition.name, worker), "error_type": type_name(error)}
+    extra = {**_fields(saga, worker), "error_type": type_name(error)}
     log_traceback(log, logging.ERROR, what, (saga.saga_id,), error, extra)
 
 
-def attempt_fields(saga_id: str, definition: Definition, attempt: Attempt, worker: str) -> dict[str, Any]:
+def attempt_fields(saga: HeldSaga, attempt: Attempt, worker: str) -> dict[str, Any]:
     """Returns the attributes of a record about an attempt."""
     return {
-        **_fields(saga_id, definition.name, worker),
+        **_fields(saga, worker),
         "step": attempt.step,
         "direction": str(attempt.direction),
         "attempt": attempt.attempt,
@@ -132,5 +131,7 @@ def _place(step: str, direction: Direction) -> str:
     return f"step {step}" if direction is FORWARD else f"the compensation of step {step}"
 
 
-def _fields(saga_id: str, definition: str, worker: str) -> dict[str, Any]:
-    return {"saga_id": saga_id, "definition": definition, "worker": worker}
+def _fields(saga: HeldSaga, worker: str) -> dict[str, Any]:
+    fields = {"saga_id": saga.saga_id, "definition": saga.definition.name, "worker": worker}
+    trace_id = None if saga.trace is None else saga.trace.trace_id
+    return fields if trace_id is None else {**fields, "trace_id": trace_id}

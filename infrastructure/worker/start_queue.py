@@ -146,7 +146,7 @@ class StartQueue:
         traceparent, observer = start.meta.traceparent, self._context.observer
         if observer is None:
             return passed_on(traceparent)
-        return observer.starting(start.saga_start.saga_id, start.saga_start.definition.name, traceparent)
+        return observer.starting(start.saga_start.saga_id, traceparent)
 
     def _forget(self, start: StartSaga) -> None:
         saga_id = start.saga_start.saga_id

@@ -130,6 +130,11 @@ class Worker:
         """Work until `stop` is set. Raises the error that ended the engine or the projector, if one ends before."""
         await wait_for_stop(stop, self._ended, *([] if self._projector is None else [self._projector.ended]))
 
+    @property
+    def concurrency(self) -> int:
+        """How many sagas it may hold at once."""
+        return self._concurrency
+
     def health(self) -> WorkerHealth:
         """What it says of itself at this moment; cheap, for any thread, before it is entered and after it has ended."""
         steps = None if self._watched is None else self._steps

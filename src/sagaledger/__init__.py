@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from .infrastructure.read_models.ledger_tables import outside_ledger
     from .infrastructure.read_models.queries import QueryResult
     from .infrastructure.runtime.current_saga import correlated_with
+    from .infrastructure.telemetry.telemetry import Telemetry
     from .infrastructure.testing.crash_points import CrashTest
     from .infrastructure.testing.frozen_clock import FrozenClock
     from .infrastructure.testing.plan import PlannedIntervention, PlannedSignal
@@ -170,6 +171,7 @@ _HOMES = {
     ".infrastructure.read_models.ledger_tables": ("outside_ledger",),
     ".infrastructure.read_models.queries": ("QueryResult",),
     ".infrastructure.runtime.current_saga": ("correlated_with",),
+    ".infrastructure.telemetry.telemetry": ("Telemetry",),
     ".infrastructure.testing.crash_points": ("CrashTest",),
     ".infrastructure.testing.frozen_clock": ("FrozenClock",),
     ".infrastructure.testing.worker_thread": ("WorkerThread",),
@@ -268,6 +270,7 @@ __all__ = [
     "StepContext",
     "StepRejected",
     "StructuralDifference",
+    "Telemetry",
     "Tick",
     "TimedOut",
     "Unavailable",

@@ -10,7 +10,14 @@ from threading import RLock
 
 from sagaledger.infrastructure.errors import SupersededWorker
 from sagaledger.infrastructure.event_store.append_call import Append
-from sagaledger.infrastructure.event_store.work_queue import Claim, FencingToken, QueueEntry, WorkerRow
+from sagaledger.infrastructure.event_store.work_queue import (
+    OVERDUE_MAX,
+    Claim,
+    FencingToken,
+    Overdue,
+    QueueEntry,
+    WorkerRow,
+)
 
 
 @dataclass
@@ -118,6 +125,13 @@ class MemoryWorkQueue:
 
     def entry(self, saga_id: str) -> QueueEntry | None:
         return next((entry for entry in self.entries() if entry.saga_id == saga_id), None)
+
+    def overdue(self) -> list[Overdue]:
+        with self._lock:
+            now = self._now()
+            free = [e for e in self._entries.values() if e.worker_id is None and e.due_at <= now][:OVERDUE_MAX]
+        due = {name: [e.due_at for e in free if e.definition == name] for name in sorted({e.definition for e in free})}
+        return [Overdue(name, len(since), (now - min(since)).total_seconds()) for name, since in due.items()]
 
     def workers(self) -> list[WorkerRow]:
         with self._lock:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ...event_store.event_row import STATE_BYTES_MAX, StoredRow
+from ...runtime.trace_context import parse_traceparent
 from .errors import MessageRejected
 
 SPEC_VERSION = "1.0"
@@ -26,6 +27,8 @@ class EventNotice(NamedTuple):
     process_id: str
     data: bytes | None
     """The event's bytes; None if the message only refers to an event that is too large for the broker."""
+    traceparent: str | None = None
+    """The trace context in which it was sent."""
 
 
 def subject_of(stream: str, choreography: str, topic: str, *, is_whole: bool = True) -> str:
@@ -38,11 +41,15 @@ def source_of(stream: str) -> str:
     return f"/sagaledger/{stream}"
 
 
-def headers_of(stream: str, row: StoredRow, *, by_reference: bool = False) -> dict[str, str]:
+def headers_of(
+    stream: str, row: StoredRow, *, by_reference: bool = False, traceparent: str | None = None
+) -> dict[str, str]:
     """Returns an event's attributes as the headers of its message.
 
     `by_reference`: the message has no data, and refers to them in the log (the extension `dataref`, a claim check:
     https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/dataref.md).
+    `traceparent`: the trace context in which it is sent
+    (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/distributed-tracing.md).
     """
     message_id = f"{stream}:{row.position}"
     headers = {
@@ -58,6 +65,8 @@ def headers_of(stream: str, row: StoredRow, *, by_reference: bool = False) -> di
     }
     if by_reference:
         headers["ce-dataref"] = _reference(stream, row.position)
+    if traceparent is not None:
+        headers["ce-traceparent"] = traceparent
     if row.causation_position is not None:
         headers["ce-causationposition"] = str(row.causation_position)
     return headers
@@ -83,7 +92,10 @@ def read(stream: str, headers: Mapping[str, str] | None, data: bytes) -> EventNo
     reference = given.get("ce-dataref")
     if reference is not None and (data or reference != _reference(stream, int(position))):
         raise MessageRejected(f"ce-dataref {reference[:80]!r} stands for the data of position {int(position)}, alone")
-    return EventNotice(int(position), given["ce-type"], given["ce-subject"], data if reference is None else None)
+    context = parse_traceparent(given.get("ce-traceparent"))
+    whole = data if reference is None else None
+    traceparent = None if context is None else str(context)
+    return EventNotice(int(position), given["ce-type"], given["ce-subject"], whole, traceparent)
 
 
 def _reference(stream: str, position: int) -> str:

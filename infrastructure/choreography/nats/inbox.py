@@ -68,6 +68,7 @@ class NatsInbox:
         When it returns, every other event is handled, and its message may be acknowledged. Raises `Unavailable` and
         `OutcomeUnknown`; then none may.
         """
+        self._delivery.announce({each.position: each.traceparent for each in notices if each.traceparent is not None})
         self._delivery.read_dead_letters()
         rejections: list[Rejection] = []
         process_logs: dict[str, ProcessLog] = {}

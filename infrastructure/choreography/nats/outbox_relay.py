@@ -22,6 +22,7 @@ from ...ledger.context import HasContext
 from ...ledger.transact import call_of
 from ...runtime.failpoints import awaiting_failpoint
 from ..delivery import consumer_of
+from ..process_log import traceparent_of
 from .cloud_events import headers_of, subject_of
 from .connection import LedgerStream, broker_errors, connected_stream, stream_of
 from .outage import Outage, work_through_outages
@@ -105,6 +106,14 @@ class OutboxRelay:
 
     async def _send(self, stream: LedgerStream, message: OutgoingMessage) -> int:
         """Send an event, or a reference to it if it is too large for the broker; returns its sequence number there."""
+        traceparent, observer = traceparent_of(message.row), self._context.observer
+        if observer is None:
+            return await self._send_in(stream, message, traceparent)
+        attributes: dict[str, str | int] = {"messaging.system": "nats", "saga.position": message.row.position}
+        with observer.span(f"send {message.row.topic}", "producer", attributes, parent=traceparent) as context:
+            return await self._send_in(stream, message, context)
+
+    async def _send_in(self, stream: LedgerStream, message: OutgoingMessage, traceparent: str | None) -> int:
         row, subject = message
         by_reference = len(row.state) > stream.client.max_payload - HEADER_BYTES_MAX
         ack = await awaiting_failpoint(
@@ -114,7 +123,7 @@ class OutboxRelay:
                 b"" if by_reference else row.state,
                 timeout=PUBLISH_SECONDS_MAX,
                 stream=stream.name,
-                headers=headers_of(stream.name, row, by_reference=by_reference),
+                headers=headers_of(stream.name, row, by_reference=by_reference, traceparent=traceparent),
             ),
         )
         return ack.seq

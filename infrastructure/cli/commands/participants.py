@@ -23,6 +23,7 @@ from ..output.answer import answer, say
 from ..output.table import Table
 from ..session import open_ledger, open_or_create
 from ..signals import StopRequest
+from ..telemetry_options import NO_TELEMETRY, TelemetryOptions
 from ..usage import UsageError
 
 COLUMNS = ("participant", "position", "lag_events", "retrying", "deferred", "parked", "reacts_to")
@@ -55,6 +56,7 @@ def run(
     *names: str,
     broker: Broker = None,
     quiet: Annotated[bool, Parameter(negative="", help="Print warnings and errors only.")] = False,
+    telemetry: TelemetryOptions = NO_TELEMETRY,
     logs: LogOptions = DEFAULT_LOGS,
     options: Options = DEFAULTS,
 ) -> ExitCode:
@@ -67,15 +69,16 @@ def run(
     """
     logs.apply("warning")
     url = broker or settings.broker()
-    with open_or_create(options) as ledger:
+    with telemetry.opened() as observer, open_or_create(options, observer=observer) as ledger:
         _require_services(ledger, "running participants")
         chosen = [_service(ledger, name) for name in names] or list(ledger.app.services.values())
-        if url is None:
-            _greet("reacting to the log", chosen, quiet)
-            stopped_by = run_async(_follow(ledger, chosen))
-        else:
-            _greet("reacting to the broker", chosen, quiet)
-            stopped_by = run_async(_consume(ledger, chosen, url, with_relay=not names))
+        with telemetry.served(observer, ledger):
+            if url is None:
+                _greet("reacting to the log", chosen, quiet)
+                stopped_by = run_async(_follow(ledger, chosen))
+            else:
+                _greet("reacting to the broker", chosen, quiet)
+                stopped_by = run_async(_consume(ledger, chosen, url, with_relay=not names))
     return ExitCode.INTERRUPTED if stopped_by is signal.SIGINT else ExitCode.OK
 
 
@@ -83,6 +86,7 @@ def run(
 def relay(
     *,
     broker: Broker = None,
+    telemetry: TelemetryOptions = NO_TELEMETRY,
     logs: LogOptions = DEFAULT_LOGS,
     options: Options = DEFAULTS,
 ) -> ExitCode:
@@ -91,10 +95,11 @@ def relay(
     url = broker or settings.broker()
     if url is None:
         raise UsageError("relay needs a broker: give --broker, or set SAGALEDGER_BROKER")
-    with open_or_create(options) as ledger:
+    with telemetry.opened() as observer, open_or_create(options, observer=observer) as ledger:
         _require_services(ledger, "relaying events")
         _greet("relaying to the broker", [], quiet=False)
-        stopped_by = run_async(_consume(ledger, [], url, with_relay=True))
+        with telemetry.served(observer, ledger):
+            stopped_by = run_async(_consume(ledger, [], url, with_relay=True))
     return ExitCode.INTERRUPTED if stopped_by is signal.SIGINT else ExitCode.OK
 
 

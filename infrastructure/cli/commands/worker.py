@@ -18,6 +18,7 @@ from ..options import DEFAULTS, Options
 from ..output.answer import answer, say
 from ..session import open_or_create, shown_database
 from ..signals import StopRequest
+from ..telemetry_options import NO_TELEMETRY, TelemetryOptions
 from ..usage import UsageError
 
 CONCURRENCY_MAX, THREADS_MAX = 1_000_000, 10_000
@@ -32,6 +33,7 @@ def worker(
         float, Parameter(help="After how long without a renewal of its lease others may take over its sagas.")
     ] = 15.0,
     until_idle: Annotated[bool, Parameter(negative="", help="Stop when no saga is due any more.")] = False,
+    telemetry: TelemetryOptions = NO_TELEMETRY,
     logs: LogOptions = DEFAULT_LOGS,
     options: Options = DEFAULTS,
 ) -> ExitCode:
@@ -43,11 +45,14 @@ def worker(
     if not LEASE_SECONDS_MIN <= lease_seconds <= LEASE_SECONDS_MAX:
         raise UsageError(f"--lease-seconds {lease_seconds:g}: from {LEASE_SECONDS_MIN:g} to {LEASE_SECONDS_MAX:g}")
     logs.apply("info")
-    with open_or_create(options) as ledger:
+    with telemetry.opened() as observer, open_or_create(options, observer=observer) as ledger:
         if not (ledger.app.definitions or ledger.app.services):
             raise AppPartMissing("a worker", "the sagas to drive (App(sagas=[…]))")
         built = Worker(ledger, concurrency=concurrency, threads=threads, lease_seconds=lease_seconds)
-        stopped_by = run_async(_work(built, until_idle, shown_database(options)))
+        if observer is not None:
+            observer.watch_worker(built)
+        with telemetry.served(observer, ledger):
+            stopped_by = run_async(_work(built, until_idle, shown_database(options)))
         head = head_position(ledger.context)
     document = {"stopped_by": None if stopped_by is None else stopped_by.name, "head_position": head}
     answer(options, document, list)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...errors import SupersededWorker
-from ..work_queue import Claim, FencingToken, QueueEntry, WorkerRow
+from ..work_queue import OVERDUE_MAX, Claim, FencingToken, Overdue, QueueEntry, WorkerRow
 from .database import SQL, PostgresDatabase
 
 
@@ -77,6 +77,9 @@ class PostgresWorkQueue:
     def entry(self, saga_id: str) -> QueueEntry | None:
         found = self._database.fetch("entry", (saga_id,))
         return QueueEntry(*found[0]) if found else None
+
+    def overdue(self) -> list[Overdue]:
+        return [Overdue(*row) for row in self._database.fetch("overdue", (OVERDUE_MAX,))]
 
     def workers(self) -> list[WorkerRow]:
         return [WorkerRow(*row) for row in self._database.fetch("workers")]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ...errors import SupersededWorker
 from ..append_call import Append
 from ..instants import instant, microseconds
-from ..work_queue import Claim, FencingToken, QueueEntry, WorkerRow
+from ..work_queue import OVERDUE_MAX, Claim, FencingToken, Overdue, QueueEntry, WorkerRow
 from .clock import microseconds_now
 from .database import SQL, SqliteDatabase
 from .rows import fetch
@@ -106,6 +106,12 @@ class SqliteWorkQueue:
         with self._file.reading() as connection:
             found = fetch(connection, SQL["entry"], (saga_id,))
         return _entry(*found[0]) if found else None
+
+    def overdue(self) -> list[Overdue]:
+        now = microseconds_now()
+        with self._file.reading() as connection:
+            found = connection.execute(SQL["overdue"], {"now": now, "limit": OVERDUE_MAX}).fetchall()
+        return [Overdue(definition, sagas, (now - due_at) / 1e6) for definition, sagas, due_at in found]
 
     def workers(self) -> list[WorkerRow]:
         with self._file.reading() as connection:

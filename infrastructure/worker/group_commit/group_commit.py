@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ...ledger.context import LedgerContext
+from ...ledger.observing import kind_of
 from ...ledger.stream_cache import StreamCache
 from ..coordination.contention import Contention
 from ..coordination.lease import Lease
@@ -63,6 +64,7 @@ class GroupCommit:
         observed = context.observer is not None
         self._drafter = Drafter(lease, held, starts, sub_sagas, cache, pipeline, settler, is_observed=observed)
         self._observer = context.observer
+        self._kind = kind_of(context.backend)
         self.refresher = Refresher(context, lease, held, starts, redrafting, settler)
 
     # Committing
@@ -158,7 +160,7 @@ class GroupCommit:
         if not answered:
             return []
         if self._observer is not None:
-            tell_of_batch(self._observer, answered, self._pipeline.seconds)
+            tell_of_batch(self._observer, answered, self._pipeline.seconds, self._kind)
         unwritten = self._settler.settle_batch(answered)
         if unwritten:
             self._redrafting.withdraw_with(unwritten)

@@ -15,7 +15,9 @@ PARTICIPANT: Final = "participant"
 REJECTED: Final = "rejected"
 
 
-def tell_of_batch(observer: Observer, answered: Sequence[tuple[Transition, TransitionOutcome]], seconds: float) -> None:
+def tell_of_batch(
+    observer: Observer, answered: Sequence[tuple[Transition, TransitionOutcome]], seconds: float, kind: str
+) -> None:
     """Tell an observer of a batch, before what follows from it is settled."""
     sagas: list[SagaAppend] = []
     conflicts: list[str] = []
@@ -32,4 +34,4 @@ def tell_of_batch(observer: Observer, answered: Sequence[tuple[Transition, Trans
             conflicts.append(SAGA if outcome.stream_id == saga.saga_id else PARTICIPANT)
         else:
             conflicts.append(REJECTED)
-    observer.appended(sagas, AppendFacts(events, seconds, conflicts))
+    observer.appended(sagas, AppendFacts(events, seconds, conflicts, kind))

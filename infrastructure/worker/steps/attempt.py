@@ -53,9 +53,7 @@ def _failed(running: RunningAttempt, error: BaseException, *, local: bool) -> Fa
     """Return what an error proves, and log it here, where its traceback is."""
     dispatch = running.dispatch
     failed = failure_of(error, local=local, policies=dispatch.step.policies_of(dispatch.attempt.direction))
-    log_failed_attempt(
-        dispatch.saga.saga_id, dispatch.saga.definition, dispatch.attempt, failed, error, dispatch.worker
-    )
+    log_failed_attempt(dispatch.saga, dispatch.attempt, failed, error, dispatch.worker)
     return failed
 
 

@@ -169,8 +169,7 @@ class TaskRunner:
 
 
 def _fields(dispatch: Dispatch) -> dict[str, object]:
-    attempt = dispatch.attempt
-    return attempt_fields(dispatch.saga.saga_id, dispatch.saga.definition, attempt, dispatch.worker)
+    return attempt_fields(dispatch.saga, dispatch.attempt, dispatch.worker)
 
 
 def _is_endless(dispatch: Dispatch) -> bool:
