@@ -129,8 +129,8 @@ class AsyncLedger:
 
         With a key, of its own or of its definition, it can be started again after `TimedOut`: it is one saga.
         """
-        given = {"key": key, "version": version, "actor": actor, "begins_at": begins_at, "traceparent": traceparent}
-        start = partial(self._ledger.start, saga, value, **given)
+        asked: dict[str, Any] = {"version": version, "actor": actor, "begins_at": begins_at, "traceparent": traceparent}
+        start = partial(self._ledger.start, saga, value, key=key, **asked)
         return await self._calls.call(start, f"{_name(saga)} was not started", timeout)
 
     async def start_in(

@@ -40,7 +40,7 @@ def new_child(parent: TraceContext | None) -> TraceContext:
 
 def share_of(saga_id: str) -> float:
     """Return a number from 0 to 1 that follows from a saga's id: it is traced if the share of traces is larger."""
-    return _digest(SPAN_BITS, saga_id) / 2**SPAN_BITS
+    return float(_digest(SPAN_BITS, saga_id)) / float(1 << SPAN_BITS)
 
 
 def _digest(bits: int, *parts: object) -> int:
