@@ -125,7 +125,9 @@ class AppendedEvents:
         assert trace.context is not None  # noqa: S101 -- the saga is traced
         context = trace.span_of(event.step, direction, begun)
         is_late = context.trace_id != trace.context.trace_id
-        links = [link for link in (trace.context if is_late else None, begun.link, trace.cause) if link is not None]
+        links = [*([trace.context] if is_late else ()), *begun.links]
+        if trace.cause is not None and trace.cause not in links:
+            links.append(trace.cause)
         name = f"{definition}/{_label(event.step)}"
         failure = getattr(event, "error", None)
         spans.emit(

@@ -21,7 +21,6 @@ from ...domain.saga.events import (
     StepOutcomeUnknown,
     StepStarted,
     StepSucceeded,
-    TimerFired,
 )
 from ..runtime.observer import SagaTrace, current_trace_id
 from ..runtime.trace_context import TraceContext, parse_traceparent
@@ -32,7 +31,6 @@ BEGINS: Final[dict[type[Event], Direction]] = {StepStarted: FORWARD, Compensatio
 """The events with which an attempt begins."""
 OUTCOMES: Final[dict[type[Event], tuple[Direction | None, str]]] = {
     StepSucceeded: (FORWARD, "succeeded"),
-    TimerFired: (FORWARD, "succeeded"),
     StepFailed: (FORWARD, "failed"),
     StepCompensated: (COMPENSATION, "succeeded"),
     CompensationFailed: (COMPENSATION, "failed"),
@@ -46,8 +44,8 @@ class BegunAttempt(NamedTuple):
 
     attempt: int
     at: datetime
-    link: TraceContext | None
-    """What caused it besides its saga: a decision of a person, or for a compensation the attempt that it undoes."""
+    links: tuple[TraceContext, ...]
+    """What caused it besides its saga: a decision of a person, and for a compensation the attempt that it undoes."""
 
 
 class ObservedSaga(SagaTrace):
@@ -96,8 +94,10 @@ class ObservedSaga(SagaTrace):
         """Note that an attempt begins."""
         direction = BEGINS[type(event)]
         step: str = event.step  # type: ignore[attr-defined]
-        link = self.cause if direction is FORWARD else self.done.get(step)
-        begun = self.begun[step, direction] = BegunAttempt(event.attempt, event.at, link)  # type: ignore[attr-defined]
+        links = () if self.cause is None else (self.cause,)
+        if direction is COMPENSATION and step in self.done:
+            links = (self.done[step], *links)
+        begun = self.begun[step, direction] = BegunAttempt(event.attempt, event.at, links)  # type: ignore[attr-defined]
         if direction is FORWARD and self.traced is not None:
             self.done[step] = self.span_of(step, direction, begun)
         return begun

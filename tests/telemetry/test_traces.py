@@ -1,0 +1,330 @@
+"""Traces: which spans a receiver gets of real sagas, and how they hang together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagaledger import App, InvalidInput, Ledger, Retry, Saga, StepContext, StepRejected, Worker
+from sagaledger.domain.shop import PARTICIPANTS, Order, OrderLine, ReceiveStock
+from sagaledger.domain.shop.services import SERVICES, place
+from sagaledger.infrastructure.choreography.nats.connection import stream_of
+from sagaledger.infrastructure.choreography.nats.consumer import NatsConsumer
+from sagaledger.infrastructure.choreography.nats.outbox_relay import OutboxRelay
+from sagaledger.infrastructure.choreography.start import start_processes
+from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.telemetry.telemetry import Telemetry
+
+from ..choreography.processes import Nats
+from .conftest import play
+from .receiver import Receiver
+
+CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+TRACE, CALLER_SPAN = CALLER.split("-")[1:3]
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[Nats]:
+    """A NATS server."""
+    server = Nats(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+def a_trip(seen: dict[str, str | None], order: Any = lambda: None) -> tuple[Saga[str], Saga[str]]:
+    """A saga with a retry, a sub-saga, a step that makes `order`, a refusal, and so a compensation."""
+    trip: Saga[str] = Saga("trip", version=1, input=str, key=str)
+    room: Saga[str] = Saga("room", version=1, input=str, key=str)
+
+    @room.step(compensable=False)
+    async def reserve(_: str, ctx: StepContext) -> None:
+        seen["reserve"] = ctx.traceparent
+
+    @trip.step(retry=Retry(attempts=3, backoff_seconds=0.001))
+    async def flight(_: str, ctx: StepContext) -> None:
+        seen[f"flight {ctx.attempt}"] = ctx.traceparent
+        if ctx.attempt == 1:
+            raise OSError("connection lost")
+
+    @flight.compensation
+    async def cancel_flight(_: str, result: None, ctx: StepContext) -> None:
+        seen["cancel_flight"] = ctx.traceparent
+
+    @trip.sub_saga(room, compensable=False)
+    def hotel(what: str, ctx: StepContext) -> str:
+        return what
+
+    @trip.step(compensable=False)
+    def shop(_: str, ctx: StepContext) -> None:
+        order()
+
+    @trip.step(compensable=False)
+    async def pay(_: str, ctx: StepContext) -> None:
+        raise StepRejected("no money")
+
+    return trip, room
+
+
+def test_a_whole_saga_is_one_trace(sqlite_url: str, nats: Nats, receiver: Receiver, telemetry: Telemetry) -> None:
+    """Its attempts, retries and compensations, its sub-saga, and a service that it reached over a broker."""
+    seen: dict[str, str | None] = {}
+    noon = datetime(2010, 12, 1, 12, tzinfo=UTC)
+    bought = Order("o1", noon, (OrderLine("sku1", 2, 500),), "c1", "France", payment_method="card")
+    trip, _ = a_trip(seen, lambda: start_processes(ledger, [place(bought)], actor="trip"))
+    app = App(sagas=[trip], participants=PARTICIPANTS, services=SERVICES)
+    with Ledger.open(sqlite_url, app, observer=telemetry) as ledger:
+        start_processes(ledger, [("delivery-sku1", ReceiveStock("sku1", 9))], actor="test")
+
+        async def scene() -> None:
+            stop = asyncio.Event()
+            runners = OutboxRelay(ledger, nats.url), NatsConsumer(ledger, app.services["inventory"], nats.url)
+            running = [asyncio.create_task(runner.run(stop)) for runner in runners]
+            async with Worker(ledger, project=False) as worker:
+                started = await worker.start(trip, "1", traceparent=CALLER)
+                state = await worker.outcome(started.saga_id)
+                assert str(state.status) == "compensated"
+                while not _is_relayed(ledger, "InventoryReserved"):
+                    await asyncio.sleep(0.01)
+            stop.set()
+            await asyncio.gather(*running)
+
+        play(scene())
+        [reserved] = ledger.backend.read(0, limit=1, topics=["InventoryReserved"])
+    telemetry.close()
+
+    tree = receiver.tree(CALLER_SPAN)
+    assert tree.keys() == {"start trip"}
+    below = tree["start trip"]
+    assert below.pop("append") == {}
+    sent = below["trip/shop"].pop("start processes").pop("send OrderCreated")
+    assert sent == {"process OrderCreated": {"send InventoryReserved": {}}}
+    assert below == {
+        "trip/flight": {},
+        "trip/flight #2": {},
+        "trip/flight compensate": {},
+        "trip/hotel": {"append": {}, "room/reserve": {}},
+        "trip/shop": {},
+        "trip/pay": {},
+    }
+    first, second = receiver.named("trip/flight")
+    undone = receiver.one("trip/flight compensate")
+    assert (first.failed, first.attributes["error.type"], second.failed) == (True, "OSError", False)
+    assert receiver.one("trip/pay").attributes["error.type"] == "StepRejected"
+    assert undone.links == (second.span_id,)
+    kinds = {span.name: span.kind for span in receiver.spans}
+    names = ("start trip", "trip/flight", "append", "send OrderCreated", "process OrderCreated")
+    assert [kinds[name] for name in names] == ["producer", "consumer", "client", "producer", "consumer"]
+    spans = {"flight 1": first, "flight 2": second, "cancel_flight": undone, "reserve": receiver.one("room/reserve")}
+    assert seen == {name: f"00-{TRACE}-{span.span_id}-01" for name, span in spans.items()}
+    assert {span.service for span in receiver.spans} == {"sagaledger"}
+    assert receiver.one("process OrderCreated").span_id in reserved.meta
+
+
+def test_without_telemetry_the_callers_context_is_passed_on(sqlite_url: str) -> None:
+    """It is on record, and steps and sub-sagas find it."""
+    seen: dict[str, str | None] = {}
+    trip, _ = a_trip(seen)
+    with Ledger.open(sqlite_url, App(sagas=[trip])) as ledger:
+
+        async def scene() -> None:
+            async with Worker(ledger, project=False) as worker:
+                ledger.start(trip, "1", traceparent=CALLER)
+                await worker.outcome("trip-1")
+                await worker.outcome((await worker.start(trip, "2")).saga_id)
+
+        play(scene())
+        starts = [row for row in ledger.backend.read(0, limit=1_000) if row.topic == "SagaStarted"]
+
+    assert {name: value for name, value in seen.items() if value is not None} == {}  # of the second saga
+    assert [CALLER in row.meta for row in starts] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    "context", ["", "00-0-0-01", CALLER[:-3], f"ff{CALLER[2:]}", f"00-{'0' * 32}-{'1' * 16}-01", 7]
+)
+def test_a_context_that_is_none_is_refused(sqlite_url: str, context: Any) -> None:
+    """The caller sees how one looks."""
+    trip, _ = a_trip({})
+    with (
+        Ledger.open(sqlite_url, App(sagas=[trip])) as ledger,
+        pytest.raises(InvalidInput, match="is no W3C trace context: pass one like 00-"),
+    ):
+        ledger.start(trip, "1", traceparent=context)
+
+
+def test_a_saga_without_a_caller_is_a_trace_of_its_own(
+    sqlite_url: str, receiver: Receiver, telemetry: Telemetry
+) -> None:
+    """Also one that a program without telemetry started: the worker that takes it up sends its start."""
+    trip, _ = a_trip({})
+    with Ledger.open(sqlite_url, App(sagas=[trip])) as elsewhere:
+        elsewhere.start(trip, "1")
+    with Ledger.open(sqlite_url, App(sagas=[trip]), observer=telemetry) as ledger:
+        ledger.start(trip, "2")
+        play(_see_through(ledger, "trip-1", "trip-2"))
+    telemetry.close()
+
+    starts = receiver.named("start trip")
+    assert [start.parent_id for start in starts] == ["", ""]
+    assert len({start.trace_id for start in starts}) == 2
+    for start in starts:
+        assert {"trip/flight #2", "trip/flight compensate", "trip/hotel"} < receiver.tree(start.span_id).keys()
+
+
+def _is_relayed(ledger: Ledger, topic: str) -> bool:
+    """Whether the relay has sent the first event of a type."""
+    rows = ledger.backend.read(0, limit=1, topics=[topic])
+    relay = f"relay:{stream_of(ledger.context)}"
+    return bool(rows) and ledger.backend.consumer_position(relay) >= rows[0].position
+
+
+async def _see_through(ledger: Ledger, *saga_ids: str) -> None:
+    async with Worker(ledger, project=False) as worker:
+        for saga_id in saga_ids:
+            await worker.outcome(saga_id)
+
+
+@pytest.mark.parametrize("passed", [CALLER[:-2] + "00", None])
+def test_what_is_not_sampled_has_no_spans(
+    sqlite_url: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, passed: str | None
+) -> None:
+    """By its caller's decision, which steps pass on; or because the share of traces leaves it out."""
+    seen: dict[str, str | None] = {}
+    trip, _ = a_trip(seen)
+    if passed is None:
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0")
+    telemetry = Telemetry()
+    with Ledger.open(sqlite_url, App(sagas=[trip]), observer=telemetry) as ledger:
+        ledger.start(trip, "1", traceparent=passed)
+        play(_see_through(ledger, "trip-1"))
+    telemetry.close()
+
+    assert receiver.spans == []
+    assert set(seen.values()) == {passed}
+
+
+def test_the_share_of_traces_is_the_same_for_every_process(
+    sqlite_url: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A saga's id decides, whoever starts it and whoever works it."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.5")
+    trip, _ = a_trip({})
+    inputs = [str(number) for number in range(16)]
+    with contextlib.ExitStack() as stack:
+        first, second = (stack.enter_context(Telemetry()) for _ in range(2))
+        starting = stack.enter_context(Ledger.open(sqlite_url, App(sagas=[trip]), observer=first))
+        working = stack.enter_context(Ledger.open(sqlite_url, App(sagas=[trip]), observer=second))
+        for value in inputs:
+            starting.start(trip, value)
+        play(_see_through(working, *(f"trip-{value}" for value in inputs)))
+
+    starts = {span.attributes["saga.id"]: span for span in receiver.named("start trip")}
+    assert 0 < len(starts) < len(inputs)
+    attempts = [span for span in receiver.spans if span.name.startswith("trip/")]
+    assert {span.attributes["saga.id"] for span in attempts} == starts.keys()
+    assert all(span.parent_id == starts[span.attributes["saga.id"]].span_id for span in attempts)
+
+
+def test_an_attempt_long_after_the_start_begins_a_trace_that_links_back(
+    sqlite_url: str, receiver: Receiver, telemetry: Telemetry
+) -> None:
+    """So no trace stays open for days."""
+    trip, _ = a_trip({})
+    app = App(sagas=[trip])
+    now = datetime.now(UTC)
+    clock = _Clock(now - timedelta(hours=2))
+    with Ledger(open_backend(sqlite_url), app, observer=telemetry, clock=clock) as earlier:
+        earlier.start(trip, "1", traceparent=CALLER)
+    with Ledger.open(sqlite_url, app, observer=telemetry) as ledger:
+        play(_see_through(ledger, "trip-1"))
+    telemetry.close()
+
+    start = receiver.one("start trip")
+    attempt = receiver.named("trip/flight")[0]
+    assert (start.trace_id, attempt.parent_id, attempt.links) == (TRACE, "", (start.span_id,))
+    assert attempt.trace_id != TRACE
+
+
+def test_a_step_links_to_the_decision_that_let_it_go_on(
+    sqlite_url: str, receiver: Receiver, telemetry: Telemetry
+) -> None:
+    """An approval, an intervention and a cancellation have spans of their own, whose contexts are on record."""
+    saga: Saga[str] = Saga("offer", version=1, input=str, key=str)
+    broken = True
+    saga.wait_for("approval")
+
+    @saga.step(retry=Retry(attempts=1))
+    async def send(_: str, ctx: StepContext) -> None:
+        if broken and ctx.direction == "forward":
+            raise OSError("no")
+
+    @send.compensation(retry=Retry(attempts=1))
+    async def recall(_: str, result: None, ctx: StepContext) -> None:
+        if broken:
+            raise OSError("no")
+
+    with Ledger.open(sqlite_url, App(sagas=[saga]), observer=telemetry) as ledger:
+
+        async def scene() -> None:
+            nonlocal broken
+            async with Worker(ledger, project=False) as worker:
+                await worker.start(saga, "1")
+                ledger.approve("offer-1", "approval", actor="ann", reason="fine")
+                await worker.outcome("offer-1")
+                broken = False
+                ledger.intervene("offer-1", "retry", actor="bob", reason="again")
+                while (await worker.outcome("offer-1")).end is None:
+                    await asyncio.sleep(0.01)
+                await worker.start(saga, "2")
+                ledger.cancel("offer-2", actor="eve", reason="no")
+                await worker.outcome("offer-2")
+
+        play(scene())
+        metas = {row.topic: row.meta for row in ledger.backend.read(0, limit=1_000) if "actor" in row.meta}
+    telemetry.close()
+
+    approve, intervene, cancel = (receiver.one(name) for name in ("approve", "intervene", "cancel"))
+    assert approve.span_id in receiver.named("offer/approval")[0].links
+    assert intervene.span_id in receiver.named("offer/send compensate")[-1].links
+    assert approve.span_id in metas["SignalReceived"]
+    assert intervene.span_id in metas["InterventionResolved"]
+    assert cancel.span_id in metas["CancelRequested"]
+
+
+def test_a_view_has_a_span_for_each_batch(sqlite_url: str, receiver: Receiver, telemetry: Telemetry) -> None:
+    """With how many events it folded."""
+    trip, _ = a_trip({})
+    with Ledger.open(sqlite_url, App(sagas=[trip]), observer=telemetry) as ledger:
+        ledger.start(trip, "1")
+        projector = ledger.projector()
+        projector.catch_up()
+        projector.stop()
+    telemetry.close()
+
+    folded = receiver.one("fold sagas")
+    assert (folded.kind, folded.attributes["saga.events"]) == ("internal", 1)
+
+
+class _Clock:
+    """The system's clock, set back."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    def sleep(self, seconds: float) -> None:
+        """Return at once."""
