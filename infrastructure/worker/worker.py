@@ -191,15 +191,13 @@ class Worker:
         if not self._context.definition_versions.is_pinned(saga_start.definition):
             await asyncio.to_thread(self._context.definition_versions.pin_fingerprint, saga_start.definition)
         observer = self._context.observer
-        if observer is None:
-            return await self._start(saga_start)
-        with observer.starts(definition.name, saga_start.saga_id, traceparent) as context:
-            return await self._start(saga_start._replace(traceparent=context))
-
-    async def _start(self, saga_start: SagaStart) -> Started:
-        meta = Meta(actor=saga_start.actor, traceparent=saga_start.traceparent)
         async with self._starting:
-            return await self._ask(lambda reply: StartSaga(saga_start, meta, reply))
+            if observer is None:
+                meta = Meta(actor=actor, traceparent=saga_start.traceparent)
+                return await self._ask(lambda reply: StartSaga(saga_start, meta, reply))
+            with observer.starts(definition.name, saga_start.saga_id, traceparent) as context:
+                meta = Meta(actor=actor, traceparent=context)
+                return await self._ask(lambda reply: StartSaga(saga_start, meta, reply))
 
     def _definition(self, saga: Saga[Any] | str, version: int | None) -> Definition:
         return self._context.app.definition(saga if isinstance(saga, str) else saga.name, version)

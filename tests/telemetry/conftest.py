@@ -32,7 +32,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def telemetry(receiver: Receiver) -> Iterator[Telemetry]:
+def telemetry(receiver: Receiver) -> Iterator[Telemetry]:  # noqa: ARG001 -- the variables name it
     """Telemetry that sends its spans to the receiver; `close` sends the last ones."""
     telemetry = Telemetry()
     assert telemetry.spans is not None

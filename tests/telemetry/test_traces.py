@@ -54,19 +54,19 @@ def a_trip(seen: dict[str, str | None], order: Any = lambda: None) -> tuple[Saga
             raise OSError("connection lost")
 
     @flight.compensation
-    async def cancel_flight(_: str, result: None, ctx: StepContext) -> None:
+    async def cancel_flight(_: str, _result: None, ctx: StepContext) -> None:
         seen["cancel_flight"] = ctx.traceparent
 
     @trip.sub_saga(room, compensable=False)
-    def hotel(what: str, ctx: StepContext) -> str:
+    def hotel(what: str, _ctx: StepContext) -> str:
         return what
 
     @trip.step(compensable=False)
-    def shop(_: str, ctx: StepContext) -> None:
+    def shop(_: str, _ctx: StepContext) -> None:
         order()
 
     @trip.step(compensable=False)
-    async def pay(_: str, ctx: StepContext) -> None:
+    async def pay(_: str, _ctx: StepContext) -> None:
         raise StepRejected("no money")
 
     return trip, room
@@ -90,7 +90,7 @@ def test_a_whole_saga_is_one_trace(sqlite_url: str, nats: Nats, receiver: Receiv
                 started = await worker.start(trip, "1", traceparent=CALLER)
                 state = await worker.outcome(started.saga_id)
                 assert str(state.status) == "compensated"
-                while not _is_relayed(ledger, "InventoryReserved"):
+                while not _is_relayed(ledger, "InventoryReserved"):  # noqa: ASYNC110 -- the condition is in a database
                     await asyncio.sleep(0.01)
             stop.set()
             await asyncio.gather(*running)
@@ -268,7 +268,7 @@ def test_a_step_links_to_the_decision_that_let_it_go_on(
             raise OSError("no")
 
     @send.compensation(retry=Retry(attempts=1))
-    async def recall(_: str, result: None, ctx: StepContext) -> None:
+    async def recall(_: str, _result: None, _ctx: StepContext) -> None:
         if broken:
             raise OSError("no")
 
@@ -282,7 +282,7 @@ def test_a_step_links_to_the_decision_that_let_it_go_on(
                 await worker.outcome("offer-1")
                 broken = False
                 ledger.intervene("offer-1", "retry", actor="bob", reason="again")
-                while (await worker.outcome("offer-1")).end is None:
+                while (await worker.outcome("offer-1")).end is None:  # noqa: ASYNC110 -- the worker learns of it later
                     await asyncio.sleep(0.01)
                 await worker.start(saga, "2")
                 ledger.cancel("offer-2", actor="eve", reason="no")
