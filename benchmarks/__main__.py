@@ -28,6 +28,7 @@ from .questions import questions
 from .rebuilding import rebuilding
 from .report import show
 from .setting import FULL, SHORT, Setting, Sizes
+from .telemetry import telemetry
 from .throughput import throughput
 from .verifying import verifying
 
@@ -43,6 +44,7 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Findings]]] = {
     "long_lists": long_lists,
     "verifying": verifying,
     "questions": questions,
+    "telemetry": telemetry,
 }
 Name = Literal[
     "throughput",
@@ -56,6 +58,7 @@ Name = Literal[
     "long_lists",
     "verifying",
     "questions",
+    "telemetry",
 ]
 BACKENDS: Final = (SQLITE, POSTGRES)
 

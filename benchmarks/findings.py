@@ -34,6 +34,10 @@ AIMS = {
     "sagas_vs_append_postgres": 0.5,
     "sagas_vs_dbos_postgres": 40.0,
     "sagas_vs_dbos_sqlite": 40.0,
+    "telemetry_1_in_100_traced_vs_off_postgres": 0.95,
+    "telemetry_1_in_100_traced_vs_off_sqlite": 0.95,
+    "telemetry_metrics_vs_off_postgres": 0.95,
+    "telemetry_metrics_vs_off_sqlite": 0.95,
 }
 """The least value that each of these ratios is to reach on two cores, with the database on the same machine."""
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 
 from sagaledger import App, Ledger, Saga, StepContext, Worker
 from sagaledger.infrastructure.runtime.event_loop import run_async
+
+if TYPE_CHECKING:
+    from sagaledger import Telemetry
 
 WARM_UP_SAGAS = 32
 STEPS = ("reserve", "charge", "ship", "award")
@@ -67,6 +70,7 @@ def drive(
     warm_up: bool = True,
     project: bool = False,
     sagas_per_second: float | None = None,
+    observer: Telemetry | None = None,
 ) -> Drive:
     """Run sagas in an empty database, at most so many at once, with a worker in this process.
 
@@ -74,10 +78,11 @@ def drive(
     `warm_up`: run some before the clock starts.
     `project`: keep the views up meanwhile.
     `sagas_per_second`: start no more than that, to measure a machine that is not at its limit.
+    `observer`: what counts and traces them.
     """
 
     async def run() -> Drive:
-        with Ledger.open(url, APP, create=True) as ledger:
+        with Ledger.open(url, APP, create=True, observer=observer) as ledger:
             async with Worker(ledger, project=project) as worker:
                 if warm_up:
                     await see_through(worker, errands("warm", WARM_UP_SAGAS), min(at_once, WARM_UP_SAGAS))

@@ -49,6 +49,7 @@ def setting(postgres_server: str) -> Iterator[Any]:
         "long_lists",
         "verifying",
         "questions",
+        "telemetry",
     ],
 )
 def test_a_benchmark_finds_figures(setting: Any, name: str) -> None:
