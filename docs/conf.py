@@ -25,7 +25,7 @@ DOCS = Path(__file__).parent
 NAVIGATION = {
     "Learn": ["tutorial", "concepts/README", "glossary", "faq", "comparison"],
     "Do": ["how-to/README", "how-to/*", "sagas", "testing", "choreography", "eventsourcing"],
-    "Operate": ["operating", "backends", "performance"],
+    "Operate": ["operating", "observability", "backends", "performance"],
     "Look up": ["api/README", "command-line", "views", "*"],
     "Understand": ["architecture", "guarantees", "storage", "decisions/README"],
 }

@@ -19,6 +19,8 @@ NOT_RUN_HERE = {
     "docs/how-to/flask.md": {"server": 1},
     "docs/how-to/reading-views.md": {"server": 2},
     "docs/operating.md": {"fragment": 3},
+    "docs/observability.md": {"server": 1},
+    "docs/operating.md": {"fragment": 4},
     "docs/performance.md": {"slow": 2},
     "docs/sagas.md": {"fragment": 2},
     "docs/tutorial.md": {"machine": 1},

@@ -52,6 +52,27 @@ def test_due_sagas_are_claimed_earliest_first_and_once(backend: Backend, worker:
     assert backend.entry("unknown") is None
 
 
+def test_sagas_that_no_worker_takes_are_counted(backend: Backend, worker: FencingToken, pen: Pen) -> None:
+    """By definition, with how long the first has been due; not those that are held, or due later."""
+    put_entries(
+        backend,
+        [
+            pen.entry("held", at=hours(-9)),
+            pen.entry("late", at=hours(-2)),
+            pen.entry("later", at=hours(-1)),
+            pen.entry("future", at=hours(1)),
+            QueueEntry("other", "voyage", 2, hours(-3), None),
+        ],
+    )
+    assert backend.claim(worker, definitions=TRIP, limit=1) == [Claim("held", "trip", 1)]
+
+    trip, voyage = backend.overdue()
+
+    assert (trip.definition, trip.sagas, voyage.definition, voyage.sagas) == ("trip", 2, "voyage", 1)
+    assert trip.oldest_seconds == pytest.approx(7_200, abs=60)
+    assert voyage.oldest_seconds == pytest.approx(10_800, abs=60)
+
+
 def test_of_several_definitions_the_earliest_due_is_claimed(backend: Backend, worker: FencingToken, pen: Pen) -> None:
     """No definition comes before another."""
     put_entries(backend, [pen.entry("third", at=hours(-2)), QueueEntry("second", "voyage", 1, hours(-3), None)])

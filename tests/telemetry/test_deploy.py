@@ -85,6 +85,20 @@ def test_an_expression_names_metrics_and_labels_that_exist(text: str) -> None:
             assert labels <= LABELS[selector.name] | OF_SCRAPE | buckets
 
 
+def test_the_page_describes_every_metric() -> None:
+    """With its type and its labels."""
+    page = (DEPLOY.parent / "docs/observability.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (counter|gauge|histogram) \| ([\w, ]*)\| (.*) \|$", page, re.MULTILINE)
+    total = {"counter": "_total"}
+
+    described = {name: (kind, labels.strip(), what) for name, kind, labels, what in rows}
+
+    assert described == {
+        metric.name + total.get(metric.kind, ""): (metric.kind, ", ".join(metric.labels), metric.help)
+        for metric in METRICS
+    }
+
+
 def test_the_dashboard_shows_every_metric() -> None:
     """A metric that no panel shows is one that no one on call sees."""
     names = {selector.name for text in shown() for selector in selectors(promql.parse(text))}

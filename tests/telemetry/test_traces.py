@@ -128,22 +128,26 @@ def test_a_whole_saga_is_one_trace(sqlite_url: str, nats: Nats, receiver: Receiv
 
 
 def test_without_telemetry_the_callers_context_is_passed_on(sqlite_url: str) -> None:
-    """It is on record, and steps and sub-sagas find it."""
+    """It is on record, and steps and sub-sagas find it, whoever started the saga."""
     seen: dict[str, str | None] = {}
     trip, _ = a_trip(seen)
+    found: list[set[str | None]] = []
     with Ledger.open(sqlite_url, App(sagas=[trip])) as ledger:
 
         async def scene() -> None:
             async with Worker(ledger, project=False) as worker:
                 ledger.start(trip, "1", traceparent=CALLER)
                 await worker.outcome("trip-1")
-                await worker.outcome((await worker.start(trip, "2")).saga_id)
+                for value, context in (("2", CALLER), ("3", None)):
+                    found.append(set(seen.values()))
+                    await worker.outcome((await worker.start(trip, value, traceparent=context)).saga_id)
+                found.append(set(seen.values()))
 
         play(scene())
-        starts = [row for row in ledger.backend.read(0, limit=1_000) if row.topic == "SagaStarted"]
+        starts = [row.meta for row in ledger.backend.read(0, limit=1_000, topics=["SagaStarted"])]
 
-    assert {name: value for name, value in seen.items() if value is not None} == {}  # of the second saga
-    assert [CALLER in row.meta for row in starts] == [True, True, False, False]
+    assert found == [{CALLER}, {CALLER}, {None}]
+    assert [CALLER in meta for meta in starts] == [True] * 4 + [False] * 2
 
 
 @pytest.mark.parametrize(
@@ -298,6 +302,54 @@ def test_a_step_links_to_the_decision_that_let_it_go_on(
     assert approve.span_id in metas["SignalReceived"]
     assert intervene.span_id in metas["InterventionResolved"]
     assert cancel.span_id in metas["CancelRequested"]
+
+
+def test_another_worker_goes_on_with_the_trace(sqlite_url: str, receiver: Receiver, telemetry: Telemetry) -> None:
+    """It takes the context, and the begin of what is open, from the log."""
+    saga: Saga[str] = Saga("offer", version=1, input=str, key=str)
+    saga.wait_for("approval")
+
+    async def scene(ledger: Ledger) -> None:
+        async with Worker(ledger, project=False) as worker:
+            if not ledger.backend.stream("offer-1"):
+                await worker.start(saga, "1", traceparent=CALLER)
+                await worker.idle()
+            else:
+                ledger.approve("offer-1", "approval", actor="ann", reason="fine")
+                await worker.outcome("offer-1")
+
+    for _ in range(2):
+        with Ledger.open(sqlite_url, App(sagas=[saga]), observer=telemetry) as ledger:
+            play(scene(ledger))
+    telemetry.close()
+
+    start, waited = receiver.one("start offer"), receiver.one("offer/approval")
+    assert (waited.trace_id, waited.parent_id) == (TRACE, start.span_id)
+    assert waited.links == (receiver.one("approve").span_id,)
+    assert waited.seconds > 0
+
+
+def test_a_request_is_the_parent_of_what_it_starts(sqlite_url: str, receiver: Receiver, telemetry: Telemetry) -> None:
+    """Its span is named for the route, which is known at its end; a malformed context of a client is ignored."""
+    trip, _ = a_trip({})
+    with Ledger.open(sqlite_url, App(sagas=[trip]), observer=telemetry) as ledger:
+        for context in (CALLER, "nonsense"):
+            with telemetry.request("POST", context) as request:
+                ledger.start(trip, context)
+                request.answered("/sagas", 201)
+        with pytest.raises(ZeroDivisionError), telemetry.request("GET", None):
+            raise ZeroDivisionError
+    telemetry.close()
+
+    first, second = receiver.named("POST /sagas")
+    assert [(span.kind, span.parent_id, span.failed) for span in (first, second)] == [
+        ("server", CALLER_SPAN, False),
+        ("server", "", False),
+    ]
+    assert receiver.tree(first.span_id) == {"start trip": {"append": {}}}
+    assert first.attributes["http.response.status_code"] == 201
+    failed = receiver.one("GET unknown")
+    assert (failed.failed, failed.attributes["error.type"]) == (True, "ZeroDivisionError")
 
 
 def test_a_view_has_a_span_for_each_batch(sqlite_url: str, receiver: Receiver, telemetry: Telemetry) -> None:
