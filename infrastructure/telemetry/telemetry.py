@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -39,15 +39,13 @@ from .catalogue import (
 from .ledger_gauges import LedgerGauges, Reading
 from .observed_saga import ObservedSaga
 from .span_ids import root_of
-from .spans import Spans, current
+from .spans import Attributes, Spans, current
 from .tallies import Tallies
 
 log = logging.getLogger(__name__)
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 """The media type of the text that `metrics_text` returns."""
-
-Attributes = Mapping[str, str | int]
 
 
 class HasHealth(Protocol):

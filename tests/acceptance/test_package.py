@@ -133,7 +133,7 @@ def test_each_lower_bound_is_tested_as_it_is_declared() -> None:
     extras = project["optional-dependencies"]
     declared = {
         re.sub(r"\[.*?\]", "", requirement.partition(";")[0]).replace(">=", "==").partition(",")[0]
-        for requirement in (*project["dependencies"], *extras["broker"], *extras["schedules"])
+        for requirement in (*project["dependencies"], *extras["broker"], *extras["schedules"], *extras["telemetry"])
         if ">=" in requirement and "python_version" not in requirement
     }
     tested = {line.partition(" ")[0] for line in (ROOT / "tests/lowest.txt").read_text().splitlines() if "==" in line}
