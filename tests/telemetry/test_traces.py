@@ -19,6 +19,7 @@ from sagaledger.infrastructure.choreography.nats.consumer import NatsConsumer
 from sagaledger.infrastructure.choreography.nats.outbox_relay import OutboxRelay
 from sagaledger.infrastructure.choreography.start import start_processes
 from sagaledger.infrastructure.event_store.connect import open_backend
+from sagaledger.infrastructure.telemetry.sampling import Sampling, sampling_of_environment
 from sagaledger.infrastructure.telemetry.telemetry import Telemetry
 
 from ..choreography.processes import Nats
@@ -236,6 +237,35 @@ def test_the_share_of_traces_is_the_same_for_every_process(
     attempts = [span for span in receiver.spans if span.name.startswith("trip/")]
     assert {span.attributes["saga.id"] for span in attempts} == starts.keys()
     assert all(span.parent_id == starts[span.attributes["saga.id"]].span_id for span in attempts)
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "sampling"),
+    [
+        (None, None, Sampling(1.0, parent_based=True)),
+        ("always_off", None, Sampling(0.0, parent_based=False)),
+        ("parentbased_traceidratio", "0.25", Sampling(0.25, parent_based=True)),
+        ("traceidratio", None, Sampling(1.0, parent_based=False)),
+        ("often", None, "OTEL_TRACES_SAMPLER='often': use one of always_on, always_off, "),
+        ("traceidratio", "2", "OTEL_TRACES_SAMPLER_ARG='2': use a number from 0 to 1"),
+        ("traceidratio", "half", "OTEL_TRACES_SAMPLER_ARG='half': use a number from 0 to 1"),
+        ("traceidratio", "nan", "OTEL_TRACES_SAMPLER_ARG='nan': use a number from 0 to 1"),
+    ],
+)
+def test_the_standard_variables_name_the_sampler(
+    monkeypatch: pytest.MonkeyPatch, name: str | None, argument: str | None, sampling: Sampling | str
+) -> None:
+    """What they cannot mean is refused."""
+    for variable, given in (("OTEL_TRACES_SAMPLER", name), ("OTEL_TRACES_SAMPLER_ARG", argument)):
+        monkeypatch.delenv(variable, raising=False)
+        if given is not None:
+            monkeypatch.setenv(variable, given)
+
+    if isinstance(sampling, Sampling):
+        assert sampling_of_environment() == sampling
+    else:
+        with pytest.raises(InvalidInput, match=sampling):
+            sampling_of_environment()
 
 
 def test_an_attempt_long_after_the_start_begins_a_trace_that_links_back(
