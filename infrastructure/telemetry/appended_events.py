@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from time import time_ns
 from typing import Any, Final
 
@@ -52,15 +53,19 @@ class AppendedEvents:
 
     def note(self, sagas: Sequence[SagaAppend], facts: AppendFacts) -> None:
         """Note one append call."""
+        spans: list[Callable[[], None]] = []
         with self._tallies.lock:
             for append in sagas:
-                self._note_saga(append)
+                self._note_saga(append, spans)
             if facts is not NO_FACTS:
                 self._note_call(facts)
+        for send in spans:
+            send()
         if self._spans is not None and facts is not NO_FACTS:
             self._send_call(sagas, facts)
 
-    def _note_saga(self, append: SagaAppend) -> None:
+    def _note_saga(self, append: SagaAppend, spans: list[Callable[[], None]]) -> None:
+        """Count what was appended of a saga; the spans that ended with it are to be sent without the lock."""
         trace = append.trace if isinstance(append.trace, ObservedSaga) else None
         definition = append.definition
         for event in append.events:
@@ -71,7 +76,7 @@ class AppendedEvents:
                 if trace is not None:
                     trace.begin(event)
             elif kind in OUTCOMES:
-                self._note_outcome(definition, trace, event, OUTCOMES[kind][1])
+                self._note_outcome(definition, trace, event, OUTCOMES[kind][1], spans)
             elif kind is SagaStarted:
                 self._tallies.count(_STARTED, definition)
                 if trace is not None:
@@ -80,10 +85,13 @@ class AppendedEvents:
                 self._note_end(append, event)
         if trace is not None:
             if trace.starts:
-                self._send_start(definition, trace)
+                spans.append(partial(self._send_start, definition, trace))
+                trace.starts = False
             trace.cause = None
 
-    def _note_outcome(self, definition: str, trace: ObservedSaga | None, event: Any, outcome: str) -> None:
+    def _note_outcome(
+        self, definition: str, trace: ObservedSaga | None, event: Any, outcome: str, spans: list[Callable[[], None]]
+    ) -> None:
         if trace is None:
             return
         direction, begun = trace.end(event)
@@ -92,8 +100,9 @@ class AppendedEvents:
         step: str = event.step
         seconds = (event.at - begun.at).total_seconds()
         self._tallies.observe(seconds, _TOOK, definition, _label(step), direction, outcome)
-        if trace.context is not None and trace.context.sampled and self._spans is not None:
-            self._send_attempt(self._spans, definition, trace, direction, begun, event, outcome)
+        if trace.traced is not None:
+            saga = trace.traced, trace.cause
+            spans.append(partial(self._send_attempt, definition, trace, saga, direction, begun, event, outcome))
 
     def _note_end(self, append: SagaAppend, event: Event) -> None:
         status = _status_of(event)
@@ -114,23 +123,24 @@ class AppendedEvents:
 
     def _send_attempt(
         self,
-        spans: Spans,
         definition: str,
         trace: ObservedSaga,
+        saga: tuple[TraceContext, TraceContext | None],
         direction: Direction,
         begun: BegunAttempt,
         event: Any,
         outcome: str,
     ) -> None:
-        assert trace.context is not None  # noqa: S101 -- the saga is traced
+        start, cause = saga
         context = trace.span_of(event.step, direction, begun)
-        is_late = context.trace_id != trace.context.trace_id
-        links = [*([trace.context] if is_late else ()), *begun.links]
-        if trace.cause is not None and trace.cause not in links:
-            links.append(trace.cause)
+        is_late = context.trace_id != start.trace_id
+        links = [*([start] if is_late else ()), *begun.links]
+        if cause is not None and cause not in links:
+            links.append(cause)
         name = f"{definition}/{_label(event.step)}"
         failure = getattr(event, "error", None)
-        spans.emit(
+        assert self._spans is not None  # noqa: S101 -- the saga is traced
+        self._spans.emit(
             name if direction is FORWARD else f"{name} compensate",
             context,
             "consumer",
@@ -144,13 +154,12 @@ class AppendedEvents:
                 "saga.attempt": begun.attempt,
                 "saga.outcome": outcome,
             },
-            parent=None if is_late else trace.context,
+            parent=None if is_late else start,
             links=links,
             error=None if outcome == "succeeded" else failure.type if failure is not None else outcome,
         )
 
     def _send_start(self, definition: str, trace: ObservedSaga) -> None:
-        trace.starts = False
         at: datetime | None = trace.started_at
         if trace.context is not None and at is not None and self._spans is not None:
             attributes = {"saga.id": trace.saga_id, "saga.definition": definition}

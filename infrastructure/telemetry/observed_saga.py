@@ -51,12 +51,16 @@ class BegunAttempt(NamedTuple):
 class ObservedSaga(SagaTrace):
     """The trace of one saga, and its open attempts. Belongs to the engine's thread, except for `enter`."""
 
-    __slots__ = ("begun", "cause", "context", "done", "saga_id", "started_at", "starts")
+    __slots__ = ("begun", "cause", "context", "done", "saga_id", "started_at", "starts", "traced")
 
-    def __init__(self, saga_id: str, context: TraceContext | None, started_at: datetime | None = None) -> None:
+    def __init__(
+        self, saga_id: str, context: TraceContext | None, started_at: datetime | None = None, *, recorded: bool
+    ) -> None:
         super().__init__(None if context is None else str(context))
         self.saga_id = saga_id
         self.context = context
+        self.traced = context if recorded and context is not None and context.sampled else None
+        """The same, if this process records the saga's spans."""
         self.started_at = started_at
         """When the saga started; None until that is written."""
         self.starts = False
@@ -66,12 +70,6 @@ class ObservedSaga(SagaTrace):
         """The span of the latest attempt at each step's action, if it is traced: its compensation links to it."""
         self.cause: TraceContext | None = None
         """The span of what a person or a program wrote to the saga since the last append."""
-
-    @property
-    def traced(self) -> TraceContext | None:
-        """The span of its start, if the saga's spans are recorded."""
-        context = self.context
-        return context if context is not None and context.sampled else None
 
     def replay(self, history: Sequence[RecordedEvent]) -> None:
         """Learn what is on record of a saga that this worker takes up."""
@@ -109,9 +107,9 @@ class ObservedSaga(SagaTrace):
 
     def span_of(self, step: str, direction: Direction, begun: BegunAttempt) -> TraceContext:
         """Return the span of an attempt of a saga that is traced."""
-        assert self.context is not None  # noqa: S101 -- the saga is traced
+        assert self.traced is not None  # noqa: S101 -- otherwise nothing asks
         started_at = self.started_at or begun.at
-        return attempt_of(self.context, started_at, self.saga_id, step, direction, begun.attempt, begun.at)
+        return attempt_of(self.traced, started_at, self.saga_id, step, direction, begun.attempt, begun.at)
 
     def traceparent_of(self, attempt: Attempt) -> str | None:
         """Return the trace context of an attempt; of a saga that is not traced, what its caller passed."""

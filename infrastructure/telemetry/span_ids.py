@@ -9,6 +9,7 @@ import secrets
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final
+from zlib import crc32
 
 from ..runtime.trace_context import TraceContext
 
@@ -39,8 +40,11 @@ def new_child(parent: TraceContext | None) -> TraceContext:
 
 
 def share_of(saga_id: str) -> float:
-    """Return a number from 0 to 1 that follows from a saga's id: it is traced if the share of traces is larger."""
-    return float(_digest(SPAN_BITS, saga_id)) / float(1 << SPAN_BITS)
+    """Return a number from 0 to 1 that follows from a saga's id: it is traced if the share of traces is larger.
+
+    A worker asks for every saga, and a checksum costs it a tenth of what a digest does.
+    """
+    return crc32(saga_id.encode("utf-8", "surrogatepass")) / (1 << 32)
 
 
 def _digest(bits: int, *parts: object) -> int:

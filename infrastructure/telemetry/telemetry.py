@@ -153,9 +153,10 @@ class Telemetry:
     def starting(self, saga_id: str, traceparent: str | None) -> ObservedSaga:
         """See `Observer.starting`."""
         context = parse_traceparent(traceparent)
-        if context is not None or not self._takes(saga_id):
-            return ObservedSaga(saga_id, context)
-        saga = ObservedSaga(saga_id, root_of(saga_id, datetime.now(UTC)))
+        takes = self._takes(saga_id, context)
+        if context is not None or not takes:
+            return ObservedSaga(saga_id, context, recorded=takes)
+        saga = ObservedSaga(saga_id, root_of(saga_id, datetime.now(UTC)), recorded=True)
         saga.starts = True
         return saga
 
@@ -163,16 +164,18 @@ class Telemetry:
         """See `Observer.claimed`. A saga that no caller gave a trace begins one, if its id is among the share."""
         first = history[0]
         context = parse_traceparent(first.meta.traceparent)
-        saga = ObservedSaga(saga_id, context, first.event.at)
-        if context is None and self._takes(saga_id):
-            saga = ObservedSaga(saga_id, root_of(saga_id, first.event.at), first.event.at)
-            saga.starts = len(history) == 1
+        takes = self._takes(saga_id, context)
+        begins = context is None and takes
+        if begins:
+            context = root_of(saga_id, first.event.at)
+        saga = ObservedSaga(saga_id, context, first.event.at, recorded=takes)
+        saga.starts = begins and len(history) == 1
         saga.replay(history)
         return saga
 
-    def _takes(self, saga_id: str) -> bool:
-        """Whether a saga that no caller gave a trace is to have one."""
-        return self.spans is not None and self.spans.sampling.takes(saga_id)
+    def _takes(self, saga_id: str, context: TraceContext | None) -> bool:
+        """Whether to record the spans of a saga, which a caller may have given a trace."""
+        return self.spans is not None and self.spans.sampling.takes(saga_id, context)
 
     def appended(self, sagas: Sequence[SagaAppend], facts: AppendFacts) -> None:
         """See `Observer.appended`. Logs its first error, and raises none: what is observed goes on."""

@@ -216,6 +216,25 @@ def test_what_is_not_sampled_has_no_spans(
     assert set(seen.values()) == {passed}
 
 
+@pytest.mark.parametrize("sampler", [None, "always_off"])
+def test_a_process_that_records_no_spans_passes_the_context_on(
+    sqlite_url: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, sampler: str | None
+) -> None:
+    """Unchanged: a span of an attempt that is never sent would be a gap in the caller's trace."""
+    seen: dict[str, str | None] = {}
+    trip, _ = a_trip(seen)
+    if sampler is None:
+        monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT")
+    else:
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    with Telemetry() as telemetry, Ledger.open(sqlite_url, App(sagas=[trip]), observer=telemetry) as ledger:
+        ledger.start(trip, "1", traceparent=CALLER)
+        play(_see_through(ledger, "trip-1"))
+
+    assert set(seen.values()) == {CALLER}
+    assert receiver.spans == []
+
+
 def test_the_share_of_traces_is_the_same_for_every_process(
     sqlite_url: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
