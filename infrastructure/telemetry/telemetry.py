@@ -40,10 +40,11 @@ from .ledger_gauges import LedgerGauges, Reading
 from .observed_saga import ObservedSaga
 from .span_ids import root_of
 from .spans import Attributes, Spans, current
-from .tallies import Tallies
+from .tallies import OTHER, Tallies
 
 log = logging.getLogger(__name__)
 
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 """The media type of the text that `metrics_text` returns."""
 
@@ -145,7 +146,8 @@ class Telemetry:
                     attributes["http.response.status_code"] = request.status
         finally:
             with self._tallies.lock:
-                series = (REQUEST_DURATION.name, request.route, method, str(request.status))
+                counted = method if method in METHODS else OTHER  # a client can send any word
+                series = (REQUEST_DURATION.name, request.route, counted, str(request.status))
                 self._tallies.observe(perf_counter() - began, *series)
 
     # What the ledger tells

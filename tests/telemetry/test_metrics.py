@@ -111,6 +111,8 @@ def test_a_scrape_has_every_metric(ledger: Ledger, telemetry: Telemetry) -> None
     projector.stop()
     with telemetry.request("GET", None) as request:
         request.answered("/sagas/{id}", 200)
+    with telemetry.request("BREW", None) as request:
+        request.answered("unknown", 405)
     telemetry.subscribed(+2)
     telemetry.verified(17, 0)
     telemetry.checkpoint_age(lambda: 60.0)
@@ -138,6 +140,7 @@ def test_a_scrape_has_every_metric(ledger: Ledger, telemetry: Telemetry) -> None
     assert value(found, "dead_letters", service="inventory", status="parked") == 1
     assert value(found, "service_lag_events", service="order") > 0
     assert value(found, "http_request_seconds_count", route="/sagas/{id}", method="GET", status="200") == 1
+    assert value(found, "http_request_seconds_count", route="unknown", method=OTHER, status="405") == 1
     assert value(found, "append_conflicts_total", kind="saga") == 1
     assert value(found, "gauges_unavailable") == 0
 
