@@ -9,7 +9,7 @@ from ...domain.event import Event
 from ...domain.saga.state import SagaState
 from ..event_store.append_call import AppendCall, Appended, Conflict, Receipt
 from ..event_store.backend import Backend
-from ..runtime.observer import NO_FACTS, AppendFacts, Observer, SagaAppend
+from ..runtime.observer import NO_FACTS, AppendFacts, Observer
 
 
 def observed(observer: Observer, log: Backend) -> Callable[[AppendCall], Receipt]:
@@ -40,4 +40,4 @@ def kind_of(backend: Backend) -> str:
 def tell_of_event(observer: Observer, state: SagaState, event: Event) -> None:
     """Tell an observer of an event that was written to a saga from outside."""
     begun = state.begins_at or state.started_at
-    observer.appended([SagaAppend(state.saga_id, state.definition, None, begun, [event])], NO_FACTS)
+    observer.appended([(state.saga_id, state.definition, None, begun, [event])], NO_FACTS)

@@ -25,7 +25,7 @@ from ..event_store.instants import checked_in_utc
 from ..event_store.start_requests import NewStartRequest, StartRequests
 from ..event_store.stream_id import check_stream_id
 from ..event_store.work_queue import QueueEntry
-from ..runtime.observer import NO_FACTS, SagaAppend
+from ..runtime.observer import NO_FACTS
 from ..runtime.trace_context import check_traceparent
 from .context import LedgerContext
 from .state_reader import saga_events
@@ -186,7 +186,7 @@ def start(context: LedgerContext, saga_start: SagaStart) -> Started:
         started = _start(context, saga_start)
     if started.created:
         fact = saga_start.fact(context.clock.now())
-        context.observer.appended([SagaAppend(saga_id, name, None, None, [fact])], NO_FACTS)
+        context.observer.appended([(saga_id, name, None, None, [fact])], NO_FACTS)
     return started
 
 

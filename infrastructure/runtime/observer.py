@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from ...domain.event import Event
 from ...domain.recorded_event import RecordedEvent
@@ -48,16 +48,9 @@ class SagaTrace:
         """Learn of events that others wrote to the saga."""
 
 
-class SagaAppend(NamedTuple):
-    """What was appended of one saga."""
-
-    saga_id: str
-    definition: str
-    trace: SagaTrace | None
-    begun: datetime | None
-    """When the saga started, or was to begin."""
-    events: Sequence[Event]
-    """Of its own stream, in order."""
+SagaAppend: TypeAlias = tuple[str, str, SagaTrace | None, datetime | None, Sequence[Event]]
+"""What was appended of one saga: its id, its definition, its trace, when it started or was to begin, and the events of
+its own stream. A plain tuple, because a worker makes one for each transition."""
 
 
 class AppendFacts(NamedTuple):

@@ -1,47 +1,41 @@
-"""From the events that the log acknowledged to counts, durations and spans: the one place where telemetry is made."""
+"""From the events that the log acknowledged to counts, durations and spans: the one place where telemetry is made.
+
+A worker at full speed passes here for each event. So the usual events come first, and what only traced sagas need is
+in functions of its own.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from functools import partial
 from time import time_ns
-from typing import Any, Final
+from typing import Any
 
 from ...domain.event import Event
 from ...domain.saga.events import (
     FORWARD,
     Action,
+    CompensationStarted,
     Direction,
     InterventionResolved,
     SagaCompensated,
     SagaCompleted,
     SagaStarted,
+    StepStarted,
+    StepSucceeded,
 )
 from ...domain.saga.item_names import split_item_name
 from ...domain.saga.state import Status
 from ..runtime.observer import NO_FACTS, AppendFacts, SagaAppend
 from ..runtime.trace_context import TraceContext
-from .catalogue import (
-    APPEND_CONFLICTS,
-    APPEND_DURATION,
-    APPEND_SIZE,
-    SAGA_DURATION,
-    SAGAS_ENDED,
-    SAGAS_STARTED,
-    STEP_ATTEMPTS,
-    STEP_DURATION,
-)
-from .observed_saga import BEGINS, OUTCOMES, BegunAttempt, ObservedSaga
+from .catalogue import APPEND_CONFLICTS, APPEND_DURATION, APPEND_SIZE, STEP_SECONDS
+from .observed_saga import OUTCOMES, BegunAttempt, ObservedSaga
 from .span_ids import new_child
 from .spans import Spans, current, nanoseconds
-from .tallies import Tallies
+from .tallies import SagaTally, Tallies
 
-_STARTED: Final = SAGAS_STARTED.name
-_ENDED: Final = SAGAS_ENDED.name
-_LASTED: Final = SAGA_DURATION.name
-_ATTEMPTS: Final = STEP_ATTEMPTS.name
-_TOOK: Final = STEP_DURATION.name
+Send = Callable[[], None]
 
 
 class AppendedEvents:
@@ -53,65 +47,95 @@ class AppendedEvents:
 
     def note(self, sagas: Sequence[SagaAppend], facts: AppendFacts) -> None:
         """Note one append call."""
-        spans: list[Callable[[], None]] = []
+        unsent: list[Send] = []
+        traced: list[TraceContext] = []
+        known = self._tallies.sagas
         with self._tallies.lock:
             for append in sagas:
-                self._note_saga(append, spans)
+                definition, trace = append[1], append[2]
+                tally = known.get(definition) or self._tallies.saga(definition)
+                if isinstance(trace, ObservedSaga):
+                    self._note_observed(append, trace, tally, unsent)
+                    if trace.traced is not None:
+                        traced.append(trace.traced)
+                else:
+                    for event in append[4]:
+                        self._note_other(append, event, tally)
             if facts is not NO_FACTS:
                 self._note_call(facts)
-        for send in spans:
+        for send in unsent:  # without the lock
             send()
         if self._spans is not None and facts is not NO_FACTS:
-            self._send_call(sagas, facts)
+            around = None if sagas else current()
+            if around is not None and around.sampled:
+                traced.append(around)
+            if traced:
+                send_append(self._spans, facts, traced)
 
-    def _note_saga(self, append: SagaAppend, spans: list[Callable[[], None]]) -> None:
-        """Count what was appended of a saga; the spans that ended with it are to be sent without the lock."""
-        trace = append.trace if isinstance(append.trace, ObservedSaga) else None
-        definition = append.definition
-        for event in append.events:
+    def _note_observed(self, append: SagaAppend, trace: ObservedSaga, tally: SagaTally, unsent: list[Send]) -> None:
+        """Count what was appended of a saga that a worker holds."""
+        steps, begun, is_traced = tally.steps, trace.begun, trace.traced is not None
+        for event in append[4]:
             kind = type(event)
-            if kind in BEGINS:
-                step: str = event.step  # type: ignore[attr-defined]
-                self._tallies.count(_ATTEMPTS, definition, _label(step), BEGINS[kind])
-                if trace is not None:
-                    trace.begin(event)
+            if kind is StepStarted:
+                name: str = event.step  # type: ignore[attr-defined]
+                (steps.get(name) or tally.step(name)).forward += 1
+                if is_traced:
+                    trace.begin(event)  # type: ignore[arg-type]
+                else:
+                    begun[name] = event  # type: ignore[assignment]
+            elif kind is StepSucceeded and not is_traced:
+                name = event.step  # type: ignore[attr-defined]
+                attempt = begun.pop(name, None)
+                if attempt is not None:
+                    seconds = (event.at - attempt.at).total_seconds()
+                    buckets = (steps.get(name) or tally.step(name)).succeeded
+                    buckets[bisect_left(STEP_SECONDS, seconds)] += 1
+                    buckets[-1] += seconds
             elif kind in OUTCOMES:
-                self._note_outcome(definition, trace, event, OUTCOMES[kind][1], spans)
-            elif kind is SagaStarted:
-                self._tallies.count(_STARTED, definition)
-                if trace is not None:
-                    trace.started_at = event.at
+                self._note_outcome(append[1], trace, event, tally, unsent)
+            elif kind is CompensationStarted:
+                name = event.step  # type: ignore[attr-defined]
+                (steps.get(name) or tally.step(name)).undoing += 1
+                trace.begin(event)  # type: ignore[arg-type]
             else:
-                self._note_end(append, event)
-        if trace is not None:
-            if trace.starts:
-                spans.append(partial(self._send_start, definition, trace))
-                trace.starts = False
+                self._note_other(append, event, tally)
+                if kind is SagaStarted:
+                    trace.started_at = event.at
+        if trace.starts:
+            trace.starts = False
+            unsent.append(partial(self._send_start, append[1], trace))
+        if trace.cause is not None:
             trace.cause = None
 
     def _note_outcome(
-        self, definition: str, trace: ObservedSaga | None, event: Any, outcome: str, spans: list[Callable[[], None]]
+        self, definition: str, trace: ObservedSaga, event: Any, tally: SagaTally, unsent: list[Send]
     ) -> None:
-        if trace is None:
-            return
         direction, begun = trace.end(event)
         if begun is None:  # it began where no telemetry was
             return
-        step: str = event.step
-        seconds = (event.at - begun.at).total_seconds()
-        self._tallies.observe(seconds, _TOOK, definition, _label(step), direction, outcome)
+        outcome, seconds = OUTCOMES[type(event)][1], (event.at - begun.at).total_seconds()
+        step = tally.steps.get(event.step) or tally.step(event.step)
+        if outcome == "succeeded" and direction is FORWARD:
+            step.succeeded[bisect_left(STEP_SECONDS, seconds)] += 1
+            step.succeeded[-1] += seconds
+        else:
+            step.observe(direction, outcome, seconds)
         if trace.traced is not None:
-            saga = trace.traced, trace.cause
-            spans.append(partial(self._send_attempt, definition, trace, saga, direction, begun, event, outcome))
+            links = trace.links.pop((begun.step, direction), ())
+            if trace.cause is not None and trace.cause not in links:
+                links = (*links, trace.cause)
+            unsent.append(partial(self._send_attempt, definition, trace, direction, begun, event, outcome, links))
 
-    def _note_end(self, append: SagaAppend, event: Event) -> None:
-        status = _status_of(event)
-        if status is None:
+    def _note_other(self, append: SagaAppend, event: Event, tally: SagaTally) -> None:
+        """Count a start or an end; other events are not counted."""
+        if type(event) is SagaStarted:
+            tally.started += 1
             return
-        self._tallies.count(_ENDED, append.definition, status)
-        if append.begun is not None:
-            seconds = max((event.at - append.begun).total_seconds(), 0.0)
-            self._tallies.observe(seconds, _LASTED, append.definition, status)
+        status = _status_of(event)
+        if status is not None:
+            begun = append[3]
+            tally.end(status, 0.0 if begun is None else max((event.at - begun).total_seconds(), 0.0))
 
     def _note_call(self, facts: AppendFacts) -> None:
         for kind in facts.conflicts:
@@ -125,21 +149,19 @@ class AppendedEvents:
         self,
         definition: str,
         trace: ObservedSaga,
-        saga: tuple[TraceContext, TraceContext | None],
         direction: Direction,
         begun: BegunAttempt,
         event: Any,
         outcome: str,
+        links: tuple[TraceContext, ...],
     ) -> None:
-        start, cause = saga
-        context = trace.span_of(event.step, direction, begun)
-        is_late = context.trace_id != start.trace_id
-        links = [*([start] if is_late else ()), *begun.links]
-        if cause is not None and cause not in links:
-            links.append(cause)
-        name = f"{definition}/{_label(event.step)}"
-        failure = getattr(event, "error", None)
+        start, context = trace.traced, trace.span_of(direction, begun)
         assert self._spans is not None  # noqa: S101 -- the saga is traced
+        assert start is not None  # noqa: S101 -- likewise
+        is_late = context.trace_id != start.trace_id
+        item = split_item_name(event.step)
+        name = f"{definition}/{event.step if item is None else item[0]}"
+        failure = getattr(event, "error", None)
         self._spans.emit(
             name if direction is FORWARD else f"{name} compensate",
             context,
@@ -155,28 +177,15 @@ class AppendedEvents:
                 "saga.outcome": outcome,
             },
             parent=None if is_late else start,
-            links=links,
+            links=(start, *links) if is_late else links,
             error=None if outcome == "succeeded" else failure.type if failure is not None else outcome,
         )
 
     def _send_start(self, definition: str, trace: ObservedSaga) -> None:
-        at: datetime | None = trace.started_at
-        if trace.context is not None and at is not None and self._spans is not None:
+        if trace.traced is not None and trace.started_at is not None and self._spans is not None:
             attributes = {"saga.id": trace.saga_id, "saga.definition": definition}
-            start_ns = nanoseconds(at)
-            self._spans.emit(f"start {definition}", trace.context, "producer", start_ns, start_ns, attributes)
-
-    def _send_call(self, sagas: Sequence[SagaAppend], facts: AppendFacts) -> None:
-        traced = [
-            context
-            for append in sagas
-            if isinstance(append.trace, ObservedSaga) and (context := append.trace.traced) is not None
-        ]
-        around = None if sagas else current()
-        if around is not None and around.sampled:
-            traced.append(around)
-        if traced and self._spans is not None:
-            send_append(self._spans, facts, traced)
+            start_ns = nanoseconds(trace.started_at)
+            self._spans.emit(f"start {definition}", trace.traced, "producer", start_ns, start_ns, attributes)
 
 
 def send_append(spans: Spans, facts: AppendFacts, of: Sequence[TraceContext]) -> None:
@@ -198,12 +207,6 @@ def send_append(spans: Spans, facts: AppendFacts, of: Sequence[TraceContext]) ->
         parent=parent,
         links=() if parent is not None else of,
     )
-
-
-def _label(step: str) -> str:
-    """Return the step of an item: a label must not have a value for each item."""
-    item = split_item_name(step)
-    return step if item is None else item[0]
 
 
 def _status_of(event: Event) -> str | None:

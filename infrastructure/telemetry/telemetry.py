@@ -49,6 +49,9 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 """The media type of the text that `metrics_text` returns."""
 
 
+_NOT_TRACED: Final = nullcontext(None)
+
+
 class HasHealth(Protocol):
     """A worker, as far as its gauges ask."""
 
@@ -154,7 +157,7 @@ class Telemetry:
 
     def starting(self, saga_id: str, traceparent: str | None) -> ObservedSaga:
         """See `Observer.starting`."""
-        context = parse_traceparent(traceparent)
+        context = None if traceparent is None else parse_traceparent(traceparent)
         takes = self._takes(saga_id, context)
         if context is not None or not takes:
             return ObservedSaga(saga_id, context, recorded=takes)
@@ -170,7 +173,7 @@ class Telemetry:
         begins = context is None and takes
         if begins:
             context = root_of(saga_id, first.event.at)
-        saga = ObservedSaga(saga_id, context, first.event.at, recorded=takes)
+        saga = ObservedSaga(saga_id, context, recorded=takes)
         saga.starts = begins and len(history) == 1
         saga.replay(history)
         return saga
@@ -190,8 +193,12 @@ class Telemetry:
 
     def starts(self, definition: str, saga_id: str, traceparent: str | None) -> AbstractContextManager[str | None]:
         """See `Observer.starts`."""
+        parent = current() if traceparent is None else parse_traceparent(traceparent)
+        if not self._takes(saga_id, parent):
+            return _NOT_TRACED if parent is None else nullcontext(str(parent))
         attributes = {"saga.id": saga_id, "saga.definition": definition}
-        return self._span(f"start {definition}", "producer", attributes, parse_traceparent(traceparent), what=saga_id)
+        assert self.spans is not None  # noqa: S101 -- it takes the saga
+        return _as_text(self.spans.live(f"start {definition}", "producer", attributes, parent))
 
     def span(
         self,
@@ -203,7 +210,7 @@ class Telemetry:
         seconds: float | None = None,
     ) -> AbstractContextManager[str | None]:
         """See `Observer.span`."""
-        return self._span(name, kind, attributes, parse_traceparent(parent), seconds=seconds or 0.0)
+        return self._span(name, kind, attributes, parse_traceparent(parent), seconds or 0.0)
 
     def _span(
         self,
@@ -211,15 +218,13 @@ class Telemetry:
         kind: str,
         attributes: Attributes,
         parent: TraceContext | None,
-        *,
-        what: str | None = None,
         seconds: float = 0.0,
     ) -> AbstractContextManager[str | None]:
         parent = parent or current()
         passed = None if parent is None else str(parent)
         if self.spans is None:
             return nullcontext(passed)
-        if not self.spans.sampling.takes(what or str(perf_counter()), parent):
+        if not self.spans.sampling.takes(str(perf_counter()), parent):
             return nullcontext(passed)
         return _as_text(self.spans.live(name, kind, attributes, parent, seconds))
 

@@ -221,15 +221,21 @@ def test_metrics_are_served_on_a_port_of_their_own() -> None:
 
 
 def test_the_number_of_series_has_a_limit() -> None:
-    """What comes after it is counted together."""
+    """What comes after it is counted together: definitions, steps and whatever else has labels."""
     tallies = Tallies()
     with tallies.lock:
         for number in range(SERIES_MAX + 5):
-            tallies.count("sagas_started", f"saga{number}")
-    [started] = [family for family in tallies.collect() if family.name == "sagaledger_sagas_started"]
+            tallies.count("append_conflicts", f"kind{number}")
+            tallies.saga("trip").step(f"step{number}").forward += 1
+            tallies.saga(f"saga{number}").started += 1
+    families = {family.name: family.samples for family in tallies.collect()}
 
-    assert len(started.samples) == SERIES_MAX + 1
-    assert {each.value for each in started.samples if each.labels["definition"] == OTHER} == {5}
+    assert len(families["sagaledger_append_conflicts"]) == SERIES_MAX + 1
+    for name in ("append_conflicts", "sagas_started", "step_attempts"):
+        found = families[f"sagaledger_{name}"]
+        assert len(found) <= SERIES_MAX + 1
+        assert sum(each.value for each in found) == SERIES_MAX + 5
+        assert any(OTHER in each.labels.values() for each in found)
 
 
 def test_an_error_in_counting_stops_no_worker(
@@ -237,7 +243,7 @@ def test_an_error_in_counting_stops_no_worker(
 ) -> None:
     """It is logged once."""
     telemetry = Telemetry()
-    monkeypatch.setattr(Tallies, "count", lambda *_: 1 / 0)
+    monkeypatch.setattr(Tallies, "observe", lambda *_: 1 / 0)
     with Ledger.open(sqlite_url, App(sagas=[trip_saga()]), observer=telemetry) as ledger:
 
         async def scene() -> str:

@@ -28,8 +28,7 @@ def tell_of_batch(
             events += outcome.last_position - outcome.first_position + 1
             state = transition.state
             begun = state.begins_at or state.started_at
-            recorded = transition.recorded or ()
-            sagas.append(SagaAppend(saga.saga_id, state.definition, saga.trace, begun, recorded))
+            sagas.append((saga.saga_id, state.definition, saga.trace, begun, transition.recorded or ()))
         elif isinstance(outcome, Conflict):
             conflicts.append(SAGA if outcome.stream_id == saga.saga_id else PARTICIPANT)
         else:
