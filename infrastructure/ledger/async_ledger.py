@@ -114,17 +114,10 @@ class AsyncLedger:
     # Starting
 
     async def start(
-        self,
-        saga: Saga[I] | str,
-        value: I,
-        *,
-        key: str | None = None,
-        version: int | None = None,
-        actor: str | None = None,
-        begins_at: datetime | None = None,
-        traceparent: str | None = None,
+        self, saga: Saga[I] | str, value: I, *, key: str | None = None, version: int | None = None,
+        actor: str | None = None, begins_at: datetime | None = None, traceparent: str | None = None,
         timeout: float = TIMEOUT_SECONDS,
-    ) -> Started:
+    ) -> Started:  # fmt: skip
         """Start a saga; returns when its start is durable. See `Ledger.start`.
 
         With a key, of its own or of its definition, it can be started again after `TimedOut`: it is one saga.

@@ -45,14 +45,9 @@ class Ledger:
 
     @classmethod
     def open(
-        cls,
-        url: str,
-        app: App | None = None,
-        *,
-        create: bool = False,
-        must_exist: bool = False,
-        observer: Observer | None = None,
-    ) -> Self:
+        cls, url: str, app: App | None = None, *,
+        create: bool = False, must_exist: bool = False, observer: Observer | None = None,
+    ) -> Self:  # fmt: skip
         """Open the ledger at a URL: `sqlite:///sagaledger.db`, or `postgresql://…`.
 
         A SQLite file is created when it is absent, unless it `must_exist`; on PostgreSQL `create` creates or upgrades
@@ -103,16 +98,9 @@ class Ledger:
     # Starting
 
     def start(
-        self,
-        saga: Saga[I] | str,
-        value: I,
-        *,
-        key: str | None = None,
-        version: int | None = None,
-        actor: str | None = None,
-        begins_at: datetime | None = None,
-        traceparent: str | None = None,
-    ) -> Started:
+        self, saga: Saga[I] | str, value: I, *, key: str | None = None, version: int | None = None,
+        actor: str | None = None, begins_at: datetime | None = None, traceparent: str | None = None,
+    ) -> Started:  # fmt: skip
         """Start a saga with an input; a worker takes it from there, at once or from `begins_at` on.
 
         Its id is `<saga>-<key>`; the key is that of the input, as its definition says, unless one is given, and a
