@@ -28,6 +28,7 @@ from ..event_store.instants import checked_timeout
 from ..event_store.start_requests import NewStartRequest
 from ..read_models.condition import Where
 from ..read_models.queries import QueryResult
+from ..runtime.observer import Observer
 from ..runtime.thread_pool import ThreadPool
 from .app import App
 from .blocking_calls import BlockingCalls, closed_error
@@ -70,11 +71,13 @@ class AsyncLedger:
         must_exist: bool = False,
         threads: int = 4,
         timeout: float = TIMEOUT_SECONDS,
+        observer: Observer | None = None,
     ) -> AsyncIterator[Self]:
         """Open the ledger at a URL, and close it at the end. See `Ledger.open`. Raises `TimedOut`, too."""
         _check_threads(threads)
         pool = ThreadPool("saga-ledger-open", 1)
-        opening = pool.submit(partial(Ledger.open, url, app, create=create, must_exist=must_exist))
+        opened_by = partial(Ledger.open, url, app, create=create, must_exist=must_exist, observer=observer)
+        opening = pool.submit(opened_by)
         opening.add_done_callback(lambda _: pool.close())
         try:
             async with asyncio.timeout(checked_timeout(timeout, "timeout")):

@@ -21,6 +21,7 @@ from ...domain.saga.state import Status
 from ...projections.saga.interventions import OPEN, interventions
 from ...projections.saga.sagas import ENDED, sagas
 from ..choreography.delivery import consumer_of
+from ..errors import Unavailable
 from ..ledger.context import LedgerContext
 from ..ledger.freshness import list_workers
 from ..read_models.checkpoints import ABSENT, STOPPED
@@ -84,7 +85,10 @@ class LedgerGauges:
         for question in (self._queue, self._sagas, self._interventions, self._views, self._services, self._requests):
             try:
                 found += question()
-            except SagaledgerError:  # the database is away, or a view must be rebuilt: its gauges are absent
+            except Unavailable:  # each further question would wait as long again
+                failed = True
+                break
+            except SagaledgerError:  # such as a view that must be rebuilt
                 failed = True
         return [*found, Reading(GAUGE_ERRORS, (), float(failed))]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sagaledger import App, InvalidInput, Ledger, Retry, Saga, StepContext, StepRejected, Worker
+from sagaledger import App, AsyncLedger, InvalidInput, Ledger, Retry, Saga, StepContext, StepRejected, Worker
 from sagaledger.domain.shop import PARTICIPANTS, Order, OrderLine, ReceiveStock
 from sagaledger.domain.shop.services import SERVICES, place
 from sagaledger.infrastructure.choreography.nats.connection import stream_of
@@ -399,6 +399,24 @@ def test_a_request_is_the_parent_of_what_it_starts(sqlite_url: str, receiver: Re
     assert first.attributes["http.response.status_code"] == 201
     failed = receiver.one("GET unknown")
     assert (failed.failed, failed.attributes["error.type"]) == (True, "ZeroDivisionError")
+
+
+def test_an_asyncio_program_passes_its_current_span_on(
+    sqlite_url: str, receiver: Receiver, telemetry: Telemetry
+) -> None:
+    """Although a thread of its own writes the start."""
+    trip, _ = a_trip({})
+
+    async def scene() -> None:
+        async with AsyncLedger.open(sqlite_url, App(sagas=[trip]), observer=telemetry) as ledger:
+            with telemetry.request("POST", CALLER) as request:
+                await ledger.start(trip, "1")
+                request.answered("/sagas", 201)
+
+    play(scene())
+    telemetry.close()
+
+    assert receiver.tree(CALLER_SPAN) == {"POST /sagas": {"start trip": {"append": {}}}}
 
 
 def test_a_view_has_a_span_for_each_batch(sqlite_url: str, receiver: Receiver, telemetry: Telemetry) -> None:
