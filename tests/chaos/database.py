@@ -23,11 +23,11 @@ CREATE SCHEMA witness;
 CREATE TABLE witness.ended (worker_id text, epoch bigint, position bigint);
 CREATE FUNCTION witness.note() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO witness.ended SELECT old.worker_id, old.epoch, head.position FROM public.head;
+    INSERT INTO witness.ended SELECT old.worker_id, old.epoch, head.position FROM sagaledger.head;
     RETURN old;
 END
 $$;
-CREATE TRIGGER note BEFORE DELETE ON public.workers FOR EACH ROW EXECUTE FUNCTION witness.note();
+CREATE TRIGGER note BEFORE DELETE ON sagaledger.workers FOR EACH ROW EXECUTE FUNCTION witness.note();
 """
 """Where the log ended when a worker's lease did: no event of that epoch may stand beyond."""
 

@@ -22,7 +22,7 @@ from sagaledger.infrastructure.cli.main import run
 from sagaledger.infrastructure.cli.registry import COMMANDS
 from sagaledger.infrastructure.event_store.connect import open_backend
 from sagaledger.infrastructure.event_store.verify import verify
-from sagaledger.infrastructure.ledger.view_operations import compare_view, prune_views, query_at, view_checkpoints
+from sagaledger.infrastructure.ledger.view_operations import compare_view, prune_views, view_checkpoints
 from sagaledger.infrastructure.shop.app import APP
 
 from .shell import ORDER
@@ -34,9 +34,10 @@ READS: tuple[tuple[str, ...], ...] = (
     ("show", "fulfil_order-1"),
     ("history", "fulfil_order-1"),
     ("state", "fulfil_order-1"),
-    ("diff", "fulfil_order-1", "1", "1"),
+    ("diff", "fulfil_order-1", "v1", "v1"),
+    ("changes", "@0"),
     ("query", "orders"),
-    ("query", "sagas", "--at", "1"),
+    ("query", "sagas", "--at", "@0"),
     ("query", "saga_steps", "--format", "csv"),
     ("projections",),
     ("projections", "drift", "sagas"),
@@ -50,6 +51,7 @@ READS: tuple[tuple[str, ...], ...] = (
     ("deadletters", "list"),
     ("check",),
     ("sql", "SELECT 1 AS one"),
+    ("sql", "SELECT 1 AS one", "--at", "@0"),
     ("stats",),
     ("decisions",),
     ("verify",),
@@ -57,7 +59,7 @@ READS: tuple[tuple[str, ...], ...] = (
     ("version",),
 )
 WRITES = {
-    "demo", "init", "run", "worker", "start", "cancel", "intervene", "signal", "approve", "refuse",
+    "demo", "init", "import", "run", "worker", "start", "cancel", "intervene", "signal", "approve", "refuse",
 }  # fmt: skip
 WITHOUT_A_DATABASE = ("completion", "version")
 
@@ -153,7 +155,7 @@ def test_no_call_creates_anything_by_reading(bare: Place) -> None:
     reads: list[Callable[[Ledger], Any]] = [
         lambda ledger: ledger.history("fulfil_order-1"),
         lambda ledger: ledger.state("fulfil_order-1"),
-        lambda ledger: ledger.state("fulfil_order-1", 1),
+        lambda ledger: ledger.state("fulfil_order-1", at="v1"),
         lambda ledger: list(ledger.states(["fulfil_order-1"])),
         lambda ledger: ledger.wait("fulfil_order-1", 0.01),
         lambda ledger: ledger.query("orders"),
@@ -163,7 +165,8 @@ def test_no_call_creates_anything_by_reading(bare: Place) -> None:
         lambda ledger: ledger.schedules.next_ticks("nightly"),
         lambda ledger: ledger.schedules.history("nightly"),
         lambda ledger: ledger.projector().checkpoints(),
-        lambda ledger: query_at(ledger.context, "sagas", datetime.now(UTC)),
+        lambda ledger: ledger.query("sagas", at=datetime.now(UTC)),
+        lambda ledger: ledger.changes("@0"),
         lambda ledger: compare_view(ledger.context, "sagas"),
         lambda ledger: view_checkpoints(ledger.context),
         lambda ledger: prune_views(ledger.context),

@@ -220,7 +220,7 @@ READS = [
     ("show", "counting-0"),
     ("history", "counting-0"),
     ("state", "counting-0"),
-    ("diff", "counting-0", "1", "1"),
+    ("diff", "counting-0", "v1", "v1"),
     ("query", "sagas"),
     ("projections",),
     ("definitions",),
