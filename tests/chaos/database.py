@@ -17,7 +17,7 @@ with warnings.catch_warnings():
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-SETTINGS = "max_connections = 300\nlog_min_messages = error\n"
+SETTINGS = "max_connections = 300\nlog_min_messages = error\nsearch_path = 'sagaledger, public'\n"
 WITNESS = """
 CREATE SCHEMA witness;
 CREATE TABLE witness.ended (worker_id text, epoch bigint, position bigint);
