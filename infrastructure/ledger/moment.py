@@ -12,6 +12,7 @@ from msgspec.structs import force_setattr
 
 from ...domain.errors import InvalidInput
 from ..errors import SagaNotFound
+from ..event_store.event_log import Head
 from ..event_store.instants import checked_in_utc
 from ..read_models.relative_time import long_before, time_before
 from .context import LedgerContext
@@ -39,7 +40,8 @@ class Moment(Struct, frozen=True):
 
     Only what has been is a moment: a position beyond the head, a version beyond the saga's last, or a time in the
     future is refused with `InvalidInput`, and a moment before a saga began with `SagaNotFound`, which says when it
-    began. A time before the ledger's first event is a moment: nothing was recorded then.
+    began. A time before the ledger's first event is a moment: nothing was recorded then. A `datetime` may be in the
+    future, since clocks differ and programs compute with times: it means all that is recorded so far.
     """
 
     position: int | None = None
@@ -138,7 +140,7 @@ def moment_of(context: LedgerContext, at: AnyMoment) -> Moment:
         case str():
             return Moment.read(at, context.clock.now())
         case datetime():
-            return Moment(time=at)
+            return _computed(context, Moment(time=at))
         case timedelta():
             return Moment(time=long_before(at, context.clock.now()))
     raise InvalidInput(
@@ -160,9 +162,21 @@ def position_of(context: LedgerContext, at: Moment) -> int:
             raise InvalidInput(f"{at} is beyond the end of the log: its last position is @{head.position}")
         return position
     now = context.clock.now()
-    if at.time > now and (head.recorded_at is None or at.time > head.recorded_at):
+    if _is_to_come(at.time, now, head):
         raise InvalidInput(f"{at} is in the future: now it is {instant_text(now)}, and only the past can be read")
     return context.backend.position_at(at.time)
+
+
+def _computed(context: LedgerContext, at: Moment) -> Moment:
+    """Return the moment of a time that a program computed: one to come means all that is recorded so far."""
+    head = context.backend.head()
+    to_come = at.time is not None and _is_to_come(at.time, context.clock.now(), head)
+    return Moment(position=head.position) if to_come else at
+
+
+def _is_to_come(time: datetime, now: datetime, head: Head) -> bool:
+    """Whether neither this machine's clock nor that of the log's last event has reached a time."""
+    return time > now and (head.recorded_at is None or time > head.recorded_at)
 
 
 def saga_moment(context: LedgerContext, saga_id: str, own: Sequence[InLog], at: Moment) -> SagaMoment:

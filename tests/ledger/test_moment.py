@@ -198,7 +198,11 @@ def test_a_time_to_come_is_none_unless_the_log_has_come_to_it(log: Backend) -> N
     behind = Ledger(log, APP, clock=SYSTEM_CLOCK._replace(now=lambda: recorded_at - timedelta(hours=1)))
 
     assert behind.state("fulfil_order-x", at=recorded_at).version == 1
+    later = recorded_at + timedelta(microseconds=1)
     with pytest.raises(InvalidInput, match=r"is in the future: now it is .* only the past can be read"):
-        behind.state("fulfil_order-x", at=recorded_at + timedelta(microseconds=1))
+        behind.state("fulfil_order-x", at=Moment(time=later))
+    with pytest.raises(InvalidInput, match=r"is in the future: now it is .* only the past can be read"):
+        behind.state("fulfil_order-x", at=later.isoformat())
+    assert behind.state("fulfil_order-x", at=later).version == 1, "a program computes with times"
     with pytest.raises(InvalidInput, match="v2 is beyond the end of saga 'fulfil_order-x': its last version is v1"):
         behind.state("fulfil_order-x", at="v2")
