@@ -35,6 +35,8 @@ class Meta(Struct, frozen=True, omit_defaults=True):
     """Which key encrypts the user's values, if any."""
     imported: ImportedFrom | None = None
     """Where the event stood before, if it was taken over from another store."""
+    request: str | None = None
+    """The fingerprint of the request that the append is the answer to, if a repeat of the request must be known."""
 
 
 class RecordedEvent(Struct, frozen=True, gc=False):

@@ -138,6 +138,30 @@ class WrongState(SagaledgerError):
     """The saga is in a state in which this cannot be done."""
 
 
+class VersionConflict(SagaledgerError):
+    """The saga is not at the version that the caller expected: something else happened to it meanwhile."""
+
+    def __init__(self, saga_id: str, expected: int, actual: int) -> None:
+        super().__init__(
+            f"saga {saga_id!r} is at version {actual}, and version {expected} was expected: read it again, and decide "
+            "on what it is now"
+        )
+        self.saga_id = saga_id
+        self.expected = expected
+        self.actual = actual
+
+
+class RequestKeyReused(SagaledgerError):
+    """Another request was made under the same idempotency key."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(
+            f"the idempotency key belongs to another request, which wrote position {position}: use a new key for a new "
+            "request, or repeat the first one without a change"
+        )
+        self.position = position
+
+
 class TooContended(SagaledgerError):
     """Others kept writing to the same streams, so that nothing could be decided and written in time."""
 

@@ -91,6 +91,10 @@ class Receipt(NamedTuple):
         return instant(self.recorded_us)
 
 
+class AppendIdTaken(ValueError):
+    """Other events were first sent under the id of an append call: nothing of this call was written."""
+
+
 class PendingAppend(Protocol):
     """An append call that was sent, and whose receipt may not have come yet."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import PositionConflict
-from .append_call import Append, Appended, AppendOutcome, CheckpointUpdate, Conflict
+from .append_call import Append, AppendIdTaken, Appended, AppendOutcome, CheckpointUpdate, Conflict
 from .event_row import NewEvent
 
 
@@ -46,7 +46,7 @@ def recall(
 
     `written` are the events from `first_position` to the call's last one. Appends were decided in order, so each one
     either stands whole right after the accepted ones before it, or it conflicted there. `end_before(stream_id,
-    position)` returns where a stream ended at that time. Raises `ValueError` if other events were sent under the id.
+    position)` returns where a stream ended at that time. Raises `AppendIdTaken` if other events were sent under the id.
     """
     streams = _StreamEnds({})
     position = first_position
@@ -63,7 +63,7 @@ def recall(
         conflict = streams.take(append)
         if conflict is None:
             stream_id = append.events[0].stream_id
-            raise ValueError(f"other events than these of {stream_id!r} were first sent under this append id")
+            raise AppendIdTaken(f"other events than these of {stream_id!r} were first sent under this append id")
         outcomes.append(conflict)
     return outcomes
 

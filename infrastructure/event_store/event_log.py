@@ -137,6 +137,10 @@ class EventLog(Protocol):
         """Return the links of the hash chain with `last_position > after`, in order."""
         ...
 
+    def find_append(self, append_id: UUID) -> AppendRow | None:
+        """Return what was appended under an id; None if nothing was."""
+        ...
+
     def misplaced(self, *, limit: int) -> list[MisplacedEvent]:
         """Return the events whose version does not follow the one before it in their stream, by position."""
         ...

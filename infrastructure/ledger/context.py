@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from copy import copy
+from typing import Protocol, Self
 
 from ..event_store.backend import Backend
 from ..event_store.codec import Codec
@@ -13,6 +14,7 @@ from ..runtime.observer import Observer
 from .app import App
 from .definition_versions import DefinitionVersions
 from .outage_logs import OutageLogs
+from .write_request import WriteRequest
 
 
 class LedgerContext:
@@ -30,11 +32,19 @@ class LedgerContext:
         self.queries = Queries(backend, app.projections)
         self.definition_versions = DefinitionVersions(backend)
         self.outages = OutageLogs(clock.monotonic)
+        self.request: WriteRequest | None = None
+        """The request on whose behalf `transact` appends, if a repeat of it must find the first append."""
 
     @property
     def context(self) -> LedgerContext:
         """The context itself, so that a context serves wherever a ledger does."""
         return self
+
+    def on_behalf_of(self, request: WriteRequest) -> Self:
+        """The same ledger, for one request: what is appended through it is appended once, however often it is asked."""
+        mine = copy(self)
+        mine.request = request
+        return mine
 
     def projector(self) -> Projector:
         """A projector that keeps this ledger's views up with its log."""

@@ -42,6 +42,8 @@ CATEGORIES: dict[type[domain.SagaledgerError], ErrorCategory] = {
     edge.ProjectionChanged: ErrorCategory.CONFLICT,
     edge.SagaConflict: ErrorCategory.CONFLICT,
     edge.WrongState: ErrorCategory.CONFLICT,
+    edge.VersionConflict: ErrorCategory.CONFLICT,
+    edge.RequestKeyReused: ErrorCategory.CONFLICT,
     edge.TooContended: ErrorCategory.CONFLICT,
     edge.WorkerRunning: ErrorCategory.CONFLICT,
     edge.SupersededWorker: ErrorCategory.CONFLICT,

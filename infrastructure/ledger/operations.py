@@ -136,6 +136,8 @@ def _append(context: LedgerContext, saga_id: str, rule: Rule, meta: Meta, earlie
         if position is not None:
             found.append(position)
             return None
+        if context.request is not None:
+            context.request.require_version(saga_id, state.version)
         event = rule(state, now)
         new = context.codec.encode(saga_id, state.version + 1, event, meta=meta)
         written[:] = [(state, event)]

@@ -31,7 +31,10 @@ def cancel_process(
     stream_cache = StreamCache(context.app, context.backend, context.codec)
 
     def decide(_: int) -> AppendCall:
-        require_cancellable(choreography, _read(context, choreography, process_id))
+        derived = _read(context, choreography, process_id)
+        if context.request is not None:
+            context.request.require_version(process_id, derived.state.version)
+        require_cancellable(choreography, derived)
         [draft] = stream_cache.build([partial(_draft, context, stream_cache, choreography, process_id, actor, reason)])
         return call_of([draft.append()])
 

@@ -27,6 +27,7 @@ from ..event_store.stream_id import check_stream_id
 from ..event_store.work_queue import QueueEntry
 from ..runtime.observer import NO_FACTS
 from ..runtime.trace_context import check_traceparent
+from .append_builder import AppendBuilder
 from .context import LedgerContext
 from .state_reader import saga_events
 from .stream_cache import StreamCache
@@ -93,9 +94,13 @@ class SagaStart(NamedTuple):
     def draft(self, stream_cache: StreamCache, meta: Meta, at: datetime) -> Append:
         """The append that starts it, with what its participants record at that moment; no worker holds it yet."""
         draft = stream_cache.draft(self.saga_id, meta)
+        self.record(draft, at)
+        return draft.append(self.due(at, None))
+
+    def record(self, draft: AppendBuilder, at: datetime) -> None:
+        """Add its first event to an append, with what its participants record at that moment."""
         draft.record(1, self.fact(at))
         draft.handle(self.commands(), at, beginning=True)
-        return draft.append(self.due(at, None))
 
     def fact(self, at: datetime) -> SagaStarted:
         """The event with which it starts."""

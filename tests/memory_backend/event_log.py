@@ -72,6 +72,9 @@ class MemoryEventLog:
     def appends(self, after: int, *, limit: int) -> list[AppendRow]:
         return [link for link in self._links if link.last_position > after][:limit]
 
+    def find_append(self, append_id: UUID) -> AppendRow | None:
+        return self._links_by_id.get(append_id)
+
     def misplaced(self, *, limit: int) -> list[MisplacedEvent]:
         found: list[MisplacedEvent] = []
         for stream in self._streams.values():

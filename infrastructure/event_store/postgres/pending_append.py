@@ -13,7 +13,7 @@ from typing import Final
 import psycopg
 
 from ...errors import OutcomeUnknown, Unavailable
-from ..append_call import AppendCall, Receipt
+from ..append_call import AppendCall, AppendIdTaken, Receipt
 from ..stream_id import not_unicode
 from .append import AppendReply, decode_reply, encode
 from .connection import PostgresConnection
@@ -117,7 +117,7 @@ class PostgresPendingAppend:
         if not lost(error):
             self._give_back()
             if error.diag.constraint_name == "appends_append_id_key":
-                raise ValueError(f"other events were first sent under the append id {self._append_id}") from error
+                raise AppendIdTaken(f"other events were first sent under the append id {self._append_id}") from error
             raise self._database.explain(error) from error
         connection.close()
         self._give_back()

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 from threading import Condition, Lock
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from ...errors import DamagedLedger
 from ..append_call import AppendCall, Receipt, check_size
@@ -149,6 +150,10 @@ class PostgresStore(PostgresWorkQueue):
 
     def appends(self, after: int, *, limit: int) -> list[AppendRow]:
         return [AppendRow(*row) for row in self._database.fetch("appends", (after, limit))]
+
+    def find_append(self, append_id: UUID) -> AppendRow | None:
+        found = self._database.fetch("find_append", (append_id,))
+        return AppendRow(append_id, *found[0]) if found else None
 
     def misplaced(self, *, limit: int) -> list[MisplacedEvent]:
         return [MisplacedEvent(*row) for row in self._database.fetch("misplaced", (limit,))]

@@ -138,6 +138,11 @@ class SqliteStore(SqliteWorkQueue):
                 for append_id, first, last, recorded_at, hash_ in connection.execute(SQL["appends"], (after, limit))
             ]
 
+    def find_append(self, append_id: UUID) -> AppendRow | None:
+        with self._file.reading() as connection:
+            found = connection.execute(SQL["find_append"], (append_id.bytes,)).fetchone()
+        return None if found is None else AppendRow(append_id, found[0], found[1], instant(found[2]), found[3])
+
     def misplaced(self, *, limit: int) -> list[MisplacedEvent]:
         with self._file.reading() as connection:
             return [MisplacedEvent(*row) for row in fetch(connection, SQL["misplaced"], (limit,))]
