@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import PositionConflict
-from .append_call import Append, AppendIdTaken, Appended, AppendOutcome, CheckpointUpdate, Conflict
+from .append_call import Append, Appended, AppendIdTaken, AppendOutcome, CheckpointUpdate, Conflict
 from .event_row import NewEvent
 
 

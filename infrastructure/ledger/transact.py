@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from ...domain.errors import SagaledgerError
 from ..errors import TooContended
-from ..event_store.append_call import Append, AppendCall, AppendIdTaken, Appended, CheckpointUpdate, Receipt
+from ..event_store.append_call import Append, AppendCall, Appended, AppendIdTaken, CheckpointUpdate, Receipt
 from .context import LedgerContext
 from .observing import observed
 from .stream_cache import StreamCache

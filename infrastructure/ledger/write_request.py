@@ -1,7 +1,7 @@
-"""A request to write that may come twice: what it wrote the first time is found in the log, and nothing is written again.
+"""A request to write that may come twice: a repeat finds in the log what the first one wrote, and writes nothing.
 
-The append has an id that the caller made from the request, and the meta of the append's first event has a fingerprint of
-the request. So the log itself remembers the request: nothing is stored beside it, nothing expires, and a server that
+The append has an id that the caller made from the request, and the meta of the append's first event has a fingerprint
+of the request. So the log itself remembers the request: nothing is stored beside it, nothing expires, and a server that
 restarts knows as much as before.
 """
 

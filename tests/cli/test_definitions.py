@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sagaledger.domain.saga.saga import Saga
-from sagaledger.infrastructure.cli.commands.definitions import marked, structure_document
+from sagaledger.infrastructure.cli.commands.definitions import marked
+from sagaledger.infrastructure.ledger.definition_documents import structure_document
 
 
 def test_each_kind_of_step_can_be_told_from_the_others() -> None:

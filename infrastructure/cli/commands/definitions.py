@@ -10,6 +10,7 @@ from ....domain.saga.definition import Definition
 from ....domain.saga.step_kind import ForEach
 from ....domain.saga.stored_type import json_schema_of
 from ....domain.saga.structure_changes import breaking
+from ...ledger.definition_documents import version_document
 from ...ledger.definition_usage import VersionStatus, VersionUsage, count_sagas
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
@@ -42,7 +43,7 @@ def definitions(*, options: Options = DEFAULTS) -> ExitCode:
         red = {at: "red" for at, version in enumerate(usage.versions) if version.status is not VersionStatus.REGISTERED}
         yield Table(COLUMNS, [_cells(version) for version in usage.versions], red)
 
-    documents = [_document(version) for version in usage.versions]
+    documents = [version_document(version) for version in usage.versions]
     document = {"definitions": documents, "as_of_position": usage.as_of_position}
     answer(options, document, text, partial(definitions_screen, usage.versions))
     for version in usage.versions if registered else ():
@@ -82,41 +83,3 @@ def _cells(version: VersionUsage) -> tuple[Any, ...]:
         steps,
         deadline,
     )
-
-
-def _document(version: VersionUsage) -> dict[str, Any]:
-    return {
-        "definition": version.name,
-        "version": version.version,
-        "state": version.status,
-        "fingerprint": version.fingerprint,
-        "recorded_fingerprint": version.recorded_fingerprint,
-        "unfinished": version.unfinished,
-        "sagas": version.sagas,
-        **({} if version.registered is None else structure_document(version.registered)),
-    }
-
-
-def structure_document(definition: Definition) -> dict[str, Any]:
-    """Return what a definition says of its steps and its input."""
-    return {
-        "deadline_seconds": definition.deadline,
-        "steps": [
-            {
-                "step": step.name,
-                "after": list(definition.after[step.name]),
-                "pivot": step.pivot,
-                **step.kind.structure,
-                **step.kind.target,
-                **({"parallel": step.kind.parallel} if isinstance(step.kind, ForEach) else {}),
-                "conditional": step.condition is not None,
-                "compensated": step.undo is not None,
-                "attempts_max": step.retry.default.attempts,
-                "attempts_max_by_error": {type_.__name__: retry.attempts for type_, retry in step.retry.by_type},
-                "timeout_seconds": step.timeout,
-                "heartbeat_timeout_seconds": step.heartbeat_timeout,
-            }
-            for step in definition.steps
-        ],
-        "input": json_schema_of(definition.input_type),
-    }

@@ -8,18 +8,19 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import Any, TypeAlias
 
 import msgspec
 
+from ...ledger.json_values import jsonable, jsonable_row
 from ..options import Options
 from .screen import Line, screen_width, wrapped
 from .screen_table import table_lines
 from .streams import flush_answer, write_json, write_line, write_message
 from .table import Table, lines
 from .text import one_line, visible, visible_json
-from .timestamps import json_instant
+
+__all__ = ["STATUS_STYLES", "Block", "Screen", "answer", "encoded", "jsonable", "jsonable_row", "say", "screen_lines"]
 
 STATUS_STYLES = {
     "completed": "green",
@@ -72,16 +73,6 @@ def say(message: str) -> None:
     """Write a message that is not part of the answer: one line on stderr."""
     flush_answer()
     write_message(one_line(message))
-
-
-def jsonable(value: Any) -> Any:
-    """Return a value of a row as JSON: times in UTC with `Z`."""
-    return json_instant(value) if isinstance(value, datetime) else value
-
-
-def jsonable_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row with its values as JSON."""
-    return {name: jsonable(value) for name, value in row.items()}
 
 
 def encoded(document: Any) -> str:

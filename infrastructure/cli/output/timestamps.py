@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from ...ledger.json_values import json_instant
 from ...read_models.relative_time import time_before, utc_now
 from ..arguments import INTEGER_MAX
 from ..usage import UsageError
+
+__all__ = ["json_instant", "read_instant", "read_moment", "read_past", "show_instant"]
 
 DIGITS_MAX = len(str(INTEGER_MAX))
 
@@ -16,13 +19,6 @@ def show_instant(instant: datetime | None) -> str:
     if instant is None:
         return ""
     return _iso(instant, "milliseconds")
-
-
-def json_instant(instant: datetime | None) -> str | None:
-    """Return an instant to the microsecond; None for none."""
-    if instant is None:
-        return None
-    return _iso(instant, "microseconds")
 
 
 def read_instant(text: str) -> datetime:
