@@ -14,6 +14,8 @@ from ..ledger.context import LedgerContext
 from ..ledger.state_reader import saga_events
 from ..read_models.condition import RowCondition, Where
 
+ORDER = ("-position",)
+
 
 class RecordedDecision(NamedTuple):
     """One decision: its row of the view `decisions`, and the saga's state that preceded it."""
@@ -38,13 +40,14 @@ def read_decisions(
     *,
     attributes: Where | None = None,
     limit: int,
+    after: Row | None = None,
 ) -> DecisionPage:
     """Return decisions that fulfil conditions on the view's columns, and on the search attributes of their sagas.
 
-    Raises `InvalidInput` for a condition that cannot be used.
+    `after`: the row that the page before ended with. Raises `InvalidInput` for a condition that cannot be used.
     """
     found = context.queries.query(
-        decisions.name, where=list(where), attributes=attributes, order=("-position",), limit=limit
+        decisions.name, where=list(where), attributes=attributes, order=ORDER, limit=limit, after=after
     )
     listed = [RecordedDecision(row, _state_before(context, row["saga_id"], row["version"])) for row in found.rows]
     return DecisionPage(listed, found.as_of_position, found.head_position, found.lag_seconds)

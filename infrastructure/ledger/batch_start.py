@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 from ...domain.errors import DefinitionError, SagaledgerError
 from ...domain.recorded_event import Meta
 from ..errors import OutcomeUnknown, TooContended, Unavailable
-from ..event_store.append_call import APPEND_EVENTS_MAX, Append, Appended
+from ..event_store.append_call import APPEND_EVENTS_MAX, Append, AppendCall, Appended, AppendIdTaken, Receipt
 from .append_builder import CachedState, NotDecidableYet
 from .context import LedgerContext
 from .saga_start import SagaStart, Started
@@ -34,8 +34,11 @@ def start_many(context: LedgerContext, starts: Sequence[SagaStart]) -> list[Star
     """Start sagas, or find those that were started with the same input; return the outcome of each, in order.
 
     A start that fails is an outcome, and the others go on. The same start again is the same saga, so a batch whose
-    answer was lost is simply sent again. Raises `Unavailable` and `OutcomeUnknown`: then some may have started.
+    answer was lost is simply sent again. Raises `RequestKeyReused`; `Unavailable` and `OutcomeUnknown`, and then some
+    may have started.
     """
+    if context.request is not None:
+        context.request.receipt(context.backend)
     outcomes: dict[int, StartOutcome] = {}
     for number, saga_start in enumerate(starts):
         try:
@@ -92,7 +95,7 @@ def _started(
     first = {each.saga_id: number for number, each in reversed(starts.items())}
     stream_cache.build([partial(draft, number, starts[number]) for number in sorted(first.values())])
     for part in _calls(drafts):
-        receipt = context.backend.append(call_of([each.append for each in part]))
+        receipt = _append(context, call_of([each.append for each in part]))
         for each, outcome in zip(part, receipt.outcomes, strict=True):
             if isinstance(outcome, Appended):
                 stream_cache.confirm(each.overlay)
@@ -100,6 +103,17 @@ def _started(
     if len(outcomes) < len(starts):
         stream_cache.evict_all()
     return outcomes
+
+
+def _append(context: LedgerContext, call: AppendCall) -> Receipt:
+    """Append a call; the first one on behalf of a request has its id, by which another request under it is refused."""
+    request = context.request
+    if request is None or request.receipt(context.backend) is not None:
+        return context.backend.append(call)
+    try:
+        return context.backend.append(request.signed(call))
+    except AppendIdTaken:  # by the same request, which another thread or process makes at this moment
+        return context.backend.append(call)
 
 
 def _calls(drafts: Sequence[_Draft]) -> Iterator[list[_Draft]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ...projections.projection import Row
+from ..read_models.condition import RowCondition
 from ..read_models.queries import QueryResult
 from .context import LedgerContext
 from .freshness import head_position
@@ -11,21 +13,29 @@ VIEW = "dead_letters"
 OPEN = "open"
 """Every dead letter that is not settled."""
 ALL = "all"
+ORDER = ("position", "service")
 _SETTLED = "settled"
 
 
 def list_dead_letters(
-    context: LedgerContext, *, status: str = OPEN, service: str | None = None, limit: int = 1_000
+    context: LedgerContext,
+    *,
+    status: str = OPEN,
+    service: str | None = None,
+    limit: int = 1_000,
+    after: Row | None = None,
 ) -> QueryResult:
     """Return dead letters by their position, as the view `dead_letters` has them: of one status, `OPEN` or `ALL`.
 
-    A ledger without that view has never had services, and so no dead letters.
+    `after`: the row that the page before ended with. A ledger without that view has never had services, and so has no
+    dead letters.
     """
     if not any(checkpoint.name == VIEW for checkpoint in view_checkpoints(context)):
         head = head_position(context)
         return QueryResult(VIEW, head, head, 0, 0.0, [])
-    conditions = {"service": service, "status": None if status in (OPEN, ALL) else status}
-    where = {name: value for name, value in conditions.items() if value is not None}
-    found = context.queries.query(VIEW, where=where, order=("position",), limit=limit)
-    rows = [row for row in found.rows if status != OPEN or row["status"] != _SETTLED]
-    return QueryResult(VIEW, found.as_of_position, found.head_position, found.lag_events, found.lag_seconds, rows)
+    where = [] if service is None else [RowCondition("service", "=", service)]
+    if status == OPEN:
+        where.append(RowCondition("status", "!=", _SETTLED))
+    elif status != ALL:
+        where.append(RowCondition("status", "=", status))
+    return context.queries.query(VIEW, where=where, order=ORDER, limit=limit, after=after)

@@ -108,11 +108,11 @@ def saga_row(context: LedgerContext, saga_id: str) -> Row | None:
 
 def _stored_history(context: LedgerContext, saga_id: str, *, participants: bool) -> list[HistoryEntry]:
     if not participants and (own := context.backend.stream(saga_id)):
-        return [_read(context, row) for row in own]
+        return [read_entry(context, row) for row in own]
     found: list[HistoryEntry] = []
     processes = [saga_id]
     for process_id in processes:
-        entries = [_read(context, row) for row in context.backend.correlated(process_id)]
+        entries = [read_entry(context, row) for row in context.backend.correlated(process_id)]
         found += entries
         processes += _sub_sagas(entries)
     if not found:
@@ -127,7 +127,7 @@ def _sub_sagas(entries: Iterable[HistoryEntry]) -> Iterable[str]:
             yield wait.target
 
 
-def _read(context: LedgerContext, row: StoredRow) -> HistoryEntry:
+def read_entry(context: LedgerContext, row: StoredRow) -> HistoryEntry:
     """Read a stored event, or take what is stored if its type or schema version is not registered."""
     try:
         return _entry(context.codec.decode(row))

@@ -7,16 +7,17 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import Select
+from sqlalchemy import Select, func, select
 
 from ...domain.choreography.derived_saga import CHOREOGRAPHED
 from ...domain.errors import InvalidInput
 from ...projections.projection import Row
 from ..event_store.start_requests import StartRequest
 from ..read_models.checkpoints import Checkpoint
-from ..read_models.condition import Where
+from ..read_models.condition import RowCondition, Where
 from ..read_models.filter import ROWS_MAX, STREAMED_ROWS_MAX, Filter, select_rows
-from ..read_models.readable import each_row
+from ..read_models.like_pattern import begins_with
+from ..read_models.readable import each_row, readable
 from .context import LedgerContext
 
 
@@ -32,6 +33,12 @@ class SagaFilter(NamedTuple):
     """Choreographed, and silent for longer than allowed at this time."""
     attributes: Where | None = None
     """Conditions on the search attributes; `{"customer": "C-1"}` or `["customer=C-1", "total>100"]`."""
+    version: int | None = None
+    """Of this version of their definitions."""
+    step: str | None = None
+    """At this step now."""
+    id_begins: str | None = None
+    """With an id that begins so."""
 
 
 class SagaCursor(NamedTuple):
@@ -102,12 +109,21 @@ def _selected(
     context: LedgerContext, wanted: SagaFilter, limit: int | None, after: SagaCursor | None, limit_max: int
 ) -> Select[Any]:
     style = None if wanted.stalled_at is None else CHOREOGRAPHED
-    equal = {"status": wanted.status, "definition": wanted.definition, "style": style}
+    equal = {
+        "status": wanted.status,
+        "definition": wanted.definition,
+        "style": style,
+        "version": wanted.version,
+        "current_step": wanted.step,
+    }
+    where = [RowCondition(name, "=", value) for name, value in equal.items() if value is not None]
+    if wanted.id_begins is not None:
+        where.append(RowCondition("saga_id", "like", begins_with(wanted.id_begins)))
     table = context.queries.projection("sagas").table
     selected = select_rows(
         table,
         Filter(
-            {name: value for name, value in equal.items() if value is not None},
+            where,
             ("-started_at",),
             limit,
             None if after is None else after._asdict(),
@@ -122,6 +138,29 @@ def _selected(
     if wanted.stalled_at is not None:
         selected = selected.where(table.c.stalls_at < wanted.stalled_at)
     return selected
+
+
+class SagaCounts(NamedTuple):
+    """How many sagas a filter selects, by status, as the view `sagas` has them at a position."""
+
+    by_status: dict[str, int]
+    capped: bool
+    """Whether there are more: those that were counted are then not all."""
+    position: int
+    head_position: int
+
+
+def count_by_status(context: LedgerContext, wanted: SagaFilter, *, counted_max: int) -> SagaCounts:
+    """Count sagas by status, so many at most. Raises as `list_sagas` does."""
+    sagas = context.queries.projection("sagas")
+    chosen = _selected(context, wanted, counted_max, None, counted_max).with_only_columns(sagas.table.c.status)
+    statuses = chosen.order_by(None).subquery()
+    counting = select(statuses.c.status, func.count()).group_by(statuses.c.status).order_by(statuses.c.status)
+    snapshot = context.queries.snapshot(sagas, searched=bool(wanted.attributes))
+    with snapshot as (connection, checkpoint), readable(f"view {sagas.name}"):
+        counts = {str(status): int(count) for status, count in connection.execute(counting)}
+    head = max(context.backend.head().position, checkpoint.position)
+    return SagaCounts(counts, sum(counts.values()) >= counted_max, checkpoint.position, head)
 
 
 def list_start_requests(context: LedgerContext, *, limit: int) -> list[StartRequest]:

@@ -18,13 +18,21 @@ from ...domain.schedule.decide import (
     ScheduleCommand,
     TriggerSchedule,
 )
-from ...domain.schedule.events import CatchUp, DeclaredSchedule, Overlap, ScheduleTriggered, TickCause
+from ...domain.schedule.events import (
+    CatchUp,
+    DeclaredSchedule,
+    Overlap,
+    ScheduleBackfilled,
+    ScheduleTriggered,
+    TickCause,
+)
 from ...domain.schedule.state import PendingTick, SchedulePause, ScheduleState
 from ..event_store.instants import checked_in_utc
 from .context import LedgerContext
 from .schedule import key_of
 from .schedule_streams import ScheduleStreams, coming_ticks, stream_of, timetable_in
 from .timetable import EARLIEST
+from .transact import last_position
 
 NEXT_TICKS_MAX: Final = 1_000
 
@@ -137,6 +145,9 @@ class Schedules:
         Ticks that are not decided yet start by themselves, and are left out too. Raises `ScheduleNotFound`,
         `InvalidInput` for more than 1,000 ticks, and `Refused` if too many wait already.
         """
+        written = self._backfilled()
+        if written is not None:
+            return written
         begin = checked_in_utc(since, "since").astimezone(UTC)
         end = checked_in_utc(until, "until").astimezone(UTC)
         state = ScheduleStreams(self._context).state(name)
@@ -152,6 +163,18 @@ class Schedules:
         if not ticks:
             return Backfill(None, ())
         return Backfill(self._operate(BackfillSchedule(name, ticks, actor, reason), actor), ticks)
+
+    def _backfilled(self) -> Backfill | None:
+        """Return what the request that is answered asked for before; None if it did not, or if there is none."""
+        request = self._context.request
+        receipt = None if request is None else request.receipt(self._context.backend)
+        if receipt is None:
+            return None
+        position = last_position(receipt)
+        [row] = self._context.backend.read(position - 1, limit=1)
+        event = self._context.codec.decode(row).event
+        assert isinstance(event, ScheduleBackfilled)  # noqa: S101 -- the fingerprint is that of this request
+        return Backfill(position, event.ticks)
 
     def _operate(self, command: ScheduleCommand, actor: str) -> int:
         streams = ScheduleStreams(self._context)

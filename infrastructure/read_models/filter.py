@@ -71,6 +71,11 @@ def select_rows(table: Table, filter_: Filter) -> Select[Any]:
     return statement.where(*conditions).order_by(*(_order_by(term) for term in terms)).limit(filter_.limit)
 
 
+def order_columns(table: Table, order: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that say where a row stands in an order: a row of `after` has them. Raises `InvalidInput`."""
+    return tuple(term.column.name for term in _terms(table, order))
+
+
 def visible_columns(table: Table) -> dict[str, Column[Any]]:
     """Return the columns of a view that queries show, by name: all but its internal ones."""
     return {column.name: column for column in table.columns if column.info != INTERNAL}

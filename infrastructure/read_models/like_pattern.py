@@ -70,6 +70,11 @@ def _glob(element: has_form, compiler: Any, **options: Any) -> str:
     return f"({compiler.process(column, **options)} GLOB {compiler.process(glob, **options)})"
 
 
+def begins_with(text: str) -> str:
+    """Return the pattern of the texts that begin with this one."""
+    return "".join(_ESCAPE + each if each in (_ESCAPE, *_WILDCARDS) else each for each in text) + "%"
+
+
 def _characters(pattern: str, what: str) -> Iterator[tuple[str, bool]]:
     """Yield each character, and whether it stands for others."""
     rest = iter(pattern)

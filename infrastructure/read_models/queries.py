@@ -25,7 +25,7 @@ from ..event_store.instants import checked_in_utc, checked_timeout
 from . import checkpoints
 from .checkpoints import ABSENT, BUILDING, Checkpoint, absent
 from .condition import Where
-from .filter import Filter, select_rows, visible_columns
+from .filter import Filter, order_columns, select_rows, visible_columns
 from .readable import each_row, readable
 from .recorded_views import reflect
 from .snapshots import Snapshots, without_table
@@ -81,6 +81,11 @@ class Queries:
         """Return the columns of a view that queries show. Raises `InvalidInput` for an unknown view."""
         table, _ = self._table_and_version(view)
         return tuple(visible_columns(table))
+
+    def order_columns(self, view: str, order: Sequence[str]) -> tuple[str, ...]:
+        """Return the columns that `after` must have of a row in this order. Raises `InvalidInput`."""
+        table, _ = self._table_and_version(view)
+        return order_columns(table, order)
 
     def query(
         self,

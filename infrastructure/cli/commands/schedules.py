@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from ....domain.errors import DefinitionError
 from ....domain.recorded_event import RecordedEvent
 from ...ledger.ledger import Ledger
+from ...ledger.schedule_documents import schedule_document
 from ...ledger.schedules import NEXT_TICKS_MAX, ScheduleInfo
 from ..arguments import Actor, Reason, between, stated
 from ..exit_codes import ExitCode
@@ -149,19 +150,7 @@ def _decide(
 
 
 def _row(info: ScheduleInfo, options: Options) -> dict[str, Any]:
-    row = info._asdict()
-    paused = row.pop("paused")
-    declared = row.pop("declared") if app_name(options) is not None else row.pop("declared") or None
-    status = "paused" if paused is not None else "not declared" if declared is False else "active"
-    return {
-        "schedule": row.pop("name"),
-        "status": status,
-        "declared": declared,
-        "paused_at": None if paused is None else paused.at,
-        "paused_by": None if paused is None else paused.actor,
-        "pause_reason": None if paused is None else paused.reason,
-        **row,
-    }
+    return schedule_document(info, app_in_use=app_name(options) is not None)
 
 
 def _lines(row: dict[str, Any], ticks: list[datetime]) -> list[str]:

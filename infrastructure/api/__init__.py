@@ -1,0 +1,1 @@
+"""The HTTP API: a ledger for programs in any language."""

@@ -1,0 +1,33 @@
+"""What changed in a saga between two moments: the events in between, and each field that they changed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from ...domain.saga.state import SagaState
+from . import state_reader
+from .context import LedgerContext
+from .documents import state_document
+from .saga_history import HistoryEntry, read_history
+from .state_fields import changed_fields
+
+
+class SagaDiff(NamedTuple):
+    """Two states of a saga, and what lies between them."""
+
+    before: SagaState
+    after: SagaState
+    entries: list[HistoryEntry]
+    """The saga's own events between the two."""
+    changes: list[dict[str, Any]]
+    """`field`, `before`, `after` of each field that differs."""
+
+
+def diff_saga(context: LedgerContext, saga_id: str, a: int | datetime, b: int | datetime) -> SagaDiff:
+    """Compare a saga at two moments, each a version or a time. Raises `SagaNotFound`."""
+    before, after = (state_reader.state_at(context, saga_id, moment) for moment in (a, b))
+    low, high = sorted((before.version, after.version))
+    recorded = read_history(context, saga_id, participants=False).entries
+    between = [entry for entry in recorded if low < entry.version <= high]
+    return SagaDiff(before, after, between, changed_fields(state_document(before), state_document(after)))
