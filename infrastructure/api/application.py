@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..ledger.blocking_calls import BlockingCalls
-from ..ledger.context import HasContext
+from ..ledger.context import HasContext, LedgerContext
 from ..ledger.pending_waits import PendingWaits
 from ..runtime.thread_pool import ThreadPool
 from .endpoint import ApiAnswer, ApiRequest, Endpoint, ServerParts
@@ -107,6 +107,11 @@ class Api:
             yield self
         finally:
             await self._close()
+
+    @property
+    def context(self) -> LedgerContext:
+        """The ledger that it serves."""
+        return self._context
 
     def stop_streams(self) -> None:
         """End the streams of events, so that a server which stops need not wait for them."""
@@ -207,7 +212,7 @@ class Api:
         return response_to(endpoint, await self._perform(endpoint, asked), asked, request)
 
     async def _principal(self, endpoint: Endpoint, request: Request) -> Principal:
-        """Return who asks, if they may. Raises `Unauthenticated`, `Forbidden`, `RequestRefused` if the server only reads."""
+        """Return who asks, if they may. Raises `Unauthenticated`, `Forbidden`, or `RequestRefused`."""
         if endpoint.role is None:
             return Principal("", Role.VIEWER)
         found = self._authenticate(request)

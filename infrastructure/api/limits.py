@@ -27,5 +27,11 @@ REQUESTS_MAX: Final = 1_000
 """How many requests wait or are answered at once; further ones are told to come again."""
 STREAMS_MAX: Final = 500
 """How many streams of events are open at once."""
+CONNECTIONS_MAX: Final = 4_000
+"""How many connections a server process has at once; further ones are answered with 503."""
+HEADER_SECONDS: Final = 60.0
+"""How long a connection may take to send the head of its next request."""
+DRAIN_SECONDS: Final = 20
+"""How long a server that stops waits for the requests under way."""
 RETRY_AFTER_SECONDS: Final = 2
 """When a client that was turned away should come again."""

@@ -1,8 +1,8 @@
 """One tail of the log for all streams of events of a server: it is read once, however many clients listen.
 
 A client gets each event once, in the order of the log, and none is left out. It first reads the log by itself, page by
-page, up to where the tail stands, and from there on the tail hands it what comes. If a client takes too long, what waits
-for it is dropped, and it reads the log by itself again from where it stood: nothing that waits grows without bound.
+page, up to where the tail stands, and from there on the tail hands it what comes. If a client takes too long, what
+waits for it is dropped, and it reads the log by itself again from where it stood: what waits is bounded.
 """
 
 from __future__ import annotations

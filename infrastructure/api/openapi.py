@@ -205,6 +205,7 @@ table {{ border-collapse: collapse; }} td {{ padding: .15rem 1rem .15rem 0; vert
 code {{ font-family: ui-monospace, monospace; }}
 @media (prefers-color-scheme: dark) {{ body {{ background: #111; color: #ddd; }} a {{ color: #8cf; }} }}
 </style></head><body>
-<h1>sagaledger API</h1><p>Version {version}, at <code>{base}</code>. For programs: <a href="openapi.json">openapi.json</a>.</p>
+<h1>sagaledger API</h1><p>Version {version}, at <code>{base}</code>. For programs:
+<a href="openapi.json">openapi.json</a>.</p>
 <p>{text}</p>{parts}</body></html>
 """

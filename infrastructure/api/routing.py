@@ -1,4 +1,4 @@
-"""From a path to the endpoint that it names. The parts of a path are decoded one by one, so that an id may have a `/`."""
+"""From a path to the endpoint that it names. Its parts are decoded one by one, so that an id may have a `/`."""
 
 from __future__ import annotations
 

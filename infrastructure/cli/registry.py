@@ -15,6 +15,7 @@ COMMANDS: tuple[tuple[str, Group, str, str], ...] = (
     ("init", WORK, "init:init", "Create or upgrade the schema."),
     ("run", WORK, "run:run", "Take a file of orders through their sagas to the end, and report."),
     ("worker", WORK, "worker:worker", "Drive sagas until stopped."),
+    ("serve", WORK, "serve:serve", "The HTTP API of the ledger, until stopped."),
     ("start", WORK, "start:start", "Start one saga."),
     ("participants", WORK, "participants:app", "The services of choreographies: how far each is, and running them."),
     ("list", AUDIT, "list:list_sagas", "Sagas, newest first, by status, definition and time."),

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from .domain.saga.step import Step
     from .domain.saga.step_context import SKIPPED, ItemOutcome, Skipped, StepContext
     from .domain.saga.step_kind import LocalResult
+    from .infrastructure.api.asgi import asgi
+    from .infrastructure.api.identity import Forbidden, Principal, Role, Unauthenticated
     from .infrastructure.choreography.in_process_bus import InProcessBus
     from .infrastructure.errors import (
         DefinitionChanged,
@@ -141,6 +143,13 @@ _HOMES = {
     ),
     ".domain.saga.step_kind": ("LocalResult",),
     ".infrastructure.eventsourcing.aggregate_participant": ("AggregateParticipant",),
+    ".infrastructure.api.asgi": ("asgi",),
+    ".infrastructure.api.identity": (
+        "Forbidden",
+        "Principal",
+        "Role",
+        "Unauthenticated",
+    ),
     ".infrastructure.ledger.app": ("App",),
     ".infrastructure.ledger.async_ledger": ("AsyncLedger",),
     ".infrastructure.choreography.in_process_bus": ("InProcessBus",),
@@ -221,6 +230,7 @@ __all__ = [
     "Direction",
     "Event",
     "Fail",
+    "Forbidden",
     "FrozenClock",
     "HeartbeatTimedOut",
     "InProcessBus",
@@ -241,6 +251,7 @@ __all__ = [
     "PayloadTooLarge",
     "PlannedIntervention",
     "PlannedSignal",
+    "Principal",
     "ProcessHistory",
     "Projection",
     "ProjectionChanged",
@@ -251,6 +262,7 @@ __all__ = [
     "Rehearsal",
     "Retry",
     "RetryAfter",
+    "Role",
     "Row",
     "Saga",
     "SagaConflict",
@@ -273,6 +285,7 @@ __all__ = [
     "Telemetry",
     "Tick",
     "TimedOut",
+    "Unauthenticated",
     "Unavailable",
     "UnknownDefinition",
     "UnknownEvent",
@@ -282,6 +295,7 @@ __all__ = [
     "WorkerState",
     "WorkerThread",
     "WrongState",
+    "asgi",
     "assert_replays",
     "correlated_with",
     "event",

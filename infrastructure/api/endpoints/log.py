@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import Meta, Struct, field
 
 from ....domain.errors import InvalidInput
-from ...audit.decisions import ORDER, read_decisions
+from ...audit.decisions import ORDER, RecordedDecision, read_decisions
 from ...audit.statistics import Statistics, StatisticsFilter, read_statistics
 from ...ledger.documents import state_document
 from ...ledger.freshness import head_position
@@ -17,17 +17,18 @@ from ...read_models.condition import RowCondition, read_condition
 from ..answers import ViewAnswer
 from ..conversions import event, of_row, plain
 from ..endpoint import (
+    INTEGER_MAX,
     PAGE_ROWS,
     ApiAnswer,
     ApiRequest,
     Endpoint,
     Limit,
     PageQuery,
-    Position,
     WaitingQuery,
     read_cursor,
 )
 from ..identity import Role
+from ..limits import PAGE_ROWS_MAX
 from ..log_answers import DecisionDetail, DecisionList, LogHead, LogPage, MeAnswer
 from ..moments import Time, time_of
 from .sagas import Attributes
@@ -37,7 +38,14 @@ from .views import key_of
 class LogQuery(Struct, forbid_unknown_fields=True):
     """Which events of the log."""
 
-    after: Annotated[Position, Meta(description="Only events after this position.")] = 0
+    after: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=INTEGER_MAX - PAGE_ROWS_MAX,
+            description="Only events after this position; with stream, after this version of the stream.",
+        ),
+    ] = 0
     limit: Limit = PAGE_ROWS
     topic: Annotated[list[str], Meta(max_length=100, description="Only events of this type. Repeatable.")] = []
     stream: Annotated[str | None, Meta(description="Only events of this stream.")] = None
@@ -76,17 +84,16 @@ def log(request: ApiRequest) -> ApiAnswer:
     context, query = request.context, request.query
     head = head_position(context)
     if query.stream is not None:
-        found = context.backend.stream(query.stream)
-        rows = [row for row in found if row.position > query.after and (not query.topic or row.topic in query.topic)]
-        rows = rows[: query.limit]
+        rows = context.backend.stream(query.stream, after=query.after, upto=query.after + query.limit)
     else:
         rows = context.backend.read(query.after, limit=query.limit, topics=query.topic)
-    events = [event(read_entry(context, row)) for row in rows]
+    wanted = [row for row in rows if not query.topic or row.topic in query.topic]
+    last = 0 if not rows else rows[-1].position if query.stream is None else rows[-1].version
     return ApiAnswer(
         LogPage(
             head_position=max(head, rows[-1].position if rows else 0),
-            events=events,
-            next=str(rows[-1].position) if len(rows) == query.limit else None,
+            events=[event(read_entry(context, row)) for row in wanted],
+            next=str(last) if len(rows) == query.limit else None,
         )
     )
 
@@ -118,18 +125,17 @@ def decisions(request: ApiRequest) -> ApiAnswer:
     full = len(page.decisions) == query.limit
     return ApiAnswer(
         DecisionList(
-            decisions=[
-                of_row(
-                    {**each.row, "saw": None if each.saw is None else plain(state_document(each.saw))}, DecisionDetail
-                )
-                for each in page.decisions
-            ],
+            decisions=[of_row({**each.row, "saw": _saw(each)}, DecisionDetail) for each in page.decisions],
             next=key_of(page.decisions[-1].row, columns) if full else None,
             as_of_position=page.position,
             head_position=page.head_position,
             lag_events=page.head_position - page.position,
         )
     )
+
+
+def _saw(decision: RecordedDecision) -> Any:
+    return None if decision.saw is None else plain(state_document(decision.saw))
 
 
 def statistics(request: ApiRequest) -> ApiAnswer:
