@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..ledger.blocking_calls import BlockingCalls
 from ..ledger.context import HasContext, LedgerContext
 from ..ledger.pending_waits import PendingWaits
+from ..ledger.write_request import WriteRequest
 from ..runtime.thread_pool import ThreadPool
 from .endpoint import ApiAnswer, ApiRequest, Endpoint, ServerParts
 from .endpoints import ENDPOINTS
@@ -36,7 +37,7 @@ from .problems import (
     RequestRefused,
     problem_of,
 )
-from .reading_requests import read_body, read_query, write_request
+from .reading_requests import read_body, read_key, read_query, write_request
 from .routing import Routes, path_below
 from .sending_answers import response_to, without_body
 
@@ -204,11 +205,17 @@ class Api:
         request = Request(scope, receive)
         principal = await self._principal(endpoint, request)
         query = read_query(endpoint, scope)
+        key = read_key(request) if endpoint.writes else ""
         body, content = await read_body(endpoint, request)
         base = f"{scope.get('root_path', '')}/{PREFIX}"
         asked = ApiRequest(self._context, principal, match.parameters, query, body, request.headers, base, self._server)
         if endpoint.writes:
-            return response_to(endpoint, await self._write(endpoint, request, asked, content), asked, request)
+            return response_to(
+                endpoint,
+                await self._write(endpoint, asked, write_request(principal, key, request, content)),
+                asked,
+                request,
+            )
         return response_to(endpoint, await self._perform(endpoint, asked), asked, request)
 
     async def _principal(self, endpoint: Endpoint, request: Request) -> Principal:
@@ -223,9 +230,8 @@ class Api:
             raise RequestRefused(READ_ONLY, "this server takes no request that writes")
         return principal
 
-    async def _write(self, endpoint: Endpoint, request: Request, asked: ApiRequest, content: bytes) -> ApiAnswer:
+    async def _write(self, endpoint: Endpoint, asked: ApiRequest, identity: WriteRequest) -> ApiAnswer:
         """Answer a request that writes, unless the same one is being answered."""
-        identity = write_request(asked.principal, request, content)
         if identity.append_id in self._running:
             raise RequestRefused(STILL_RUNNING, "a request with this idempotency key is being answered")
         self._running.add(identity.append_id)

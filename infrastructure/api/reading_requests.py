@@ -90,11 +90,8 @@ async def read_body(endpoint: Endpoint, request: Request) -> tuple[Any, bytes]:
         ) from error
 
 
-def write_request(principal: Principal, request: Request, content: bytes) -> WriteRequest:
-    """Return the identity of a request that writes: of its principal and key, with a fingerprint of what it asks for.
-
-    Raises `RequestRefused` without a key.
-    """
+def read_key(request: Request) -> str:
+    """Return the idempotency key of a request. Raises `RequestRefused` without one."""
     key = request.headers.get("idempotency-key", "").strip()
     if key[:1] == key[-1:] == '"':  # as a structured header has it (RFC 8941)
         key = key[1:-1]
@@ -102,6 +99,11 @@ def write_request(principal: Principal, request: Request, content: bytes) -> Wri
         raise RequestRefused(KEY_MISSING, "a request that writes needs the header Idempotency-Key")
     if len(key) > KEY_CHARACTERS_MAX or not key.isprintable():
         raise RequestRefused(BAD_REQUEST, f"an idempotency key has 1 to {KEY_CHARACTERS_MAX} printable characters")
+    return key
+
+
+def write_request(principal: Principal, key: str, request: Request, content: bytes) -> WriteRequest:
+    """Return the identity of a request that writes: of its principal and key, with a fingerprint of what it asks for."""
     name = msgspec.json.encode([principal.name, key]).decode()
     asked = hashlib.sha256(msgspec.json.encode([request.method, request["sagaledger.path"]]) + content).hexdigest()
     return WriteRequest(uuid5(_REQUESTS, name), asked[:_FINGERPRINT_CHARACTERS], expected_version(request))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from sqlalchemy import ColumnElement, func, select, tuple_
+from sqlalchemy import ColumnElement, func, literal, select, tuple_
 
 from ...projections.saga.interventions import OPEN, RESOLVED
 from ..read_models.readable import readable
@@ -82,7 +82,8 @@ def list_interventions(
     statement = select(*columns).join_from(parked.saga_id.table, sagas.saga_id.table, sagas.saga_id == parked.saga_id)
     statement = statement.where(*_matching(wanted, parked, sagas)).order_by(*place).limit(limit)
     if after is not None:
-        statement = statement.where(tuple_(*place) > tuple_(*after))
+        values = [literal(value, column.type) for value, column in zip(after, place, strict=True)]
+        statement = statement.where(tuple_(*place) > tuple_(*values))
     return _page(context, statement, ListedIntervention)
 
 
