@@ -210,13 +210,10 @@ class Api:
         base = f"{scope.get('root_path', '')}/{PREFIX}"
         asked = ApiRequest(self._context, principal, match.parameters, query, body, request.headers, base, self._server)
         if endpoint.writes:
-            return response_to(
-                endpoint,
-                await self._write(endpoint, asked, write_request(principal, key, request, content)),
-                asked,
-                request,
-            )
-        return response_to(endpoint, await self._perform(endpoint, asked), asked, request)
+            answer = await self._write(endpoint, asked, write_request(principal, key, request, content))
+        else:
+            answer = await self._perform(endpoint, asked)
+        return response_to(endpoint, answer, asked, request)
 
     async def _principal(self, endpoint: Endpoint, request: Request) -> Principal:
         """Return who asks, if they may. Raises `Unauthenticated`, `Forbidden`, or `RequestRefused`."""

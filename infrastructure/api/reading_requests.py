@@ -69,11 +69,11 @@ async def read_body(endpoint: Endpoint, request: Request) -> tuple[Any, bytes]:
 
     Raises `RequestRefused` for one that is too large, too slow, no JSON, or not as declared.
     """
-    content = await _receive(request, endpoint.body_bytes_max)
     if endpoint.body is None:
-        if content:
-            raise RequestRefused(BAD_REQUEST, "this takes no body: leave it out")
+        if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
+            raise RequestRefused(BAD_REQUEST, "this takes no body: leave it out", {"connection": "close"})
         return None, b""
+    content = await _receive(request, endpoint.body_bytes_max)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise RequestRefused(NOT_JSON, f"the body is of the type {kind[:100]!r}: send application/json")
@@ -103,7 +103,7 @@ def read_key(request: Request) -> str:
 
 
 def write_request(principal: Principal, key: str, request: Request, content: bytes) -> WriteRequest:
-    """Return the identity of a request that writes: of its principal and key, with a fingerprint of what it asks for."""
+    """Return the identity of a request: that of its principal and key, with a fingerprint of what it asks for."""
     name = msgspec.json.encode([principal.name, key]).decode()
     asked = hashlib.sha256(msgspec.json.encode([request.method, request["sagaledger.path"]]) + content).hexdigest()
     return WriteRequest(uuid5(_REQUESTS, name), asked[:_FINGERPRINT_CHARACTERS], expected_version(request))

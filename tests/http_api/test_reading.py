@@ -150,7 +150,7 @@ def test_a_wait_ends_with_the_saga_or_with_its_time(full: Client) -> None:
 
 
 def test_ones_own_writes_are_read(client: Client, ledger: Ledger) -> None:
-    """With the position of the write, once the view has folded it; before that the answer says where the view stands."""
+    """With the position of the write, once the view has folded it; before that, it says where the view stands."""
     position = client.post("/sagas", {"definition": "note", "input": "x", "key": "1"}).json()["position"]
 
     late = client.get("/sagas", wait_for=position, timeout=0.05)
