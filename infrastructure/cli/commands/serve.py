@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from importlib.util import find_spec
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -19,6 +20,9 @@ from ..output.answer import say
 from ..session import open_ledger, open_or_create, shown_database
 from ..signals import StopRequest
 from ..usage import UsageError
+
+if TYPE_CHECKING:
+    from ...worker.worker import Worker
 
 PORT_MAX = 65_535
 
@@ -72,11 +76,17 @@ async def _serve(
     address, actual = listening.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address
     working = Worker(ledger) if worker else None
-    api = asgi(ledger, read_only=read_only)
+    api = asgi(ledger, read_only=read_only, checks=[] if working is None else [partial(_worker_problem, working)])
     say(f"serving {shown_database(options)} at http://{shown}:{actual}{base}/api/v1 to this machine; Ctrl-C stops")
     await serve_until(stop.event, api, listening, worker=working, base_path=base, projects=not (worker or read_only))
     say("stopped: every request that was under way is answered")
     return stop.signal
+
+
+def _worker_problem(worker: Worker) -> str | None:
+    """Say what keeps the worker beside the API from its work; None if nothing does."""
+    health = worker.health()
+    return None if health.ready else f"the worker is {health.state}" + (f": {health.error}" if health.error else "")
 
 
 def _checked(base_path: str) -> str:
