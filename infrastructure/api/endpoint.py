@@ -25,8 +25,8 @@ INTEGER_MAX: Final = 2**63 - 1
 Position: TypeAlias = Annotated[int, Meta(ge=0, le=INTEGER_MAX)]
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=WAIT_SECONDS_MAX)]
 Limit: TypeAlias = Annotated[int, Meta(ge=1, le=PAGE_ROWS_MAX, description="The most items of a page.")]
-Reason: TypeAlias = Annotated[str, Meta(min_length=1, max_length=10_000, description="Why; it stays on record.")]
-After: TypeAlias = Annotated[str, Meta(description="The cursor that the page before ended with.")]
+StatedReason: TypeAlias = Annotated[str, Meta(min_length=1, max_length=10_000, description="Why; it stays on record.")]
+PageCursor: TypeAlias = Annotated[str, Meta(description="The cursor that the page before ended with.")]
 
 
 class NoQuery(Struct, forbid_unknown_fields=True):
@@ -46,7 +46,7 @@ class PageQuery(WaitingQuery, kw_only=True):
     """The parameters of a page from a view."""
 
     limit: Limit = PAGE_ROWS
-    after: After | None = None
+    after: PageCursor | None = None
 
 
 class ApiDocument(Protocol):

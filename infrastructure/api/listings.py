@@ -34,7 +34,7 @@ class InterventionList(PageAnswer, kw_only=True):
     interventions: list[InterventionRow]
 
 
-class InterventionGroupRow(Struct, kw_only=True):
+class InterventionGroupRow(Struct):
     """Steps that need a person for one cause."""
 
     definition: str

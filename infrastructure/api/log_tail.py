@@ -65,7 +65,7 @@ class StreamFilter(NamedTuple):
         return self.saga_id is None or self.saga_id in (stream_id, correlation_id)
 
 
-class Subscription:
+class EventSubscription:
     """One client's stream. Iterate it: each item is a list of events, empty when nothing came for a while."""
 
     def __init__(self, tail: LogTail, wanted: StreamFilter, after: int, ping_seconds: float) -> None:
@@ -137,7 +137,7 @@ class LogTail:
     def __init__(self, context: LedgerContext, run: Run) -> None:
         self._context = context
         self._run = run
-        self._subscriptions: set[Subscription] = set()
+        self._subscriptions: set[EventSubscription] = set()
         self._reading: asyncio.Task[None] | None = None
         self.position = 0
         """Everything up to there was offered to the clients."""
@@ -147,7 +147,7 @@ class LogTail:
         """Return how many clients listen."""
         return len(self._subscriptions)
 
-    async def subscribe(self, wanted: StreamFilter, after: int | None, *, ping_seconds: float) -> Subscription:
+    async def subscribe(self, wanted: StreamFilter, after: int | None, *, ping_seconds: float) -> EventSubscription:
         """Add a client, which wants what comes after a position; None: after the present end of the log.
 
         Leave it with `unsubscribe`. Raises `Unavailable`.
@@ -156,11 +156,11 @@ class LogTail:
         if self._reading is None or self._reading.done():
             self.position = head
             self._reading = asyncio.create_task(self._follow())
-        subscription = Subscription(self, wanted, head if after is None else min(after, head), ping_seconds)
+        subscription = EventSubscription(self, wanted, head if after is None else min(after, head), ping_seconds)
         self._subscriptions.add(subscription)
         return subscription
 
-    def unsubscribe(self, subscription: Subscription) -> None:
+    def unsubscribe(self, subscription: EventSubscription) -> None:
         """Remove a client; without any, the log is not read."""
         self._subscriptions.discard(subscription)
 

@@ -7,11 +7,11 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
-from typing import Final
+from typing import Final, cast
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from ...domain.errors import InvalidInput
 from ..runtime.event_loop import wait_for_stop
@@ -66,8 +66,8 @@ class _Protocol(H11Protocol):
 
     def _await_head(self) -> None:
         """Start the time for a head, unless it runs or a request is being answered."""
-        is_answering = self.cycle is not None and not self.cycle.response_complete
-        if is_answering:
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # none before the first request
+        if cycle is not None and not cycle.response_complete:
             self._stop_waiting()
         elif self._deadline is None and not self.transport.is_closing():
             self._deadline = self.loop.call_later(HEADER_SECONDS, self.transport.close)

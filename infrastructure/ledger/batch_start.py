@@ -92,7 +92,7 @@ def _started(
         stream_cache.stage(builder.overlay)
         drafts.append(_Draft(number, builder.append(saga_start.due(now, None)), builder.overlay))
 
-    first = {each.saga_id: number for number, each in reversed(starts.items())}
+    first = {each.saga_id: number for number, each in reversed(list(starts.items()))}
     stream_cache.build([partial(draft, number, starts[number]) for number in sorted(first.values())])
     for part in _calls(drafts):
         receipt = _append(context, call_of([each.append for each in part]))

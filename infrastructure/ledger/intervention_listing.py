@@ -60,7 +60,8 @@ class InterventionGroup(NamedTuple):
     step: str
     direction: str
     cause: str
-    count: int
+    steps: int
+    """How many they are."""
     oldest: datetime
 
 

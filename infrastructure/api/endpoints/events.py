@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from ..endpoint import INTEGER_MAX, ApiAnswer, ApiRequest, Endpoint, Position
 from ..identity import Role
 from ..limits import STREAMS_MAX
-from ..log_tail import LogTail, StreamFilter, Subscription, TailedEvent
+from ..log_tail import EventSubscription, LogTail, StreamFilter, TailedEvent
 from ..problems import BAD_REQUEST, BUSY, RequestRefused
 
 PING_SECONDS: Final = 15.0
@@ -38,7 +38,7 @@ class EventsQuery(Struct, forbid_unknown_fields=True):
 class EventStream(Response):
     """The answer: it goes on until the client leaves, or the server stops."""
 
-    def __init__(self, tail: LogTail, subscription: Subscription, begin: bytes) -> None:
+    def __init__(self, tail: LogTail, subscription: EventSubscription, begin: bytes) -> None:
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self.headers["content-type"] = "text/event-stream; charset=utf-8"

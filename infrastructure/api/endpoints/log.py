@@ -18,7 +18,6 @@ from ..answers import ViewAnswer
 from ..conversions import event, of_row, plain
 from ..endpoint import (
     INTEGER_MAX,
-    PAGE_ROWS,
     ApiAnswer,
     ApiRequest,
     Endpoint,
@@ -28,7 +27,7 @@ from ..endpoint import (
     read_cursor,
 )
 from ..identity import Role
-from ..limits import PAGE_ROWS_MAX
+from ..limits import PAGE_ROWS, PAGE_ROWS_MAX
 from ..log_answers import DecisionDetail, DecisionList, LogHead, LogPage, MeAnswer
 from ..moments import Time, time_of
 from .sagas import Attributes

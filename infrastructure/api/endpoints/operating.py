@@ -22,7 +22,6 @@ from ...ledger.view_operations import view_checkpoints
 from ..answers import RowsAnswer
 from ..conversions import of_row
 from ..endpoint import (
-    PAGE_ROWS,
     ApiAnswer,
     ApiRequest,
     Endpoint,
@@ -33,6 +32,7 @@ from ..endpoint import (
     write_cursor,
 )
 from ..identity import Role
+from ..limits import PAGE_ROWS
 from ..listings import (
     DeadLetterList,
     DeadLetterRow,
@@ -108,7 +108,7 @@ def groups(request: ApiRequest) -> ApiAnswer:
     if request.query.after is not None:
         raise InvalidInput("groups have one page: leave out after, and raise limit")
     page = group_interventions(request.context, _wanted(request), limit=request.query.limit)
-    found = [InterventionGroupRow(**row._asdict()) for row in page.rows]
+    found = [InterventionGroupRow(*row) for row in page.rows]
     return ApiAnswer(InterventionGroups(groups=found, **_position(page.position, page.head_position)))
 
 

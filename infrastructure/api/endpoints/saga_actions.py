@@ -15,13 +15,13 @@ from ...ledger import operations
 from ...ledger.batch_start import STARTS_MAX, StartOutcome, start_many
 from ...ledger.saga_start import SagaStart, Started, definition_of, start
 from ..answers import BatchAnswer, BatchItem, RecordedAnswer, StartedAnswer
-from ..endpoint import INTEGER_MAX, ApiAnswer, ApiRequest, Endpoint, Reason
+from ..endpoint import INTEGER_MAX, ApiAnswer, ApiRequest, Endpoint, StatedReason
 from ..identity import Role
 from ..limits import BATCH_BYTES_MAX
 from ..listings import ReplayAnswer
 from ..problems import NOT_FOUND, RequestRefused, problem_kind
 
-Key: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
+GivenKey: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=500)]
 
 
@@ -33,7 +33,7 @@ class StartBody(Struct, forbid_unknown_fields=True):
     """What its definition says; GET /definitions has the JSON schema."""
     version: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
     """The newest one unless it is given."""
-    key: Key | None = None
+    key: GivenKey | None = None
     """The saga's id is `<definition>-<key>`. Without it, the key is that of the input, or made from the request."""
     begins_at: datetime | None = None
     """Not before this time."""
@@ -48,14 +48,14 @@ class BatchBody(Struct, forbid_unknown_fields=True):
 class CancelBody(Struct, forbid_unknown_fields=True):
     """Why a saga is cancelled."""
 
-    reason: Reason
+    reason: StatedReason
 
 
 class InterventionBody(Struct, forbid_unknown_fields=True):
     """How a saga that needs a person goes on."""
 
     action: Literal["retry", "skip", "resolve", "abandon"]
-    reason: Reason
+    reason: StatedReason
     step: Name | None = None
     """Needed only if more than one step needs a person."""
     result: Any = None
@@ -68,15 +68,15 @@ class SignalBody(Struct, forbid_unknown_fields=True):
     name: Name
     payload: Any = None
     refused: bool = False
-    reason: Reason | None = None
-    key: Key | None = None
+    reason: StatedReason | None = None
+    key: GivenKey | None = None
     """The same signal with the same key is recorded once."""
 
 
 class ApprovalBody(Struct, forbid_unknown_fields=True):
     """An approval of what a step waits for."""
 
-    reason: Reason
+    reason: StatedReason
     payload: Any = None
     """The step's result."""
 
@@ -84,13 +84,13 @@ class ApprovalBody(Struct, forbid_unknown_fields=True):
 class RefusalBody(Struct, forbid_unknown_fields=True):
     """A refusal of what a step waits for."""
 
-    reason: Reason
+    reason: StatedReason
 
 
 class ReplayBody(Struct, forbid_unknown_fields=True):
     """Why a service should try an event again."""
 
-    reason: Reason
+    reason: StatedReason
 
 
 def start_one(request: ApiRequest) -> ApiAnswer:

@@ -37,22 +37,21 @@ from ..answers import (
 )
 from ..conversions import event, of_row, plain
 from ..endpoint import (
-    PAGE_ROWS,
-    After,
     ApiAnswer,
     ApiRequest,
     Endpoint,
     Limit,
+    PageCursor,
     Seconds,
     WaitingQuery,
     read_cursor,
     write_cursor,
 )
 from ..identity import Role
-from ..limits import COUNTED_MAX
+from ..limits import COUNTED_MAX, PAGE_ROWS
 from ..moments import SagaAt, Time, saga_moment, time_of
 
-StatusName: TypeAlias = Literal[
+SagaStatusName: TypeAlias = Literal[
     "running", "waiting", "compensating", "completed", "compensated", "needs_intervention", "abandoned"
 ]
 Attributes: TypeAlias = Annotated[
@@ -66,7 +65,7 @@ class SagasFilter(WaitingQuery, kw_only=True):
     """Which sagas: every condition that is given must hold."""
 
     q: Annotated[str, Meta(max_length=900, description="With an id that begins so.")] | None = None
-    status: StatusName | None = None
+    status: SagaStatusName | None = None
     definition: str | None = None
     version: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
     step: Annotated[str | None, Meta(description="At this step now.")] = None
@@ -80,7 +79,7 @@ class SagasQuery(SagasFilter, kw_only=True):
     """A page of them."""
 
     limit: Limit = PAGE_ROWS
-    after: After | None = None
+    after: PageCursor | None = None
 
 
 class AtQuery(Struct, forbid_unknown_fields=True):
@@ -94,7 +93,7 @@ class HistoryQuery(Struct, forbid_unknown_fields=True):
 
     participants: Annotated[bool, Meta(description="Also those of its participants and sub-sagas.")] = True
     limit: Limit = PAGE_ROWS
-    after: After | None = None
+    after: PageCursor | None = None
 
 
 class DiffQuery(Struct, forbid_unknown_fields=True):
@@ -183,7 +182,8 @@ def history(request: ApiRequest) -> ApiAnswer:
     saga_id, query = request.path["saga_id"], request.query
     found = read_history(request.context, saga_id, participants=query.participants)
     row = saga_row(request.context, saga_id) if found.state is None else None
-    status = (row and row["status"]) if found.state is None else found.state.status.value
+    recorded: str | None = None if row is None else row["status"]
+    status = recorded if found.state is None else found.state.status.value
     after = read_cursor(query.after) or [0, 0]
     if not (isinstance(after, list) and len(after) == 2 and all(isinstance(each, int) for each in after)):
         raise InvalidInput(f"{query.after!r} is no cursor of events: pass the one that the page before ended with")

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from ....domain.errors import DefinitionError
 from ...ledger.schedule_documents import schedule_document
 from ...ledger.schedules import ScheduleInfo, Schedules
-from ..endpoint import ApiAnswer, ApiRequest, Endpoint, Reason
+from ..endpoint import ApiAnswer, ApiRequest, Endpoint, StatedReason
 from ..identity import Role
 from ..listings import ScheduleAnswer, ScheduleDecision, ScheduleList
 from .saga_actions import stated
@@ -29,7 +29,7 @@ class TicksQuery(Struct, forbid_unknown_fields=True):
 class ScheduleBody(Struct, forbid_unknown_fields=True):
     """Why this is decided."""
 
-    reason: Reason
+    reason: StatedReason
 
 
 class BackfillBody(Struct, forbid_unknown_fields=True):
@@ -37,7 +37,7 @@ class BackfillBody(Struct, forbid_unknown_fields=True):
 
     since: datetime
     until: datetime
-    reason: Reason
+    reason: StatedReason
 
 
 def list_(request: ApiRequest) -> ApiAnswer:
