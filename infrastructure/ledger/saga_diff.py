@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from ...domain.saga.state import SagaState
 from . import state_reader
 from .context import LedgerContext
 from .documents import state_document
+from .moment import AnyMoment
 from .saga_history import HistoryEntry, read_history
 from .state_fields import changed_fields
 
@@ -24,9 +24,10 @@ class SagaDiff(NamedTuple):
     """`field`, `before`, `after` of each field that differs."""
 
 
-def diff_saga(context: LedgerContext, saga_id: str, a: int | datetime, b: int | datetime) -> SagaDiff:
-    """Compare a saga at two moments, each a version or a time. Raises `SagaNotFound`."""
-    before, after = (state_reader.state_at(context, saga_id, moment) for moment in (a, b))
+def diff_saga(context: LedgerContext, saga_id: str, a: AnyMoment, b: AnyMoment | None = None) -> SagaDiff:
+    """Compare a saga at two moments; without `b`, with what it is now. Raises what `state_at` raises."""
+    before = state_reader.state_at(context, saga_id, a)
+    after = state_reader.state_now(context, saga_id) if b is None else state_reader.state_at(context, saga_id, b)
     low, high = sorted((before.version, after.version))
     recorded = read_history(context, saga_id, participants=False).entries
     between = [entry for entry in recorded if low < entry.version <= high]

@@ -13,7 +13,7 @@ from .client import Client
 WITHOUT_PARAMETERS = [
     endpoint.path
     for endpoint in ENDPOINTS
-    if endpoint.method == "GET" and "{" not in endpoint.path and endpoint.path != "/events"
+    if endpoint.method == "GET" and "{" not in endpoint.path and endpoint.path not in ("/events", "/changes")
 ]
 
 
@@ -175,8 +175,8 @@ def test_ones_own_writes_are_read(client: Client, ledger: Ledger) -> None:
         ("/sagas?attr=total", 422, "COLUMN=VALUE"),
         ("/sagas?q=%ff", 400, "UTF-8"),
         ("/sagas/nothing", 404, "no saga 'nothing'"),
-        ("/sagas/note-n%2F1?at=v0", 404, "began at"),
-        ("/sagas/note-n%2F1?at=4", 422, "v14"),
+        ("/sagas/payout-P1?at=@1", 404, "began at"),
+        ("/sagas/note-n%2F1?at=4", 422, "write @4"),
         ("/views/nothing", 404, "no view 'nothing'"),
         ("/views/sagas?where=nothing%3D1", 422, "no column 'nothing'"),
         ("/views/sagas?at=@99999", 422, "99999"),
@@ -215,6 +215,15 @@ def test_the_events_of_one_stream_are_read_by_its_versions(full: Client) -> None
     assert [each["version"] for each in first["events"] + rest["events"]] == list(
         range(1, full.json("/sagas/payout-P1")["version"] + 1)
     )
+
+
+def test_what_happened_between_two_moments(full: Client) -> None:
+    """From before the first event until now, every saga started."""
+    found = full.json("/changes", since="@0", view="sagas")
+
+    assert found["sagas"]["started"] == 15
+    assert found["events"]["SagaStarted"] == 15
+    assert [view["view"] for view in found["views"]] == ["sagas"]
 
 
 def test_interventions_of_one_cause_are_one_group(full: Client) -> None:

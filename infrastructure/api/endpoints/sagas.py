@@ -10,14 +10,14 @@ from msgspec import Meta, Struct, field
 
 from ....domain.errors import InvalidInput
 from ....domain.saga.state import SagaState
-from ...ledger import state_reader
 from ...ledger.documents import process_document, state_document
+from ...ledger.moment import moment_of
 from ...ledger.possible_actions import PossibleAction
 from ...ledger.saga_causes import saga_causes
 from ...ledger.saga_diff import diff_saga
 from ...ledger.saga_history import read_history, saga_row
 from ...ledger.saga_listing import SagaCursor, SagaFilter, count_by_status, list_sagas
-from ...ledger.saga_overview import UnderivedProcess, attempts_of, saga_overview
+from ...ledger.saga_overview import UnderivedProcess, saga_overview
 from ...read_models.condition import read_condition
 from ..answers import (
     AllowedAction,
@@ -49,7 +49,7 @@ from ..endpoint import (
 )
 from ..identity import Role
 from ..limits import COUNTED_MAX, PAGE_ROWS
-from ..moments import SagaAt, Time, saga_moment, time_of
+from ..moments import SagaAt, Time, time_of
 
 SagaStatusName: TypeAlias = Literal[
     "running", "waiting", "compensating", "completed", "compensated", "needs_intervention", "abandoned"
@@ -100,7 +100,7 @@ class DiffQuery(Struct, forbid_unknown_fields=True):
     """The two moments that are compared."""
 
     a: SagaAt
-    b: SagaAt
+    b: Annotated[SagaAt | None, Meta(description="Now, unless it is given.")] = None
 
 
 class WaitQuery(Struct, forbid_unknown_fields=True):
@@ -160,11 +160,8 @@ def counts(request: ApiRequest) -> ApiAnswer:
 def show(request: ApiRequest) -> ApiAnswer:
     """One saga, now or as it was."""
     context, saga_id = request.context, request.path["saga_id"]
-    if request.query.at is not None:
-        state = state_reader.state_at(context, saga_id, saga_moment(request.query.at))
-        own = [each for each in state_reader.saga_events(context, saga_id) if each.version <= state.version]
-        return _answer(state, attempts=_attempts(attempts_of(own)))
-    found = saga_overview(context, saga_id)
+    at = None if request.query.at is None else moment_of(context, request.query.at)
+    found = saga_overview(context, saga_id, at)
     if isinstance(found, UnderivedProcess):
         return ApiAnswer(_underived(found))
     return _answer(
@@ -196,8 +193,7 @@ def history(request: ApiRequest) -> ApiAnswer:
 
 def diff(request: ApiRequest) -> ApiAnswer:
     """What changed between two moments."""
-    a, b = (saga_moment(text) for text in (request.query.a, request.query.b))
-    found = diff_saga(request.context, request.path["saga_id"], a, b)
+    found = diff_saga(request.context, request.path["saga_id"], request.query.a, request.query.b)
     return ApiAnswer(
         DiffAnswer(
             saga_id=request.path["saga_id"],

@@ -10,19 +10,22 @@ from msgspec import Meta, Struct, field
 from ....domain.errors import InvalidInput
 from ....projections.projection import Row
 from ...errors import TimedOut
+from ...ledger.changes import LedgerChanges
+from ...ledger.changes import changes as changes_between
 from ...ledger.context import LedgerContext
 from ...ledger.freshness import head_position
 from ...ledger.json_values import jsonable, jsonable_row
-from ...ledger.view_operations import query_at, view_checkpoints
+from ...ledger.past_views import query_at
+from ...ledger.view_operations import view_checkpoints
 from ...read_models.checkpoints import ABSENT, BUILDING
 from ...read_models.condition import read_condition
 from ...runtime.progress import ReportProgress
 from ..answers import RowsAnswer, RowsOfView, SagaViewsAnswer
-from ..endpoint import ApiAnswer, ApiRequest, Endpoint, PageQuery, read_cursor, write_cursor
+from ..endpoint import ApiAnswer, ApiRequest, Endpoint, Limit, PageQuery, read_cursor, write_cursor
 from ..identity import Role
-from ..limits import PAGE_ROWS_MAX, REQUEST_SECONDS
+from ..limits import PAGE_ROWS, PAGE_ROWS_MAX, REQUEST_SECONDS
 from ..listings import ViewList, ViewStatus
-from ..moments import ViewAt, view_moment
+from ..moments import ViewAt
 from ..problems import NOT_FOUND, RequestRefused
 
 
@@ -45,6 +48,17 @@ class PastQuery(Struct, forbid_unknown_fields=True):
     """A moment of the log."""
 
     at: ViewAt | None = None
+
+
+class ChangesQuery(Struct, forbid_unknown_fields=True):
+    """Between which moments, and in which views."""
+
+    since: ViewAt
+    until: Annotated[ViewAt | None, Meta(description="Now, unless it is given.")] = None
+    view: Annotated[list[str], Meta(max_length=100, description="Only this view. Repeatable.")] = field(
+        default_factory=list
+    )
+    limit: Limit = PAGE_ROWS
 
 
 def list_(request: ApiRequest) -> ApiAnswer:
@@ -83,7 +97,7 @@ def rows(request: ApiRequest) -> ApiAnswer:
     found = query_at(
         context,
         view,
-        view_moment(query.at),
+        query.at,
         report=_in_time(view),
         where=where,
         order=query.order,
@@ -116,7 +130,7 @@ def of_saga(request: ApiRequest) -> ApiAnswer:
     """The rows that views have of one saga."""
     context, saga_id = request.context, request.path["saga_id"]
     context.queries.projection("sagas")
-    at = None if request.query.at is None else view_moment(request.query.at)
+    at: str | None = request.query.at
     asked: dict[str, Any] = {"where": {"saga_id": saga_id}, "limit": PAGE_ROWS_MAX}
     found: list[RowsOfView] = []
     for each in view_checkpoints(context):
@@ -130,6 +144,20 @@ def of_saga(request: ApiRequest) -> ApiAnswer:
         rows = [jsonable_row(row) for row in result.rows]
         found.append(RowsOfView(view=each.view, as_of_position=result.as_of_position, rows=rows))
     return ApiAnswer(SagaViewsAnswer(saga_id=saga_id, views=found))
+
+
+def changes(request: ApiRequest) -> ApiAnswer:
+    """What happened between two moments."""
+    query: ChangesQuery = request.query
+    found = changes_between(
+        request.context,
+        query.since,
+        query.until,
+        views=query.view or None,
+        limit=query.limit,
+        report=_in_time("sagas" if not query.view else query.view[0]),
+    )
+    return ApiAnswer(found)
 
 
 def key_of(row: Row, columns: tuple[str, ...]) -> str:
@@ -196,6 +224,16 @@ ENDPOINTS: Final = (
         views=("{view}",),
         slow=True,
         problems=(404, 409),
+    ),
+    Endpoint(
+        method="GET",
+        path="/changes",
+        role=Role.VIEWER,
+        summary="What happened between two moments: events, sagas, and rows of views",
+        handle=changes,
+        answer=LedgerChanges,
+        query=ChangesQuery,
+        slow=True,
     ),
     Endpoint(
         method="GET",

@@ -9,7 +9,7 @@ from ...read_models.relative_time import time_before, utc_now
 from ..arguments import INTEGER_MAX
 from ..usage import UsageError
 
-__all__ = ["json_instant", "read_instant", "read_moment", "read_past", "show_instant"]
+__all__ = ["json_instant", "read_instant", "read_past", "show_instant"]
 
 DIGITS_MAX = len(str(INTEGER_MAX))
 
