@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from pathlib import Path
 
 from ..errors import Unavailable
 from ..event_store.redaction import redacted
 from ..ledger.ledger import Ledger
 from ..runtime.observer import Observer
+from ..runtime.user_name import user_name
 from . import settings
 from .app_loader import load_app
 from .logs import show_warnings
@@ -75,10 +74,7 @@ def actor_or_user(actor: str | None) -> str:
     """Return the actor that is recorded for a command: the one named, or else the user of this shell."""
     if actor:
         return actor
-    try:
-        return getpass.getuser().encode("utf-8", "backslashreplace").decode()  # the name may not be Unicode
-    except (KeyError, OSError):  # a container may run as a user that has no name
-        return f"uid {os.getuid()}"
+    return user_name()
 
 
 def _open(

@@ -70,7 +70,7 @@ def test_the_house_is_low() -> None:
     graph = {room: frozenset(b for b in below if b in inside) for room, below in inside.items()}
 
     assert len(graph) <= 14
-    assert max(floors(graph).values()) <= 8
+    assert max(floors(graph).values()) <= 7
 
 
 @pytest.mark.parametrize("module", modules().values(), ids=lambda module: module.name)

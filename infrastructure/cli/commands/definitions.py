@@ -6,9 +6,6 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from ....domain.saga.definition import Definition
-from ....domain.saga.step_kind import ForEach
-from ....domain.saga.stored_type import json_schema_of
 from ....domain.saga.structure_changes import breaking
 from ...ledger.definition_documents import version_document
 from ...ledger.definition_usage import VersionStatus, VersionUsage, count_sagas
