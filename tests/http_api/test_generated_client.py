@@ -67,7 +67,7 @@ def test_a_saga_runs_through_a_generated_client(sqlite_url: str, generated: str)
 
             assert (started.saga_id, started.created) == ("payout-P1", True)
             assert (done.status, done.result) == ("completed", "paid P1, as bob said")
-            assert [saga.status for saga in page.sagas] == ["completed"]
+            assert [saga.saga_id for saga in page.sagas] == ["payout-P1"]
             assert isinstance(missing, models.ProblemDocument)
             assert missing.type_ == "urn:sagaledger:problem:saga-not-found"
 

@@ -1,87 +1,90 @@
-"""The command `serve`: a process with a worker beside it, which answers what it has begun before it ends."""
+"""A server on a socket: it answers what it has begun before it ends, and does not wait for clients that never ask."""
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
+import asyncio
 import socket
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
+from sagaledger import InvalidInput, Ledger, Worker
+from sagaledger.infrastructure.api import server
+from sagaledger.infrastructure.api.asgi import asgi
+
 from ..cli.shell import Shell
+from .app import APP
 
-APP_FILE = Path(__file__).with_name("app.py")
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    """A shell with the app in its folder."""
-    opened = Shell(tmp_path, "sqlite:///ledger.db")
-    shutil.copy(APP_FILE, tmp_path / "payouts.py")
-    opened.environment["SAGALEDGER_APP"] = "payouts:APP"
-    yield opened
-    opened.close()
+Ask = Callable[[httpx.AsyncClient, asyncio.Event], Awaitable[None]]
 
 
-def serving(shell: Shell, *words: str) -> tuple[subprocess.Popen[str], str]:
-    """Start a server; returns its process, and the address of its API."""
-    process = shell.background("serve", "--port", "0", *words)
-    assert process.stderr is not None
-    said = process.stderr.readline()
-    found = re.search(r" at (http://\S+)", said)
-    assert found is not None, said + process.stderr.read()
-    return process, found[1]
+def serve(url: str, ask: Ask, *, with_worker: bool = False) -> None:
+    """Serve a ledger on any port, for as long as it is asked."""
+
+    async def scene() -> None:
+        stop = asyncio.Event()
+        with Ledger.open(url, APP) as ledger:
+            listening = server.listen("127.0.0.1", 0)
+            address = "http://{}:{}/api/v1".format(*listening.getsockname())
+            worker = Worker(ledger) if with_worker else None
+            serving = asyncio.create_task(
+                server.serve_until(stop, asgi(ledger), listening, worker=worker, projects=worker is None)
+            )
+            async with httpx.AsyncClient(base_url=address, timeout=30) as client:
+                await ask(client, stop)
+            stop.set()
+            async with asyncio.timeout(30):
+                await serving
+
+    asyncio.run(scene())
 
 
-def test_a_saga_is_started_watched_and_approved_and_its_server_drains(shell: Shell) -> None:
-    """What was asked before the signal is answered after it, and a stream of events keeps no server from its end."""
-    process, url = serving(shell, "--worker")
-    with httpx.Client(base_url=url, timeout=30) as client:
-        key = {"Idempotency-Key": "1"}
+def test_a_server_that_stops_answers_what_it_has_begun(sqlite_url: str) -> None:
+    """And a stream of events does not hold it up; the worker beside it has taken up the saga."""
+
+    async def ask(client: httpx.AsyncClient, stop: asyncio.Event) -> None:
         body = {"definition": "payout", "input": {"number": "P1"}}
-        started = client.post("/sagas", json=body, headers=key).json()
-        seen: list[str] = []
-        with client.stream("GET", "/events", params={"after": 0, "saga": started["saga_id"]}) as events:
-            for line in events.iter_lines():
-                if line.startswith("data: "):
-                    seen.append(json.loads(line[6:])["event"])
-                if seen.count("StepStarted") == 2 and seen[-1] == "StepStarted":
-                    client.post(
-                        "/sagas/payout-P1/steps/approval/approve",
-                        json={"reason": "it is right", "payload": "bob"},
-                        headers={"Idempotency-Key": "2"},
-                    )
-                if seen and seen[-1] == "SagaCompleted":
+        await client.post("/sagas", json=body, headers={"Idempotency-Key": "1"})
+        async with client.stream("GET", "/events?after=0") as events:
+            async for line in events.aiter_lines():
+                if "StepSucceeded" in line:
                     break
-        other = {"definition": "payout", "input": {"number": "P2"}}
-        client.post("/sagas", json=other, headers={"Idempotency-Key": "3"})
-        with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as waiting:
-            path = f"{client.base_url.path}sagas/payout-P2/wait?timeout=1"
-            waiting.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-            with client.stream("GET", "/events") as events:
-                assert next(events.iter_lines())
-                process.terminate()
-                assert process.wait(30) == 0
-            answer = waiting.makefile("rb").readline()
+            waiting = asyncio.create_task(client.get("/sagas/payout-P1/wait?timeout=0.5"))
+            await client.get("/livez")  # the server has the request before this one by now
+            stop.set()
+            assert (await waiting).status_code == 504
 
-    assert answer.split()[1] == b"504"
-    assert seen[0] == "SagaStarted"
+    serve(sqlite_url, ask, with_worker=True)
 
 
-def test_what_cannot_be_served_is_refused(shell: Shell) -> None:
-    """An address that other machines reach, and a port that is taken."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        refused = [
-            shell("serve", "--host", "0.0.0.0"),  # noqa: S104 -- it is refused
-            shell("serve", "--port", port),
-        ]
+def test_a_connection_that_never_asks_is_closed(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that sends the head of a request a little at a time; one that asks again and again is kept."""
+    monkeypatch.setattr(server, "HEADER_SECONDS", 0.1)
 
-    assert [done.returncode for done in refused] == [2, 2]
-    assert all(word in done.stderr for word, done in zip(("tokens", port), refused, strict=True))
-    assert all(done.stderr.count("\n") == 1 for done in refused)
+    async def ask(client: httpx.AsyncClient, stop: asyncio.Event) -> None:
+        assert not stop.is_set()
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        writer.write(b"GET /api/v1/livez HTTP/1.1\r\nHost: local")
+        async with asyncio.timeout(20):
+            assert await reader.read() == b""
+        writer.close()
+        assert (await client.get("/sagas/payout-P1/wait?timeout=0.3")).status_code == 404
+        assert (await client.get("/readyz")).status_code == 200
+
+    serve(sqlite_url, ask)
+
+
+def test_an_address_that_cannot_be_served_is_refused(tmp_path: Path) -> None:
+    """One that other machines reach, and a port that is taken: with one line that says what to do."""
+    shell = Shell(tmp_path, "sqlite:///ledger.db")
+    public = shell("serve", "--host", "0.0.0.0")  # noqa: S104 -- it is refused
+    shell.close()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(InvalidInput, match="give another --host or --port"),
+    ):
+        server.listen(*taken.getsockname())
+
+    assert (public.returncode, public.stderr.count("\n"), "no tokens" in public.stderr) == (2, 1, True)

@@ -209,19 +209,22 @@ def test_a_batch_starts_what_can_be_started(client: Client) -> None:
     ],
 )
 def test_what_cannot_be_written_is_refused_and_writes_nothing(
-    client: Client, ledger: Ledger, content: bytes, headers: dict[str, str], status: int, detail: str
+    sqlite_url: str, content: bytes, headers: dict[str, str], status: int, detail: str
 ) -> None:
     """With the reason, as a problem document."""
-    response = client.ask("POST", "/sagas", content=content, headers={"Content-Type": "application/json", **headers})
+    with Ledger.open(sqlite_url, APP) as ledger, Client(asgi(ledger)) as client:
+        typed = {"Content-Type": "application/json", **headers}
+        response = client.ask("POST", "/sagas", content=content, headers=typed)
+
+        assert ledger.backend.head().position == 0
 
     assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
     assert detail in response.json()["detail"]
-    assert ledger.backend.head().position == 0
 
 
-def test_a_server_that_only_reads_refuses_to_write(ledger: Ledger) -> None:
-    """Whoever asks."""
-    with Client(asgi(ledger, read_only=True)) as client:
+def test_a_server_that_only_reads_refuses_to_write(sqlite_url: str) -> None:
+    """Also an admin."""
+    with Ledger.open(sqlite_url, APP) as ledger, Client(asgi(ledger, read_only=True)) as client:
         refused = client.post("/sagas", NOTE)
 
         assert (refused.status_code, refused.json()["type"]) == (403, "urn:sagaledger:problem:read-only")
