@@ -17,7 +17,10 @@ def response_to(endpoint: Endpoint, answer: ApiAnswer, asked: ApiRequest, reques
     """Return the response that carries an answer."""
     if isinstance(answer.content, Response):
         return answer.content
-    headers = {"cache-control": "no-store" if answer.version is None else "no-cache"}
+    headers = {
+        "x-content-type-options": "nosniff",
+        "cache-control": "no-store" if answer.version is None else "no-cache",
+    }
     if answer.version is not None:
         tag = headers["etag"] = etag(answer.version)
         if not endpoint.writes and knows(request, tag):

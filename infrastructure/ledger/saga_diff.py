@@ -18,8 +18,10 @@ class SagaDiff(NamedTuple):
 
     before: SagaState
     after: SagaState
-    entries: list[HistoryEntry]
-    """The saga's own events between the two."""
+    recorded: list[HistoryEntry]
+    """All of the saga's own events."""
+    between: list[HistoryEntry]
+    """Those between the two."""
     changes: list[dict[str, Any]]
     """`field`, `before`, `after` of each field that differs."""
 
@@ -31,4 +33,4 @@ def diff_saga(context: LedgerContext, saga_id: str, a: AnyMoment, b: AnyMoment |
     low, high = sorted((before.version, after.version))
     recorded = read_history(context, saga_id, participants=False).entries
     between = [entry for entry in recorded if low < entry.version <= high]
-    return SagaDiff(before, after, between, changed_fields(state_document(before), state_document(after)))
+    return SagaDiff(before, after, recorded, between, changed_fields(state_document(before), state_document(after)))

@@ -199,7 +199,7 @@ def diff(request: ApiRequest) -> ApiAnswer:
             saga_id=request.path["saga_id"],
             a=DiffSide(found.before.version, found.before.status.value),
             b=DiffSide(found.after.version, found.after.status.value),
-            events=[event(each) for each in found.entries],
+            events=[event(each) for each in found.between],
             changes=[FieldChange(**change) for change in found.changes],
         )
     )

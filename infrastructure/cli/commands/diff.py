@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ...ledger.saga_history import read_history
+from ...ledger.saga_diff import diff_saga
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options, SagaMomentText, read_moment
 from ..output.answer import Block, answer
-from ..output.documents import event_document, state_document
+from ..output.documents import event_document
 from ..output.elapsed import Since
 from ..output.history_screen import HistoryPage, event_lines
 from ..output.screen import labelled
-from ..output.state_fields import changed_fields, is_seen, value
+from ..output.state_fields import is_seen, value
 from ..output.table import Table
 from ..output.text import counted
 from ..output.timeline import timeline
@@ -34,13 +34,9 @@ def diff(
     saga_id
         The saga's id, such as fulfil_order-536365.
     """
-    moments = read_moment(a), None if b is None else read_moment(b)
+    first, second = read_moment(a), None if b is None else read_moment(b)
     with open_ledger(options) as ledger:
-        before, after = (ledger.state(saga_id, moment) for moment in moments)
-        recorded = read_history(ledger.context, saga_id, participants=False)
-    low, high = sorted((before.version, after.version))
-    between = [entry for entry in recorded.entries if low < entry.version <= high]
-    changes = changed_fields(state_document(before), state_document(after))
+        before, after, recorded, between, changes = diff_saga(ledger.context, saga_id, first, second)
     document = {
         "saga_id": saga_id,
         "a": {"version": before.version, "status": before.status},
@@ -66,9 +62,9 @@ def diff(
         yield headline
         if seen:
             yield ""
-            yield from event_lines(HistoryPage(saga_id, recorded.entries, between, str(after.status)), width)
+            yield from event_lines(HistoryPage(saga_id, recorded, between, str(after.status)), width)
             yield ""
-            since = Since(after.started_at or recorded.entries[0].recorded_at)
+            since = Since(after.started_at or recorded[0].recorded_at)
             yield from labelled([(name, _change(old, new, since)) for name, old, new in seen], width)
 
     answer(options, document, text, screen)

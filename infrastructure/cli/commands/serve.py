@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ...errors import AppPartMissing
+from ...errors import AppPartMissing, Unavailable
 from ...ledger.ledger import Ledger
 from ...ledger.view_operations import create_views
 from ...runtime.event_loop import run_async
@@ -59,7 +59,7 @@ def serve(
         if worker and not (ledger.app.definitions or ledger.app.services):
             raise AppPartMissing("a worker", "the sagas to drive (App(sagas=[…]))")
         if not read_only:
-            create_views(ledger.context)
+            _create_views(ledger)
         stopped_by = run_async(_serve(ledger, host, port, base, options, worker=worker, read_only=read_only))
     return ExitCode.INTERRUPTED if stopped_by is signal.SIGINT else ExitCode.OK
 
@@ -81,6 +81,14 @@ async def _serve(
     await serve_until(stop.event, api, listening, worker=working, base_path=base, projects=not (worker or read_only))
     say("stopped: every request that was under way is answered")
     return stop.signal
+
+
+def _create_views(ledger: Ledger) -> None:
+    """Create the views that are missing, so that they can be listed before a worker runs."""
+    try:
+        create_views(ledger.context)
+    except Unavailable as error:
+        say(f"the tables of the views could not be created: {error}")
 
 
 def _worker_problem(worker: Worker) -> str | None:
