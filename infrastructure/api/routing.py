@@ -44,7 +44,7 @@ def path_below(scope: Mapping[str, Any]) -> list[str]:
     two parts.
     """
     path, root = scope["path"], scope.get("root_path", "")
-    below = path[len(root) :] if root and path.startswith(root) else path
+    below = path[len(root) :] if root and f"{path}/".startswith(f"{root}/") else path
     raw: bytes | None = scope.get("raw_path")
     if raw is not None and b"%2f" in raw.lower():
         parts = raw.partition(b"?")[0].split(b"/")

@@ -25,7 +25,7 @@ KEEP_ALIVE_SECONDS: Final = 30
 class BasePath:
     """Serves a program below a path, whether the proxy in front of the server leaves the path in requests or strips it.
 
-    The program learns the path, so that links lead through the proxy.
+    The program learns the path, so that links lead through the proxy; it takes requests with and without that path.
     """
 
     def __init__(self, app: ASGIApp, base: str) -> None:
@@ -34,12 +34,7 @@ class BasePath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            path, base = scope["path"], self._base
-            stripped = path != base and not path.startswith(f"{base}/")
-            raw = scope.get("raw_path")
-            scope = {**scope, "root_path": base, "path": base + path if stripped else path}
-            if raw is not None and stripped:
-                scope["raw_path"] = base.encode() + raw
+            scope = {**scope, "root_path": self._base}
         await self._app(scope, receive, send)
 
 

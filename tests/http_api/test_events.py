@@ -14,7 +14,9 @@ from sagaledger.infrastructure.api import log_tail
 from sagaledger.infrastructure.api.application import Api
 from sagaledger.infrastructure.api.asgi import asgi
 from sagaledger.infrastructure.api.endpoints import events as events_endpoint
+from sagaledger.infrastructure.api.log_tail import EventSubscription, LogTail, StreamFilter, TailedEvent
 from sagaledger.infrastructure.event_store.event_log import EventLog
+from sagaledger.infrastructure.ledger.context import LedgerContext
 
 from ..worker.conftest import until
 from .app import note
@@ -162,6 +164,27 @@ def test_a_stream_has_what_was_asked_for(ledger: Ledger, monkeypatch: pytest.Mon
             assert ": ping" in of_type.text
 
     play(ledger, scene)
+
+
+def test_a_client_that_is_ahead_of_the_tail_gets_nothing_twice() -> None:
+    """The tail reads on from where others were, and hands over events that this client had before."""
+
+    def tailed(position: int) -> TailedEvent:
+        return TailedEvent(position, "SagaStarted", "note-1", "note-1", b"{}")
+
+    async def unread(_: Callable[[], object]) -> object:
+        raise AssertionError("the client is not behind")
+
+    async def scene() -> None:
+        tail = LogTail(LedgerContext.__new__(LedgerContext), unread)
+        tail.position = 3
+        subscription = EventSubscription(tail, StreamFilter(), 5, 0.01)
+        batches = aiter(subscription)
+        assert await anext(batches) == []
+        subscription.offer([tailed(position) for position in (4, 5, 6)], 6)
+        assert [event.position for event in await anext(batches)] == [6]
+
+    asyncio.run(scene())
 
 
 def test_a_client_of_another_log_begins_anew(ledger: Ledger) -> None:

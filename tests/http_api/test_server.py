@@ -55,6 +55,8 @@ def test_a_server_that_stops_answers_what_it_has_begun(sqlite_url: str) -> None:
             await client.get("/livez")  # the server has the request before this one by now
             stop.set()
             assert (await waiting).status_code == 504
+            async with asyncio.timeout(15):
+                assert [line async for line in events.aiter_lines() if "StepFailed" in line] == []
 
     serve(sqlite_url, ask, with_worker=True)
 
