@@ -48,15 +48,15 @@ def test_a_server_that_stops_answers_what_it_has_begun(sqlite_url: str) -> None:
         body = {"definition": "payout", "input": {"number": "P1"}}
         await client.post("/sagas", json=body, headers={"Idempotency-Key": "1"})
         async with client.stream("GET", "/events?after=0") as events:
-            async for line in events.aiter_lines():
-                if "StepSucceeded" in line:
-                    break
+            lines = events.aiter_lines()
+            while "StepSucceeded" not in await anext(lines):
+                pass
             waiting = asyncio.create_task(client.get("/sagas/payout-P1/wait?timeout=0.5"))
             await client.get("/livez")  # the server has the request before this one by now
             stop.set()
             assert (await waiting).status_code == 504
             async with asyncio.timeout(15):
-                assert [line async for line in events.aiter_lines() if "StepFailed" in line] == []
+                assert [line async for line in lines if "StepFailed" in line] == []
 
     serve(sqlite_url, ask, with_worker=True)
 
