@@ -11,6 +11,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from time import monotonic
 from typing import Any, Final, TypeAlias
 
 from starlette.requests import Request
@@ -25,7 +26,7 @@ from ..runtime.thread_pool import ThreadPool
 from .endpoint import ApiAnswer, ApiRequest, Endpoint, ServerParts
 from .endpoints import ENDPOINTS
 from .identity import Authenticate, Forbidden, LoopbackOnly, Principal, Role
-from .limits import REQUEST_SECONDS, REQUESTS_MAX, THREADS, WAIT_SECONDS_MAX
+from .limits import REQUEST_SECONDS, REQUESTS_MAX, THREADS, WAIT_SECONDS_MIN
 from .log_tail import LogTail
 from .openapi import OpenApiDocument
 from .problems import (
@@ -86,6 +87,7 @@ class Api:
         self._slow_calls = BlockingCalls("saga-api-slow", 1)
         self._is_open = False
         self._requests = 0
+        self._probing: asyncio.Future[list[str]] | None = None
         self._running: set[Any] = set()
         """The ids of the requests that are writing now."""
         self._app: ASGIApp = self._serve
@@ -134,12 +136,18 @@ class Api:
         self._server = ServerParts(
             self._waits,
             self._tail,
-            lambda call: asyncio.wrap_future(self._probe_pool.submit(call)),
+            self._probe,
             self._checks,
             DOCUMENT,
             self._read_only,
         )
         self._is_open = True
+
+    async def _probe(self, call: Callable[[], list[str]]) -> list[str]:
+        """Make a call that tells whether the database answers; while one hangs, no further one is made."""
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.wrap_future(self._probe_pool.submit(call))
+        return await asyncio.shield(self._probing)
 
     async def _close(self) -> None:
         if not self._is_open:
@@ -243,9 +251,9 @@ class Api:
         if wait_for is not None:
             views = [view.format_map(asked.path) for view in endpoint.views]
             views += ["saga_attributes"] if getattr(asked.query, "attr", None) else []
-            async with asyncio.timeout(WAIT_SECONDS_MAX):
-                for view in views:
-                    await self._waits.view(view, wait_for, asked.query.timeout)
+            deadline = monotonic() + asked.query.timeout
+            for view in views:
+                await self._waits.view(view, wait_for, max(deadline - monotonic(), WAIT_SECONDS_MIN))
         if inspect.iscoroutinefunction(endpoint.handle):
             answer: ApiAnswer = await endpoint.handle(asked)
             return answer

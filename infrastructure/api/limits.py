@@ -23,6 +23,8 @@ REQUEST_SECONDS: Final = 30.0
 """How long a request may take before it is answered with 504."""
 WAIT_SECONDS_MAX: Final = 60.0
 """How long a request may wait for a saga or a view."""
+WAIT_SECONDS_MIN: Final = 0.2
+"""How long it waits at least, so that what is there already is seen."""
 REQUESTS_MAX: Final = 1_000
 """How many requests wait or are answered at once; further ones are told to come again."""
 STREAMS_MAX: Final = 500

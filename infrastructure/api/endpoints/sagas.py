@@ -48,7 +48,7 @@ from ..endpoint import (
     write_cursor,
 )
 from ..identity import Role
-from ..limits import COUNTED_MAX, PAGE_ROWS
+from ..limits import COUNTED_MAX, PAGE_ROWS, WAIT_SECONDS_MIN
 from ..moments import SagaAt, Time, time_of
 
 SagaStatusName: TypeAlias = Literal[
@@ -215,7 +215,7 @@ def causes(request: ApiRequest) -> ApiAnswer:
 
 async def wait(request: ApiRequest) -> ApiAnswer:
     """A saga, once it has ended or needs a person."""
-    state = await request.server.waits.saga(request.path["saga_id"], request.query.timeout)
+    state = await request.server.waits.saga(request.path["saga_id"], max(request.query.timeout, WAIT_SECONDS_MIN))
     return _answer(state)
 
 
