@@ -28,6 +28,7 @@ from .endpoints import ENDPOINTS
 from .identity import Authenticate, Forbidden, LoopbackOnly, Principal, Role
 from .limits import REQUEST_SECONDS, REQUESTS_MAX, THREADS, WAIT_SECONDS_MIN
 from .log_tail import LogTail
+from .observing import ObservedRequests, RequestTelemetry, traceparent_of
 from .openapi import OpenApiDocument
 from .problems import (
     BUSY,
@@ -47,7 +48,7 @@ PREFIX: Final = "api/v1"
 TAIL_THREADS: Final = 3
 """One follows the log, and the others read it for clients that are behind."""
 DOCUMENT: Final = OpenApiDocument(ENDPOINTS)
-_PROBES: Final = (["livez"], ["readyz"])
+_AT_THE_ROOT: Final = (["livez"], ["readyz"], ["metrics"])
 """They are at the root as well, where those who watch over servers look for them."""
 
 Middleware: TypeAlias = Callable[[ASGIApp], ASGIApp]
@@ -61,6 +62,7 @@ class Api:
     `pages`: further programs below the path at which this one is mounted, by the first part of their path; each sees
     to who may use it.
     `checks`: what else must be right for the server to be ready; each returns what is wrong, or None.
+    `telemetry`: records the requests, and has the metrics that `/metrics` answers with.
 
     It belongs to one event loop. Where a program that it is mounted in passes on no lifespan events, it begins with the
     first request, and `async with api.running()` ends it.
@@ -75,6 +77,7 @@ class Api:
         middleware: Sequence[Middleware] = (),
         pages: Mapping[str, ASGIApp] | None = None,
         checks: Sequence[Callable[[], str | None]] = (),
+        telemetry: RequestTelemetry | None = None,
         threads: int = THREADS,
     ) -> None:
         self._context = ledger.context
@@ -83,6 +86,7 @@ class Api:
         self._routes = Routes(ENDPOINTS)
         self._pages = dict(pages or {})
         self._checks = checks
+        self._telemetry = telemetry
         self._calls = BlockingCalls("saga-api", threads)
         self._slow_calls = BlockingCalls("saga-api-slow", 1)
         self._is_open = False
@@ -90,7 +94,7 @@ class Api:
         self._probing: asyncio.Future[list[str]] | None = None
         self._running: set[Any] = set()
         """The ids of the requests that are writing now."""
-        self._app: ASGIApp = self._serve
+        self._app: ASGIApp = self._serve if telemetry is None else ObservedRequests(self._serve, telemetry)
         for wrap in reversed(middleware):
             self._app = wrap(self._app)
 
@@ -132,7 +136,10 @@ class Api:
         self._waits = PendingWaits(self._context, lambda call: asyncio.wrap_future(self._waits_pool.submit(call)))
         self._probe_pool = ThreadPool("saga-api-probe", 1)
         self._tail_pool = ThreadPool("saga-api-tail", TAIL_THREADS)
-        self._tail = LogTail(self._context, lambda call: asyncio.wrap_future(self._tail_pool.submit(call)))
+        subscribed = None if self._telemetry is None else self._telemetry.subscribed
+        self._tail = LogTail(
+            self._context, lambda call: asyncio.wrap_future(self._tail_pool.submit(call)), subscribed=subscribed
+        )
         self._server = ServerParts(
             self._waits,
             self._tail,
@@ -140,6 +147,7 @@ class Api:
             self._checks,
             DOCUMENT,
             self._read_only,
+            None if self._telemetry is None else self._telemetry.metrics_text,
         )
         self._is_open = True
 
@@ -193,13 +201,13 @@ class Api:
 
     async def _answer(self, scope: Scope, receive: Receive) -> ASGIApp:
         parts = path_below(scope)
-        if parts in _PROBES:
-            parts = [*PREFIX.split("/"), *parts]
         page = self._pages.get(parts[0])
         if page is not None:
             scope["sagaledger.route"] = f"/{parts[0]}"
             return page
         prefix = PREFIX.split("/")
+        if parts in _AT_THE_ROOT:
+            parts = [*prefix, *parts]
         match = self._routes.match(parts[len(prefix) :]) if parts[: len(prefix)] == prefix else None
         if match is None:
             raise RequestRefused(NO_SUCH_PATH, f"there is nothing at {scope['path'][:200]!r}")
@@ -216,7 +224,17 @@ class Api:
         key = read_key(request) if endpoint.writes else ""
         body, content = await read_body(endpoint, request)
         base = f"{scope.get('root_path', '')}/{PREFIX}"
-        asked = ApiRequest(self._context, principal, match.parameters, query, body, request.headers, base, self._server)
+        asked = ApiRequest(
+            self._context,
+            principal,
+            match.parameters,
+            query,
+            body,
+            request.headers,
+            traceparent_of(scope),
+            base,
+            self._server,
+        )
         if endpoint.writes:
             answer = await self._write(endpoint, asked, write_request(principal, key, request, content))
         else:

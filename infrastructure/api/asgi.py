@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 from ..ledger.context import HasContext
 from .application import Api, Middleware
 from .identity import Authenticate
+from .observing import RequestTelemetry
 
 
 def asgi(
@@ -19,6 +20,7 @@ def asgi(
     middleware: Sequence[Middleware] = (),
     pages: Mapping[str, ASGIApp] | None = None,
     checks: Sequence[Callable[[], str | None]] = (),
+    telemetry: RequestTelemetry | None = None,
 ) -> Api:
     """Return the HTTP API of a ledger as an ASGI program: `app.mount("/ledger", sagaledger.asgi(ledger))`.
 
@@ -27,10 +29,17 @@ def asgi(
     - `read_only`: whether requests that write are refused;
     - `middleware`: wraps the program; `scope["sagaledger.route"]` then has the declared path of the endpoint;
     - `pages`: further programs beside the API, by the first part of their path;
-    - `checks`: what else must be right for `/readyz`; each returns what is wrong, or None.
+    - `checks`: what else must be right for `/readyz`; each returns what is wrong, or None;
+    - `telemetry`: the `Telemetry` that the ledger was opened with: it records requests, and `/metrics` has its metrics.
 
     It neither runs a worker nor keeps the views up: a `Worker` does both.
     """
     return Api(
-        ledger, authenticate=authenticate, read_only=read_only, middleware=middleware, pages=pages, checks=checks
+        ledger,
+        authenticate=authenticate,
+        read_only=read_only,
+        middleware=middleware,
+        pages=pages,
+        checks=checks,
+        telemetry=telemetry,
     )

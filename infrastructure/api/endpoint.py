@@ -74,6 +74,8 @@ class ServerParts(NamedTuple):
     """What else the server needs to be ready: each returns what is wrong, or None."""
     document: ApiDocument
     read_only: bool
+    metrics: Callable[[], bytes] | None
+    """Returns the metrics in the text format of Prometheus; None if the server has none."""
 
 
 class ApiRequest(NamedTuple):
@@ -89,6 +91,8 @@ class ApiRequest(NamedTuple):
     body: Any
     """An instance of the endpoint's body type."""
     headers: Mapping[str, str]
+    traceparent: str | None
+    """The W3C trace context of the request."""
     base: str
     """The path at which the API is mounted, to begin links with."""
     server: ServerParts

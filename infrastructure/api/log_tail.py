@@ -132,11 +132,15 @@ class EventSubscription:
 
 
 class LogTail:
-    """Reads the log on while there are clients. `run` makes a call that blocks, on a thread."""
+    """Reads the log on while there are clients. `run` makes a call that blocks, on a thread.
 
-    def __init__(self, context: LedgerContext, run: Run) -> None:
+    `subscribed` is told of each client that comes (1) or leaves (-1).
+    """
+
+    def __init__(self, context: LedgerContext, run: Run, *, subscribed: Callable[[int], None] | None = None) -> None:
         self._context = context
         self._run = run
+        self._subscribed = subscribed or (lambda _: None)
         self._subscriptions: set[EventSubscription] = set()
         self._reading: asyncio.Task[None] | None = None
         self.position = 0
@@ -158,11 +162,14 @@ class LogTail:
             self._reading = asyncio.create_task(self._follow())
         subscription = EventSubscription(self, wanted, head if after is None else min(after, head), ping_seconds)
         self._subscriptions.add(subscription)
+        self._subscribed(1)
         return subscription
 
     def unsubscribe(self, subscription: EventSubscription) -> None:
         """Remove a client; without any, the log is not read."""
-        self._subscriptions.discard(subscription)
+        if subscription in self._subscriptions:
+            self._subscriptions.discard(subscription)
+            self._subscribed(-1)
 
     def close(self) -> None:
         """End every stream."""

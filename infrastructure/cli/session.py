@@ -17,12 +17,12 @@ from .output.answer import say
 from .output.progress import progress
 
 
-def open_ledger(options: Options) -> Ledger:
+def open_ledger(options: Options, *, observer: Observer | None = None) -> Ledger:
     """Open the ledger that the options and the environment name; it must exist.
 
     Raises `AppNotLoaded`, `Unavailable` and `NotALedger`.
     """
-    return _open(options, must_exist=True)
+    return _open(options, must_exist=True, observer=observer)
 
 
 def open_or_create(options: Options, *, default_app: str | None = None, observer: Observer | None = None) -> Ledger:

@@ -10,8 +10,10 @@ from ...domain.errors import DefinitionError, SagaledgerError
 from ...domain.recorded_event import Meta
 from ..errors import OutcomeUnknown, TooContended, Unavailable
 from ..event_store.append_call import APPEND_EVENTS_MAX, Append, AppendCall, Appended, AppendIdTaken, Receipt
+from ..runtime.observer import NO_FACTS, Observer
 from .append_builder import CachedState, NotDecidableYet
 from .context import LedgerContext
+from .observing import observed
 from .saga_start import SagaStart, Started
 from .stream_cache import StreamCache
 from .transact import TRIES_MAX, call_of
@@ -39,6 +41,7 @@ def start_many(context: LedgerContext, starts: Sequence[SagaStart]) -> list[Star
     """
     if context.request is not None:
         context.request.receipt(context.backend)
+    starts = [_traced(context, each) for each in starts]
     outcomes: dict[int, StartOutcome] = {}
     for number, saga_start in enumerate(starts):
         try:
@@ -52,7 +55,28 @@ def start_many(context: LedgerContext, starts: Sequence[SagaStart]) -> list[Star
             break
         outcomes |= _existing(context, waiting)
         outcomes |= _started(context, stream_cache, {n: each for n, each in waiting.items() if n not in outcomes})
+    if context.observer is not None:
+        _tell(context, context.observer, starts, outcomes)
     return [outcomes.get(number) or TooContended(f"saga {each.saga_id!r}") for number, each in enumerate(starts)]
+
+
+def _traced(context: LedgerContext, saga_start: SagaStart) -> SagaStart:
+    """Return a start with the trace in which its saga runs."""
+    if context.observer is None:
+        return saga_start
+    name = saga_start.definition.name
+    with context.observer.starts(name, saga_start.saga_id, saga_start.traceparent) as traceparent:
+        return saga_start._replace(traceparent=traceparent)
+
+
+def _tell(
+    context: LedgerContext, observer: Observer, starts: Sequence[SagaStart], outcomes: Mapping[int, StartOutcome]
+) -> None:
+    """Tell an observer of the sagas that were started."""
+    now = context.clock.now()
+    created = [starts[n] for n, each in outcomes.items() if isinstance(each, Started) and each.created]
+    told = [(each.saga_id, each.definition.name, None, None, [each.fact(now)]) for each in created]
+    observer.appended(told, NO_FACTS)
 
 
 def _existing(context: LedgerContext, starts: Mapping[int, SagaStart]) -> dict[int, StartOutcome]:
@@ -81,7 +105,8 @@ def _started(
 
     def draft(number: int, saga_start: SagaStart) -> None:
         try:
-            builder = stream_cache.draft(saga_start.saga_id, Meta(actor=saga_start.actor))
+            meta = Meta(actor=saga_start.actor, traceparent=saga_start.traceparent)
+            builder = stream_cache.draft(saga_start.saga_id, meta)
             saga_start.record(builder, now)
         except (NotDecidableYet, Unavailable):
             raise
@@ -108,12 +133,13 @@ def _started(
 def _append(context: LedgerContext, call: AppendCall) -> Receipt:
     """Append a call; the first one on behalf of a request has its id, by which another request under it is refused."""
     request = context.request
+    append = context.backend.append if context.observer is None else observed(context.observer, context.backend)
     if request is None or request.receipt(context.backend) is not None:
-        return context.backend.append(call)
+        return append(call)
     try:
-        return context.backend.append(request.signed(call))
+        return append(request.signed(call))
     except AppendIdTaken:  # by the same request, which another thread or process makes at this moment
-        return context.backend.append(call)
+        return append(call)
 
 
 def _calls(drafts: Sequence[_Draft]) -> Iterator[list[_Draft]]:

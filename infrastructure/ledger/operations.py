@@ -146,7 +146,7 @@ def _append(context: LedgerContext, saga_id: str, rule: Rule, meta: Meta, earlie
     receipt = transact(context, decide, what=f"the operation on saga {saga_id!r}")
     if receipt is None:
         return found[0]
-    if context.observer is not None:
+    if context.observer is not None and written:  # a repeat of a request has written nothing
         tell_of_event(context.observer, *written[0])
     return last_position(receipt)
 

@@ -186,10 +186,11 @@ def start(context: LedgerContext, saga_start: SagaStart) -> Started:
     if context.observer is None:
         return _start(context, saga_start)
     name, saga_id = saga_start.definition.name, saga_start.saga_id
+    is_repeat = context.request is not None and context.request.receipt(context.backend) is not None
     with context.observer.starts(name, saga_id, saga_start.traceparent) as traceparent:
         saga_start = saga_start._replace(traceparent=traceparent)
         started = _start(context, saga_start)
-    if started.created:
+    if started.created and not is_repeat:
         fact = saga_start.fact(context.clock.now())
         context.observer.appended([(saga_id, name, None, None, [fact])], NO_FACTS)
     return started

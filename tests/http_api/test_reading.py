@@ -13,7 +13,9 @@ from .client import Client
 WITHOUT_PARAMETERS = [
     endpoint.path
     for endpoint in ENDPOINTS
-    if endpoint.method == "GET" and "{" not in endpoint.path and endpoint.path not in ("/events", "/changes")
+    if endpoint.method == "GET"
+    and "{" not in endpoint.path
+    and endpoint.path not in ("/events", "/changes", "/metrics")
 ]
 
 

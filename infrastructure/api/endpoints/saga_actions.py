@@ -209,7 +209,14 @@ def _saga_start(request: ApiRequest, body: StartBody, number: int | None) -> Sag
     if key is None and definition.key is None and request.context.request is not None:
         append_id = request.context.request.append_id
         key = append_id.hex if number is None else uuid5(append_id, str(number)).hex
-    return SagaStart.of(definition, body.input, key, begins_at=body.begins_at, actor=request.principal.name)
+    return SagaStart.of(
+        definition,
+        body.input,
+        key,
+        begins_at=body.begins_at,
+        actor=request.principal.name,
+        traceparent=request.traceparent,
+    )
 
 
 def _item(outcome: StartOutcome) -> BatchItem:

@@ -19,9 +19,11 @@ from ..options import DEFAULTS, Options
 from ..output.answer import say
 from ..session import open_ledger, open_or_create, shown_database
 from ..signals import StopRequest
+from ..telemetry_options import NO_TELEMETRY, TelemetryOptions
 from ..usage import UsageError
 
 if TYPE_CHECKING:
+    from ...telemetry.telemetry import Telemetry
     from ...worker.worker import Worker
 
 PORT_MAX = 65_535
@@ -34,6 +36,7 @@ def serve(
     worker: Annotated[bool, Parameter(negative="", help="Run a worker beside the API.")] = False,
     read_only: Annotated[bool, Parameter(negative="", help="Refuse every request that writes.")] = False,
     base_path: Annotated[str, Parameter(help="The path below which a proxy has the server, such as /sagas.")] = "",
+    telemetry: TelemetryOptions = NO_TELEMETRY,
     logs: LogOptions = DEFAULT_LOGS,
     options: Options = DEFAULTS,
 ) -> ExitCode:
@@ -55,17 +58,33 @@ def serve(
         )
     base = _checked(base_path)
     logs.apply("info" if worker else "warning")
-    with open_ledger(options) if read_only else open_or_create(options) as ledger:
+    with telemetry.opened(always=True) as observer, _opened(options, observer, read_only=read_only) as ledger:
         if worker and not (ledger.app.definitions or ledger.app.services):
             raise AppPartMissing("a worker", "the sagas to drive (App(sagas=[…]))")
         if not read_only:
             _create_views(ledger)
-        stopped_by = run_async(_serve(ledger, host, port, base, options, worker=worker, read_only=read_only))
+        if observer is not None:
+            observer.watch(ledger)
+        with telemetry.served(observer, ledger):
+            serving = _serve(ledger, observer, host, port, base, options, worker=worker, read_only=read_only)
+            stopped_by = run_async(serving)
     return ExitCode.INTERRUPTED if stopped_by is signal.SIGINT else ExitCode.OK
 
 
+def _opened(options: Options, observer: Telemetry | None, *, read_only: bool) -> Ledger:
+    return open_ledger(options, observer=observer) if read_only else open_or_create(options, observer=observer)
+
+
 async def _serve(
-    ledger: Ledger, host: str, port: int, base: str, options: Options, *, worker: bool, read_only: bool
+    ledger: Ledger,
+    observer: Telemetry | None,
+    host: str,
+    port: int,
+    base: str,
+    options: Options,
+    *,
+    worker: bool,
+    read_only: bool,
 ) -> signal.Signals | None:
     from ...api.asgi import asgi
     from ...api.server import listen, serve_until
@@ -76,7 +95,10 @@ async def _serve(
     address, actual = listening.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address
     working = Worker(ledger) if worker else None
-    api = asgi(ledger, read_only=read_only, checks=[] if working is None else [partial(_worker_problem, working)])
+    checks = [] if working is None else [partial(_worker_problem, working)]
+    if observer is not None and working is not None:
+        observer.watch_worker(working)
+    api = asgi(ledger, read_only=read_only, checks=checks, telemetry=observer)
     say(f"serving {shown_database(options)} at http://{shown}:{actual}{base}/api/v1 to this machine; Ctrl-C stops")
     await serve_until(stop.event, api, listening, worker=working, base_path=base, projects=not (worker or read_only))
     say("stopped: every request that was under way is answered")
