@@ -30,7 +30,7 @@ from ..identity import Role
 from ..limits import PAGE_ROWS, PAGE_ROWS_MAX
 from ..log_answers import DecisionDetail, DecisionList, LogHead, LogPage, MeAnswer
 from ..moments import Time, time_of
-from .sagas import Attributes
+from .sagas import AttributeConditions
 from .views import key_of
 
 
@@ -59,7 +59,7 @@ class DecisionsQuery(PageQuery, kw_only=True):
     actor: str | None = None
     since: Time | None = None
     until: Time | None = None
-    attr: Attributes = field(default_factory=list)
+    attr: AttributeConditions = field(default_factory=list)
 
 
 class StatisticsQuery(WaitingQuery, kw_only=True):
@@ -69,7 +69,7 @@ class StatisticsQuery(WaitingQuery, kw_only=True):
     step: str | None = None
     since: Annotated[Time | None, Meta(description="Started at this time or later.")] = None
     until: Annotated[Time | None, Meta(description="Started before this time.")] = None
-    attr: Attributes = field(default_factory=list)
+    attr: AttributeConditions = field(default_factory=list)
 
 
 class StatisticsAnswer(ViewAnswer, kw_only=True):

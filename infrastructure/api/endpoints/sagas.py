@@ -54,7 +54,7 @@ from ..moments import SagaAt, Time, time_of
 SagaStatusName: TypeAlias = Literal[
     "running", "waiting", "compensating", "completed", "compensated", "needs_intervention", "abandoned"
 ]
-Attributes: TypeAlias = Annotated[
+AttributeConditions: TypeAlias = Annotated[
     list[str],
     Meta(description="Only sagas with this search attribute, such as customer=C-1 or total>100. Repeatable."),
 ]
@@ -71,7 +71,7 @@ class SagasFilter(WaitingQuery, kw_only=True):
     step: Annotated[str | None, Meta(description="At this step now.")] = None
     since: Annotated[Time | None, Meta(description="Started at this time or later.")] = None
     until: Annotated[Time | None, Meta(description="Started before this time.")] = None
-    attr: Attributes = field(default_factory=list)
+    attr: AttributeConditions = field(default_factory=list)
     stalled: Annotated[bool, Meta(description="Choreographed, and silent for too long.")] = False
 
 
