@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from sagaledger import InvalidInput, Ledger, Worker
-from sagaledger.infrastructure.api import server
+from sagaledger.infrastructure.api import reading_requests, server
 from sagaledger.infrastructure.api.asgi import asgi
 
 from ..cli.shell import Shell
@@ -63,8 +63,9 @@ def test_a_server_that_stops_answers_what_it_has_begun(sqlite_url: str) -> None:
 
 
 def test_a_connection_that_never_asks_is_closed(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also one that sends the head of a request a little at a time; one that asks again and again is kept."""
+    """Also one that sends half a head; one that sends half a body is told so; one that asks again and again is kept."""
     monkeypatch.setattr(server, "HEADER_SECONDS", 0.1)
+    monkeypatch.setattr(reading_requests, "BODY_SECONDS", 0.1)
 
     async def ask(client: httpx.AsyncClient, stop: asyncio.Event) -> None:
         assert not stop.is_set()
@@ -72,6 +73,12 @@ def test_a_connection_that_never_asks_is_closed(sqlite_url: str, monkeypatch: py
         writer.write(b"GET /api/v1/livez HTTP/1.1\r\nHost: local")
         async with asyncio.timeout(20):
             assert await reader.read() == b""
+        writer.close()
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        head = "POST /api/v1/sagas HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        writer.write(f"{head}Idempotency-Key: k\r\nContent-Length: 9\r\n\r\n{{".encode())
+        async with asyncio.timeout(20):
+            assert (await reader.readline()).split()[1] == b"408"
         writer.close()
         assert (await client.get("/sagas/payout-P1/wait?timeout=0.3")).status_code == 404
         assert (await client.get("/readyz")).status_code == 200
