@@ -26,8 +26,10 @@ from .conversions import event
 
 TAIL_ROWS: Final = 500
 """How many events the tail reads at once."""
-PAGE_EVENTS: Final = 100
-"""How many events a client reads at once while it catches up."""
+PAGE_EVENTS: Final = 25
+"""How many events a client reads at once while it catches up: each client has memory of its own for them."""
+SENT_BYTES: Final = 65_536
+"""About how much is sent to a client at once."""
 WAITING_EVENTS_MAX: Final = 1_000
 """How many events wait for one client; they are the same objects for all clients."""
 WAITING_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -118,13 +120,22 @@ class EventSubscription:
             if not self._waiting:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), self._ping_seconds)
-            events = list(self._waiting)
-            self._clear()
+            events = self._take()
             if events:
                 self.position = events[-1].position
                 yield events
             elif not self._news.is_set():
                 yield []
+
+    def _take(self) -> list[TailedEvent]:
+        """Return the next of what waits: so much that little of it is copied for a client that does not read it."""
+        events: list[TailedEvent] = []
+        size_bytes = 0
+        while self._waiting and size_bytes < SENT_BYTES:
+            events.append(self._waiting.popleft())
+            size_bytes += len(events[-1].data)
+        self._waiting_bytes -= size_bytes
+        return events
 
     def _clear(self) -> None:
         self._waiting.clear()

@@ -59,7 +59,7 @@ READS: tuple[tuple[str, ...], ...] = (
     ("version",),
 )
 WRITES = {
-    "demo", "init", "import", "run", "worker", "start", "cancel", "intervene", "signal", "approve", "refuse",
+    "demo", "init", "import", "run", "worker", "serve", "start", "cancel", "intervene", "signal", "approve", "refuse",
 }  # fmt: skip
 WITHOUT_A_DATABASE = ("completion", "version")
 

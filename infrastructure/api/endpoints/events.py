@@ -71,15 +71,22 @@ async def stream(request: ApiRequest) -> ApiAnswer:
     """Open a stream."""
     query: EventsQuery = request.query
     if len(request.server.tail) >= STREAMS_MAX:
-        raise RequestRefused(BUSY, f"{STREAMS_MAX:,} streams of events are open on this server")
+        raise _full()
     after = _last_event_id(request.headers.get("last-event-id"), query.after)
     wanted = StreamFilter(frozenset(query.topic), query.saga)
     subscription = await request.server.tail.subscribe(wanted, after, ping_seconds=PING_SECONDS)
+    if len(request.server.tail) > STREAMS_MAX:  # others came meanwhile
+        request.server.tail.unsubscribe(subscription)
+        raise _full()
     begin = f"retry: {RETRY_MILLISECONDS}\n"
     if after is not None and after > subscription.position:  # the log that the client knows is not this one
         begin += f'event: reset\ndata: {{"position":{subscription.position}}}\n'
     begin += f"id: {subscription.position}\n\n"
     return ApiAnswer(EventStream(request.server.tail, subscription, begin.encode()))
+
+
+def _full() -> RequestRefused:
+    return RequestRefused(BUSY, f"{STREAMS_MAX:,} streams of events are open on this server")
 
 
 def _last_event_id(header: str | None, after: int | None) -> int | None:
