@@ -64,7 +64,7 @@ class GroupCommit:
         observed = context.observer is not None
         self._drafter = Drafter(lease, held, starts, sub_sagas, cache, pipeline, settler, is_observed=observed)
         self._observer = context.observer
-        self._kind = kind_of(context.backend)
+        self._backend = context.backend
         self.refresher = Refresher(context, lease, held, starts, redrafting, settler)
 
     # Committing
@@ -160,7 +160,7 @@ class GroupCommit:
         if not answered:
             return []
         if self._observer is not None:
-            tell_of_batch(self._observer, answered, self._pipeline.seconds, self._kind)
+            tell_of_batch(self._observer, answered, self._pipeline.seconds, kind_of(self._backend))
         unwritten = self._settler.settle_batch(answered)
         if unwritten:
             self._redrafting.withdraw_with(unwritten)
