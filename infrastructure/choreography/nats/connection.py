@@ -91,12 +91,13 @@ async def connected(url: str) -> AsyncIterator[Client]:
                     CONNECT_SECONDS_MAX,
                 ),
             )
-        except (NatsError, OSError) as error:
+        except (NatsError, OSError, RuntimeError) as error:
+            _require_broker_error(error)
             raise BrokerUnavailable(_refusal(address.shown, error, client.demands)) from error
         client.was_connected = True
         yield client
     finally:
-        with suppress(NatsError, OSError):
+        with suppress(BrokerUnavailable), broker_errors("the connection cannot be closed"):
             await awaiting_failpoint("nats close", asyncio.wait_for(client.close(), CLOSE_SECONDS_MAX))
 
 
@@ -183,8 +184,18 @@ def broker_errors(what: str) -> Iterator[None]:
     """Turn what the NATS client raises in the block into `BrokerUnavailable`; `what` says what could not be done."""
     try:
         yield
-    except (NatsError, OSError) as error:
+    except (NatsError, OSError, RuntimeError) as error:
+        _require_broker_error(error)
         raise BrokerUnavailable(f"{what} ({str(error) or type(error).__name__})") from error
+
+
+def _require_broker_error(error: Exception) -> None:
+    """Raise an error again that is none of the broker's.
+
+    uvloop raises a bare RuntimeError for a write to a connection that the broker has just closed.
+    """
+    if isinstance(error, RuntimeError) and "the handler is closed" not in str(error):
+        raise error
 
 
 async def check(url: str) -> None:
