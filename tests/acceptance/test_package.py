@@ -11,6 +11,7 @@ import venv
 import zipfile
 from collections.abc import Mapping
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -127,13 +128,17 @@ def test_the_version_is_that_of_the_installed_package() -> None:
     assert "__version__" not in sagaledger.__all__
 
 
+EXTRAS = ("broker", "schedules", "serve", "telemetry")
+"""What a program can use beside the core."""
+
+
 def test_each_lower_bound_is_tested_as_it_is_declared() -> None:
     """`tests/lowest.txt`, which `make lowest` installs, has the lowest version of each requirement."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     declared = {
         re.sub(r"\[.*?\]", "", requirement.partition(";")[0]).replace(">=", "==").partition(",")[0]
-        for requirement in (*project["dependencies"], *extras["broker"], *extras["schedules"], *extras["telemetry"])
+        for requirement in chain(project["dependencies"], *(extras[name] for name in EXTRAS))
         if ">=" in requirement and "python_version" not in requirement
     }
     tested = {line.partition(" ")[0] for line in (ROOT / "tests/lowest.txt").read_text().splitlines() if "==" in line}
