@@ -82,10 +82,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
-    ".domain.choreography.choreography": (
-        "Choreography",
-        "Stage",
-    ),
+    ".domain.choreography.choreography": ("Choreography", "Stage"),
     ".domain.errors": (
         "AttemptCancelled",
         "AttemptTimedOut",
@@ -101,55 +98,22 @@ _HOMES = {
         "StepRejected",
         "UnknownEvent",
     ),
-    ".domain.event": (
-        "Event",
-        "event",
-    ),
+    ".domain.event": ("Event", "event"),
     ".domain.saga.approval": ("Approval",),
-    ".domain.saga.events": (
-        "Action",
-        "Direction",
-    ),
-    ".domain.participant": (
-        "Command",
-        "Participant",
-        "Refused",
-    ),
-    ".domain.recorded_event": (
-        "Meta",
-        "RecordedEvent",
-    ),
+    ".domain.saga.events": ("Action", "Direction"),
+    ".domain.participant": ("Command", "Participant", "Refused"),
+    ".domain.recorded_event": ("Meta", "RecordedEvent"),
     ".domain.saga.saga": ("Saga",),
     ".domain.saga.schema_changes": ("StructuralDifference",),
-    ".domain.choreography.service": (
-        "NothingToDo",
-        "Service",
-        "ProcessHistory",
-    ),
-    ".domain.saga.state": (
-        "SagaState",
-        "Status",
-    ),
-    ".domain.saga.retry_policy": (
-        "OnUnknown",
-        "Retry",
-    ),
+    ".domain.choreography.service": ("NothingToDo", "Service", "ProcessHistory"),
+    ".domain.saga.state": ("SagaState", "Status"),
+    ".domain.saga.retry_policy": ("OnUnknown", "Retry"),
     ".domain.saga.step": ("Step",),
-    ".domain.saga.step_context": (
-        "SKIPPED",
-        "ItemOutcome",
-        "Skipped",
-        "StepContext",
-    ),
+    ".domain.saga.step_context": ("SKIPPED", "ItemOutcome", "Skipped", "StepContext"),
     ".domain.saga.step_kind": ("LocalResult",),
     ".infrastructure.eventsourcing.aggregate_participant": ("AggregateParticipant",),
     ".infrastructure.api.asgi": ("asgi",),
-    ".infrastructure.api.identity": (
-        "Forbidden",
-        "Principal",
-        "Role",
-        "Unauthenticated",
-    ),
+    ".infrastructure.api.identity": ("Forbidden", "Principal", "Role", "Unauthenticated"),
     ".infrastructure.ledger.app": ("App",),
     ".infrastructure.ledger.async_ledger": ("AsyncLedger",),
     ".infrastructure.choreography.in_process_bus": ("InProcessBus",),
@@ -172,10 +136,7 @@ _HOMES = {
     ".infrastructure.ledger.ledger": ("Ledger",),
     ".infrastructure.ledger.moment": ("Moment",),
     ".infrastructure.ledger.saga_start": ("Started",),
-    ".infrastructure.ledger.schedule": (
-        "Schedule",
-        "Tick",
-    ),
+    ".infrastructure.ledger.schedule": ("Schedule", "Tick"),
     ".infrastructure.ledger.schedules": ("ScheduleInfo",),
     ".infrastructure.read_models.ledger_tables": ("outside_ledger",),
     ".infrastructure.read_models.queries": ("QueryResult",),
@@ -184,31 +145,13 @@ _HOMES = {
     ".infrastructure.testing.crash_points": ("CrashTest",),
     ".infrastructure.testing.frozen_clock": ("FrozenClock",),
     ".infrastructure.testing.worker_thread": ("WorkerThread",),
-    ".infrastructure.testing.plan": (
-        "PlannedIntervention",
-        "PlannedSignal",
-    ),
+    ".infrastructure.testing.plan": ("PlannedIntervention", "PlannedSignal"),
     ".infrastructure.testing.scenario": ("Scenario",),
-    ".infrastructure.testing.replays": (
-        "RecordedSaga",
-        "assert_replays",
-        "load_histories",
-        "save_histories",
-    ),
-    ".infrastructure.testing.rehearsal": (
-        "Rehearsal",
-        "rehearse",
-        "rehearse_each_failure",
-    ),
+    ".infrastructure.testing.replays": ("RecordedSaga", "assert_replays", "load_histories", "save_histories"),
+    ".infrastructure.testing.rehearsal": ("Rehearsal", "rehearse", "rehearse_each_failure"),
     ".infrastructure.worker": ("Worker",),
-    ".infrastructure.worker.health": (
-        "WorkerHealth",
-        "WorkerState",
-    ),
-    ".projections.projection": (
-        "Projection",
-        "Row",
-    ),
+    ".infrastructure.worker.health": ("WorkerHealth", "WorkerState"),
+    ".projections.projection": ("Projection", "Row"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
