@@ -90,7 +90,10 @@ def query_errors(connection: Connection) -> Iterator[None]:
 
 
 def all_rows_of(statement: str) -> str:
-    """Return a select of what SQL that a person wrote selects, to which more can be added: it ends in no comment."""
+    """Return a select of what SQL that a person wrote selects, to which more can be added: it ends in no comment.
+
+    Both drivers run it as one statement. Therefore whatever is no query is a syntax error there.
+    """
     return f"SELECT * FROM (\n{statement.strip().removesuffix(';')}\n) AS asked"  # noqa: S608 -- see `asking`
 
 

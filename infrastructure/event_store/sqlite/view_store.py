@@ -27,9 +27,6 @@ _BUSY_SECONDS_MAX: Final = 30.0
 """How long a transaction waits for the writers before it."""
 _RETRY_SECONDS: Final = 0.001
 """SQLite's own back-off sleeps so long that a busy file starves the waiting writer."""
-_QUERIES: Final = frozenset(
-    {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
-)
 _BEGIN: Final = "sagaledger_begin"
 """The execution option that holds the statement with which a transaction begins."""
 
@@ -113,21 +110,10 @@ class SqliteViewStore:
     @contextmanager
     def asking(self, statement: str, limit: int) -> Iterator[CursorResult[Any]]:
         with self.reading() as connection, query_errors(connection):
-            driver_connection = connection.connection.driver_connection
-            assert isinstance(driver_connection, sqlite3.Connection)  # noqa: S101 -- as the engine was created
-            driver_connection.set_authorizer(_allow_queries)
-            try:
-                yield connection.exec_driver_sql(f"{all_rows_of(statement)} LIMIT ?", (limit,))
-            finally:
-                driver_connection.set_authorizer(None)
+            yield connection.exec_driver_sql(f"{all_rows_of(statement)} LIMIT ?", (limit,))
 
     def close(self) -> None:
         self._engine.dispose()
-
-
-def _allow_queries(action: int, *_: object) -> int:
-    """Let SQLite compile nothing but queries: neither a write nor a PRAGMA, nor ATTACH, which would create a file."""
-    return sqlite3.SQLITE_OK if action in _QUERIES else sqlite3.SQLITE_DENY
 
 
 def _begin(connection: Connection) -> None:
