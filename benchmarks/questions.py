@@ -16,7 +16,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from sagaledger import Ledger, Moment
-from sagaledger.infrastructure.audit.decisions import read_decisions
+from sagaledger.infrastructure.audit.decisions import DecisionFilter, read_decisions, states_before
 from sagaledger.infrastructure.audit.sql_questions import ask_sql, ask_sql_at
 from sagaledger.infrastructure.audit.statistics import StatisticsFilter, read_statistics
 from sagaledger.infrastructure.event_store.event_row import StoredRow
@@ -92,7 +92,9 @@ def _contenders(ledger: Ledger) -> dict[str, Callable[[], float]]:
         "question_failed_steps_of_a_customer": lambda: ledger.query(
             "saga_steps", where=["status=failed", "step=charge"], attributes=["customer=C-2"], limit=ROWS
         ),
-        "question_latest_decisions": lambda: read_decisions(context, [], limit=ROWS),
+        "question_latest_decisions": lambda: states_before(
+            context, read_decisions(context, DecisionFilter(), limit=ROWS).rows
+        ),
         "question_statistics": lambda: read_statistics(context, StatisticsFilter()),
         "question_sql_join": lambda: _answered(ask_sql(context, OWED, limit=ROWS)),
         "question_sql_join_at_the_middle": lambda: _answered(

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import Meta, Struct, field
 
 from ....domain.errors import InvalidInput
-from ...audit.decisions import ORDER, RecordedDecision, read_decisions
+from ...audit.decisions import ORDER, DecisionFilter, read_decisions, states_before
 from ...audit.statistics import Statistics, StatisticsFilter, read_statistics
 from ...ledger.documents import state_document
 from ...ledger.freshness import head_position
 from ...ledger.saga_history import read_entry
-from ...read_models.condition import RowCondition, read_condition
+from ...read_models.condition import read_condition
 from ..answers import ViewAnswer
 from ..conversions import event, of_row, plain
 from ..endpoint import (
@@ -106,35 +106,39 @@ def head(request: ApiRequest) -> ApiAnswer:
 def decisions(request: ApiRequest) -> ApiAnswer:
     """Who decided what, and what there was to decide on."""
     query: DecisionsQuery = request.query
-    equal = {"saga_id": query.saga_id, "action": query.action, "step": query.step, "actor": query.actor}
-    where = [RowCondition(name, "=", value) for name, value in equal.items() if value is not None]
-    where += [RowCondition("decided_at", ">=", time_of(query.since))] if query.since is not None else []
-    where += [RowCondition("decided_at", "<", time_of(query.until))] if query.until is not None else []
+    wanted = DecisionFilter(
+        query.saga_id,
+        query.action,
+        query.step,
+        query.actor,
+        time_of(query.since),
+        time_of(query.until),
+        [read_condition(text) for text in query.attr] or None,
+    )
     columns = request.context.queries.order_columns("decisions", ORDER)
     values = read_cursor(query.after)
     if values is not None and not (isinstance(values, list) and len(values) == len(columns)):
         raise InvalidInput(f"{query.after!r} is no cursor of decisions")
     page = read_decisions(
         request.context,
-        where,
-        attributes=[read_condition(text) for text in query.attr] or None,
+        wanted,
         limit=query.limit,
         after=None if values is None else dict(zip(columns, values, strict=True)),
     )
-    full = len(page.decisions) == query.limit
+    full = len(page.rows) == query.limit
+    seen = states_before(request.context, page.rows)
     return ApiAnswer(
         DecisionList(
-            decisions=[of_row({**each.row, "saw": _saw(each)}, DecisionDetail) for each in page.decisions],
-            next=key_of(page.decisions[-1].row, columns) if full else None,
-            as_of_position=page.position,
+            decisions=[
+                of_row({**row, "saw": None if saw is None else plain(state_document(saw))}, DecisionDetail)
+                for row, saw in zip(page.rows, seen, strict=True)
+            ],
+            next=key_of(page.rows[-1], columns) if full else None,
+            as_of_position=page.as_of_position,
             head_position=page.head_position,
-            lag_events=page.head_position - page.position,
+            lag_events=page.lag_events,
         )
     )
-
-
-def _saw(decision: RecordedDecision) -> Any:
-    return None if decision.saw is None else plain(state_document(decision.saw))
 
 
 def statistics(request: ApiRequest) -> ApiAnswer:

@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ...audit.decisions import RecordedDecision, read_decisions
+from ....domain.saga.state import SagaState
+from ....projections.projection import Row
+from ...audit.decisions import DecisionFilter, read_decisions, states_before
 from ...ledger.freshness import freshness
-from ...read_models.condition import RowCondition, read_condition
+from ...read_models.condition import read_condition
 from ..exit_codes import ExitCode
 from ..options import DEFAULTS, Options
 from ..output.answer import answer, jsonable_row, say
@@ -50,46 +52,52 @@ def decisions(
     saga_id
         Only decisions about this saga.
     """
-    equal = {"saga_id": saga_id, "action": action, "step": step, "actor": actor}
-    where = [RowCondition(name, "=", value) for name, value in equal.items() if value is not None]
-    where += [RowCondition("decided_at", ">=", read_past(since))] if since is not None else []
-    where += [RowCondition("decided_at", "<", read_past(until))] if until is not None else []
-    attributes = [read_condition(text) for text in attr] if attr else None
+    wanted = DecisionFilter(
+        saga_id,
+        action,
+        step,
+        actor,
+        None if since is None else read_past(since),
+        None if until is None else read_past(until),
+        [read_condition(text) for text in attr] if attr else None,
+    )
     with open_ledger(options) as ledger:
         bring_views_up(ledger)
-        page = read_decisions(ledger.context, where, attributes=attributes, limit=limit)
-        found = freshness(ledger.context, "decisions", page.position, page.head_position, lag_seconds=page.lag_seconds)
+        page = read_decisions(ledger.context, wanted, limit=limit)
+        found = freshness(
+            ledger.context, page.view, page.as_of_position, page.head_position, lag_seconds=page.lag_seconds
+        )
+        seen = states_before(ledger.context, page.rows) if options.json else ()  # text has their versions alone
     document = {
-        "decisions": [_document(each) for each in page.decisions],
-        "as_of_position": page.position,
+        "decisions": [_document(row, saw) for row, saw in zip(page.rows, seen, strict=False)],
+        "as_of_position": page.as_of_position,
         "head_position": page.head_position,
-        "lag_events": found.lag_events,
+        "lag_events": page.lag_events,
     }
-    answer(options, document, lambda: [_table(page.decisions)], lambda _: [_on_screen(page.decisions)])
+    answer(options, document, lambda: [_table(page.rows)], lambda _: [_on_screen(page.rows)])
     if not options.json:
         say(freshness_remark(found, options))
-        if page.decisions:
-            latest = page.decisions[0].row
+        if page.rows:
+            latest = page.rows[0]
             look = options.again("state", latest["saga_id"], "--at", f"v{latest['version'] - 1}")
             say(f"what the actor of the first one saw: {look}")
-        if len(page.decisions) == limit:
+        if len(page.rows) == limit:
             say(f"only the latest {counted(limit, 'decision')}: --limit asks for more, another option for fewer")
     return ExitCode.OK
 
 
-def _document(decision: RecordedDecision) -> dict[str, Any]:
-    saw = None if decision.saw is None else state_document(decision.saw)
-    return {**jsonable_row(decision.row), "saw": saw}
+def _document(row: Row, saw: SagaState | None) -> dict[str, Any]:
+    return {**jsonable_row(row), "saw": None if saw is None else state_document(saw)}
 
 
-def _table(listed: list[RecordedDecision]) -> Table:
-    rows = [{**each.row, "saw": f"v{each.row['version'] - 1}"} for each in listed]
+def _table(decided: list[Row]) -> Table:
+    rows = [{**row, "saw": f"v{row['version'] - 1}"} for row in decided]
     return Table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows])
 
 
-def _on_screen(listed: list[RecordedDecision]) -> Table:
+def _on_screen(decided: list[Row]) -> Table:
     """The decisions, each with its reason on lines of its own."""
-    plain = _table(listed)
+    plain = _table(decided)
     at = COLUMNS.index("reason")
     notes = {index: [row[at]] for index, row in enumerate(plain.rows) if row[at]}
     rows = [[*row[:at], *row[at + 1 :]] for row in plain.rows]
