@@ -1,7 +1,8 @@
 """How sagas and their steps went: durations, attempts, what caused retries, and the time that was lost to them.
 
 Everything is computed from the rows of the views `sagas` and `saga_steps`, read once in one snapshot. Memory grows by
-eight bytes for each attempt and each saga that has ended.
+eight bytes for each attempt and each saga that has ended, and while the percentiles of a step are computed by 32 more
+for each of its attempts.
 """
 
 from __future__ import annotations
